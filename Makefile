@@ -1,0 +1,45 @@
+# The two commands of the README: `make demo` and `make test`. Each does its own set-up.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PORT   ?= 7860
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test check browser train clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(VENV)/.demo: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,test]'
+	@touch $@
+
+demo: $(VENV)/.demo  ## the playground with its embedded engine, on the CPU (PORT=7999 moves it)
+	PLAYGROUND_PORT=$(PORT) $(BIN)/playground demo
+
+serve: $(VENV)/.demo  ## the playground in front of a TGI that runs elsewhere (PLAYGROUND_TGI_URL)
+	PLAYGROUND_PORT=$(PORT) $(BIN)/playground serve
+
+check: $(VENV)/.test  ## format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+browser: $(VENV)/.test
+	@$(BIN)/python -m tests.browser
+
+test: check browser  ## everything: lint, types, unit, server and browser tests
+	$(BIN)/pytest
+
+train: $(VENV)/.test  ## train the bundled model anew (CPU, about an hour)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,training]'
+	$(BIN)/python -m tgi.embedded.training
+
+clean:  ## remove the virtual environment and the caches
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

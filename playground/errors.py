@@ -1,0 +1,43 @@
+"""The product's errors.
+
+PlaygroundError
+├── InvalidRequest      the request is wrong; names the field, nothing was started
+├── ConversationTooLong the last turn alone does not fit the context
+├── Busy                a limit of this server is reached
+└── EngineError         the engine refused, failed or is away; TGI's errors are translated once,
+                        in engines/tgi.py
+"""
+
+
+class PlaygroundError(Exception):
+    """Base of all. `kind` is a stable word for programs, `str(error)` a sentence for people."""
+
+    kind = "internal"
+    retryable = False
+
+
+class InvalidRequest(PlaygroundError):
+    kind = "invalid"
+
+    def __init__(self, message: str, *, field: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class ConversationTooLong(PlaygroundError):
+    kind = "too_long"
+
+
+class Busy(PlaygroundError):
+    kind = "busy"
+    retryable = True
+
+
+class EngineError(PlaygroundError):
+    """kind: offline, loading, overloaded, timeout, refused, unauthorized, generation, incomplete
+    or protocol."""
+
+    def __init__(self, message: str, *, kind: str, retryable: bool) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.retryable = retryable

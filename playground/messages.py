@@ -1,0 +1,108 @@
+"""What is said and what is asked for, as frozen values that know nothing of HTTP, storage or the page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from playground.samplers import Sampler
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation. ``content`` is the text as its author wrote it."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaneRequest:
+    """One answer that is asked for: a conversation and how to sample its next turn.
+
+    messages: the conversation; the last one is the user's, or the assistant's when its answer is
+        to be continued. A system message may only stand first.
+    sampler: the effective values; ``None`` in a field means unset.
+    preset: the name of the preset that the values started from, ``None`` without one.
+    edited: names of the parameters whose value differs from the preset's.
+    max_new_tokens: 1 to the engine's limit; ``None`` takes what the context leaves.
+    seed: 0 to 2**64 - 1; ``None`` lets the server draw one, which `done` then reports.
+    stop: at most 3 sequences of the user's own (TGI takes 4, one is the turn marker).
+    """
+
+    messages: tuple[Message, ...]
+    sampler: Sampler
+    preset: str | None = None
+    edited: tuple[str, ...] = ()
+    max_new_tokens: int | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """How an engine treats one sampler parameter, with the reason in one sentence."""
+
+    how: Literal["native", "emulated", "unsupported"]
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What was sent for one answer: the exact prompt parameters and what was left out."""
+
+    engine: str
+    model_id: str
+    model_sha: str | None
+    preset: str | None
+    edited: tuple[str, ...]
+    sent: Mapping[str, object]
+    applied: Mapping[str, Applied]
+    prompt_tokens: int
+    dropped_turns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """Text to append to the running block."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A Markdown block that is complete: its HTML replaces the running text. index counts from 0."""
+
+    index: int
+    html: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An answer that ended by itself.
+
+    finish_reason: "eos_token", "stop_sequence" or "length" (TGI's names).
+    ttft_ms: from the request's arrival to the first text; duration_ms: to its end.
+    tokens_per_second: over the time from the first token to the last; 0.0 for a single token.
+    """
+
+    finish_reason: str
+    generated_tokens: int
+    input_tokens: int
+    seed: int | None
+    ttft_ms: float
+    duration_ms: float
+    tokens_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An answer that did not end by itself. What was written before stays."""
+
+    kind: str
+    message: str
+    retryable: bool
+
+
+Event = Receipt | Delta | Block | Done | Failed
