@@ -1,4 +1,4 @@
-"""What is said and what is asked for, as frozen values that know nothing of HTTP, storage or the page."""
+"""What is said and what is asked for, as frozen values: no HTTP, no storage, no page."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A Markdown block that is complete: its HTML replaces the running text. index counts from 0."""
+    """A complete Markdown block: its HTML replaces the running text. index counts from 0."""
 
     index: int
     html: str

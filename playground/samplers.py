@@ -53,7 +53,7 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
     ),
     Parameter(
         "repetition_penalty", 0.5, 2.0, 0.01, 1.0, False,
-        "Divides the score of every token that stands in the prompt or the answer; above 1 avoids them.",
+        "Weakens every token that stands in the prompt or the answer; above 1 avoids repeating.",
     ),
     Parameter(
         "min_p", 0.0, 1.0, 0.01, 0.0, False,

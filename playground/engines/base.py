@@ -42,7 +42,7 @@ class EngineState:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One generation. The prompt is rendered and carries no BOS; `stop` includes the turn marker."""
+    """One generation. The prompt is rendered, without BOS; `stop` includes the turn marker."""
 
     prompt: str
     sampler: Sampler
@@ -79,7 +79,7 @@ class Engine(Protocol):
         """How many tokens the engine makes of a text, BOS included as the engine counts it."""
 
     def parameters(self, request: GenerationRequest) -> Mapping[str, object]:
-        """Exactly what is sent as the request's parameters; what the engine does not apply is absent."""
+        """Exactly what is sent as parameters; what the engine does not apply is absent."""
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Chunk | Finish, None]:
         """The generation. Closing the generator closes the engine's connection at once."""
