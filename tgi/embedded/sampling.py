@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating[Any]]
+Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 # Sorting a whole vocabulary takes ten times as long as finding the likeliest few, which is all that
@@ -80,7 +80,7 @@ class Chooser:
         inside = inside[inside < vocabulary]
         self._prompt = np.bincount(inside, minlength=vocabulary) if penalised else None
 
-    def choose(self, logits: Floats, top: int = 0) -> Choice:
+    def choose(self, logits: NDArray[np.floating[Any]], top: int = 0) -> Choice:
         """The next token from a row of logits [vocabulary].
 
         Raises ArithmeticError when the row holds no finite maximum: the model is broken.

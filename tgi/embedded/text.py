@@ -1,0 +1,145 @@
+"""Text to tokens and back: the tokenizer, incremental detokenisation, the chat template."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jinja2 import TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tokenizers import Tokenizer
+
+UNFINISHED = "\N{REPLACEMENT CHARACTER}"  # what an incomplete UTF-8 character decodes to
+
+# A tokenizer may write a token differently at the start of a text; so the last tokens of the prompt
+# are decoded along with the first new ones. TGI takes five.
+CONTEXT = 5
+
+
+class MissingTemplate(Exception):
+    """The model came without a chat template."""
+
+
+class Text:
+    """A model's tokenizer and template.
+
+    tokenizer: a tokenizer.json. config: the content of tokenizer_config.json, {} without one.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, config: Mapping[str, Any]) -> None:
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        self._tokenizer = tokenizer
+        added = tokenizer.get_added_tokens_decoder()
+        self._special = frozenset(number for number, token in added.items() if token.special)
+        self._bos, self._eos = (_token(config.get(name)) for name in ("bos_token", "eos_token"))
+        self._template = _template(config.get("chat_template"))
+
+    @classmethod
+    def load(cls, folder: Path, config: Mapping[str, Any]) -> "Text":
+        """The tokenizer.json of a folder. Raises OSError or ValueError when it cannot be read."""
+        path = folder / "tokenizer.json"
+        content = path.read_text(encoding="utf-8")
+        try:
+            tokenizer = Tokenizer.from_str(content)
+        except Exception as error:  # the tokenizers library raises Exception itself
+            raise ValueError(f"{path.name} is no tokenizer: {error}") from error
+        return cls(tokenizer, config)
+
+    def encode(self, text: str, *, special: bool = True) -> list[int]:
+        """The tokens of a text, with BOS and the like where the tokenizer adds them."""
+        return list(self._tokenizer.encode(text, add_special_tokens=special).ids)
+
+    def pieces(self, text: str, *, special: bool = True) -> list[dict[str, object]]:
+        """The tokens as TGI's /tokenize gives them; start and stop count bytes of UTF-8."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=special)
+        places = [0]
+        for character in text:
+            places.append(places[-1] + len(character.encode("utf-8", "surrogatepass")))
+        return [
+            {"id": number, "text": text[start:stop], "start": places[start], "stop": places[stop]}
+            for number, (start, stop) in zip(encoding.ids, encoding.offsets, strict=True)
+        ]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, special ones included."""
+        return str(self._tokenizer.decode(tokens, skip_special_tokens=False))
+
+    def is_special(self, token: int) -> bool:
+        return token in self._special
+
+    def number(self, token: str) -> int | None:
+        """The number of a token that stands for itself, such as ``</s>``."""
+        found = self._tokenizer.token_to_id(token)
+        return None if found is None else int(found)
+
+    @property
+    def eos(self) -> str | None:
+        """The end-of-sequence token's text, where the configuration names one."""
+        return self._eos
+
+    def render(self, messages: Sequence[Mapping[str, object]]) -> str:
+        """The prompt of a conversation by the model's template, as TGI renders it.
+
+        An assistant's message at the end is continued. Raises MissingTemplate without a template,
+        jinja2.TemplateError when the template refuses the messages.
+        """
+        if self._template is None:
+            raise MissingTemplate
+        prompt = self._template.render(
+            messages=list(messages),
+            add_generation_prompt=True,
+            bos_token=self._bos,
+            eos_token=self._eos,
+        )
+        if messages and messages[-1].get("role") == "assistant":
+            content = str(messages[-1]["content"])
+            end = prompt.rfind(content)
+            if end >= 0:
+                prompt = prompt[: end + len(content)].rstrip()
+        return prompt
+
+
+class Detokeniser:
+    """The text of one answer, token by token. Text is "" while a character is incomplete."""
+
+    def __init__(self, text: Text, prompt: Sequence[int]) -> None:
+        self._text = text
+        self._tokens = list(prompt[-CONTEXT:])
+        self._known = text.decode(self._tokens)
+
+    def add(self, token: int) -> str:
+        """The text that this token adds."""
+        self._tokens.append(token)
+        whole = self._text.decode(self._tokens)
+        if len(whole) <= len(self._known) or whole.endswith(UNFINISHED):
+            return ""
+        added = whole[len(self._known) :]
+        self._tokens = self._tokens[-CONTEXT:]
+        self._known = self._text.decode(self._tokens)
+        return added
+
+
+def _token(value: object) -> str | None:
+    if isinstance(value, Mapping):
+        value = value.get("content")
+    return value if isinstance(value, str) else None
+
+
+def _template(value: object) -> Any:
+    if isinstance(value, list):  # several named templates
+        value = next((entry["template"] for entry in value if entry.get("name") == "default"), None)
+    if not isinstance(value, str):
+        return None
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    environment.globals["raise_exception"] = _refuse
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    environment.filters["tojson"] = lambda item, **options: json.dumps(
+        item, ensure_ascii=False, **options
+    )
+    return environment.from_string(value)
+
+
+def _refuse(message: str) -> NoReturn:
+    raise TemplateError(message)
