@@ -44,7 +44,7 @@ from tgi.errors import (
     ValidationFailed,
 )
 from tgi.streaming import Feed
-from tgi.transport import GatedStream, Transport
+from tgi.transport import Connection, Transport
 
 __all__ = ["Parameters", "TGIClient", "Token"]
 
@@ -110,7 +110,7 @@ class TGIClient:
                 read=read_timeout,
                 write=read_timeout,
             ),
-            transport=Transport(max_connections),
+            transport=Transport(max_connections, tls=base.scheme == "https"),
             trust_env=False,
         )
 
@@ -252,7 +252,7 @@ class TGIClient:
                 )
             response.encoding = "utf-8"  # what an event stream is, whatever its header claims
             network = response.extensions["network_stream"]
-            assert isinstance(network, GatedStream)
+            assert isinstance(network, Connection)
             network.gate = feed.gate
             async with aclosing(EventSource(response).aiter_sse()) as events:
                 try:

@@ -8,10 +8,12 @@ and may wait, so that one read brings several tokens.
 
 # ruff: noqa: ASYNC109  (the signatures are those of httpcore's interfaces)
 
+import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import httpcore
 import httpx
@@ -22,35 +24,73 @@ from tgi.errors import ConnectFailed, Overloaded, ProtocolError, TGIError, Timeo
 KEEPALIVE_EXPIRY_S = 4.0
 
 Gate = Callable[[], Awaitable[None]]
-SocketOption = (
-    tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
-)
 
 
-class GatedStream(httpcore.AsyncNetworkStream):
-    """A network stream that awaits `gate`, where one is set, before each read."""
+class Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
+    """One connection, plain or TLS: bytes as they come, and a `gate` before each read.
 
-    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
-        self._stream = stream
-        self._unanswered = False
+    While the gate is awaited the socket is not read, so that what arrives waits in the kernel and
+    one wake-up brings all of it.
+    """
+
+    def __init__(self) -> None:
         self.gate: Gate | None = None
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport
+        self._received = bytearray()
+        self._ended = False
+        self._error: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._unanswered = False
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self.gate is not None:
+            if not self._ended:
+                self._transport.pause_reading()
             await self.gate()
-        data = await self._stream.read(max_bytes, timeout)
-        if not data and self._unanswered:
-            raise httpcore.ReadError("the server closed the connection without answering")
-        self._unanswered = False
-        return data
+            if not self._ended:
+                self._transport.resume_reading()
+        if not self._received and not self._ended:
+            await self._arrival(timeout)
+        if self._received:
+            data = bytes(self._received[:max_bytes])
+            del self._received[:max_bytes]
+            self._unanswered = False
+            return data
+        if self._error is not None:
+            raise httpcore.ReadError(_words(self._error)) from self._error
+        if self._unanswered:
+            raise httpcore.ReadError("the server closed it without answering")
+        return b""
+
+    async def _arrival(self, timeout: float | None) -> None:
+        self._waiter = waiter = self._loop.create_future()
+        timer = None if timeout is None else self._loop.call_later(timeout, self._expire, waiter)
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+            if timer is not None:
+                timer.cancel()
+
+    def _expire(self, waiter: asyncio.Future[None]) -> None:
+        if not waiter.done():
+            waiter.set_exception(httpcore.ReadTimeout("no byte came in time"))
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._unanswered = True
+        # The bytes of a request are in memory already: nothing is gained by waiting for the kernel.
         self.gate = None  # a new request: the reader of the last one has left
-        await self._stream.write(buffer, timeout)
+        self._unanswered = True
+        if self._ended:
+            raise httpcore.WriteError("the server had closed it")
+        self._transport.write(buffer)
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        self._transport.abort()
 
     async def start_tls(
         self,
@@ -58,38 +98,61 @@ class GatedStream(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        return GatedStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+        try:
+            async with asyncio.timeout(timeout):
+                transport = await self._loop.start_tls(
+                    self._transport, self, ssl_context, server_hostname=server_hostname
+                )
+        except TimeoutError as error:
+            self._transport.abort()
+            raise httpcore.ConnectTimeout("no TLS in time") from error
+        except OSError as error:  # ssl.SSLError is one
+            self._transport.abort()
+            raise httpcore.ConnectError(_words(error)) from error
+        assert transport is not None
+        self._transport = transport
+        return self
 
     def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
+        if info == "is_readable":  # asked of an idle connection: has the server closed it?
+            return self._ended or bool(self._received)
+        return self._transport.get_extra_info("ssl_object" if info == "ssl_object" else info)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        self._wake()
+
+    def eof_received(self) -> None:
+        self._ended = True
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._ended = True
+        self._error = exc
+        self._wake()
 
 
-class _GatedBackend(httpcore.AsyncNetworkBackend):
-    def __init__(self) -> None:
-        self._backend = httpcore.AnyIOBackend()
-
+class _Backend(httpcore.AsyncNetworkBackend):
     async def connect_tcp(
         self,
         host: str,
         port: int,
         timeout: float | None = None,
         local_address: str | None = None,
-        socket_options: Iterable[SocketOption] | None = None,
+        socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        return GatedStream(
-            await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
-        )
-
-    async def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,
-        socket_options: Iterable[SocketOption] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        return GatedStream(await self._backend.connect_unix_socket(path, timeout, socket_options))
-
-    async def sleep(self, seconds: float) -> None:
-        await self._backend.sleep(seconds)
+        try:
+            async with asyncio.timeout(timeout):
+                loop = asyncio.get_running_loop()
+                _, connection = await loop.create_connection(Connection, host, port)
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout("no connection in time") from error
+        except OSError as error:
+            raise httpcore.ConnectError(_words(error)) from error
+        return connection
 
 
 class _ResponseStream(httpx.AsyncByteStream):
@@ -113,13 +176,13 @@ class Transport(httpx.AsyncBaseTransport):
     Raises ConnectFailed, Timeout, Overloaded (all connections in use) and ProtocolError.
     """
 
-    def __init__(self, max_connections: int) -> None:
+    def __init__(self, max_connections: int, *, tls: bool) -> None:
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=httpx.create_ssl_context(),
+            ssl_context=httpx.create_ssl_context() if tls else None,
             max_connections=max_connections,
             max_keepalive_connections=max_connections,
             keepalive_expiry=KEEPALIVE_EXPIRY_S,
-            network_backend=_GatedBackend(),
+            network_backend=_Backend(),
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -179,11 +242,11 @@ def _translate(error: Exception, origin: str) -> TGIError:
             )
         case httpcore.ConnectError():
             return ConnectFailed(
-                f"Nothing answers at {origin} ({_root(error)}): the server is not running, still "
+                f"Nothing answers at {origin} ({error}): the server is not running, still "
                 f"starting, or the address is wrong."
             )
         case httpcore.NetworkError():
-            return ConnectFailed(f"The connection to {origin} broke ({_root(error)}).")
+            return ConnectFailed(f"The connection to {origin} broke ({error}).")
         case _:
             return ProtocolError(
                 f"{origin} does not speak HTTP as it should ({error}): check the address, and "
@@ -191,12 +254,10 @@ def _translate(error: Exception, origin: str) -> TGIError:
             )
 
 
-def _root(error: BaseException) -> str:
-    """The first cause in words: "connection refused" says more than "all attempts failed"."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    if isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    if isinstance(error, OSError) and error.strerror:
+def _words(error: Exception) -> str:
+    """What the system says, without asyncio's address lists."""
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        return os.strerror(error.errno).lower()
+    if isinstance(error, OSError) and error.strerror:  # look-ups of names have negative numbers
         return error.strerror.lower()
     return str(error) or type(error).__name__
