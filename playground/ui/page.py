@@ -1,0 +1,68 @@
+"""The page: Gradio's Blocks, tabs and theme around panes that our own browser modules fill.
+
+Gradio draws the frame once. No event of the page goes through its queue: the modules in static/
+talk to the routes of api.py.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import gradio as gr
+
+from playground.presets import Preset
+from playground.ui import forms
+
+STATIC: Final = Path(__file__).parent / "static"
+
+
+def static_version() -> str:
+    """A hash of the browser's files; it stands in their address, so they can be cached for good."""
+    digest = hashlib.sha256()
+    for path in sorted(STATIC.iterdir()):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _html(value: str, elem_id: str | None = None, js_on_load: str | None = None) -> gr.HTML:
+    return gr.HTML(value, elem_id=elem_id, js_on_load=js_on_load, apply_default_css=False)
+
+
+def build(presets: Sequence[Preset]) -> gr.Blocks:
+    """The page's Blocks, for `gr.mount_gradio_app`.
+
+    Gradio 6.31 draws what is in a tab when the tab is first opened, whatever `render_children`
+    says, so the browser modules take hold of a form when it appears.
+    """
+    with gr.Blocks(
+        title="KTO Mistral playground", analytics_enabled=False, fill_width=True
+    ) as blocks:
+        _html(forms.masthead(), elem_id="masthead")
+        with gr.Tabs(elem_id="views"):
+            with gr.Tab("Chat"), gr.Row(elem_id="chat"):
+                with gr.Column(elem_id="talk"):
+                    _html(forms.conversation(presets))
+                with gr.Column(elem_id="samplers"):
+                    _html(forms.DRAWER_CLOSE)
+                    with gr.Tabs(elem_id="presets", overflow_behavior="wrap"):
+                        for preset in presets:
+                            with gr.Tab(
+                                preset.name,
+                                id=preset.id,
+                                elem_id=f"preset-{preset.id}",
+                            ):
+                                _html(forms.preset_panel(preset))
+                    _html(forms.request_panel(presets))
+            with gr.Tab("About"):
+                _html(forms.about())
+    return blocks
+
+
+def head(version: str) -> str:
+    """What the page's head needs: our stylesheet and the entry module, both from this server."""
+    return (
+        f'<link rel="stylesheet" href="./ui/{version}/page.css">'
+        f'<link rel="stylesheet" href="./ui/{version}/highlight.css">'
+        f'<script type="module" src="./ui/{version}/main.js"></script>'
+    )

@@ -1,0 +1,287 @@
+// The tab Chat: one conversation, its composer, and what is done to its messages.
+
+import { button, fit, number } from './dom.js';
+import { engine, look, onEngine } from './engine.js';
+import { Pane } from './pane.js';
+import { closeDrawer, currentRequest, presetName } from './samplers.js';
+import { json, stream } from './server.js';
+import { load, save, whenRefused } from './storage.js';
+
+const missionModel = 'ContextualAI/Contextual_KTO_Mistral_PairRM';
+const $ = (selector) => document.querySelector(selector);
+
+export class Chat {
+  constructor() {
+    this.prompt = $('#chat-prompt');
+    this.pane = new Pane($('[data-testid="pane-0"]'), {
+      retry: (index) => this.retry(index),
+      resume: (index) => this.resume(index),
+      edit: (index, text) => this.edit(index, text),
+      remove: (index) => this.remove(index),
+      presetName,
+    });
+    this.running = null; // the AbortController of the answer under way
+    this.following = true; // whether the page scrolls along with the answer
+    this.metering = null;
+  }
+
+  start() {
+    whenRefused((message) => this.notice(message));
+    const kept = load('chat', { messages: [] });
+    for (const message of kept.messages) if (message.state === 'streaming') message.state = 'stopped';
+    this.pane.show(kept.messages);
+    this.prompt.value = load('draft', '');
+    this.#listen();
+    this.#settle();
+    for (const message of kept.messages) this.#render(message);
+    fit(this.prompt);
+    onEngine((state) => this.#engineChanged(state));
+    if (kept.messages.length > 0) this.#toEnd();
+    if (matchMedia('(hover: hover)').matches) this.prompt.focus({ preventScroll: true });
+  }
+
+  #listen() {
+    $('#composer').addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.send(this.prompt.value);
+    });
+    this.prompt.addEventListener('input', () => {
+      fit(this.prompt);
+      save('draft', this.prompt.value);
+      this.meter();
+    });
+    this.prompt.addEventListener('keydown', (event) => {
+      if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
+        event.preventDefault();
+        this.send(this.prompt.value);
+      }
+    });
+    $('#chat-stop').addEventListener('click', () => this.stop());
+    $('#chat-new').addEventListener('click', () => this.clear());
+    document.addEventListener('keydown', (event) => {
+      if (event.key === 'Escape' && !closeDrawer()) this.stop();
+    });
+    for (const starter of document.querySelectorAll('.starter')) {
+      starter.addEventListener('click', () => this.send(starter.textContent));
+    }
+    const jump = $('.jump');
+    jump.addEventListener('click', () => this.#toEnd());
+    addEventListener('scroll', () => {
+      const page = document.scrollingElement;
+      this.following = page.scrollHeight - page.scrollTop - page.clientHeight < 60;
+      jump.hidden = this.following;
+    }, { passive: true });
+    addEventListener('pagehide', () => this.#keep());
+  }
+
+  // Sends a new user message. What cannot be sent stays in the composer.
+  send(text) {
+    if (this.running || text.trim() === '') return;
+    const request = this.#request();
+    if (!request) return;
+    this.pane.add({ role: 'user', content: text.trim() });
+    this.prompt.value = '';
+    save('draft', '');
+    fit(this.prompt);
+    this.#answer(request);
+  }
+
+  retry(index) {
+    const request = !this.running && this.#request();
+    if (!request) return;
+    this.#change('Replaced the answer.', () => this.pane.truncate(index));
+    this.#answer(request);
+  }
+
+  edit(index, text) {
+    const request = !this.running && this.#request();
+    if (!request) return;
+    this.#change('Replaced the message and what followed.', () => this.pane.truncate(index));
+    this.pane.add({ role: 'user', content: text });
+    this.#answer(request);
+  }
+
+  resume(index) {
+    const request = !this.running && this.#request();
+    if (!request) return;
+    if (index + 1 < this.pane.messages.length) {
+      this.#change('Left out what followed.', () => this.pane.truncate(index + 1));
+    }
+    this.#run(request, this.pane.messages[index]);
+  }
+
+  remove(index) {
+    if (this.running) return;
+    this.#change('Deleted the message.', () => this.pane.remove(index));
+    this.#settle();
+  }
+
+  clear() {
+    if (this.running) return;
+    this.#change('Started a new chat.', () => this.pane.show([]));
+    this.#settle();
+    this.prompt.focus();
+  }
+
+  stop() {
+    this.running?.abort();
+  }
+
+  #request() {
+    try {
+      return currentRequest();
+    } catch (error) {
+      this.notice(error.message);
+      return null;
+    }
+  }
+
+  #answer(request) {
+    this.#run(request, this.pane.add({ role: 'assistant', content: '', blocks: [], state: 'streaming' }));
+  }
+
+  async #run(request, answer) {
+    const messages = this.#sent(request.system, answer);
+    answer.preset = request.pane.preset;
+    this.running = new AbortController();
+    this.pane.begin(answer);
+    this.#settle();
+    this.#toEnd();
+    const keeping = setInterval(() => this.#keep(), 1000);
+    try {
+      for await (const { name, data } of stream({ messages, panes: [request.pane] }, this.running.signal)) {
+        this.pane.receive(name, data);
+        if (this.following) this.#toEnd();
+      }
+      if (answer.state === 'streaming') {
+        const problem = { kind: 'incomplete', message: 'The stream ended early.', retryable: true };
+        if (this.running.signal.aborted) this.pane.end(answer, 'stopped');
+        else this.pane.end(answer, 'failed', { problem });
+      }
+    } catch (error) {
+      const { message, kind, retryable } = error;
+      this.pane.end(answer, 'failed', { problem: { message, kind, retryable } });
+    }
+    clearInterval(keeping);
+    this.running = null;
+    this.#settle();
+    if (this.following) this.#toEnd();
+    if (answer.state === 'failed') look();
+    await this.#render(answer);
+  }
+
+  // What the server is sent: the system text and the conversation up to the answer; the answer
+  // itself only when it is continued. An answer without text says nothing and is left out.
+  #sent(system, answer) {
+    const messages = system === '' ? [] : [{ role: 'system', content: system }];
+    for (const message of this.pane.messages) {
+      if (message.content !== '') messages.push({ role: message.role, content: message.content });
+      if (message === answer) break;
+    }
+    return messages;
+  }
+
+  // Markdown of an answer that broke off in the middle of a block.
+  async #render(answer) {
+    if (answer.state !== 'stopped' || answer.content === '' || answer.rendered) return;
+    try {
+      const { blocks } = await json('api/render', { text: answer.content });
+      answer.rendered = true;
+      if (answer.state === 'stopped') this.pane.setBlocks(answer, blocks);
+      this.#keep();
+    } catch {
+      // the plain text stays, and the next start tries again
+    }
+  }
+
+  #change(words, change) {
+    const before = structuredClone(this.pane.messages);
+    change();
+    this.notice(words, () => {
+      this.stop();
+      this.pane.show(before);
+      this.#settle();
+    });
+  }
+
+  notice(words, undo) {
+    const notice = $('#notice');
+    const back = button('Undo', () => { notice.hidden = true; undo(); });
+    back.hidden = undo === undefined;
+    notice.replaceChildren(Object.assign(document.createElement('span'), { textContent: words }), back);
+    notice.hidden = false;
+    clearTimeout(this.noticing);
+    this.noticing = setTimeout(() => { notice.hidden = true; }, 12_000);
+  }
+
+  #settle() {
+    const busy = this.running !== null;
+    $('#chat-send').hidden = busy;
+    $('#chat-stop').hidden = !busy;
+    const empty = this.pane.messages.length === 0;
+    $('.empty').hidden = !empty;
+    $('#chat-new').hidden = empty || busy;
+    this.#keep();
+    this.meter();
+  }
+
+  #keep() {
+    save('chat', { messages: this.pane.messages });
+  }
+
+  #toEnd() {
+    this.following = true;
+    cancelAnimationFrame(this.scrolling);
+    this.scrolling = requestAnimationFrame(() => {
+      scrollTo({ top: document.scrollingElement.scrollHeight, behavior: 'instant' });
+    });
+  }
+
+  // The context meter: how many tokens the conversation and the draft take, counted by the engine.
+  meter() {
+    clearTimeout(this.metering);
+    this.metering = setTimeout(() => this.#measure(), 300);
+  }
+
+  async #measure() {
+    if (engine().state !== 'ready' || this.running) return;
+    const shown = $('#context-meter');
+    const messages = this.#sent($('#system').value.trim(), null);
+    const draft = this.prompt.value.trim();
+    if (draft !== '') messages.push({ role: 'user', content: draft });
+    if (!messages.some((message) => message.role === 'user')) {
+      shown.hidden = true;
+      return;
+    }
+    this.measuring?.abort();
+    this.measuring = new AbortController();
+    try {
+      const count = await json('api/tokenize', { messages }, this.measuring.signal);
+      const share = count.prompt_tokens / count.max_total_tokens;
+      shown.querySelector('meter').value = share;
+      shown.querySelector('span').textContent = `${number.format(count.prompt_tokens)} / ${number.format(count.max_total_tokens)}`;
+      shown.classList.toggle('full', share > 0.9 || count.dropped_turns > 0);
+      shown.title = count.dropped_turns > 0
+        ? `${count.dropped_turns} of the oldest turns do not fit and will be left out.`
+        : 'Tokens of the conversation and the draft, of those that the context holds.';
+      shown.hidden = false;
+    } catch (error) {
+      if (error.name === 'AbortError') return;
+      shown.hidden = error.kind !== 'too_long';
+      shown.classList.add('full');
+      shown.querySelector('span').textContent = 'too long for the context';
+    }
+  }
+
+  #engineChanged(state) {
+    const note = $('.model-note');
+    if (state.state === 'ready') {
+      note.textContent = state.engine.model_id === missionModel
+        ? 'Mistral 7B, aligned with KTO. Pick a preset, and compare what the samplers do.'
+        : `Here answers ${state.engine.model_id}, not the 7B model: enough to try the page and the samplers.`;
+      this.meter();
+    } else if (state.state !== 'unknown') {
+      note.textContent = state.reason;
+    }
+  }
+}

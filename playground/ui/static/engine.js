@@ -1,0 +1,56 @@
+// The engine's state, polled from /api/engine and told to whoever listens.
+
+import { json } from './server.js';
+
+const calm = 10_000; // ms between looks while the engine is ready
+const keen = 2_000; // and while it is not
+
+const listeners = new Set();
+let current = { state: 'unknown', reason: '', engine: null, applied: {}, raw: null };
+let timer;
+let looking = false;
+
+export function engine() {
+  return current;
+}
+
+export function onEngine(listener) {
+  listeners.add(listener);
+  listener(current);
+}
+
+function clock(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}`;
+}
+
+function words(state) {
+  if (state.state === 'ready') return `Ready · ${state.engine.name}`;
+  if (state.state === 'loading') return `Loading · ${clock(state.elapsed_s)}`;
+  return 'Offline';
+}
+
+export async function look() {
+  if (looking) return;
+  looking = true;
+  clearTimeout(timer);
+  try {
+    current = await json('api/engine');
+  } catch (error) {
+    current = { ...current, state: 'offline', reason: error.message };
+  }
+  looking = false;
+  const shown = document.getElementById('engine-state');
+  shown.dataset.state = current.state;
+  shown.title = current.reason;
+  const text = words(current);
+  if (shown.lastElementChild.textContent !== text) shown.lastElementChild.textContent = text;
+  for (const listener of listeners) listener(current);
+  if (!document.hidden) timer = setTimeout(look, current.state === 'ready' ? calm : keen);
+}
+
+export function watchEngine() {
+  document.addEventListener('visibilitychange', () => { if (!document.hidden) look(); });
+  addEventListener('online', look);
+  look();
+}

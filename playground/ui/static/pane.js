@@ -1,0 +1,267 @@
+// One column of conversation: a list of messages and the answer that streams into the last one.
+//
+// A message is a plain value that can be stored: {role, content} and, for an answer,
+// {blocks: [html], preset, state, receipt, done, problem}, where state is streaming, done, stopped
+// or failed and problem is {message, kind, retryable}. `content` is the whole raw text.
+
+import { button, copyButton, element, fit, number } from './dom.js';
+
+const reasons = {
+  eos_token: '',
+  stop_sequence: 'ended at a stop sequence',
+  length: 'reached max new tokens',
+};
+
+export class Pane {
+  // actions: {retry(index), resume(index), edit(index, text), remove(index), presetName(id)}
+  constructor(log, actions) {
+    this.log = log;
+    this.actions = actions;
+    this.messages = [];
+  }
+
+  show(messages) {
+    this.messages = messages;
+    this.log.replaceChildren(...messages.map((message) => this.#article(message)));
+  }
+
+  add(message) {
+    this.messages.push(message);
+    this.log.append(this.#article(message));
+    return message;
+  }
+
+  truncate(length) {
+    this.messages.length = length;
+    while (this.log.children.length > length) this.log.lastElementChild.remove();
+  }
+
+  remove(index) {
+    this.messages.splice(index, 1);
+    this.log.children[index].remove();
+  }
+
+  // Makes the last message ready to receive events. An answer that is continued keeps its text
+  // until the server begins to send it anew with what follows.
+  begin(message) {
+    message.state = 'streaming';
+    message.problem = null;
+    message.done = null;
+    message.receipt = null;
+    this.replay = message.content !== '';
+    this.#redraw(message);
+  }
+
+  receive(name, data) {
+    const message = this.messages.at(-1);
+    if (name === 'delta') {
+      if (this.replay) {
+        this.replay = false;
+        message.content = '';
+        message.blocks = [];
+        this.#redraw(message);
+      }
+      if (message.content === '') this.#running().classList.remove('waiting');
+      message.content += data.text;
+      this.#append(data.text);
+    } else if (name === 'block') {
+      message.blocks[data.index] = data.html;
+      const running = this.#running();
+      running.before(block(data.html));
+      running.textContent = '';
+    } else if (name === 'receipt') {
+      const { pane, ...receipt } = data;
+      message.receipt = receipt;
+    } else if (name === 'done') {
+      const { pane, ...done } = data;
+      this.end(message, 'done', { done });
+    } else if (name === 'error') {
+      const { pane, ...problem } = data;
+      this.end(message, 'failed', { problem });
+    }
+  }
+
+  end(message, state, outcome = {}) {
+    Object.assign(message, { state, ...outcome });
+    this.#redraw(message);
+  }
+
+  // Puts rendered blocks in the place of raw text, as after a stop.
+  setBlocks(message, blocks) {
+    message.blocks = blocks;
+    this.#redraw(message);
+  }
+
+  #running() {
+    return this.log.lastElementChild.querySelector('.running');
+  }
+
+  #append(text) {
+    const running = this.#running();
+    const first = running.firstChild;
+    if (first) first.appendData(text);
+    else if (text.trim() !== '') running.textContent = text.replace(/^\n+/, '');
+  }
+
+  #redraw(message) {
+    const index = this.messages.indexOf(message);
+    if (index >= 0) this.log.children[index].replaceWith(this.#article(message));
+  }
+
+  #index(article) {
+    return [...this.log.children].indexOf(article);
+  }
+
+  #article(message) {
+    const article = element('article', { className: 'message', dataset: { testid: 'message', role: message.role } });
+    article.setAttribute('aria-label', message.role === 'user' ? 'You' : 'Answer');
+    const at = (action) => () => this.actions[action](this.#index(article));
+    const body = element('div', { className: 'body' });
+    article.append(body);
+    if (message.role === 'user') {
+      body.textContent = message.content;
+      const edit = button('Edit', () => this.#editor(article, message));
+      article.append(element('div', { className: 'actions' },
+        edit, copyButton('Copy', () => message.content), button('Delete', at('remove'))));
+      return article;
+    }
+    article.dataset.state = message.state;
+    const blocks = message.blocks.filter(Boolean);
+    body.append(...blocks.map(block));
+    if (message.state === 'streaming') {
+      article.setAttribute('aria-busy', 'true');
+      const waiting = message.content === '';
+      body.append(element('div', { className: `running caret${waiting ? ' waiting' : ''}` }));
+      if (!waiting && blocks.length === 0) body.lastElementChild.textContent = message.content;
+      return article;
+    }
+    if (blocks.length === 0 && message.content !== '') {
+      body.append(element('div', { className: 'running', textContent: message.content }));
+    }
+    article.append(...this.#ending(message), this.#meta(article, message, at));
+    return article;
+  }
+
+  #ending(message) {
+    const parts = [];
+    const dropped = message.receipt?.dropped_turns ?? 0;
+    if (dropped > 0) {
+      const turns = dropped === 1 ? 'The oldest turn' : `The oldest ${dropped} turns`;
+      parts.push(element('p', { className: 'remark', textContent: `${turns} did not fit the context and ${dropped === 1 ? 'was' : 'were'} left out.` }));
+    }
+    if (message.state === 'failed') {
+      const what = message.content === '' ? '' : 'Incomplete. ';
+      const problem = element('p', { className: 'problem', textContent: what + message.problem.message });
+      problem.setAttribute('role', 'alert');
+      parts.push(problem);
+    }
+    return parts;
+  }
+
+  #meta(article, message, at) {
+    const { done, receipt } = message;
+    const facts = [];
+    if (receipt?.preset || message.preset) {
+      const edited = receipt?.edited?.length > 0 ? ', edited' : '';
+      facts.push(this.actions.presetName(receipt?.preset ?? message.preset) + edited);
+    }
+    if (message.state === 'stopped') facts.push('stopped');
+    if (message.state === 'failed') facts.push('incomplete');
+    if (done) {
+      facts.push(
+        `${number.format(done.generated_tokens)} ${done.generated_tokens === 1 ? 'token' : 'tokens'}`,
+        `first ${Math.round(done.ttft_ms)} ms`,
+        `${done.tokens_per_second.toFixed(1)} tokens/s`,
+        reasons[done.finish_reason] ?? done.finish_reason,
+      );
+    }
+    const seed = done?.seed ?? receipt?.sent?.seed;
+    if (seed !== undefined && seed !== null) facts.push(`seed ${seed}`);
+    const unfinished = message.content !== ''
+      && (message.state !== 'done' || done?.finish_reason === 'length');
+    const actions = [
+      message.content !== '' && copyButton('Copy', () => message.content),
+      button('Retry', at('retry')),
+      unfinished && button('Continue', at('resume')),
+      receipt && this.#receiptButton(article, message),
+      button('Delete', at('remove')),
+    ];
+    return element('div', { className: 'meta' },
+      element('div', { className: 'facts-line' },
+        ...facts.filter(Boolean).map((text) => element('span', { textContent: text }))),
+      element('div', { className: 'actions' }, ...actions.filter(Boolean)));
+  }
+
+  #receiptButton(article, message) {
+    const toggle = button('Receipt', () => {
+      const open = article.querySelector('.receipt');
+      if (open) open.remove();
+      else article.append(receiptView(message));
+      toggle.setAttribute('aria-expanded', String(!open));
+    });
+    toggle.setAttribute('aria-expanded', 'false');
+    return toggle;
+  }
+
+  #editor(article, message) {
+    const area = element('textarea', { value: message.content, rows: 1 });
+    area.setAttribute('aria-label', 'Edit the message');
+    const close = () => {
+      const drawn = this.#article(message);
+      article.replaceWith(drawn);
+      drawn.querySelector('button').focus();
+    };
+    const send = () => {
+      const text = area.value.trim();
+      if (text !== '') this.actions.edit(this.#index(article), text);
+    };
+    area.addEventListener('input', () => fit(area));
+    area.addEventListener('keydown', (event) => {
+      if (event.key === 'Escape') {
+        event.stopPropagation();
+        close();
+      } else if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
+        event.preventDefault();
+        send();
+      }
+    });
+    article.replaceChildren(element('div', { className: 'editor' }, area,
+      element('div', { className: 'row' }, button('Cancel', close), button('Send', send, 'primary'))));
+    fit(area);
+    area.focus();
+  }
+}
+
+// HTML of one complete block. It comes from this server's renderer, which lets no raw HTML through.
+function block(html) {
+  const node = element('div', { className: 'block-html', innerHTML: html });
+  for (const figure of node.querySelectorAll('figure.code')) {
+    figure.append(copyButton('Copy', () => figure.querySelector('code').textContent));
+  }
+  return node;
+}
+
+function receiptView(message) {
+  const { receipt, done } = message;
+  const facts = [
+    ['engine', receipt.engine],
+    ['model', receipt.model_id],
+    ['revision', receipt.model_sha ?? 'not told'],
+    ['prompt tokens', number.format(receipt.prompt_tokens)],
+    ['turns left out', receipt.dropped_turns],
+  ];
+  if (done) facts.push(['finish reason', done.finish_reason], ['duration', `${(done.duration_ms / 1000).toFixed(2)} s`]);
+  const left = Object.entries(receipt.applied).filter(([, way]) => way.how !== 'native' || way.reason);
+  return element('section', { className: 'receipt' },
+    element('dl', {}, ...facts.flatMap(([name, value]) => [
+      element('dt', { textContent: name }), element('dd', { textContent: String(value) })])),
+    element('h3', { textContent: 'Sent to the engine' }),
+    element('pre', { textContent: JSON.stringify(receipt.sent, null, 2), tabIndex: 0 }),
+    ...(left.length === 0 ? [] : [
+      element('h3', { textContent: 'How this engine treats the parameters' }),
+      element('dl', {}, ...left.flatMap(([name, way]) => [
+        element('dt', { textContent: name }),
+        element('dd', { textContent: `${way.how === 'unsupported' ? 'not applied' : way.how}: ${way.reason}` })])),
+    ]),
+    copyButton('Copy as JSON', () => JSON.stringify({ receipt, done }, null, 2)));
+}

@@ -1,0 +1,74 @@
+// Requests to this server's own routes, relative to where this module was loaded from
+// (<root>/ui/<version>/server.js), so that a proxy may put the page under any path.
+
+const root = new URL('../../', import.meta.url);
+
+export class RequestFailed extends Error {
+  constructor(message, kind, field, retryable) {
+    super(message);
+    this.kind = kind;
+    this.field = field;
+    this.retryable = retryable;
+  }
+}
+
+async function request(path, body, signal) {
+  const options = { signal };
+  if (body !== undefined) {
+    options.method = 'POST';
+    options.headers = { 'Content-Type': 'application/json' };
+    options.body = JSON.stringify(body);
+  }
+  let response;
+  try {
+    response = await fetch(new URL(path, root), options);
+  } catch (error) {
+    if (error.name === 'AbortError') throw error;
+    throw new RequestFailed('The playground does not answer. Is it still running?', 'unreachable', null, true);
+  }
+  if (response.ok) return response;
+  let problem = {};
+  try {
+    problem = await response.json();
+  } catch {
+    // not ours: a proxy's page, say; the status is all there is to tell
+  }
+  throw new RequestFailed(
+    problem.error ?? `The server answered ${response.status}.`,
+    problem.kind ?? `http_${response.status}`,
+    problem.field,
+    response.status === 429 || response.status >= 500,
+  );
+}
+
+export async function json(path, body, signal) {
+  return (await request(path, body, signal)).json();
+}
+
+// The events of POST /api/stream as {name, data}. Ends without a word when `signal` aborts.
+export async function* stream(body, signal) {
+  try {
+    const response = await request('api/stream', body, signal);
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = '';
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const events = (rest + value).split('\n\n');
+      rest = events.pop();
+      for (const event of events) {
+        let name = 'message';
+        let data = '';
+        for (const line of event.split('\n')) {
+          if (line.startsWith('event:')) name = line.slice(6).trim();
+          else if (line.startsWith('data:')) data += line.slice(5);
+        }
+        if (data) yield { name, data: JSON.parse(data) };
+      }
+    }
+  } catch (error) {
+    if (signal.aborted) return;
+    if (error instanceof RequestFailed) throw error;
+    throw new RequestFailed('The connection to the playground broke.', 'unreachable', null, true);
+  }
+}
