@@ -1,0 +1,224 @@
+"""Text Generation Inference as an engine: our samplers in TGI's words, its state, its errors."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, Final, Self
+
+from playground.coalesce import closing
+from playground.engines.base import Chunk, EngineInfo, EngineState, Finish, GenerationRequest
+from playground.errors import EngineError
+from playground.messages import Applied
+from playground.samplers import BY_NAME, Sampler
+from playground.settings import Settings
+from tgi import errors
+from tgi.client import TGIClient
+
+# How long a state holds before it is asked for again, and how long the answer may take.
+_FRESH_S: Final = 1.0
+_PROBE_S: Final = 5.0
+# TGI opens its port when the weights are loaded, and its first start downloads 14 GB: so long a
+# refused connection may mean that it is loading.
+_LOADING_S: Final = 1800.0
+# Tokens are read about 30 times a second: each read costs more than the tokens it brings.
+_PACE_S: Final = 0.03
+_COUNTS_KEPT: Final = 256
+
+_NATIVE: Final = Applied("native")
+_STOCK: Final[Mapping[str, Applied]] = {
+    "temperature": _NATIVE,
+    "top_p": _NATIVE,
+    "top_k": _NATIVE,
+    "frequency_penalty": Applied(
+        "native",
+        "TGI divides the penalty by the number of tokens so far, which makes it far weaker than "
+        "OpenAI's of the same value.",
+    ),
+    "presence_penalty": Applied("unsupported", "TGI has no presence penalty; it is not sent."),
+    "repetition_penalty": _NATIVE,
+    "min_p": Applied("unsupported", "TGI has no min_p; it is not sent."),
+}
+
+_KINDS: Final[Mapping[type[errors.TGIError], str]] = {
+    errors.ConnectFailed: "offline",
+    errors.Timeout: "timeout",
+    errors.Unhealthy: "loading",
+    errors.Overloaded: "overloaded",
+    errors.Unauthorized: "unauthorized",
+    errors.ValidationFailed: "refused",
+    errors.GenerationFailed: "generation",
+    errors.IncompleteStream: "incomplete",
+    errors.ProtocolError: "protocol",
+}
+
+
+class TGIEngine:
+    """A TGI server, or one that speaks its API and says in /info what more it takes."""
+
+    def __init__(self, url: str, *, api_key: str | None = None) -> None:
+        self._url = url
+        self._client = TGIClient(url, api_key=api_key)
+        self._state = EngineState("offline", time.time(), "The engine was not asked yet.")
+        self._began = time.monotonic()
+        self._asked = -_FRESH_S
+        self._was_ready = False
+        self._probing: asyncio.Task[None] | None = None
+        self._samplers: Mapping[str, Applied] = _STOCK
+        self._counts: OrderedDict[str, int] = OrderedDict()
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        return cls(settings.tgi_url, api_key=settings.api_key())
+
+    async def state(self) -> EngineState:
+        """The state, at most a second old. Callers at the same time share one question."""
+        if self._probing is None and time.monotonic() - self._asked >= _FRESH_S:
+            self._probing = asyncio.create_task(self._probe())
+        if self._probing is not None:
+            await asyncio.shield(self._probing)
+        return self._state
+
+    async def count_tokens(self, text: str) -> int:
+        """The tokens of a text, with the BOS that /tokenize adds as /generate does."""
+        if text in self._counts:
+            self._counts.move_to_end(text)
+            return self._counts[text]
+        try:
+            count = len(await self._client.tokenize(text))
+        except errors.TGIError as error:
+            raise self._translated(error) from error
+        self._counts[text] = count
+        if len(self._counts) > _COUNTS_KEPT:
+            self._counts.popitem(last=False)
+        return count
+
+    def parameters(self, request: GenerationRequest) -> dict[str, object]:
+        """TGI's parameters for a request; `map_sampler` says how the sampler's are made."""
+        return {
+            **map_sampler(request.sampler, self._samplers),
+            "max_new_tokens": request.max_new_tokens,
+            "seed": request.seed,
+            "stop": list(request.stop),
+            "return_full_text": False,
+            "details": True,
+        }
+
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Chunk | Finish, None]:
+        """The generation; the text of special tokens, such as the one that ends it, is left out."""
+        try:
+            batches = self._client.stream_batches(
+                request.prompt, self.parameters(request), pace=_PACE_S
+            )
+            async with closing(batches):
+                async for batch in batches:
+                    text = "".join([o.token.text for o in batch if not o.token.special])
+                    yield Chunk(text, len(batch))
+                    details = batch[-1].details
+                    if details is not None:
+                        yield Finish(
+                            str(details.finish_reason),
+                            details.generated_tokens,
+                            details.input_length,
+                            details.seed,
+                        )
+        except errors.TGIError as error:
+            raise self._translated(error) from error
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._probing is not None:
+            self._probing.cancel()
+        await self._client.aclose()
+
+    async def _probe(self) -> None:
+        try:
+            async with asyncio.timeout(_PROBE_S):
+                await self._client.health()
+                info = _info(await self._client.info())
+        except errors.TGIError as error:
+            self._set(*self._away(error))
+        except TimeoutError:
+            self._set(
+                "offline",
+                f"{self._url} does not answer within {_PROBE_S:g} s: it is overloaded, or "
+                "something else listens there.",
+            )
+        else:
+            self._was_ready = True
+            self._samplers = info.applied
+            self._set("ready", "", info)
+        finally:
+            self._asked = time.monotonic()
+            self._probing = None
+
+    def _away(self, error: errors.TGIError) -> tuple[Any, str]:
+        """The state that an error means, and the reason."""
+        if isinstance(error, errors.Unhealthy):
+            return "loading", str(error)
+        refused = isinstance(error, errors.ConnectFailed)
+        if refused and not self._was_ready and time.monotonic() - self._began < _LOADING_S:
+            return "loading", (
+                f"{error} TGI opens its port only when the model is loaded; the first start also "
+                "downloads it."
+            )
+        return "offline", f"{error} The page notices when it answers again."
+
+    def _set(self, state: Any, reason: str, info: EngineInfo | None = None) -> None:
+        if info is None or self._state.info is None or info.model_id != self._state.info.model_id:
+            self._counts.clear()
+        since = self._state.since if state == self._state.state else time.time()
+        self._state = EngineState(state, since, reason, info)
+
+    def _translated(self, error: errors.TGIError) -> EngineError:
+        """The playground's error; the next question for the state is asked anew."""
+        if isinstance(error, errors.ConnectFailed | errors.Unhealthy | errors.IncompleteStream):
+            self._asked = -_FRESH_S
+        kind = next(_KINDS[cls] for cls in type(error).__mro__ if cls in _KINDS)
+        return EngineError(str(error), kind=kind, retryable=error.retryable)
+
+
+def map_sampler(sampler: Sampler, applied: Mapping[str, Applied]) -> dict[str, object]:
+    """A sampler in TGI's words: what has an effect, and nothing else.
+
+    TGI refuses neutral values of some parameters, so all are left out. It samples when do_sample is
+    true or when temperature, top_k or top_p is anything but neutral (has_warpers in its
+    utils/tokens.py): so greedy decoding leaves those out too, which do not change which token is
+    the likeliest. With no temperature it samples at 1.0 when there is a top_k, top_p or min_p to
+    sample within, and is greedy when there is none: TGI's own choice, said by do_sample.
+    """
+    values = {
+        name: value
+        for name, value in sampler.set_values().items()
+        if applied[name].how == "native" and value != BY_NAME[name].neutral
+    }
+    narrowing = ("top_k", "top_p", "min_p")
+    greedy = sampler.temperature == 0 or (
+        sampler.temperature is None and not any(name in values for name in narrowing)
+    )
+    if greedy:
+        for name in ("temperature", *narrowing):
+            values.pop(name, None)
+    return {**values, "do_sample": not greedy}
+
+
+def _info(raw: Mapping[str, Any]) -> EngineInfo:
+    """What /info says. Raises ProtocolError when it is not TGI's."""
+    extended = raw.get("samplers") or {}
+    try:
+        return EngineInfo(
+            name=f"{raw.get('name', 'TGI')} {raw['version']}",
+            model_id=str(raw["model_id"]),
+            model_sha=raw.get("model_sha"),
+            max_input_tokens=int(raw["max_input_tokens"]),
+            max_total_tokens=int(raw["max_total_tokens"]),
+            max_stop_sequences=int(raw["max_stop_sequences"]),
+            applied={
+                name: _NATIVE if name in extended else stock for name, stock in _STOCK.items()
+            },
+            raw=raw,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise errors.ProtocolError(
+            f"What answers at /info is not TGI ({error!r}); is the address right?", status=200
+        ) from error

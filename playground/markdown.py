@@ -1,0 +1,316 @@
+"""An answer's Markdown as HTML, block by block, while it is being written.
+
+CommonMark with tables and strikethrough. Raw HTML is text, links go to http, https and mailto only,
+images become links, and fenced code carries Pygments classes. Link reference definitions are left
+out of the grammar: one at the end of an answer would change blocks that are already shown.
+
+`Blocks` finds the ends of blocks from the starts of lines, and parses a block when it has ended.
+What the lines suggest is checked by that parse, so a wrong guess can only make a block longer.
+The blocks joined are what the whole text renders to.
+"""
+
+import re
+from collections.abc import MutableMapping, Sequence
+from functools import lru_cache
+from html import escape
+from typing import Any, Final, Literal
+
+from markdown_it import MarkdownIt
+from markdown_it.common.utils import unescapeAll
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from markdown_it.utils import OptionsDict
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexer import Lexer
+from pygments.lexers import get_lexer_by_name
+from pygments.util import ClassNotFound
+
+from playground.messages import Block, Delta
+
+# Longer code is shown without colours: a lexer's time must not hold up the other streams.
+_HIGHLIGHT_LIMIT: Final = 20_000
+_LINK: Final = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
+
+
+def _render_code(renderer: RendererHTML, tokens: Sequence[Token], i: int, *_: object) -> str:
+    code, info = tokens[i].content, unescapeAll(tokens[i].info).split(maxsplit=1)
+    language = info[0] if info else ""
+    lexer = _lexer(language) if language and len(code) <= _HIGHLIGHT_LIMIT else None
+    body = highlight(code, lexer, _FORMATTER) if lexer else escape(code)
+    caption = f"<figcaption>{escape(language)}</figcaption>" if language else ""
+    return f'<figure class="code">{caption}<pre><code>{body}</code></pre></figure>\n'
+
+
+def _render_link_open(
+    renderer: RendererHTML,
+    tokens: Sequence[Token],
+    i: int,
+    options: OptionsDict,
+    env: MutableMapping[str, Any],
+) -> str:
+    tokens[i].attrs |= {"rel": "noopener noreferrer nofollow", "target": "_blank"}
+    return renderer.renderToken(tokens, i, options, env)
+
+
+def _render_image(
+    renderer: RendererHTML,
+    tokens: Sequence[Token],
+    i: int,
+    options: OptionsDict,
+    env: MutableMapping[str, Any],
+) -> str:
+    """A link to the image, or its text alone where a link cannot stand: nothing is loaded."""
+    source = str(tokens[i].attrs.get("src", ""))
+    text = renderer.renderInlineAsText(tokens[i].children or [], options, env) or source
+    depth = sum(token.nesting for token in tokens[:i] if token.type.startswith("link_"))
+    if depth or not source:
+        return escape(text)
+    return (
+        f'<a href="{escape(source)}" rel="noopener noreferrer nofollow" target="_blank">'
+        f"{escape(text)}</a>"
+    )
+
+
+@lru_cache(maxsize=64)
+def _lexer(language: str) -> Lexer | None:
+    try:
+        return get_lexer_by_name(language, stripnl=False, ensurenl=False)
+    except ClassNotFound:
+        return None
+
+
+def _parser() -> MarkdownIt:
+    markdown = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    markdown.disable(["reference", "html_block", "html_inline"])
+    markdown.validateLink = lambda url: _LINK.match(url) is not None  # type: ignore[method-assign]
+    for name, rule in (
+        ("fence", _render_code),
+        ("code_block", _render_code),
+        ("link_open", _render_link_open),
+        ("image", _render_image),
+    ):
+        markdown.add_render_rule(name, rule)
+    return markdown
+
+
+_FORMATTER: Final = HtmlFormatter(nowrap=True, classprefix="hl-")
+_MARKDOWN: Final = _parser()
+
+# What a whole line is. A break also matches the underline of a heading of the second rank.
+_FENCE: Final = re.compile(r" {0,3}(?:(`{3,})[^`\n]*|(~{3,})[^\n]*)\n")
+_HEADING: Final = re.compile(r" {0,3}#{1,6}[ \t\r\n]")
+_BREAK: Final = re.compile(r" {0,3}(?:-+|(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})\s*\Z")
+_QUOTE: Final = re.compile(r" {0,3}>")
+_ITEM: Final = re.compile(r" {0,3}(?:[-+*]|\d{1,9}[.)])[ \t\n]")
+_INDENTED: Final = re.compile(r" {4}| {0,3}\t")
+# Starts of lines, at the margin, that begin a block even right after a line of text …
+_BEGINS: Final = re.compile(r"#{1,6}[ \t\n]|>|~~~|```[^`\n]*\n")
+_BEGINS_LIST: Final = re.compile(r"(?:[-+*]|1[.)])[ \t]+[^\s]")
+# … and those that may still become one; the last for a list's next item.
+_MAY_BEGIN: Final = re.compile(r"(?:#{1,6}|~{1,2}|`{1,2}|```[^`\n]*|(?:[-+*]|1[.)]?)[ \t]*)\Z")
+_MAY_BE_ITEM: Final = re.compile(r"(?:[-+*]|\d{1,9}[.)]?)\Z")
+
+# Blocks that go on after a blank line.
+_LASTING: Final = frozenset({"bullet_list_close", "ordered_list_close", "code_block"})
+
+
+class Blocks:
+    """Turns pieces of text into deltas, and into a block whenever one has ended.
+
+    The deltas joined are the text. A block replaces exactly the text of the deltas since the block
+    before it. Text is kept back only at the start of a line, until it is known whether a block
+    begins there: a few characters. A piece costs the same whatever came before it; the running
+    text is parsed when its last line suggests that a block has ended.
+    """
+
+    def __init__(self) -> None:
+        self._index = 0
+        self._chunk: list[str] = []  # the text since the last block, in pieces
+        self._line = 0  # where in it the running line begins
+        self._held: str | None = ""  # the start of the line; None when it has been judged
+        self._state: Literal["empty", "text", "quote", "list", "fence"] = "empty"
+        self._fence = ""  # the characters that opened the fence
+        self._after_blank = False
+        self._delta: list[str] = []
+        self._events: list[Delta | Block] = []
+
+    def feed(self, text: str) -> list[Delta | Block]:
+        """What the text adds, in order. Neighbouring deltas are one."""
+        start = 0
+        while start < len(text):
+            end = text.find("\n", start) + 1 or len(text)
+            self._take(text[start:end])
+            start = end
+        return self._take_events()
+
+    def flush(self) -> list[Delta | Block]:
+        """The rest: what was kept back, and the last block. Feeding may go on with new text."""
+        self._append(self._held or "")
+        text = "".join(self._chunk)
+        if text and (html := _html(_parse(text))):
+            self._close(html)
+        self._reset()
+        return self._take_events()
+
+    def _take_events(self) -> list[Delta | Block]:
+        if self._delta:
+            self._events.append(Delta("".join(self._delta)))
+            self._delta = []
+        events, self._events = self._events, []
+        return events
+
+    def _append(self, text: str) -> None:
+        if text:
+            self._chunk.append(text)
+            self._delta.append(text)
+
+    def _take(self, piece: str) -> None:
+        """A piece of one line, with the line's end or without."""
+        if self._held is not None:
+            self._held += piece
+            begins = self._begins(self._held)
+            if begins is None and piece[-1] != "\n":
+                return
+            if begins:
+                self._end_before(self._held)
+            self._append(self._held)
+            self._held = None
+        else:
+            self._append(piece)
+        if piece[-1] == "\n":
+            line = "".join(self._chunk[self._line :])
+            self._line = len(self._chunk)
+            self._held = ""
+            self._end_line(line)
+
+    def _begins(self, start: str) -> bool | None:
+        """Whether a line with this start ends the block before it; None: not to be said yet."""
+        if self._state in ("empty", "fence"):
+            return False
+        first = start[0]
+        if self._state == "list" and self._after_blank:
+            if first in " \t\r\n" or _ITEM.match(start):
+                return False
+            return None if _MAY_BE_ITEM.match(start) else True
+        if first not in "#>~`-+*1":
+            return False
+        if _BEGINS.match(start):
+            return not (first == ">" and self._state == "quote")
+        if self._state != "list" and _BEGINS_LIST.match(start):
+            return True
+        return None if _MAY_BEGIN.match(start) else False
+
+    def _end_line(self, line: str) -> None:
+        """Takes note of what the line was, and ends the block if it was its last."""
+        if self._state == "fence":
+            end = line.strip(" \t\r\n")
+            if end.startswith(self._fence) and not end.strip(self._fence[0]):
+                self._end_after()
+        elif not line.strip(" \t\r\n"):
+            self._after_blank = True
+            if self._state in ("text", "quote"):
+                self._end_after()
+        elif self._state == "list":
+            self._after_blank = False
+        elif match := _FENCE.match(line):
+            self._state, self._fence = "fence", match[1] or match[2]
+        elif (_HEADING.match(line) and "|" not in line) or _BREAK.match(line):
+            self._end_after()  # with a bar, the next line may make it a table's head
+        elif _ITEM.match(line) or _INDENTED.match(line):
+            self._state, self._after_blank = "list", False
+        elif _QUOTE.match(line):
+            self._state = "quote"
+        elif self._state == "empty":
+            self._state = "text"
+
+    def _end_after(self) -> None:
+        """Ends the block after the running text if nothing that may follow could belong to it."""
+        before, apart = self._split("x\n")
+        if apart and before[-1].type not in _LASTING:
+            self._close(_html(before))
+        else:
+            self._judge(before)
+
+    def _end_before(self, start: str) -> None:
+        """Ends the block before a line with this start if the line does not belong to it."""
+        before, apart = self._split(start)
+        if apart:
+            self._close(_html(before))
+        else:
+            self._judge(before)
+
+    def _split(self, start: str) -> tuple[list[Token], bool]:
+        """The running text's tokens, and whether a line with this start stands apart from it."""
+        text = "".join(self._chunk)
+        tokens, line = _parse(text + start), text.count("\n")
+        for i, token in enumerate(tokens):
+            if token.level == 0 and token.nesting >= 0 and token.map and token.map[0] == line:
+                return tokens[:i], i > 0
+        return tokens, False
+
+    def _judge(self, tokens: Sequence[Token]) -> None:
+        """Corrects the state by a parse that went against it."""
+        last = tokens[-1]
+        if last.type == "fence":
+            self._state, self._fence = "fence", last.markup
+        elif last.type in _LASTING:
+            self._state = "list"
+        else:
+            self._state = "quote" if last.type == "blockquote_close" else "text"
+
+    def _close(self, html: str) -> None:
+        if self._delta:
+            self._events.append(Delta("".join(self._delta)))
+            self._delta = []
+        self._events.append(Block(self._index, html))
+        self._index += 1
+        self._reset()
+
+    def _reset(self) -> None:
+        self._chunk, self._line = [], 0
+        self._state, self._after_blank = "empty", False
+
+
+def _parse(text: str) -> list[Token]:
+    # A carriage return is no line's end here: half of one may be all that has arrived.
+    return _MARKDOWN.parse(text.replace("\r\n", "\n").replace("\r", " "))
+
+
+def _html(tokens: Sequence[Token]) -> str:
+    return str(_MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {}))
+
+
+def render(text: str) -> list[str]:
+    """The HTML of a whole text, a block each."""
+    blocks = Blocks()
+    return [e.html for e in (*blocks.feed(text), *blocks.flush()) if isinstance(e, Block)]
+
+
+# Pygments' classes by their first letters: what it marks, on light and on dark ground. Every colour
+# has a contrast of at least 4.5 (WCAG AA) against #eceef2 and all lighter, #262a33 and all darker.
+_COLOURS: Final = (
+    ("c", "#57606a", "#a3adba"),  # comments
+    ("k", "#a0111f", "#ff9a92"),  # keywords
+    ("o", "#a0111f", "#ff9a92"),  # operators
+    ("s", "#0a5c2f", "#a5e0a8"),  # strings
+    ("m", "#0550ae", "#8cc8ff"),  # numbers
+    ("l", "#0550ae", "#8cc8ff"),  # other literals
+    ("nf", "#6639ba", "#d9b8ff"),  # functions
+    ("nc", "#6639ba", "#d9b8ff"),  # classes
+    ("nb", "#8a3800", "#ffbe85"),  # builtins
+    ("nd", "#8a3800", "#ffbe85"),  # decorators
+    ("nt", "#a0111f", "#ff9a92"),  # tags
+    ("na", "#0550ae", "#8cc8ff"),  # attributes
+    ("gd", "#a0111f", "#ff9a92"),  # deleted lines
+    ("gi", "#0a5c2f", "#a5e0a8"),  # inserted lines
+)
+
+
+def stylesheet() -> str:
+    """CSS for highlighted code; the dark colours hold below an element of class ``dark``."""
+    return "".join(
+        f'figure.code [class^="hl-{prefix}"]{{color:{on_light}}}\n'
+        f'.dark figure.code [class^="hl-{prefix}"]{{color:{on_dark}}}\n'
+        for prefix, on_light, on_dark in _COLOURS
+    )

@@ -1,0 +1,55 @@
+"""Finds the end of an answer in its text: stop sequences, and white space that leads nowhere."""
+
+from collections.abc import Sequence
+
+
+class StopFilter:
+    """Passes text on as far as it surely belongs to the answer.
+
+    stops: the sequences that end the answer and are no part of it; none is empty.
+    strip_start: whether white space before the first text is left out.
+
+    Text that may be the beginning of a stop sequence is kept until that is known. White space at
+    the end is kept until text follows it, and dropped if none does: it is not part of an answer,
+    whatever ended it, so that an answer that is continued is joined where its text ended.
+    """
+
+    def __init__(self, stops: Sequence[str], *, strip_start: bool) -> None:
+        self._stops = tuple(stops)
+        self._starts = frozenset(stop[0] for stop in stops)
+        self._longest = max((len(stop) for stop in stops), default=0)
+        self._kept = ""
+        self._strip_start = strip_start
+        self.stopped = False
+
+    def feed(self, text: str) -> str:
+        """What has become certain. "" once a stop sequence was found: `stopped` is then set."""
+        if self.stopped:
+            return ""
+        text = self._kept + text
+        end = len(text)
+        for stop in self._stops:
+            if (found := text.find(stop, 0, end + len(stop))) >= 0 and found <= end:
+                end, self.stopped = found, True
+        if not self.stopped:
+            end = self._possible_start(text)
+        passed = text[:end].rstrip()
+        self._kept = "" if self.stopped else text[len(passed) :]
+        if self._strip_start and passed:
+            passed = passed.lstrip()
+            self._strip_start = False
+        return passed
+
+    def flush(self) -> str:
+        """What was kept, when the text has ended without a stop sequence."""
+        rest, self._kept = self._kept.rstrip(), ""
+        return rest.lstrip() if self._strip_start else rest
+
+    def _possible_start(self, text: str) -> int:
+        """Where the longest beginning of a stop sequence stands at the text's end."""
+        for start in range(max(0, len(text) - self._longest + 1), len(text)):
+            if text[start] in self._starts and any(
+                stop.startswith(text[start:]) for stop in self._stops
+            ):
+                return start
+        return len(text)

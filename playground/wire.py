@@ -1,0 +1,270 @@
+"""The HTTP API's JSON: request bodies to frozen values, events to an event stream. No I/O.
+
+Nothing in a body is ignored: an unknown name is as wrong as a wrong value.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from playground.errors import InvalidRequest
+from playground.messages import (
+    Applied,
+    Block,
+    Delta,
+    Done,
+    Event,
+    Failed,
+    Message,
+    PaneRequest,
+    Receipt,
+)
+from playground.presets import Preset
+from playground.samplers import BY_NAME, Sampler, parse_sampler
+
+MAX_PANES: Final = 4
+MAX_STOPS: Final = 3
+MAX_STOP_CHARS: Final = 200
+_ROLES: Final = ("system", "user", "assistant")
+_PANE_KEYS: Final = (
+    "preset",
+    "sampler",
+    "max_new_tokens",
+    "seed",
+    "stop",
+    "messages",
+)
+
+KEEP_ALIVE: Final = b": keep-alive\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizeRequest:
+    """A conversation to measure, and the room that its answer asks for."""
+
+    messages: tuple[Message, ...]
+    max_new_tokens: int | None
+
+
+def parse_stream(body: object, presets: Sequence[Preset]) -> list[PaneRequest]:
+    """The panes of POST /api/stream.
+
+    A pane's own messages replace the shared ones. A pane with a sampler has exactly its values;
+    a preset beside it is what they were edited from. Raises InvalidRequest naming the field.
+    """
+    top = _object(body, "", ("messages", "panes"))
+    panes = top.get("panes")
+    if not isinstance(panes, list) or not 1 <= len(panes) <= MAX_PANES:
+        raise InvalidRequest(f"panes must be a list of 1 to {MAX_PANES} panes.", field="panes")
+    shared = None
+    if top.get("messages") is not None:
+        shared = _messages(top["messages"], "messages")
+    by_id = {preset.id: preset for preset in presets}
+    return [_pane(pane, f"panes[{i}]", shared, by_id) for i, pane in enumerate(panes)]
+
+
+def parse_tokenize(body: object) -> TokenizeRequest:
+    """POST /api/tokenize. Raises InvalidRequest naming the field."""
+    top = _object(body, "", ("messages", "max_new_tokens"))
+    return TokenizeRequest(
+        _messages(top.get("messages"), "messages"),
+        _number(top.get("max_new_tokens"), "max_new_tokens", 1, 2**31 - 1),
+    )
+
+
+def parse_render(body: object) -> str:
+    """POST /api/render. Raises InvalidRequest naming the field."""
+    text = _object(body, "", ("text",)).get("text")
+    if not isinstance(text, str):
+        raise InvalidRequest("text must be a text.", field="text")
+    return text
+
+
+def encode(batch: Sequence[tuple[int, Event]]) -> bytes:
+    """Events as they are sent. A pane's deltas that follow each other become one."""
+    parts: list[bytes] = []
+    texts: dict[int, list[str]] = {}
+    for pane, event in batch:
+        if isinstance(event, Delta):
+            texts.setdefault(pane, []).append(event.text)
+            continue
+        if pane in texts:
+            parts.append(_delta(pane, texts.pop(pane)))
+        name, data = _NAMED[type(event)](event)
+        parts.append(_event(name, {"pane": pane, **data}))
+    parts.extend(_delta(pane, pieces) for pane, pieces in texts.items())
+    return b"".join(parts)
+
+
+def applied_json(applied: Mapping[str, Applied]) -> dict[str, dict[str, str]]:
+    return {name: {"how": each.how, "reason": each.reason} for name, each in applied.items()}
+
+
+def _pane(
+    body: object,
+    field: str,
+    shared: tuple[Message, ...] | None,
+    presets: Mapping[str, Preset],
+) -> PaneRequest:
+    pane = _object(body, field, _PANE_KEYS)
+    messages = shared
+    if pane.get("messages") is not None:
+        messages = _messages(pane["messages"], f"{field}.messages")
+    if messages is None:
+        raise InvalidRequest("There is no conversation to answer.", field="messages")
+    preset = None
+    if pane.get("preset") is not None:
+        preset = presets.get(pane["preset"]) if isinstance(pane["preset"], str) else None
+        if preset is None:
+            raise InvalidRequest(
+                f"There is no preset {pane['preset']!r}; there are {', '.join(presets)}.",
+                field=f"{field}.preset",
+            )
+    edited: tuple[str, ...] = ()
+    if pane.get("sampler") is not None:
+        sampler = parse_sampler(pane["sampler"], f"{field}.sampler")
+        if preset:
+            edited = tuple(
+                name for name in BY_NAME if getattr(sampler, name) != getattr(preset.sampler, name)
+            )
+    else:
+        sampler = preset.sampler if preset else Sampler()
+    most = preset.max_new_tokens if preset else None
+    if "max_new_tokens" in pane:
+        most = _number(pane["max_new_tokens"], f"{field}.max_new_tokens", 1, 2**31 - 1)
+    return PaneRequest(
+        messages=messages,
+        sampler=sampler,
+        preset=preset.name if preset else None,
+        edited=edited,
+        max_new_tokens=most,
+        seed=_number(pane.get("seed"), f"{field}.seed", 0, 2**64 - 1),
+        stop=_stops(pane.get("stop"), f"{field}.stop"),
+    )
+
+
+def _messages(body: object, field: str) -> tuple[Message, ...]:
+    if not isinstance(body, list):
+        raise InvalidRequest("messages must be a list of messages.", field=field)
+    messages = []
+    for i, each in enumerate(body):
+        at = f"{field}[{i}]"
+        message = _object(each, at, ("role", "content"))
+        role, content = message.get("role"), message.get("content")
+        if role not in _ROLES:
+            raise InvalidRequest(
+                f"{role!r} is no role; there are {', '.join(_ROLES)}.", field=f"{at}.role"
+            )
+        if not isinstance(content, str):
+            raise InvalidRequest("content must be a text.", field=f"{at}.content")
+        if role == "system" and i:
+            raise InvalidRequest("A system message may only stand first.", field=f"{at}.role")
+        messages.append(Message(role, content))
+    turns = [message for message in messages if message.role != "system"]
+    if not turns:
+        raise InvalidRequest("The conversation has no message to answer.", field=field)
+    if turns[0].role != "user":
+        raise InvalidRequest("The conversation must begin with the user.", field=field)
+    if turns[-1].role == "user" and not turns[-1].content.strip():
+        raise InvalidRequest("The last message is empty.", field=f"{field}[{len(messages) - 1}]")
+    return tuple(messages)
+
+
+def _stops(body: object, field: str) -> tuple[str, ...]:
+    if body is None:
+        return ()
+    if not isinstance(body, list) or len(body) > MAX_STOPS:
+        raise InvalidRequest(
+            f"stop must be a list of at most {MAX_STOPS} stop sequences.", field=field
+        )
+    for i, stop in enumerate(body):
+        if not isinstance(stop, str) or not 1 <= len(stop) <= MAX_STOP_CHARS:
+            raise InvalidRequest(
+                f"A stop sequence must be a text of 1 to {MAX_STOP_CHARS} characters.",
+                field=f"{field}[{i}]",
+            )
+    return tuple(body)
+
+
+def _number(value: object, field: str, minimum: int, maximum: int) -> int | None:
+    if value is None:
+        return None
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or value != value // 1
+        or not minimum <= value <= maximum
+    ):
+        name = field.rpartition(".")[2]
+        raise InvalidRequest(
+            f"{name} must be a whole number from {minimum} to {maximum}, or null.", field=field
+        )
+    return int(value)
+
+
+def _object(body: object, field: str, known: Collection[str]) -> Mapping[str, Any]:
+    if not isinstance(body, dict):
+        raise InvalidRequest(f"{field or 'The body'} must be a JSON object.", field=field or "body")
+    for name in body:
+        if name not in known:
+            raise InvalidRequest(
+                f"{name} is not known here; there are {', '.join(known)}.",
+                field=f"{field}.{name}" if field else name,
+            )
+    return body
+
+
+def _event(name: str, data: Mapping[str, object]) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(data))
+
+
+def _delta(pane: int, texts: Sequence[str]) -> bytes:
+    return _event("delta", {"pane": pane, "text": "".join(texts)})
+
+
+def _receipt(receipt: Receipt) -> tuple[str, dict[str, object]]:
+    return "receipt", {
+        "engine": receipt.engine,
+        "model_id": receipt.model_id,
+        "model_sha": receipt.model_sha,
+        "preset": receipt.preset,
+        "edited": receipt.edited,
+        "sent": receipt.sent,
+        "applied": applied_json(receipt.applied),
+        "prompt_tokens": receipt.prompt_tokens,
+        "dropped_turns": receipt.dropped_turns,
+    }
+
+
+def _block(block: Block) -> tuple[str, dict[str, object]]:
+    return "block", {"index": block.index, "html": block.html}
+
+
+def _done(done: Done) -> tuple[str, dict[str, object]]:
+    return "done", {
+        "finish_reason": done.finish_reason,
+        "generated_tokens": done.generated_tokens,
+        "input_tokens": done.input_tokens,
+        "seed": done.seed,
+        "ttft_ms": round(done.ttft_ms, 1),
+        "duration_ms": round(done.duration_ms, 1),
+        "tokens_per_second": round(done.tokens_per_second, 2),
+    }
+
+
+def _failed(failed: Failed) -> tuple[str, dict[str, object]]:
+    return "error", {
+        "kind": failed.kind,
+        "message": failed.message,
+        "retryable": failed.retryable,
+    }
+
+
+_NAMED: Final[Mapping[type, Callable[[Any], tuple[str, dict[str, object]]]]] = {
+    Receipt: _receipt,
+    Block: _block,
+    Done: _done,
+    Failed: _failed,
+}
