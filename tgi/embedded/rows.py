@@ -214,7 +214,9 @@ class Group:
             given[slot.past] = held[:count]
         for name, value in given.items():
             binding.bind_input(name, "cpu", 0, value.dtype.type, value.shape, value.ctypes.data)
-        wanted = {slot.present: new for slot, new in zip(self._runtime.slots, self._present)}
+        wanted = {
+            slot.present: new for slot, new in zip(self._runtime.slots, self._present, strict=True)
+        }
         wanted["logits"] = self._logits
         for name, value in wanted.items():
             binding.bind_output(name, "cpu", 0, value.dtype.type, value.shape, value.ctypes.data)

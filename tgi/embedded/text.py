@@ -87,7 +87,7 @@ class Text:
         """
         if self._template is None:
             raise MissingTemplate
-        prompt = self._template.render(
+        prompt: str = self._template.render(
             messages=list(messages),
             add_generation_prompt=True,
             bos_token=self._bos,

@@ -1,0 +1,256 @@
+"""The command line of the embedded engine: `python -m tgi.embedded`."""
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+
+import uvicorn
+
+from tgi.embedded.batching import Engine
+from tgi.embedded.hub import Files, NoModel, find
+from tgi.embedded.metrics import Metrics
+from tgi.embedded.requests import MAX_STOP_SEQUENCES, Limits
+from tgi.embedded.rows import choose_rows
+from tgi.embedded.runtime import Runtime, UnsupportedGraph
+from tgi.embedded.server import Json, Service, routes
+from tgi.embedded.text import Text
+
+# The context that the playground is made for; a longer one would only cost memory on a CPU.
+LONGEST = 8192
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tgi.embedded",
+        description=(
+            "A server on the CPU that speaks the HTTP API of Text Generation Inference: "
+            "/generate, /generate_stream, /tokenize, /chat_tokenize, /info, /health, /metrics."
+        ),
+        epilog=(
+            "Without --model it serves the small model that comes with it. It says "
+            "'tgi.embedded listening on …' when it is ready. SIGTERM lets the running answers "
+            "finish for --grace seconds."
+        ),
+    )
+    parser.add_argument(
+        "--model",
+        metavar="PATH_OR_HUB_ID",
+        help="a folder with an ONNX export, or a repository on the Hugging Face Hub "
+        "such as org/name, whose ONNX export is fetched (default: the bundled model)",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen (%(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=8080, help="0 takes any free port (%(default)s)"
+    )
+    parser.add_argument(
+        "--max-total-tokens",
+        type=_positive,
+        metavar="N",
+        help=f"prompt and answer together (the model's context, at most {LONGEST})",
+    )
+    parser.add_argument(
+        "--max-input-tokens", type=_positive, metavar="N", help="the prompt (one less)"
+    )
+    parser.add_argument(
+        "--max-concurrent-requests",
+        type=_positive,
+        metavar="N",
+        default=128,
+        help="more are refused with 429 (%(default)s)",
+    )
+    parser.add_argument(
+        "--max-batch-size",
+        type=_positive,
+        metavar="N",
+        default=32,
+        help="answers written at the same time; further ones wait (%(default)s)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=_positive,
+        metavar="N",
+        default=1,
+        help="threads of ONNX Runtime inside one step (%(default)s)",
+    )
+    parser.add_argument(
+        "--grace",
+        type=float,
+        metavar="SECONDS",
+        default=10.0,
+        help="how long running answers may go on after SIGTERM (%(default)s)",
+    )
+    parser.add_argument(
+        "--stock",
+        action="store_true",
+        help="behave as unmodified TGI does: no presence_penalty, no min_p, and TGI's own weak "
+        "frequency_penalty",
+    )
+    return parser
+
+
+def _positive(value: str) -> int:
+    number = int(value)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _limits(options: argparse.Namespace, files: Files) -> Limits:
+    context = files.config.get("max_position_embeddings") or files.config.get("n_positions")
+    total = options.max_total_tokens or min(context or LONGEST, LONGEST)
+    longest_input = options.max_input_tokens or total - 1
+    if longest_input >= total:
+        raise NoModel(
+            f"--max-input-tokens ({longest_input}) must be less than the total of {total} tokens."
+        )
+    return Limits(
+        max_input_tokens=longest_input,
+        max_total_tokens=total,
+        max_concurrent_requests=options.max_concurrent_requests,
+        max_batch_size=options.max_batch_size,
+        stock=options.stock,
+    )
+
+
+def _ends(files: Files, text: Text) -> frozenset[int]:
+    """The tokens that end an answer, as the model's files name them."""
+    for config in (files.generation_config, files.config):
+        named = config.get("eos_token_id")
+        if named is not None:
+            return frozenset(named if isinstance(named, list) else [named])
+    number = text.number(text.eos) if text.eos else None
+    return frozenset() if number is None else frozenset({number})
+
+
+def _info(files: Files, limits: Limits) -> Json:
+    info: Json = {
+        "model_id": files.name,
+        "model_sha": files.sha,
+        "model_pipeline_tag": "text-generation",
+        "max_concurrent_requests": limits.max_concurrent_requests,
+        "max_best_of": 1,
+        "max_stop_sequences": MAX_STOP_SEQUENCES,
+        "max_input_tokens": limits.max_input_tokens,
+        "max_total_tokens": limits.max_total_tokens,
+        "validation_workers": 1,
+        "max_client_batch_size": 1,
+        "router": "tgi-embedded",
+        "version": _version(),
+        "sha": None,
+        "docker_label": None,
+    }
+    if not limits.stock:
+        native = ("temperature", "top_p", "top_k", "repetition_penalty", "min_p")
+        openai = ("frequency_penalty", "presence_penalty")
+        info["samplers"] = dict.fromkeys(native, "native") | dict.fromkeys(openai, "openai")
+    return info
+
+
+def _version() -> str:
+    try:
+        return metadata.version("kto-mistral-playground")
+    except metadata.PackageNotFoundError:  # run from a folder that is not installed
+        return "0"
+
+
+class Server(uvicorn.Server):
+    """uvicorn, with our own signals, last words and first line."""
+
+    def __init__(self, config: uvicorn.Config, engine: Engine, address: str, grace: float) -> None:
+        super().__init__(config)
+        self._engine = engine
+        self._address = address
+        self._grace = grace
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        self._engine.start(loop)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        try:
+            yield
+        finally:
+            self._engine.abort("the server has stopped.")
+
+    def _stop(self) -> None:
+        """Take no more connections; give the running answers their time, then end them."""
+        if self.should_exit:  # asked twice: at once
+            self._engine.abort("the server was stopped.")
+            return
+        self.should_exit = True
+        message = "the server is shutting down and could not wait for the end of this answer."
+        asyncio.get_running_loop().call_later(self._grace, self._engine.abort, message)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print(f"tgi.embedded listening on {self._address}", flush=True)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """A bound socket that does not listen yet: connections are refused until the model is warm."""
+    kind = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(kind, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except (OSError, OverflowError) as error:
+        bound.close()
+        reason = getattr(error, "strerror", None) or error
+        raise NoModel(
+            f"Cannot listen on {host}:{port}: {reason}. Choose another port with --port; "
+            "0 takes any free one."
+        ) from None
+    return bound
+
+
+def _address(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until a signal. Gives the exit code: 0, or 2 when the server cannot be started."""
+    options = _parser().parse_args(arguments)
+    try:
+        bound = _bind(options.host, options.port)
+        files = find(options.model)
+        limits = _limits(options, files)
+        text = Text.load(files.tokenizer, files.tokenizer_config)
+        runtime = Runtime(files.graph, files.config, threads=options.threads)
+        rows = choose_rows(runtime)
+    except (NoModel, UnsupportedGraph, OSError, ValueError) as error:
+        print(f"tgi.embedded: {error}", file=sys.stderr)
+        return 2
+    metrics = Metrics(limits.max_total_tokens)
+    engine = Engine(
+        runtime,
+        text,
+        rows,
+        ends=_ends(files, text),
+        max_batch_size=limits.max_batch_size,
+        metrics=metrics,
+    )
+    application = routes(Service(engine, text, limits, metrics, _info(files, limits)))
+    config = uvicorn.Config(
+        application,
+        lifespan="off",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=int(options.grace) + 5,
+    )
+    server = Server(config, engine, _address(bound), options.grace)
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(server.serve([bound]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
