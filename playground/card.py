@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from huggingface_hub import ModelCard, get_session, hf_hub_url
+from huggingface_hub import ModelCard, constants, get_session, hf_hub_url
 
 from playground.markdown import render
 
@@ -97,7 +97,7 @@ class CardShelf:
         return self._made(render(_BUNDLED.strip()), "bundled")
 
     def _made(self, blocks: Sequence[str], source: Literal["hub", "bundled"]) -> Card:
-        return Card("".join(blocks), source, f"https://huggingface.co/{self._model_id}")
+        return Card("".join(blocks), source, f"{constants.ENDPOINT}/{self._model_id}")
 
 
 def _download(model_id: str, endpoint: str | None) -> str:
