@@ -71,6 +71,13 @@ def _parser() -> argparse.ArgumentParser:
         help="answers written at the same time; further ones wait (%(default)s)",
     )
     parser.add_argument(
+        "--tokens-per-second",
+        type=float,
+        metavar="N",
+        default=0.0,
+        help="write an answer at this pace at most, as a larger model would (0: full speed)",
+    )
+    parser.add_argument(
         "--threads",
         type=_positive,
         metavar="N",
@@ -236,6 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ends=_ends(files, text),
         max_batch_size=limits.max_batch_size,
         metrics=metrics,
+        tokens_per_second=max(0.0, options.tokens_per_second),
     )
     application = routes(Service(engine, text, limits, metrics, _info(files, limits)))
     config = uvicorn.Config(

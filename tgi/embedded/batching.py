@@ -143,6 +143,7 @@ class Engine:
 
     ends: the tokens that end an answer. rows: empty rows of the runtime.
     max_batch_size: how many answers are written at the same time; the others wait.
+    tokens_per_second: the most that one answer is written at; 0 is as fast as the machine goes.
     """
 
     def __init__(
@@ -154,6 +155,7 @@ class Engine:
         ends: frozenset[int],
         max_batch_size: int,
         metrics: Metrics,
+        tokens_per_second: float = 0.0,
     ) -> None:
         self._runtime = runtime
         self._text = text
@@ -161,6 +163,8 @@ class Engine:
         self._ends = ends
         self._max_batch_size = max_batch_size
         self._metrics = metrics
+        self._interval = 1 / tokens_per_second if tokens_per_second else 0.0
+        self._due = 0.0
         self._changed = threading.Condition()
         self._waiting: deque[Job] = deque()
         self._reading: Answer | None = None
@@ -201,12 +205,13 @@ class Engine:
     def _run(self) -> None:
         while self._refusal is None:
             with self._changed:
-                self._changed.wait_for(self._has_work)
+                self._changed.wait_for(self._has_work, self._pause())
                 self._admit()
             self._drop_cancelled()
             if self._reading:
                 self._guard("prefill", self._read, self._reading)
-            if self._writing:
+            if self._writing and not self._pause():
+                self._due = time.monotonic() + self._interval
                 self._guard("decode", self._write)
             self._flush()
         with self._changed:
@@ -217,7 +222,16 @@ class Engine:
         self._flush()
 
     def _has_work(self) -> bool:
-        return bool(self._waiting or self._reading or self._writing or self._refusal is not None)
+        room = len(self._writing) < self._max_batch_size
+        writes = self._writing and not self._pause()
+        return bool(
+            (self._waiting and room) or self._reading or writes or self._refusal is not None
+        )
+
+    def _pause(self) -> float | None:
+        """Seconds until the next token may be written; None when there is nothing to wait for."""
+        left = self._due - time.monotonic()
+        return left if self._writing and left > 0 else None
 
     def _admit(self) -> None:
         while self._waiting and self._waiting[0].cancelled:

@@ -1,0 +1,154 @@
+"""The command line: `playground serve | demo | check`; `python -m playground` is the same."""
+
+import argparse
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Final
+
+import uvicorn
+
+from playground.engines.tgi import TGIEngine
+from playground.errors import PlaygroundError
+from playground.presets import PresetsError
+from playground.settings import Settings, SettingsError, load_settings
+
+_EPILOG: Final = """settings are read from the environment and from .env: PLAYGROUND_TGI_URL,
+PLAYGROUND_HOST, PLAYGROUND_PORT and the others that .env.example explains."""
+_DRAIN_SECONDS: Final = 10
+_DEMO_PACE: Final = 60.0  # tokens a second
+
+
+class UsageError(Exception):
+    """What the user asked for cannot be done; the text says why and what to do."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="playground",
+        description="A browser playground for ContextualAI/Contextual_KTO_Mistral_PairRM on TGI.",
+        epilog=_EPILOG,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    serve = commands.add_parser(
+        "serve", help="the page, in front of a TGI that runs elsewhere", epilog=_EPILOG
+    )
+    demo = commands.add_parser(
+        "demo", help="the page and an embedded engine on this CPU, in one go", epilog=_EPILOG
+    )
+    demo.add_argument(
+        "--model", metavar="PATH_OR_HUB_ID", help="another ONNX model than the bundled one"
+    )
+    demo.add_argument(
+        "--tokens-per-second",
+        type=float,
+        default=_DEMO_PACE,
+        metavar="N",
+        help=f"pace of an answer ({_DEMO_PACE:g}, about a 7B model on one GPU); 0 is full speed",
+    )
+    check = commands.add_parser(
+        "check", help="what the engine says of itself, or what is wrong and the fix", epilog=_EPILOG
+    )
+    for command in (serve, check):
+        command.add_argument("--tgi-url", metavar="URL", help="where TGI answers")
+    for command in (serve, demo):
+        command.add_argument("--host", help="address to listen on (127.0.0.1)")
+        command.add_argument(
+            "--port", type=int, help="port to listen on (7860); 0 takes a free one"
+        )
+    return parser
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), backlog=2048)
+    except OSError as error:
+        raise UsageError(
+            f"Cannot listen on {host}:{port}: {error.strerror}. "
+            "Choose another port with --port or PLAYGROUND_PORT."
+        ) from error
+
+
+def _serve(settings: Settings) -> None:
+    """Run the page until it is told to stop; running answers may finish for a while."""
+    from playground.app import create_app  # here, since Gradio takes a second to import
+
+    with _listen(settings.host, settings.port) as listener:
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        app = create_app(settings)
+        host, port = listener.getsockname()[:2]
+        print(f"Playground: http://{host}:{port}{settings.root_path}/", flush=True)
+        print(f"Engine: {settings.tgi_url}", flush=True)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=_DRAIN_SECONDS,
+            root_path=settings.root_path,
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _demo(settings: Settings, model: str | None, tokens_per_second: float) -> None:
+    """Run the embedded engine as a process of its own beside the page, and end it with the page."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "tgi.embedded", "--port", str(port)]
+    command += ["--tokens-per-second", f"{tokens_per_second:g}"]
+    if model is not None:
+        command += ["--model", model]
+    with ExitStack() as stack:
+        engine = subprocess.Popen(command)
+        stack.callback(engine.wait)
+        stack.callback(engine.terminate)
+        print(f"Embedded engine: process {engine.pid}; {' '.join(command[1:])}", flush=True)
+        _serve(settings.model_copy(update={"tgi_url": f"http://127.0.0.1:{port}"}))
+
+
+async def _check(settings: Settings) -> int:
+    engine = TGIEngine.from_settings(settings)
+    try:
+        state = await engine.state()
+    finally:
+        await engine.aclose()
+    print(f"{settings.tgi_url}: {state.state}. {state.reason}".rstrip())
+    if state.info is None:
+        return 1
+    info = state.info
+    print(f"  engine   {info.name}")
+    print(f"  model    {info.model_id} {info.model_sha or ''}".rstrip())
+    print(f"  context  {info.max_total_tokens} tokens, prompt at most {info.max_input_tokens}")
+    print("  samplers")
+    for name, applied in info.applied.items():
+        print(f"    {name:<19} {applied.how:<12} {applied.reason}".rstrip())
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The entry point. Returns the exit status: 0 done, 1 the check found a fault, 2 unusable."""
+    options = _parser().parse_args(arguments)
+    try:
+        given = {name: getattr(options, name, None) for name in ("host", "port", "tgi_url")}
+        settings = load_settings(
+            **{name: value for name, value in given.items() if value is not None}
+        )
+        if options.command == "check":
+            return asyncio.run(_check(settings))
+        if options.command == "demo":
+            _demo(settings, options.model, options.tokens_per_second)
+        else:
+            _serve(settings)
+    except (SettingsError, UsageError, PresetsError, PlaygroundError) as error:
+        print(f"playground: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""The composition root: settings in, one ASGI application out."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import gradio as gr
+from fastapi import FastAPI, Response
+from starlette.middleware.cors import CORSMiddleware
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from playground.api import create_router
+from playground.engines.tgi import TGIEngine
+from playground.markdown import stylesheet
+from playground.presets import load_presets
+from playground.settings import Settings
+from playground.ui import page
+from playground.ui.theme import theme
+
+_FOREVER: Final = "public, max-age=31536000, immutable"
+
+
+class _Forever(StaticFiles):
+    """Files whose address holds a hash of their content, so that a browser asks only once."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        if response.status_code == 200:
+            response.headers["Cache-Control"] = _FOREVER
+        return response
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application: our routes, the browser's files, and Gradio's page at the root.
+
+    Raises PresetsError when the presets file cannot be read.
+    """
+    presets = load_presets(settings.presets_file)
+    engine = TGIEngine.from_settings(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
+        yield
+        await engine.aclose()
+
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    # Without one of ours, Gradio answers any Origin with credentials on a host that is not local.
+    app.add_middleware(CORSMiddleware, allow_origins=[])
+    app.include_router(create_router(engine, presets, settings))
+    version = page.static_version()
+
+    highlight = stylesheet()
+
+    @app.get(f"/ui/{version}/highlight.css")
+    def highlight_css() -> Response:
+        return Response(highlight, media_type="text/css", headers={"Cache-Control": _FOREVER})
+
+    app.mount(f"/ui/{version}", _Forever(directory=page.STATIC))
+    return gr.mount_gradio_app(
+        app,
+        page.build(presets),
+        path="/",
+        root_path=settings.root_path or None,
+        theme=theme(),
+        head=page.head(version),
+        favicon_path=str(page.STATIC / "favicon.svg"),
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        show_error=False,
+    )
