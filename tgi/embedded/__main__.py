@@ -3,16 +3,18 @@
 import argparse
 import asyncio
 import contextlib
+import re
 import signal
 import socket
 import sys
 from collections.abc import Iterator, Sequence
 from importlib import metadata
+from pathlib import Path
 
 import uvicorn
 
 from tgi.embedded.batching import Engine
-from tgi.embedded.hub import Files, NoModel, find
+from tgi.embedded.files import BUNDLED, Files, NoModel, open_folder
 from tgi.embedded.metrics import Metrics
 from tgi.embedded.requests import MAX_STOP_SEQUENCES, Limits
 from tgi.embedded.rows import choose_rows
@@ -22,6 +24,8 @@ from tgi.embedded.text import Text
 
 # The context that the playground is made for; a longer one would only cost memory on a CPU.
 LONGEST = 8192
+
+REPOSITORY = re.compile(r"[\w.\-]+/[\w.\-]+")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a folder with an ONNX export, or a repository on the Hugging Face Hub "
         "such as org/name, whose ONNX export is fetched (default: the bundled model)",
     )
+    parser.add_argument("--revision", metavar="NAME", help="of the repository (its main branch)")
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (%(default)s)")
     parser.add_argument(
         "--port", type=int, default=8080, help="0 takes any free port (%(default)s)"
@@ -105,6 +110,22 @@ def _positive(value: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return number
+
+
+def _find(model: str | None, revision: str | None) -> Files:
+    """The bundled model (``None``), a folder's, or a repository's. Raises NoModel."""
+    if model is None:
+        return open_folder(BUNDLED, "tgi.embedded/bundled")
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return open_folder(path, model)
+    if not REPOSITORY.fullmatch(model):
+        raise NoModel(
+            f"There is no folder {model}, and it is no name of a repository such as org/name."
+        )
+    from tgi.embedded.hub import fetch  # takes a quarter of a second, which most starts can save
+
+    return fetch(model, revision)
 
 
 def _limits(options: argparse.Namespace, files: Files) -> Limits:
@@ -227,7 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         bound = _bind(options.host, options.port)
-        files = find(options.model)
+        files = _find(options.model, options.revision)
         limits = _limits(options, files)
         text = Text.load(files.tokenizer, files.tokenizer_config)
         runtime = Runtime(files.graph, files.config, threads=options.threads)
