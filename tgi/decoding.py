@@ -131,6 +131,8 @@ def tokens(body: bytes) -> list[Token]:
     """The answer of /tokenize. Raises ProtocolError when it is none."""
     answer = _json(body)
     try:
+        if not isinstance(answer, list):
+            raise TypeError("it is no list")
         return [Token(each["id"], each["text"], each["start"], each["stop"]) for each in answer]
     except (KeyError, TypeError) as error:
         raise ProtocolError(

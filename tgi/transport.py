@@ -162,8 +162,11 @@ class _ResponseStream(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         with _translated(self._origin):
-            async for part in self._stream:
-                yield part
+            try:
+                async for part in self._stream:
+                    yield part
+            except httpcore.RemoteProtocolError as error:  # most often an end in mid-body
+                raise httpcore.ReadError(str(error)) from error
 
     async def aclose(self) -> None:
         if (close := getattr(self._stream, "aclose", None)) is not None:
