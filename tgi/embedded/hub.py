@@ -88,7 +88,7 @@ def _cached(repository: str, revision: str | None, error: Exception) -> Files:
         with contextlib.suppress(NoModel):
             return replace(open_folder(folder, repository), sha=folder.name)
     raise NoModel(
-        f"The Hub cannot be reached and {repository} has not been fetched completely before: {error}"
+        f"The Hub cannot be reached, and {repository} is not complete in the cache: {error}"
     ) from None
 
 
