@@ -38,6 +38,8 @@ def _render_code(renderer: RendererHTML, tokens: Sequence[Token], i: int, *_: ob
     language = info[0] if info else ""
     lexer = _lexer(language) if language and len(code) <= _HIGHLIGHT_LIMIT else None
     body = highlight(code, lexer, _FORMATTER) if lexer else escape(code)
+    if not code.endswith("\n"):
+        body = body.removesuffix("\n")  # the formatter's own
     caption = f"<figcaption>{escape(language)}</figcaption>" if language else ""
     return f'<figure class="code">{caption}<pre><code>{body}</code></pre></figure>\n'
 

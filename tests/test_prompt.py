@@ -82,27 +82,9 @@ def test_neutralises_exactly_what_the_tokenizer_would_read(written: str, sent: s
 
 PIECES = st.sampled_from(
     [
-        "<",
-        ">",
-        "|",
-        "/",
-        "s",
-        "user",
-        "assistant",
-        "system",
-        "unk",
-        "\n",
-        " ",
-        "<|",
-        "|>",
-        "<|user|>",
-        "<|assistant|>",
-        "<s>",
-        "</s>",
-        "<unk>",
-        "‹",
-        "›",
-        "x",
+        *"<>|/s‹›x \n",
+        *("user", "assistant", "system", "unk", "<|", "|>"),
+        *("<|user|>", "<|assistant|>", "<s>", "</s>", "<unk>"),
     ]
 )
 TEXTS = st.lists(PIECES, max_size=12).map("".join)

@@ -1,0 +1,81 @@
+"""The environment: defaults, files, and sentences for what is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from playground.settings import Settings, SettingsError, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"PLAYGROUND_{name.upper()}", raising=False)
+
+
+def test_has_a_default_for_everything() -> None:
+    settings = load_settings()
+    assert (settings.host, settings.port) == ("127.0.0.1", 7860)
+    assert settings.tgi_url == "http://127.0.0.1:8080"
+    assert settings.model_id == "ContextualAI/Contextual_KTO_Mistral_PairRM"
+    assert settings.api_key() is None
+
+
+def test_reads_the_environment_and_a_file_beside_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("PLAYGROUND_PORT=1\nPLAYGROUND_MAX_STREAMS=7\nHF_TOKEN=x\n")
+    monkeypatch.setenv("PLAYGROUND_TGI_URL", "https://tgi.example/base/")
+    monkeypatch.setenv("PLAYGROUND_PORT", "8000")
+    monkeypatch.setenv("PLAYGROUND_PRESETS_FILE", "")
+    settings = load_settings()
+    assert settings.tgi_url == "https://tgi.example/base"
+    assert (settings.port, settings.max_streams) == (8000, 7)
+    assert settings.presets_file is None, "an empty variable is an unset one"
+    assert load_settings(port=9).port == 9
+
+
+def test_a_secret_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("from-file\n")
+    monkeypatch.setenv("PLAYGROUND_TGI_API_KEY_FILE", str(key))
+    assert load_settings().api_key() == "from-file"
+    monkeypatch.delenv("PLAYGROUND_TGI_API_KEY_FILE")
+    monkeypatch.setenv("PLAYGROUND_TGI_API_KEY", "direct")
+    settings = load_settings()
+    assert settings.api_key() == "direct"
+    assert "direct" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "accepted"),
+    [
+        ("TGI_URL", "tgi:8080", "http"),
+        ("TGI_URL", "ftp://tgi", "http"),
+        ("PORT", "70000", "0 to 65535"),
+        ("PORT", "http", "0 to 65535"),
+        ("ROOT_PATH", "playground/", "a path such as /playground"),
+        ("MAX_STREAMS", "0", "from 1"),
+        ("CONTEXT_TOKENS", "12", "from 256"),
+        ("MODEL_ID", "a b", "owner/name"),
+        ("TGI_API_KEY_FILE", "/nowhere/key", "a file that can be read"),
+    ],
+)
+def test_names_the_variable_its_value_and_what_is_accepted(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, accepted: str
+) -> None:
+    monkeypatch.setenv(f"PLAYGROUND_{name}", value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    [line] = str(caught.value).splitlines()
+    assert line.startswith(f"PLAYGROUND_{name} is {value!r}; it must be ")
+    assert accepted in line
+
+
+def test_names_all_that_is_wrong_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAYGROUND_PORT", "x")
+    monkeypatch.setenv("PLAYGROUND_MAX_STREAMS", "x")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert len(str(caught.value).splitlines()) == 2
