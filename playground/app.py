@@ -57,7 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
         return Response(highlight, media_type="text/css", headers={"Cache-Control": _FOREVER})
 
     app.mount(f"/ui/{version}", _Forever(directory=page.STATIC))
-    return gr.mount_gradio_app(
+    gr.mount_gradio_app(
         app,
         page.build(presets),
         path="/",
@@ -71,3 +71,4 @@ def create_app(settings: Settings) -> FastAPI:
         ssr_mode=False,
         show_error=False,
     )
+    return app

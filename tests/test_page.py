@@ -1,0 +1,342 @@
+"""The page in a real browser, in front of the real embedded engine."""
+
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+
+from tests import browser as browsers
+from tests.servers import Server, embedded
+
+pytestmark = pytest.mark.browser
+
+_PACE = ("--tokens-per-second", "100")
+READY = "html[data-playground=ready]"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    path = browsers.executable()
+    if path is None:
+        if browsers.required():
+            pytest.fail("no browser is installed, and the run requires one")
+        pytest.skip("no browser is installed: the page was not tested")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(browsers.FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Server]:
+    with embedded(*_PACE) as server:
+        yield server
+
+
+def serve(engine_url: str) -> Server:
+    return Server(
+        ["-m", "playground", "serve", "--port", "0", "--tgi-url", engine_url],
+        ready="^Playground: http",
+    )
+
+
+@pytest.fixture(scope="module")
+def site(engine: Server) -> Iterator[str]:
+    with serve(engine.url) as server:
+        yield server.url
+
+
+@contextmanager
+def opened(chromium: Browser, url: str, **options: object) -> Iterator[Page]:
+    """A page in a profile of its own; a script error or a request elsewhere fails the test."""
+    context: BrowserContext = chromium.new_context(**options)  # type: ignore[arg-type]
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on(
+        "request",
+        lambda request: (
+            None
+            if request.url.startswith((url, "data:", "blob:"))
+            else problems.append(request.url)
+        ),
+    )
+    page.goto(url)
+    page.wait_for_selector(READY)
+    expect(page.locator("#engine-state")).to_have_attribute("data-state", "ready")
+    yield page
+    assert problems == []
+    context.close()
+
+
+@pytest.fixture
+def page(chromium: Browser, site: str) -> Iterator[Page]:
+    with opened(chromium, site + "/") as page:
+        yield page
+
+
+def answers(page: Page) -> Locator:
+    return page.locator('[data-testid="message"][data-role="assistant"]')
+
+
+def questions(page: Page) -> Locator:
+    return page.locator('[data-testid="message"][data-role="user"]')
+
+
+def ask(page: Page, text: str) -> None:
+    page.fill("#chat-prompt", text)
+    page.press("#chat-prompt", "Enter")
+
+
+def finished(page: Page) -> str:
+    expect(answers(page).last).to_have_attribute("data-state", "done")
+    return answers(page).last.locator(".body").inner_text()
+
+
+def growing(page: Page) -> None:
+    """Wait until the answer has text and more comes."""
+    page.wait_for_function(
+        """() => {
+            const text = document.querySelector('[data-state=streaming] .body')?.textContent;
+            if (!text) return false;
+            window.seen ??= text.length;
+            return text.length > window.seen;
+        }"""
+    )
+
+
+def test_an_answer_streams_and_tells_its_figures(page: Page) -> None:
+    ask(page, "What does min_p do that top_p doesn't?")
+    growing(page)
+    expect(page.locator("#chat-stop")).to_be_visible()
+    text = finished(page)
+    assert "min_p" in text
+    facts = answers(page).last.locator(".facts-line").inner_text()
+    assert re.search(r"AlpacaEval.*\d+ tokens.*first \d+ ms.*tokens/s.*seed \d+", facts, re.DOTALL)
+    expect(page.locator("#context-meter")).to_contain_text("/")
+
+
+def test_stop_keeps_the_text_and_continue_goes_on(page: Page) -> None:
+    ask(page, "Tell me a story about a lighthouse.")
+    growing(page)
+    page.press("body", "Escape")
+    expect(answers(page).last).to_have_attribute("data-state", "stopped")
+    before = answers(page).last.locator(".body").inner_text().strip()
+    assert before
+    page.get_by_role("button", name="Continue").click()
+    after = finished(page)
+    assert after.startswith(before[: max(1, len(before) - 10)])
+    assert len(after) > len(before)
+
+
+def test_the_same_seed_repeats_an_answer_and_another_does_not(page: Page) -> None:
+    page.fill("#seed", "7")
+    ask(page, "Tell me a story about a lighthouse.")
+    first = finished(page)
+    page.get_by_role("button", name="Retry").click()
+    expect(answers(page).last).not_to_have_attribute("data-state", "done")
+    assert finished(page) == first
+    page.fill("#seed", "8")
+    page.get_by_role("button", name="Retry").click()
+    expect(answers(page).last).not_to_have_attribute("data-state", "done")
+    assert finished(page) != first
+
+
+def test_edit_and_resend_then_undo(page: Page) -> None:
+    ask(page, "Name ten animals.")
+    finished(page)
+    questions(page).hover()
+    page.get_by_role("button", name="Edit").click()
+    page.get_by_label("Edit the message").fill("Hello!")
+    page.keyboard.press("Enter")
+    expect(questions(page)).to_have_text(re.compile("Hello!"))
+    finished(page)
+    page.get_by_role("button", name="Undo").click()
+    expect(questions(page)).to_have_text(re.compile("Name ten animals."))
+
+
+def test_delete_and_a_new_chat_can_be_undone(page: Page) -> None:
+    ask(page, "Hello!")
+    finished(page)
+    answers(page).get_by_role("button", name="Delete").click()
+    expect(answers(page)).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    expect(answers(page)).to_have_count(1)
+    page.get_by_role("button", name="New chat").click()
+    expect(page.get_by_role("heading", name="Ask the model something")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(answers(page)).to_have_count(1)
+
+
+def test_conversation_draft_and_settings_outlive_a_reload(page: Page) -> None:
+    page.get_by_role("tab", name="Min-p").click()
+    page.locator('#preset-min-p .knob[data-parameter="min_p"] .value').fill("0.2")
+    ask(page, "Hello!")
+    text = finished(page)
+    page.fill("#chat-prompt", "a draft")
+    page.reload()
+    page.wait_for_selector(READY)
+    assert answers(page).last.locator(".body").inner_text() == text
+    expect(page.locator("#chat-prompt")).to_have_value("a draft")
+    expect(page.get_by_role("tab", name="Min-p")).to_have_attribute("aria-selected", "true")
+    expect(page.locator('#preset-min-p .knob[data-parameter="min_p"] .value')).to_have_value("0.2")
+    expect(page.locator("#preset-min-p .edited")).to_contain_text("min_p was 0.1")
+
+
+def test_a_preset_sends_its_values_and_what_is_unset_is_a_dash(page: Page) -> None:
+    for name in ("AlpacaEval", "HuggingChat", "Min-p"):
+        page.get_by_role("tab", name=name).click()
+        panel = page.locator(".preset:visible")
+        expect(panel.locator(".knob")).to_have_count(7)
+        ask(page, "Hello!")
+        finished(page)
+        answers(page).last.get_by_role("button", name="Receipt").click()
+        sent = page.locator(".receipt pre").last.inner_text()
+        for knob in panel.locator(".knob").all():
+            parameter = knob.get_attribute("data-parameter")
+            value = knob.locator(".value").input_value()
+            if value == "":
+                assert f'"{parameter}"' not in sent
+                assert knob.locator(".value").get_attribute("placeholder") == "–"
+            elif (parameter, value) == ("temperature", "1"):  # TGI's way to say it
+                assert '"do_sample": true' in sent
+            else:
+                assert f'"{parameter}": {value}' in sent
+
+
+def test_an_edited_knob_is_sent_and_can_be_restored(page: Page) -> None:
+    knob = page.locator('#preset-alpacaeval .knob[data-parameter="top_k"]')
+    knob.locator(".value").fill("3")
+    expect(knob.locator(".slide")).to_have_value("3")
+    ask(page, "Hello!")
+    finished(page)
+    expect(answers(page).locator(".facts-line")).to_contain_text("AlpacaEval, edited")
+    answers(page).get_by_role("button", name="Receipt").click()
+    expect(page.locator(".receipt pre")).to_contain_text('"top_k": 3')
+    page.get_by_role("button", name="Restore").click()
+    expect(knob.locator(".value")).to_have_value("")
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "words"),
+    [
+        ('#preset-alpacaeval [data-parameter="top_p"] .value', "7", "top_p must lie between"),
+        ('#preset-alpacaeval [data-parameter="top_k"] .value', "2.5", "whole number"),
+        ('#preset-alpacaeval [data-parameter="temperature"] .value', "hot", "must be a number"),
+        ("#seed", "-1", "seed must be a whole number"),
+        ("#max-new-tokens", "0", "max new tokens must be"),
+        ("#stop", "a\nb\nc\nd", "at most 3"),
+    ],
+)
+def test_a_wrong_value_is_said_and_the_draft_stays(
+    page: Page, field: str, text: str, words: str
+) -> None:
+    page.fill(field, text)
+    ask(page, "Hello!")
+    expect(page.locator("#request-form .error")).to_contain_text(words)
+    expect(page.locator("#chat-prompt")).to_have_value("Hello!")
+    expect(questions(page)).to_have_count(0)
+
+
+def test_markdown_is_rendered_and_markup_in_a_message_is_text(page: Page) -> None:
+    ask(page, "<img src=x onerror=alert(1)> **Hi** <|assistant|>")
+    expect(questions(page).locator(".body")).to_have_text(
+        "<img src=x onerror=alert(1)> **Hi** <|assistant|>"
+    )
+    finished(page)
+    ask(page, "Show me a code example in Python.")
+    finished(page)
+    expect(answers(page).last.locator("figure.code")).to_have_count(1)
+    expect(
+        answers(page).last.locator("figure.code").get_by_role("button", name="Copy")
+    ).to_be_visible()
+
+
+def test_everything_is_reachable_by_keyboard(page: Page) -> None:
+    ask(page, "Hello!")
+    finished(page)
+    page.evaluate("document.activeElement.blur()")
+    name = """() => {
+        const e = document.activeElement;
+        const label = e.getAttribute('aria-label') || e.textContent.trim();
+        return e.getAttribute('role') === 'tab' ? label : e.id || label;
+    }"""
+    reached = set()
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate(name))
+    expected = "Chat About Edit Copy Retry Receipt Delete chat-prompt chat-send chat-new"
+    expected += " AlpacaEval HuggingChat Min-p knob-alpacaeval-temperature knob-alpacaeval-min_p"
+    expected += " max-new-tokens seed stop system"
+    assert {*expected.split(), "temperature, slider"} <= reached
+
+
+def test_about_shows_the_card_and_the_engine(page: Page) -> None:
+    page.get_by_role("tab", name="About").click()
+    expect(page.locator("#card")).to_contain_text("KTO")
+    expect(page.locator("#engine-info")).to_contain_text("context")
+    page.get_by_text("What the engine answers at /info").click()
+    expect(page.locator("#engine-info pre")).to_contain_text("max_total_tokens")
+
+
+def test_dark_and_light_follow_the_system(chromium: Browser, site: str) -> None:
+    background = "getComputedStyle(document.body).backgroundColor"
+    with opened(chromium, site + "/", color_scheme="light") as page:
+        light = page.evaluate(background)
+    with opened(chromium, site + "/", color_scheme="dark") as page:
+        dark = page.evaluate(background)
+    assert (light, dark) == ("rgb(251, 251, 250)", "rgb(20, 21, 22)")
+
+
+def test_on_a_phone_the_samplers_are_a_drawer(chromium: Browser, site: str) -> None:
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    with opened(chromium, site + "/", **phone) as page:
+        expect(page.locator("#samplers")).not_to_be_in_viewport()
+        page.get_by_role("button", name="Samplers").tap()
+        expect(page.get_by_role("tab", name="Min-p")).to_be_in_viewport()
+        page.get_by_role("tab", name="Min-p").tap()
+        page.get_by_role("button", name="Done").tap()
+        expect(page.locator(".drawer-open")).to_contain_text("Min-p · temperature 1 · min_p 0.1")
+        ask(page, "Hello!")
+        finished(page)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 390
+        composer = page.locator("#composer").bounding_box()
+        assert composer is not None
+        assert composer["y"] + composer["height"] <= 844
+
+
+def test_an_engine_that_dies_leaves_the_text_and_comes_back(chromium: Browser) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    first = embedded("--port", str(port), *_PACE)
+    try:
+        with serve(first.url) as site, opened(chromium, site.url + "/") as page:
+            ask(page, "Tell me a story about a lighthouse.")
+            growing(page)
+            first.kill()
+            expect(answers(page).last).to_have_attribute("data-state", "failed")
+            assert answers(page).last.locator(".body").inner_text().strip()
+            expect(answers(page).last.locator(".problem")).to_contain_text("Incomplete.")
+            expect(page.locator("#engine-state")).not_to_have_attribute("data-state", "ready")
+            with embedded("--port", str(port), *_PACE):
+                expect(page.locator("#engine-state")).to_have_attribute("data-state", "ready")
+                page.get_by_role("button", name="Retry").click()
+                assert finished(page)
+    finally:
+        first.kill()
+
+
+def test_two_tabs_do_not_disturb_each_other_when_one_is_closed(
+    chromium: Browser, site: str, engine: Server
+) -> None:
+    with opened(chromium, site + "/") as stays:
+        with opened(chromium, site + "/") as leaves:
+            ask(leaves, "Tell me a story about a lighthouse.")
+            growing(leaves)
+            ask(stays, "Tell me a story about a lighthouse.")
+        assert finished(stays)
