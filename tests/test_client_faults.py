@@ -28,6 +28,13 @@ from tgi.errors import (
     ValidationFailed,
 )
 
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    """Both event loops: the playground runs on uvloop, the client on its own on asyncio's."""
+    return "asyncio", {"use_uvloop": request.param == "uvloop"}
+
+
 DETAILS = {"finish_reason": "length", "generated_tokens": 3, "input_length": 4, "seed": 2**64 - 1}
 TEXT = event("Hé", index=1) + event("llo", index=2, generated_text="Héllo", details=DETAILS)
 
