@@ -195,8 +195,12 @@ export class Pane {
   #receiptButton(article, message) {
     const toggle = button('Receipt', () => {
       const open = article.querySelector('.receipt');
-      if (open) open.remove();
-      else article.append(receiptView(message));
+      if (open) {
+        open.remove();
+      } else {
+        article.append(receiptView(message));
+        article.lastElementChild.scrollIntoView({ block: 'nearest' });
+      }
       toggle.setAttribute('aria-expanded', String(!open));
     });
     toggle.setAttribute('aria-expanded', 'false');
