@@ -15,9 +15,8 @@ from playground.settings import Settings
 from tgi import errors
 from tgi.client import TGIClient
 
-# How long a state holds before it is asked for again, and how long the answer may take.
+# How long a state holds before it is asked for again.
 _FRESH_S: Final = 1.0
-_PROBE_S: Final = 5.0
 # TGI opens its port when the weights are loaded, and its first start downloads 14 GB: so long a
 # refused connection may mean that it is loading.
 _LOADING_S: Final = 1800.0
@@ -54,12 +53,16 @@ _KINDS: Final[Mapping[type[errors.TGIError], str]] = {
 
 
 class TGIEngine:
-    """A TGI server, or one that speaks its API and says in /info what more it takes."""
+    """A TGI server, or one that speaks its API and says in /info what more it takes.
 
-    def __init__(self, url: str, *, api_key: str | None = None) -> None:
+    probe_timeout: seconds within which a server that is there says so.
+    """
+
+    def __init__(self, url: str, *, api_key: str | None = None, probe_timeout: float = 5.0) -> None:
         self._url = url
         self._client = TGIClient(url, api_key=api_key)
         self._state = EngineState("offline", time.time(), "The engine was not asked yet.")
+        self._probe_timeout = probe_timeout
         self._began = time.monotonic()
         self._asked = -_FRESH_S
         self._was_ready = False
@@ -133,7 +136,7 @@ class TGIEngine:
 
     async def _probe(self) -> None:
         try:
-            async with asyncio.timeout(_PROBE_S):
+            async with asyncio.timeout(self._probe_timeout):
                 await self._client.health()
                 info = _info(await self._client.info())
         except errors.TGIError as error:
@@ -141,8 +144,8 @@ class TGIEngine:
         except TimeoutError:
             self._set(
                 "offline",
-                f"{self._url} does not answer within {_PROBE_S:g} s: it is overloaded, or "
-                "something else listens there.",
+                f"{self._url} does not answer within {self._probe_timeout:g} s: it is overloaded, "
+                "or something else listens there.",
             )
         else:
             self._was_ready = True

@@ -1,0 +1,121 @@
+"""A stock TGI made of the fault server: all its routes, and the generation as a test scripts it."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final
+
+import orjson
+import uvicorn
+from fastapi import FastAPI
+
+from playground.api import create_router
+from playground.engines.tgi import TGIEngine
+from playground.presets import load_presets
+from playground.settings import load_settings
+from tests.faults import FaultServer, Peer, Request, Script, event, serving
+
+INFO: Final[Mapping[str, Any]] = {
+    "model_id": "some/model",
+    "model_sha": "0123abc",
+    "max_concurrent_requests": 128,
+    "max_best_of": 2,
+    "max_stop_sequences": 4,
+    "max_input_tokens": 60,
+    "max_total_tokens": 80,
+    "max_client_batch_size": 4,
+    "router": "text-generation-router",
+    "version": "3.3.7",
+    "sha": "abc",
+    "docker_label": "sha-abc",
+}
+
+
+def tgi(
+    *generations: Script,
+    info: Mapping[str, Any] = INFO,
+    port: int = 0,
+    health: Script | None = None,
+) -> AbstractAsyncContextManager[FaultServer]:
+    """A server whose n-th generation runs the n-th script, the last one for all that follow.
+
+    A token is a word, and there is a BOS. `health` replaces the answer of GET /health.
+    """
+    begun = 0
+
+    async def answer(peer: Peer) -> None:
+        nonlocal begun
+        match peer.request.path:
+            case "/health":
+                await (health(peer) if health else peer.answer())
+            case "/info":
+                await peer.answer(orjson.dumps(info))
+            case "/tokenize":
+                words = ["<s>", *peer.request.json()["inputs"].split()]
+                tokens = [{"id": 1, "text": word, "start": 0, "stop": 0} for word in words]
+                await peer.answer(orjson.dumps(tokens))
+            case "/generate_stream":
+                begun += 1
+                await generations[min(begun, len(generations)) - 1](peer)
+            case path:
+                raise AssertionError(f"TGI has no route {path} that the playground needs")
+
+    return serving(answer, port=port)
+
+
+def writing(texts: Sequence[str], reason: str = "eos_token", *, seed: int | None = 7) -> Script:
+    """A generation of these texts, a token each, that ends by itself."""
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(b"".join(tokens(texts, reason, seed=seed)))
+
+    return script
+
+
+def tokens(texts: Sequence[str], reason: str, *, seed: int | None = 7) -> list[bytes]:
+    """The events of a generation that ends by itself."""
+    details = {
+        "finish_reason": reason,
+        "generated_tokens": len(texts),
+        "input_length": 11,
+        "seed": seed,
+    }
+    *first, last = texts
+    return [
+        *(event(text, index=i) for i, text in enumerate(first)),
+        event(last, index=len(first), generated_text="".join(texts), details=details),
+    ]
+
+
+def generations(server: FaultServer) -> list[Any]:
+    """The bodies of the generations that came in, in their order."""
+    return [each.json() for each in server.requests if each.path == "/generate_stream"]
+
+
+def calls(server: FaultServer, path: str) -> list[Request]:
+    """The requests of one route that came in."""
+    return [each for each in server.requests if each.path == path]
+
+
+@asynccontextmanager
+async def playground(tgi_url: str, **settings: Any) -> AsyncIterator[str]:
+    """The API on a real port in front of an engine; its address. The page is no part of it."""
+    values = load_settings(tgi_url=tgi_url, **settings)
+    engine = TGIEngine.from_settings(values)
+    app = FastAPI()
+    app.include_router(create_router(engine, load_presets(), values))
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
+        )
+        running = asyncio.create_task(server.serve(sockets=[listener]))
+        while not server.started:  # noqa: ASYNC110  (uvicorn offers no event)
+            await asyncio.sleep(0.005)
+        try:
+            yield "http://127.0.0.1:{}".format(*listener.getsockname()[1:])
+        finally:
+            server.should_exit = True
+            await running
+            await engine.aclose()
