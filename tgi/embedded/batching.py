@@ -213,6 +213,7 @@ class Engine:
             if self._writing and not self._pause():
                 self._due = time.monotonic() + self._interval
                 self._guard("decode", self._write)
+            self._metrics.set("tgi_batch_current_size", len(self._writing))
             self._flush()
         with self._changed:
             jobs = [answer.job for answer in self._writing.values()] + list(self._waiting)
@@ -298,7 +299,6 @@ class Engine:
 
     def _write(self) -> None:
         """Write one token of every answer."""
-        self._metrics.set("tgi_batch_current_size", len(self._writing))
         logits = self._rows.step({key: answer.last for key, answer in self._writing.items()})
         for key, values in logits.items():
             answer = self._writing[key]
@@ -309,8 +309,6 @@ class Engine:
             self._outbox += [(answer.job, event) for event in events]
             if not isinstance(events[-1], Written):
                 self._leave(key)
-        if not self._writing:
-            self._metrics.set("tgi_batch_current_size", 0)
 
     def _flush(self) -> None:
         if self._outbox:
