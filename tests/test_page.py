@@ -331,6 +331,25 @@ def test_an_engine_that_dies_leaves_the_text_and_comes_back(chromium: Browser) -
         first.kill()
 
 
+def test_a_page_without_its_engine_says_so_and_recovers(chromium: Browser) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with serve(f"http://127.0.0.1:{port}") as site:
+        page = chromium.new_page()
+        page.goto(site.url)
+        state = page.locator("#engine-state")
+        expect(state).to_have_text(re.compile(r"Loading · \d+:\d\d|Offline"))
+        expect(page.locator(".model-note")).to_contain_text(f"127.0.0.1:{port}")
+        ask(page, "Hello!")
+        expect(answers(page)).to_have_attribute("data-state", "failed")
+        expect(questions(page).locator(".body")).to_have_text("Hello!")
+        with embedded("--port", str(port)):
+            expect(state).to_have_attribute("data-state", "ready", timeout=15_000)
+            page.get_by_role("button", name="Retry").click()
+            assert finished(page)
+        page.close()
+
+
 def test_two_tabs_do_not_disturb_each_other_when_one_is_closed(
     chromium: Browser, site: str, engine: Server
 ) -> None:

@@ -1,0 +1,117 @@
+"""The command line, run as people run it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import httpx
+import pytest
+
+from tests.servers import ROOT, Server, embedded
+
+
+def playground(
+    *arguments: str, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "playground", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def test_help_names_every_command() -> None:
+    done = playground("--help")
+    assert done.returncode == 0
+    for word in ("serve", "demo", "check", "PLAYGROUND_TGI_URL", ".env.example"):
+        assert word in done.stdout
+    assert playground("serve", "--help").returncode == 0
+
+
+def test_without_a_command_the_usage_is_shown() -> None:
+    done = playground()
+    assert done.returncode == 2
+    assert "usage: playground" in done.stderr
+
+
+def test_check_describes_a_ready_engine(embedded_url: str) -> None:
+    done = playground("check", "--tgi-url", embedded_url)
+    assert done.returncode == 0, done.stderr
+    assert "ready" in done.stdout
+    for word in ("model", "context", "temperature", "min_p", "native"):
+        assert word in done.stdout
+
+
+def test_check_says_what_stock_tgi_does_not_apply() -> None:
+    with embedded("--stock") as stock:
+        done = playground("check", "--tgi-url", stock.url)
+    unsupported = [line.split()[0] for line in done.stdout.splitlines() if "unsupported" in line]
+    assert unsupported == ["presence_penalty", "min_p"]
+
+
+def test_check_of_an_absent_engine_fails_with_the_reason(free_port: int) -> None:
+    url = f"http://127.0.0.1:{free_port}"
+    done = playground("check", "--tgi-url", url)
+    assert done.returncode == 1
+    assert url in done.stdout
+    assert "connection refused" in done.stdout.lower()
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PLAYGROUND_PORT", "many"),
+        ("PLAYGROUND_TGI_URL", "gpu-box"),
+        ("PLAYGROUND_MAX_STREAMS", "0"),
+    ],
+)
+def test_a_wrong_setting_is_named(name: str, value: str) -> None:
+    done = playground("serve", env={name: value})
+    assert done.returncode == 2
+    assert name in done.stderr
+    assert value in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_busy_port_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = playground("serve", "--port", str(taken.getsockname()[1]))
+    assert done.returncode == 2
+    assert "Choose another port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_presets_that_cannot_be_read_are_named() -> None:
+    done = playground("serve", "--port", "0", env={"PLAYGROUND_PRESETS_FILE": "/nowhere.toml"})
+    assert done.returncode == 2
+    assert "/nowhere.toml" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_demo_starts_both_and_ends_both() -> None:
+    demo = Server(["-m", "playground", "demo", "--port", "0"], ready="^Playground: http")
+    try:
+        engine_url = demo.wait_for("^Engine: http").removeprefix("Engine: ")
+        demo.wait_for("tgi.embedded listening on")
+        state = httpx.get(f"{demo.url}/api/engine").json()
+        assert state["state"] == "ready"
+        assert httpx.get(f"{demo.url}/").status_code == 200
+    finally:
+        demo.signal(signal.SIGINT)
+        assert demo.wait() == 0
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{engine_url}/health")
