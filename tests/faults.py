@@ -13,6 +13,7 @@ A script that returns has answered: its connection is closed, unless it used `pe
 
 import asyncio
 import socket
+import ssl
 import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -110,7 +111,9 @@ class FaultServer:
 
 
 @asynccontextmanager
-async def serving(*scripts: Script, port: int = 0) -> AsyncIterator[FaultServer]:
+async def serving(
+    *scripts: Script, port: int = 0, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[FaultServer]:
     """A server that answers with these scripts. An error inside a script is raised at the end."""
     state = FaultServer("")
     conversations: set[asyncio.Task[None]] = set()
@@ -118,7 +121,7 @@ async def serving(*scripts: Script, port: int = 0) -> AsyncIterator[FaultServer]
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         state.connections += 1
         try:
-            with suppress(asyncio.IncompleteReadError, ConnectionError):
+            with suppress(asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
                 while True:
                     peer = Peer(await _request(reader), reader, writer)
                     script = scripts[min(len(state.requests), len(scripts) - 1)]
@@ -132,7 +135,7 @@ async def serving(*scripts: Script, port: int = 0) -> AsyncIterator[FaultServer]
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         conversations.add(asyncio.create_task(converse(reader, writer)))
 
-    server = await asyncio.start_server(accept, "127.0.0.1", port)
+    server = await asyncio.start_server(accept, "127.0.0.1", port, ssl=tls)
     state.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield state

@@ -45,10 +45,10 @@ class Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self.gate is not None:
-            if not self._ended:
+            if not self._transport.is_closing():
                 self._transport.pause_reading()
             await self.gate()
-            if not self._ended:
+            if not self._transport.is_closing():
                 self._transport.resume_reading()
         if not self._received and not self._ended:
             await self._arrival(timeout)
@@ -106,7 +106,10 @@ class Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
         except TimeoutError as error:
             self._transport.abort()
             raise httpcore.ConnectTimeout("no TLS in time") from error
-        except OSError as error:  # ssl.SSLError is one
+        except ssl.SSLError as error:  # another try would fail in the same way
+            self._transport.abort()
+            raise httpcore.LocalProtocolError(_words(error)) from error
+        except OSError as error:
             self._transport.abort()
             raise httpcore.ConnectError(_words(error)) from error
         assert transport is not None
@@ -116,7 +119,7 @@ class Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
     def get_extra_info(self, info: str) -> Any:
         if info == "is_readable":  # asked of an idle connection: has the server closed it?
             return self._ended or bool(self._received)
-        return self._transport.get_extra_info("ssl_object" if info == "ssl_object" else info)
+        return self._transport.get_extra_info(info)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -252,13 +255,17 @@ def _translate(error: Exception, origin: str) -> TGIError:
             return ConnectFailed(f"The connection to {origin} broke ({error}).")
         case _:
             return ProtocolError(
-                f"{origin} does not speak HTTP as it should ({error}): check the address, and "
-                f"http:// against https://."
+                f"{origin} does not speak HTTP as it should ({error}): check the address, "
+                f"http:// against https://, and the server's certificate."
             )
 
 
 def _words(error: Exception) -> str:
     """What the system says, without asyncio's address lists."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message.lower()
+    if isinstance(error, ssl.SSLError):  # its numbers are not the system's
+        return (error.reason or str(error)).replace("_", " ").lower()
     if isinstance(error, OSError) and error.errno and error.errno > 0:
         return os.strerror(error.errno).lower()
     if isinstance(error, OSError) and error.strerror:  # look-ups of names have negative numbers
