@@ -60,14 +60,10 @@ class Card:
 
 
 class CardShelf:
-    """The card of one model, fetched at most once for all readers and kept.
+    """The card of one model, fetched at most once for all readers and kept."""
 
-    endpoint: the Hub's address; ``None`` takes huggingface_hub's, which HF_ENDPOINT sets.
-    """
-
-    def __init__(self, model_id: str, *, endpoint: str | None = None) -> None:
+    def __init__(self, model_id: str) -> None:
         self._model_id = model_id
-        self._endpoint = endpoint
         self._card: Card | None = None
         self._fetch: asyncio.Task[Card | None] | None = None
         self._failed_at = -_RETRY_S
@@ -84,7 +80,7 @@ class CardShelf:
 
     async def _fetch_card(self) -> Card | None:
         try:
-            text = await asyncio.to_thread(_download, self._model_id, self._endpoint)
+            text = await asyncio.to_thread(_download, self._model_id)
             self._card = self._made(render(text), "hub")
         except Exception as error:  # which HTTP client the Hub's package uses is its own affair
             _log.info("The card of %s is not to be had: %s", self._model_id, error)
@@ -100,9 +96,9 @@ class CardShelf:
         return Card("".join(blocks), source, f"{constants.ENDPOINT}/{self._model_id}")
 
 
-def _download(model_id: str, endpoint: str | None) -> str:
+def _download(model_id: str) -> str:
     """The card's text without its metadata. One try: `hf_hub_download` makes six, in 30 s."""
-    url = hf_hub_url(model_id, "README.md", endpoint=endpoint)
+    url = hf_hub_url(model_id, "README.md")
     response = get_session().get(url, timeout=_TIMEOUT_S, follow_redirects=True)
     response.raise_for_status()
     return ModelCard(response.text, ignore_metadata_errors=True).text

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
@@ -97,6 +97,15 @@ def generations(server: FaultServer) -> list[Any]:
 def calls(server: FaultServer, path: str) -> list[Request]:
     """The requests of one route that came in."""
     return [each for each in server.requests if each.path == path]
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until the condition holds, at most 10 s."""
+    async with asyncio.timeout(10):
+        while True:
+            if await condition():
+                return
+            await asyncio.sleep(0.02)
 
 
 @asynccontextmanager
