@@ -48,7 +48,7 @@ class Server:
             encoding="utf-8",
             errors="replace",
             cwd=cwd,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
+            env={**environment(), **(env or {})},
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -133,6 +133,11 @@ class Server:
         trace: TracebackType | None,
     ) -> None:
         self.terminate()
+
+
+def environment() -> dict[str, str]:
+    """The environment that the project's programs are tested in."""
+    return {**os.environ, "PYTHONUNBUFFERED": "1"}
 
 
 def embedded(*arguments: str, env: Mapping[str, str] | None = None) -> Server:

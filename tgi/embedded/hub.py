@@ -73,6 +73,8 @@ def fetch(repository: str, revision: str | None = None) -> Files:
         _refuse_other_kinds(repository, read_json(folder / "config.json"))
         for name in (*external_data(graph, names), graph):  # the graph last: then all is there
             _fetch_large(repository, name, found.sha)
+        # By its branch as well: that is noted in the cache, and found there without the Hub.
+        hf_hub_download(repository, "tokenizer.json", revision=revision)
     except GatedRepoError:
         raise NoModel(
             f"{repository} is gated: accept its terms on its page on the Hub, then set HF_TOKEN to "
@@ -117,6 +119,7 @@ def _fetch_large(repository: str, name: str, revision: str | None) -> None:
     about = get_hf_file_metadata(url)
     assert about.etag is not None
     blobs = Path(HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model") / "blobs"
+    blobs.mkdir(parents=True, exist_ok=True)
     whole, part = blobs / about.etag, blobs / f"{about.etag}.part"
     # The files behind a redirect are signed, and a token has no business on another host.
     own = urlsplit(about.location).netloc == urlsplit(url).netloc
