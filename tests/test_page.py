@@ -339,7 +339,7 @@ def test_a_page_without_its_engine_says_so_and_recovers(chromium: Browser) -> No
         page.goto(site.url)
         state = page.locator("#engine-state")
         expect(state).to_have_text(re.compile(r"Loading · \d+:\d\d|Offline"))
-        expect(page.locator(".model-note")).to_contain_text(f"127.0.0.1:{port}")
+        expect(page.locator(".engine-note")).to_contain_text(f"127.0.0.1:{port}")
         ask(page, "Hello!")
         expect(answers(page)).to_have_attribute("data-state", "failed")
         expect(questions(page).locator(".body")).to_have_text("Hello!")

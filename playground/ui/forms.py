@@ -100,6 +100,7 @@ def conversation(presets: Sequence[Preset]) -> str:
 <p class="model-note"></p><div class="starters">{starters}</div></div>
 <button type="button" class="jump quiet" hidden>Jump to the latest</button>
 <div class="dock">
+<p class="engine-note" role="status" hidden></p>
 <p class="notice" id="notice" role="status" hidden><span></span>
 <button type="button" class="quiet" hidden>Undo</button></p>
 <button type="button" class="drawer-open" aria-controls="samplers" aria-expanded="false">

@@ -157,7 +157,7 @@ def _ends(files: Files, text: Text) -> frozenset[int]:
 
 def _info(files: Files, limits: Limits) -> Json:
     info: Json = {
-        "name": "Embedded engine",
+        "name": "Embedded",
         "model_id": files.name,
         "model_sha": files.sha,
         "model_pipeline_tag": "text-generation",

@@ -274,14 +274,13 @@ export class Chat {
   }
 
   #engineChanged(state) {
-    const note = $('.model-note');
-    if (state.state === 'ready') {
-      note.textContent = state.engine.model_id === missionModel
-        ? 'Mistral 7B, aligned with KTO. Pick a preset, and compare what the samplers do.'
-        : `Here answers ${state.engine.model_id}, not the 7B model: enough to try the page and the samplers.`;
-      this.meter();
-    } else if (state.state !== 'unknown') {
-      note.textContent = state.reason;
-    }
+    const note = $('.engine-note');
+    note.hidden = state.state === 'ready' || state.state === 'unknown';
+    if (note.textContent !== state.reason) note.textContent = state.reason;
+    if (state.state !== 'ready') return;
+    $('.model-note').textContent = state.engine.model_id === missionModel
+      ? 'Mistral 7B, aligned with KTO. Pick a preset, and compare what the samplers do.'
+      : `A small stand-in answers here (${state.engine.model_id}), not the 7B model: enough to try the page and the samplers.`;
+    this.meter();
   }
 }
