@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Final, Self
 
 from playground.coalesce import closing
@@ -20,8 +20,9 @@ _FRESH_S: Final = 1.0
 # TGI opens its port when the weights are loaded, and its first start downloads 14 GB: so long a
 # refused connection may mean that it is loading.
 _LOADING_S: Final = 1800.0
-# Tokens are read about 30 times a second: each read costs more than the tokens it brings.
-_PACE_S: Final = 0.03
+# Tokens are read 28 times a second: each read costs more than the tokens it brings. A little slower
+# than they are flushed to the reader, or what is read would wait for the next flush.
+_PACE_S: Final = 0.036
 _COUNTS_KEPT: Final = 256
 
 _NATIVE: Final = Applied("native")
@@ -95,6 +96,14 @@ class TGIEngine:
         if len(self._counts) > _COUNTS_KEPT:
             self._counts.popitem(last=False)
         return count
+
+    async def pieces(self, text: str) -> list[str]:
+        """The text cut where its tokens begin; a character of several tokens stays whole."""
+        try:
+            tokens = await self._client.tokenize(text)
+        except errors.TGIError as error:
+            raise self._translated(error) from error
+        return cut(text, [token.start for token in tokens])
 
     def parameters(self, request: GenerationRequest) -> dict[str, object]:
         """TGI's parameters for a request; `map_sampler` says how the sampler's are made."""
@@ -179,6 +188,20 @@ class TGIEngine:
             self._asked = -_FRESH_S
         kind = next(_KINDS[cls] for cls in type(error).__mro__ if cls in _KINDS)
         return EngineError(str(error), kind=kind, retryable=error.retryable)
+
+
+def cut(text: str, starts: Sequence[int]) -> list[str]:
+    """The text in pieces that begin at these bytes of its UTF-8, none of them empty."""
+    pieces, begun, at = [], 0, 0
+    wanted = sorted({start for start in starts if start > 0}, reverse=True)
+    for position, character in enumerate(text):
+        if wanted and at >= wanted[-1]:
+            pieces.append(text[begun:position])
+            begun = position
+            while wanted and at >= wanted[-1]:
+                wanted.pop()
+        at += len(character.encode("utf-8", "surrogatepass"))
+    return [piece for piece in (*pieces, text[begun:]) if piece]
 
 
 def map_sampler(sampler: Sampler, applied: Mapping[str, Applied]) -> dict[str, object]:
