@@ -14,21 +14,24 @@ from starlette.types import Receive, Scope, Send
 from playground import wire
 from playground.card import CardShelf
 from playground.coalesce import closing
-from playground.compare import compare
+from playground.compare import Stop, compare
 from playground.engines.base import Engine
 from playground.errors import (
     Busy,
     ConversationTooLong,
     EngineError,
     InvalidRequest,
+    NotFound,
     PlaygroundError,
 )
 from playground.markdown import render
 from playground.messages import Event
 from playground.presets import Preset
 from playground.samplers import PARAMETERS
+from playground.seal import Seal, sealed, shuffled
 from playground.session import plan
 from playground.settings import Settings
+from playground.streams import Streams
 
 # About a hundred times the context: room for long conversations, and half of what TGI takes.
 MAX_BODY_BYTES: Final = 1_000_000
@@ -46,26 +49,6 @@ class _Unreadable(InvalidRequest):
         self.status = status
 
 
-class _Streams:
-    """How many answers are being written, and how many may be."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._now = 0
-
-    def take(self, count: int) -> None:
-        """Raises Busy when there are not that many places left."""
-        if self._now + count > self._most:
-            raise Busy(
-                f"{self._now} answers are being written, and this server writes {self._most} at a "
-                "time. Try again in a moment."
-            )
-        self._now += count
-
-    def give_back(self, count: int) -> None:
-        self._now -= count
-
-
 class EventStream(Response):
     """Batches of events as text/event-stream, ended as soon as the reader leaves.
 
@@ -78,9 +61,16 @@ class EventStream(Response):
     def __init__(
         self,
         batches: AsyncGenerator[list[tuple[int, Event]], None],
+        number: str,
         done: Callable[[], None],
     ) -> None:
-        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        super().__init__(
+            headers={
+                "Cache-Control": "no-store",
+                "X-Accel-Buffering": "no",
+                "X-Stream-Id": number,
+            }
+        )
         del self.headers["content-length"]
         self._batches = batches
         self._done = done
@@ -112,16 +102,49 @@ class EventStream(Response):
 def create_router(engine: Engine, presets: Sequence[Preset], settings: Settings) -> APIRouter:
     """The routes of the API. Whatever is wrong is answered with ``{"error", "kind", "field"}``."""
     router = APIRouter()
-    streams = _Streams(settings.max_streams)
+    streams = Streams(settings.max_streams)
+    seal = Seal(settings.sealing_secret())
     shelf = CardShelf(settings.model_id)
 
     @router.post("/api/stream")
     @_answering
     async def stream(request: Request) -> Response:
-        panes = wire.parse_stream(await _body(request), presets)
-        streams.take(len(panes))
-        batches = compare(engine, panes, context_tokens=settings.context_tokens, idle=KEEP_ALIVE_S)
-        return EventStream(batches, lambda: streams.give_back(len(panes)))
+        asked = wire.parse_stream(await _body(request), presets)
+        order = shuffled(len(asked.panes)) if asked.blind else range(len(asked.panes))
+        stops = [Stop() for _ in order]
+        number = streams.begin(stops)
+        batches = compare(
+            engine,
+            [asked.panes[place] for place in order],
+            context_tokens=settings.context_tokens,
+            idle=KEEP_ALIVE_S,
+            stops=stops,
+        )
+        if asked.blind:
+            batches = sealed(batches, order, seal)
+        return EventStream(batches, number, lambda: streams.end(number))
+
+    @router.delete("/api/stream/{number}/panes/{pane}")
+    @_answering
+    async def stop(request: Request) -> Response:
+        """Stops one pane of a stream; the id is the header X-Stream-Id of its answer."""
+        pane = request.path_params["pane"]
+        streams.stop(request.path_params["number"], int(pane) if pane.isdecimal() else -1)
+        return Response(status_code=204)
+
+    @router.post("/api/reveal")
+    @_answering
+    async def reveal(request: Request) -> Response:
+        """What the seals of a blind comparison hold, in their order."""
+        seals = wire.parse_reveal(await _body(request))
+        return _json({"opened": [seal.open(each, f"sealed[{i}]") for i, each in enumerate(seals)]})
+
+    @router.post("/api/pieces")
+    @_answering
+    async def pieces(request: Request) -> Response:
+        """Texts, each cut into the engine's tokens."""
+        texts = wire.parse_pieces(await _body(request))
+        return _json({"pieces": [await engine.pieces(text) if text else [] for text in texts]})
 
     @router.get("/api/engine")
     @_answering
@@ -225,6 +248,8 @@ def _refusal(error: PlaygroundError) -> Response:
             status = error.status
         case InvalidRequest() | ConversationTooLong():
             status = 422
+        case NotFound():
+            status = 404
         case Busy():
             status = 429
             headers["Retry-After"] = str(_RETRY_AFTER_S)

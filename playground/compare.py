@@ -1,12 +1,13 @@
 """Several answers side by side as one stream of events; a chat is a comparison of one."""
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 from playground.coalesce import closing, coalesce
 from playground.engines.base import Engine
-from playground.messages import Delta, Event, Failed, PaneRequest
+from playground.messages import Delta, Done, Event, Failed, PaneRequest
 from playground.session import answer
 
 # 30 flushes a second look continuous, and a token more or less in one does not show.
@@ -15,18 +16,56 @@ _INTERVAL_S: Final = 1 / 30
 _log = logging.getLogger(__name__)
 
 
+class Stop:
+    """Ends one answer from outside, at once; to be asked in the event loop that writes it.
+
+    It cancels the task at what it is waiting for, as ``asyncio.timeout`` does, so an answer that
+    is never stopped costs nothing more.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
+
+    def ask(self) -> None:
+        """Has an effect once, and none on an answer that has ended."""
+        if not self.asked:
+            self.asked = True
+            if self._task is not None:
+                self._task.cancel()
+
+    def watch(self) -> None:
+        """From here on the current task is the one to cancel."""
+        self._task = asyncio.current_task()
+        self._cancelling = self._task.cancelling() if self._task else 0
+
+    def unwatch(self) -> None:
+        self._task = None
+
+    def caught(self) -> bool:
+        """Whether a cancellation that has just been caught was this stop, and nothing more."""
+        task, self._task = self._task, None
+        return self.asked and task is not None and task.uncancel() <= self._cancelling
+
+
 async def compare(
     engine: Engine,
     requests: Sequence[PaneRequest],
     *,
     context_tokens: int,
     idle: float | None = None,
+    stops: Sequence[Stop] = (),
 ) -> AsyncGenerator[list[tuple[int, Event]], None]:
     """Batches of (pane, event), at most 30 a second; a pane's first text goes out at once.
 
     Every pane is answered in a task of its own, and its events end with exactly one Done or Failed.
     After `idle` seconds without an event comes an empty batch. Closing the generator cancels all.
+
+    stops: one for each pane, or none at all. A pane that is stopped ends with a Failed of kind
+    "stopped", and the others go on.
     """
+    stops = stops or [Stop() for _ in requests]
     begun: set[int] = set()
 
     def begins(pane: int, event: Event) -> bool:
@@ -35,7 +74,10 @@ async def compare(
         begun.add(pane)
         return True
 
-    answers = [_answer(engine, request, context_tokens) for request in requests]
+    answers = [
+        _answer(engine, request, context_tokens, stop)
+        for request, stop in zip(requests, stops, strict=True)
+    ]
     async with closing(
         coalesce(answers, interval=_INTERVAL_S, urgent=begins, idle=idle)
     ) as batches:
@@ -44,13 +86,24 @@ async def compare(
 
 
 async def _answer(
-    engine: Engine, request: PaneRequest, context_tokens: int
+    engine: Engine, request: PaneRequest, context_tokens: int, stop: Stop
 ) -> AsyncGenerator[Event, None]:
     """One answer; a fault of our own becomes its Failed, and leaves the other panes alone."""
+    stopped = Failed("stopped", "Stopped.", True)
+    if stop.asked:
+        yield stopped
+        return
+    stop.watch()
     try:
         async with closing(answer(engine, request, context_tokens=context_tokens)) as events:
             async for event in events:
+                if isinstance(event, Done | Failed):
+                    stop.unwatch()
                 yield event
+    except asyncio.CancelledError:
+        if not stop.caught():
+            raise
+        yield stopped
     except Exception:
         _log.exception("An answer failed for a reason of the playground's own")
         yield Failed(
@@ -58,3 +111,5 @@ async def _answer(
             "The playground itself failed at this answer; its log says how. Try again.",
             True,
         )
+    finally:
+        stop.unwatch()

@@ -4,6 +4,7 @@ PlaygroundError
 ├── InvalidRequest      the request is wrong; names the field, nothing was started
 ├── ConversationTooLong the last turn alone does not fit the context
 ├── Busy                a limit of this server is reached
+├── NotFound            what is named is not there, or no longer
 └── EngineError         the engine refused, failed or is away; TGI's errors are translated once,
                         in engines/tgi.py
 """
@@ -31,6 +32,10 @@ class ConversationTooLong(PlaygroundError):
 class Busy(PlaygroundError):
     kind = "busy"
     retryable = True
+
+
+class NotFound(PlaygroundError):
+    kind = "not_found"
 
 
 class EngineError(PlaygroundError):

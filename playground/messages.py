@@ -98,11 +98,26 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """An answer that did not end by itself. What was written before stays."""
+    """An answer that did not end by itself. What was written before stays.
+
+    kind: that of the error, or "stopped" when the reader stopped this answer.
+    """
 
     kind: str
     message: str
     retryable: bool
 
 
-Event = Receipt | Delta | Block | Done | Failed
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A receipt, done or error of a blind comparison: what it says can be opened later.
+
+    name: the event's name. shown: what may be known before.
+    """
+
+    name: str
+    token: str
+    shown: Mapping[str, object]
+
+
+Event = Receipt | Delta | Block | Done | Failed | Sealed

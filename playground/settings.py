@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from playground.errors import PlaygroundError
 
 PREFIX: Final = "PLAYGROUND_"
-_SECRETS: Final = ("tgi_api_key",)
+_SECRETS: Final = ("tgi_api_key", "secret")
 
 
 class SettingsError(PlaygroundError):
@@ -45,6 +45,17 @@ class Settings(BaseSettings):
     tgi_api_key: Annotated[SecretStr | None, Field(description="a text")] = None
     tgi_api_key_file: Annotated[
         Path | None, Field(description="a file that can be read, with the key in it")
+    ] = None
+    secret: Annotated[
+        SecretStr | None,
+        Field(
+            min_length=16,
+            description="a text of at least 16 characters, the same on every replica; it seals "
+            "blind comparisons, and without one each process draws its own",
+        ),
+    ] = None
+    secret_file: Annotated[
+        Path | None, Field(description="a file that can be read, with the secret in it")
     ] = None
     host: Annotated[str, Field(description="an address to listen on")] = "127.0.0.1"
     port: Annotated[
@@ -75,7 +86,7 @@ class Settings(BaseSettings):
         TypeAdapter(AnyHttpUrl).validate_python(value)
         return value.rstrip("/")
 
-    @field_validator("tgi_api_key_file")
+    @field_validator("tgi_api_key_file", "secret_file")
     @classmethod
     def _is_readable(cls, path: Path | None) -> Path | None:
         if path is not None:
@@ -87,9 +98,17 @@ class Settings(BaseSettings):
 
     def api_key(self) -> str | None:
         """The key of the engine, from the variable or the file."""
-        if self.tgi_api_key_file is not None:
-            return self.tgi_api_key_file.read_text(encoding="utf-8").strip()
-        return self.tgi_api_key.get_secret_value() if self.tgi_api_key is not None else None
+        return _read(self.tgi_api_key, self.tgi_api_key_file)
+
+    def sealing_secret(self) -> str | None:
+        """The secret that seals blind comparisons, from the variable or the file."""
+        return _read(self.secret, self.secret_file)
+
+
+def _read(secret: SecretStr | None, file: Path | None) -> str | None:
+    if file is not None:
+        return file.read_text(encoding="utf-8").strip()
+    return secret.get_secret_value() if secret is not None else None
 
 
 def load_settings(**overrides: Any) -> Settings:

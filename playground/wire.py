@@ -20,6 +20,7 @@ from playground.messages import (
     Message,
     PaneRequest,
     Receipt,
+    Sealed,
 )
 from playground.presets import Preset
 from playground.samplers import BY_NAME, Sampler, parse_sampler
@@ -48,21 +49,39 @@ class TokenizeRequest:
     max_new_tokens: int | None
 
 
-def parse_stream(body: object, presets: Sequence[Preset]) -> list[PaneRequest]:
-    """The panes of POST /api/stream.
+@dataclass(frozen=True, slots=True)
+class StreamRequest:
+    """The answers that are asked for. blind: nobody may know yet which one is which."""
+
+    panes: tuple[PaneRequest, ...]
+    blind: bool
+
+
+def parse_stream(body: object, presets: Sequence[Preset]) -> StreamRequest:
+    """POST /api/stream.
 
     A pane's own messages replace the shared ones. A pane with a sampler has exactly its values;
     a preset beside it is what they were edited from. Raises InvalidRequest naming the field.
     """
-    top = _object(body, "", ("messages", "panes"))
+    top = _object(body, "", ("messages", "panes", "blind"))
     panes = top.get("panes")
     if not isinstance(panes, list) or not 1 <= len(panes) <= MAX_PANES:
         raise InvalidRequest(f"panes must be a list of 1 to {MAX_PANES} panes.", field="panes")
     shared = None
     if top.get("messages") is not None:
         shared = _messages(top["messages"], "messages")
+    blind = top.get("blind", False)
+    if not isinstance(blind, bool):
+        raise InvalidRequest("blind must be true or false.", field="blind")
+    if blind and len(panes) == 1:
+        raise InvalidRequest("There is nothing to hide with a single pane.", field="blind")
     by_id = {preset.id: preset for preset in presets}
-    return [_pane(pane, f"panes[{i}]", shared, by_id) for i, pane in enumerate(panes)]
+    parsed = tuple(_pane(pane, f"panes[{i}]", shared, by_id) for i, pane in enumerate(panes))
+    if shared is not None and all(pane.get("messages") is not None for pane in panes):
+        raise InvalidRequest(
+            "Every pane has messages of its own, which contradict these.", field="messages"
+        )
+    return StreamRequest(parsed, blind)
 
 
 def parse_tokenize(body: object) -> TokenizeRequest:
@@ -82,6 +101,17 @@ def parse_render(body: object) -> str:
     return text
 
 
+def parse_pieces(body: object) -> list[str]:
+    """POST /api/pieces: the texts. Raises InvalidRequest naming the field."""
+    texts = _object(body, "", ("texts",)).get("texts")
+    return _texts(texts, "texts", MAX_PANES)
+
+
+def parse_reveal(body: object) -> list[str]:
+    """POST /api/reveal: the seals, two for a pane. Raises InvalidRequest naming the field."""
+    return _texts(_object(body, "", ("sealed",)).get("sealed"), "sealed", 2 * MAX_PANES)
+
+
 def encode(batch: Sequence[tuple[int, Event]]) -> bytes:
     """Events as they are sent. A pane's deltas that follow each other become one."""
     parts: list[bytes] = []
@@ -92,10 +122,15 @@ def encode(batch: Sequence[tuple[int, Event]]) -> bytes:
             continue
         if pane in texts:
             parts.append(_delta(pane, texts.pop(pane)))
-        name, data = _NAMED[type(event)](event)
+        name, data = named(event)
         parts.append(_event(name, {"pane": pane, **data}))
     parts.extend(_delta(pane, pieces) for pane, pieces in texts.items())
     return b"".join(parts)
+
+
+def named(event: Event) -> tuple[str, dict[str, object]]:
+    """An event's name and its data as JSON, without its pane."""
+    return _NAMED[type(event)](event)
 
 
 def applied_json(applied: Mapping[str, Applied]) -> dict[str, dict[str, str]]:
@@ -188,6 +223,16 @@ def _stops(body: object, field: str) -> tuple[str, ...]:
     return tuple(body)
 
 
+def _texts(body: object, field: str, most: int) -> list[str]:
+    if (
+        not isinstance(body, list)
+        or not 1 <= len(body) <= most
+        or not all(isinstance(text, str) for text in body)
+    ):
+        raise InvalidRequest(f"{field} must be a list of 1 to {most} texts.", field=field)
+    return body
+
+
 def _number(value: object, field: str, minimum: int, maximum: int) -> int | None:
     if value is None:
         return None
@@ -262,9 +307,14 @@ def _failed(failed: Failed) -> tuple[str, dict[str, object]]:
     }
 
 
+def _sealed(sealed: Sealed) -> tuple[str, dict[str, object]]:
+    return sealed.name, {**sealed.shown, "sealed": sealed.token}
+
+
 _NAMED: Final[Mapping[type, Callable[[Any], tuple[str, dict[str, object]]]]] = {
     Receipt: _receipt,
     Block: _block,
     Done: _done,
     Failed: _failed,
+    Sealed: _sealed,
 }

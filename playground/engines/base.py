@@ -78,6 +78,9 @@ class Engine(Protocol):
     async def count_tokens(self, text: str) -> int:
         """How many tokens the engine makes of a text, BOS included as the engine counts it."""
 
+    async def pieces(self, text: str) -> list[str]:
+        """The text cut where the engine's tokens begin; joined, the pieces are the text."""
+
     def parameters(self, request: GenerationRequest) -> Mapping[str, object]:
         """Exactly what is sent as parameters; what the engine does not apply is absent."""
 

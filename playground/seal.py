@@ -1,0 +1,86 @@
+"""Blind comparisons: what would tell the panes apart is given away sealed, and opened on request.
+
+The browser shuffles nothing and hides nothing: it never has what it must not show. The server
+shuffles the panes, and seals with authenticated encryption (Fernet) which pane of the request an
+answer is, its receipt and its figures. So it keeps no state, and any replica that has the same
+secret opens what another one sealed.
+"""
+
+import base64
+import secrets
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from playground import wire
+from playground.coalesce import closing
+from playground.errors import InvalidRequest
+from playground.messages import Block, Delta, Event, Failed, Sealed
+
+# A day to vote in.
+LIFETIME_S: Final = 86_400
+# Every seal has this length, or a multiple of it: a receipt's own length would tell presets apart.
+_SIZE: Final = 8192
+_LABEL: Final = b"kto-mistral-playground: sealed answers, version 1"
+
+
+class Seal:
+    """secret: shared by all replicas, at least 16 characters; a random one without it."""
+
+    def __init__(self, secret: str | None) -> None:
+        material = secret.encode() if secret else secrets.token_bytes(32)
+        key = HKDF(algorithm=SHA256(), length=32, salt=None, info=_LABEL).derive(material)
+        self._fernet = Fernet(base64.urlsafe_b64encode(key))
+
+    def close(self, content: Mapping[str, object]) -> str:
+        """The content as a text that tells nothing, its length included."""
+        data = orjson.dumps(content)
+        return self._fernet.encrypt(data.ljust(-(-len(data) // _SIZE) * _SIZE)).decode()
+
+    def open(self, token: str, field: str) -> Any:
+        """What was sealed. Raises InvalidRequest naming `field` when it cannot be opened."""
+        try:
+            return orjson.loads(self._fernet.decrypt(token, ttl=LIFETIME_S))
+        except InvalidToken as error:
+            raise InvalidRequest(
+                "This seal cannot be opened: it is older than a day, was changed, or was made by "
+                "a server with another PLAYGROUND_SECRET.",
+                field=field,
+            ) from error
+
+
+def shuffled(count: int) -> list[int]:
+    """The positions 0 to count - 1 in an order that nobody can foresee."""
+    order = list(range(count))
+    secrets.SystemRandom().shuffle(order)
+    return order
+
+
+async def sealed(
+    batches: AsyncGenerator[list[tuple[int, Event]], None], order: Sequence[int], seal: Seal
+) -> AsyncGenerator[list[tuple[int, Event]], None]:
+    """The batches with every receipt and ending sealed; order: each pane's place in the request.
+
+    Texts stay as they are. That an answer failed is seen, and why comes with the reveal.
+    """
+    async with closing(batches) as stream:
+        async for batch in stream:
+            yield [(pane, _sealed(event, order[pane], seal)) for pane, event in batch]
+
+
+def _sealed(event: Event, place: int, seal: Seal) -> Event:
+    if isinstance(event, Delta | Block | Sealed):
+        return event
+    name, data = wire.named(event)
+    shown: dict[str, object] = {}
+    if isinstance(event, Failed):
+        shown = {
+            "kind": event.kind if event.kind == "stopped" else "sealed",
+            "message": "This answer failed. The reveal says why.",
+            "retryable": event.retryable,
+        }
+    return Sealed(name, seal.close({"pane": place, name: data}), shown)
