@@ -104,6 +104,26 @@ def test_a_reader_that_leaves_ends_the_writing(narrow: httpx.Client, path: str) 
     assert metric(narrow, "tgi_request_success") == before[2]
 
 
+# ---- pace and silence ----
+
+
+def test_silence_is_filled_with_comments_and_the_pace_is_kept() -> None:
+    code = (
+        "from tgi.embedded import __main__, streaming\n"
+        "streaming.KEEP_ALIVE = 0.1\n"
+        "__main__.main(['--port', '0', '--tokens-per-second', '2'])\n"
+    )
+    with servers.Server(["-c", code]) as server:
+        begun = time.monotonic()
+        content = body(max_new_tokens=3)
+        response = httpx.post(f"{server.url}/generate_stream", json=content, timeout=30)
+        assert time.monotonic() - begun > 0.5  # the second and third token each wait half a second
+        parts = [part.split(":")[0] for part in response.text.split("\n\n")]
+        assert parts.count("data") == 3
+        assert parts.count("") >= 4  # comments, and what follows the last event
+        assert parts[-2:] == ["data", ""]
+
+
 # ---- stopping ----
 
 

@@ -19,7 +19,8 @@ from tgi.embedded.metrics import Metrics
 from tgi.embedded.requests import MAX_STOP_SEQUENCES, Limits
 from tgi.embedded.rows import choose_rows
 from tgi.embedded.runtime import Runtime, UnsupportedGraph
-from tgi.embedded.server import Json, Service, routes
+from tgi.embedded.server import routes
+from tgi.embedded.service import Json, Service
 from tgi.embedded.text import Text
 
 # The context that the playground is made for; a longer one would only cost memory on a CPU.
@@ -274,6 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         access_log=False,
         log_level="warning",
         server_header=False,
+        timeout_keep_alive=75,  # seconds; a client's pool should give up its connections first
         timeout_graceful_shutdown=int(options.grace) + 5,
     )
     server = Server(config, engine, _address(bound), options.grace)

@@ -9,133 +9,17 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable
 
-import onnxruntime as ort
-
+from tgi.embedded.answers import Answer, Event, Failed, Job, Written
 from tgi.embedded.metrics import Metrics
 from tgi.embedded.rows import Rows
 from tgi.embedded.runtime import PIECE, Runtime
-from tgi.embedded.sampling import Chooser, Sampling
-from tgi.embedded.text import Detokeniser, Text
+from tgi.embedded.text import Text
 
 log = logging.getLogger(__name__)
 
-Reason = Literal["length", "eos_token", "stop_sequence"]
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """One token as TGI reports it; text is "" while a character is incomplete."""
-
-    id: int
-    text: str
-    logprob: float
-    special: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A token was written. top: the likeliest tokens in its place, if they were asked for."""
-
-    token: Token
-    top: tuple[Token, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The answer ended; comes after the last token. text: all of it, without special tokens."""
-
-    reason: Reason
-    text: str
-    tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The answer could not be finished."""
-
-    message: str
-
-
-Event = Written | Finished | Failed
-
-
-@dataclass(eq=False)
-class Job:
-    """One request inside the engine, and where its events go.
-
-    prompt: tokens, at least one. limit: new tokens, at least 1. Times are time.monotonic().
-    """
-
-    prompt: list[int]
-    limit: int
-    sampling: Sampling
-    stop: tuple[str, ...] = ()
-    top_n_tokens: int = 0
-    events: "deque[Event]" = field(default_factory=deque)
-    arrived: asyncio.Event = field(default_factory=asyncio.Event)
-    cancelled: bool = False
-    queued: float = field(default_factory=time.monotonic)
-    started: float = 0.0
-
-    async def take(self) -> list[Event]:
-        """All events since the last call, at least one."""
-        await self.arrived.wait()
-        self.arrived.clear()
-        taken = list(self.events)
-        self.events.clear()
-        return taken
-
-
-class Answer:
-    """A job being read or written: what the engine keeps beside the keys and values."""
-
-    def __init__(self, job: Job, runtime: Runtime, text: Text) -> None:
-        self.job = job
-        self.past: list[ort.OrtValue] = runtime.empty()
-        self.read = 0
-        self.last = 0
-        self._text = text
-        self._chooser = Chooser(job.sampling, job.prompt, runtime.vocabulary)
-        self._detokeniser = Detokeniser(text, job.prompt)
-        self._parts: list[str] = []
-        self._tail = ""
-        self._kept = max(map(len, job.stop), default=0) + 1
-        self._count = 0
-
-    def write(self, logits: "object", ends: frozenset[int]) -> Iterator[Event]:
-        """Choose the next token from its logits [vocabulary]."""
-        choice = self._chooser.choose(logits, self.job.top_n_tokens)  # type: ignore[arg-type]
-        self.last = choice.token
-        self._count += 1
-        text = self._detokeniser.add(choice.token)
-        special = self._text.is_special(choice.token)
-        if not special:
-            self._parts.append(text)
-        top = tuple(
-            Token(token, self._text.decode([token]), logprob, self._text.is_special(token))
-            for token, logprob in choice.top
-        )
-        yield Written(Token(choice.token, text, choice.logprob, special), top)
-        reason = self._end(choice.token, text, ends)
-        if reason:
-            yield Finished(reason, "".join(self._parts), self._count)
-
-    def _end(self, token: int, text: str, ends: frozenset[int]) -> Reason | None:
-        # TGI's order: the limit first, then the end token, then the stop sequences. It looks for a
-        # sequence at the very end of the text (or before a last newline) after each token.
-        if self._count >= self.job.limit:
-            return "length"
-        if token in ends:
-            return "eos_token"
-        if self.job.stop:
-            self._tail = (self._tail + text)[-max(self._kept, len(text)) :]
-            if any(self._tail.endswith((stop, stop + "\n")) for stop in self.job.stop):
-                return "stop_sequence"
-        return None
+Outbox = list[tuple[Job, Event]]
 
 
 class Engine:
@@ -170,10 +54,10 @@ class Engine:
         self._reading: Answer | None = None
         self._writing: dict[int, Answer] = {}
         self._next_key = 0
-        self._outbox: list[tuple[Job, Event]] = []
+        self._outbox: Outbox = []
         self._refusal: str | None = None
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
-        self._post: Callable[[list[tuple[Job, Event]]], object] = deliver
+        self._post: Callable[[Outbox], object] = deliver
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._post = lambda batch: loop.call_soon_threadsafe(deliver, batch)
@@ -185,8 +69,11 @@ class Engine:
         return self._thread.is_alive() and self._refusal is None
 
     def submit(self, job: Job) -> None:
-        """Take a job in. Its events arrive on the event loop."""
+        """Take a job in. Its events arrive on the event loop, which is where this is called."""
         with self._changed:
+            if self._refusal is not None:
+                job.put(Failed(self._refusal))
+                return
             self._waiting.append(job)
             self._changed.notify()
 
@@ -194,15 +81,31 @@ class Engine:
         """Drop a job before its next token. Events may still lie on their way."""
         with self._changed:
             job.cancelled = True
+            if job in self._waiting:
+                self._waiting.remove(job)
             self._changed.notify()
 
     def abort(self, message: str) -> None:
         """End every job, present and future, with Failed, and the thread with them."""
         with self._changed:
-            self._refusal = message
+            self._refusal = self._refusal or message
             self._changed.notify()
 
     def _run(self) -> None:
+        try:
+            self._work()
+        except Exception:
+            log.exception("The inference thread has failed.")
+            self.abort("the inference thread has failed.")
+        with self._changed:
+            assert self._refusal is not None
+            jobs = [answer.job for answer in self._writing.values()] + list(self._waiting)
+            if self._reading:
+                jobs.append(self._reading.job)
+            self._outbox += [(job, Failed(self._refusal)) for job in jobs]
+        self._flush()
+
+    def _work(self) -> None:
         while self._refusal is None:
             with self._changed:
                 self._changed.wait_for(self._has_work, self._pause())
@@ -215,12 +118,6 @@ class Engine:
                 self._guard("decode", self._write)
             self._metrics.set("tgi_batch_current_size", len(self._writing))
             self._flush()
-        with self._changed:
-            jobs = [answer.job for answer in self._writing.values()] + list(self._waiting)
-            if self._reading:
-                jobs.append(self._reading.job)
-        self._outbox += [(job, Failed(self._refusal)) for job in jobs]
-        self._flush()
 
     def _has_work(self) -> bool:
         room = len(self._writing) < self._max_batch_size
@@ -235,8 +132,6 @@ class Engine:
         return left if self._writing and left > 0 else None
 
     def _admit(self) -> None:
-        while self._waiting and self._waiting[0].cancelled:
-            self._waiting.popleft()
         if self._waiting and not self._reading and len(self._writing) < self._max_batch_size:
             job = self._waiting.popleft()
             job.started = time.monotonic()
@@ -253,7 +148,7 @@ class Engine:
         del self._writing[key]
         self._rows.remove(key)
 
-    def _guard(self, method: str, work: "Callable[..., None]", *arguments: object) -> None:
+    def _guard(self, method: str, work: Callable[..., None], *arguments: object) -> None:
         """Run a prefill or decode step; when it fails, its answers fail and the engine goes on."""
         self._metrics.count("tgi_batch_inference_count", method=method)
         begun = time.monotonic()
@@ -287,10 +182,10 @@ class Engine:
         answer.read += len(piece)
         if answer.read < len(prompt):
             return
-        events = list(answer.write(logits, self._ends))
+        events = answer.write(logits, self._ends)
         self._reading = None
         self._outbox += [(answer.job, event) for event in events]
-        if isinstance(events[-1], Finished):
+        if not isinstance(events[-1], Written):
             return
         self._next_key += 1
         self._rows.add(self._next_key, answer.past)
@@ -303,7 +198,7 @@ class Engine:
         for key, values in logits.items():
             answer = self._writing[key]
             try:
-                events: list[Event] = list(answer.write(values, self._ends))
+                events = answer.write(values, self._ends)
             except ArithmeticError as error:
                 events = [Failed(str(error))]
             self._outbox += [(answer.job, event) for event in events]
@@ -316,8 +211,7 @@ class Engine:
             self._outbox = []
 
 
-def deliver(batch: list[tuple[Job, Event]]) -> None:
+def deliver(batch: Outbox) -> None:
     """Put events into their jobs' boxes; runs on the event loop."""
     for job, event in batch:
-        job.events.append(event)
-        job.arrived.set()
+        job.put(event)

@@ -142,14 +142,13 @@ def parse_messages(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     return messages
 
 
-def parse(body: Mapping[str, Any], limits: Limits, *, stream: bool) -> Generate:
-    """A request to generate. Raises Malformed or Invalid."""
-    inputs, special = parse_inputs(body)
-    # Without any parameters TGI samples, with parameters it does so only when they say so.
-    given = body.get("parameters", {"do_sample": True})
+def check(body: Mapping[str, Any], *, stock: bool) -> None:
+    """The types of a request to generate, all that TGI's extractor looks at. Raises Malformed."""
+    parse_inputs(body)
+    given = body.get("parameters", {})
     if not isinstance(given, dict):
         raise _mistyped("parameters", given, "struct GenerateParameters")
-    known = FIELDS if limits.stock else {**FIELDS, **EXTENSIONS}
+    known = FIELDS if stock else {**FIELDS, **EXTENSIONS}
     for name, kind in known.items():
         if name in given:
             _check(
@@ -157,6 +156,13 @@ def parse(body: Mapping[str, Any], limits: Limits, *, stream: bool) -> Generate:
             )
     for place, sequence in enumerate(given.get("stop", ())):
         _check(f"parameters.stop[{place}]", sequence, "a string", optional=False)
+
+
+def parse(body: Mapping[str, Any], limits: Limits, *, stream: bool) -> Generate:
+    """A request to generate, its types checked. Raises Invalid."""
+    inputs, special = parse_inputs(body)
+    # Without any parameters TGI samples, with parameters it does so only when they say so.
+    given = body.get("parameters", {"do_sample": True})
     _refuse_unsupported(given, stream=stream)
     sampling = _sampling(given, stock=limits.stock)
     stop = tuple(given.get("stop", ()))
@@ -196,6 +202,8 @@ def fit(request: Generate, tokens: list[int], limits: Limits) -> tuple[list[int]
     """The input's tokens after truncation, and how many new ones are allowed. Raises Invalid."""
     if request.truncate is not None:
         tokens = tokens[-request.truncate :]
+    if not tokens:
+        raise Invalid("`inputs` cannot be empty")
     length, left = len(tokens), limits.max_total_tokens - len(tokens)
     # TGI checks no more than the first 1024 new tokens, and ends at the limit later.
     wanted = min(1024, max(left, 0) if request.max_new_tokens is None else request.max_new_tokens)

@@ -1,0 +1,141 @@
+"""One answer in the making: the job that asks for it, the tokens it is written from, its end."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from tgi.embedded.runtime import Runtime
+from tgi.embedded.sampling import Chooser, Sampling
+from tgi.embedded.text import Detokeniser, Text
+
+Reason = Literal["length", "eos_token", "stop_sequence"]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token as TGI reports it; text is "" while a character is incomplete."""
+
+    id: int
+    text: str
+    logprob: float
+    special: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A token was written. top: the likeliest tokens in its place, if they were asked for."""
+
+    token: Token
+    top: tuple[Token, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The answer ended; comes after the last token. text: all of it, without special tokens."""
+
+    reason: Reason
+    text: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The answer could not be finished."""
+
+    message: str
+
+
+Event = Written | Finished | Failed
+
+
+@dataclass(eq=False)
+class Job:
+    """One request inside the engine, and where its events go.
+
+    prompt: tokens, at least one. limit: new tokens, at least 1. Times are time.monotonic().
+    All but `cancelled` and the times belongs to the event loop.
+    """
+
+    prompt: list[int]
+    limit: int
+    sampling: Sampling
+    stop: tuple[str, ...] = ()
+    top_n_tokens: int = 0
+    events: list[Event] = field(default_factory=list)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: bool = False
+    cancelled: bool = False
+    queued: float = field(default_factory=time.monotonic)
+    started: float = 0.0
+
+    def put(self, event: Event) -> None:
+        self.events.append(event)
+        self.ended = self.ended or not isinstance(event, Written)
+        self.arrived.set()
+
+    async def take(self) -> list[Event]:
+        """Wait for `arrived`; gives the events since the last call, which may be none."""
+        await self.arrived.wait()
+        self.arrived.clear()
+        taken, self.events = self.events, []
+        return taken
+
+
+class Answer:
+    """A job being read or written.
+
+    past: keys and values of what was read, until the rows take them. read: tokens of the prompt
+    that were read. last: the token that was written last.
+    """
+
+    def __init__(self, job: Job, runtime: Runtime, text: Text) -> None:
+        self.job = job
+        self.past: list[ort.OrtValue] = runtime.empty()
+        self.read = 0
+        self.last = 0
+        self._text = text
+        self._chooser = Chooser(job.sampling, job.prompt, runtime.vocabulary)
+        self._detokeniser = Detokeniser(text, job.prompt)
+        self._parts: list[str] = []
+        self._tail = ""
+        self._kept = max(map(len, job.stop), default=0) + 1
+        self._count = 0
+
+    def write(self, logits: NDArray[Any], ends: frozenset[int]) -> list[Event]:
+        """Choose the next token from its logits [vocabulary]; the answer may end with it.
+
+        Raises ArithmeticError when the logits are no numbers.
+        """
+        choice = self._chooser.choose(logits, self.job.top_n_tokens)
+        self.last = choice.token
+        self._count += 1
+        text = self._detokeniser.add(choice.token)
+        special = self._text.is_special(choice.token)
+        if not special:
+            self._parts.append(text)
+        top = tuple(
+            Token(token, self._text.decode([token]), logprob, self._text.is_special(token))
+            for token, logprob in choice.top
+        )
+        written = Written(Token(choice.token, text, choice.logprob, special), top)
+        reason = self._end(choice.token, text, ends)
+        if reason is None:
+            return [written]
+        return [written, Finished(reason, "".join(self._parts), self._count)]
+
+    def _end(self, token: int, text: str, ends: frozenset[int]) -> Reason | None:
+        # TGI's order: the limit first, then the end token, then the stop sequences. It looks for a
+        # sequence at the very end of the text (or before a last newline) after each token.
+        if self._count >= self.job.limit:
+            return "length"
+        if token in ends:
+            return "eos_token"
+        if self.job.stop:
+            self._tail = (self._tail + text)[-max(self._kept, len(text)) :]
+            if any(self._tail.endswith((stop, stop + "\n")) for stop in self.job.stop):
+                return "stop_sequence"
+        return None

@@ -1,0 +1,117 @@
+"""What the routes share: admission, checking, counting, and the parts of an answer on the wire."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tgi.embedded import requests
+from tgi.embedded.answers import Failed, Job, Token
+from tgi.embedded.batching import Engine
+from tgi.embedded.metrics import Metrics
+from tgi.embedded.requests import Generate, Invalid, Limits
+from tgi.embedded.text import Text
+
+Json = dict[str, Any]
+
+
+class Refused(Exception):
+    """An answer of TGI's form {"error", "error_type"}, with its status outside of streams."""
+
+    def __init__(self, status: int, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body: Json = {"error": message, "error_type": kind}
+
+
+class Service:
+    """What the routes share. info: the body of /info; model_id: its name there."""
+
+    def __init__(
+        self, engine: Engine, text: Text, limits: Limits, metrics: Metrics, info: Json
+    ) -> None:
+        self.engine = engine
+        self.text = text
+        self.limits = limits
+        self.metrics = metrics
+        self.info = info
+        self.running = 0
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """A place among the requests that run or wait. Raises Refused when there is none."""
+        if self.running >= self.limits.max_concurrent_requests:
+            self.metrics.count("tgi_request_failure", err="overloaded")
+            raise Refused(429, "overloaded", "Model is overloaded")
+        self.running += 1
+        try:
+            yield
+        finally:
+            self.running -= 1
+
+    def job(self, body: Mapping[str, Any], *, stream: bool) -> tuple[Generate, Job]:
+        """Make a request, its types checked, a job. Raises Refused."""
+        begun = time.monotonic()
+        try:
+            request = requests.parse(body, self.limits, stream=stream)
+            tokens = self.text.encode(request.inputs, special=request.add_special_tokens)
+            tokens, limit = requests.fit(request, tokens, self.limits)
+        except Invalid as error:
+            self.metrics.count("tgi_request_failure", err="validation")
+            raise Refused(422, "validation", f"Input validation error: {error}") from None
+        self.metrics.observe("tgi_request_input_length", len(tokens))
+        self.metrics.observe("tgi_request_max_new_tokens", limit)
+        self.metrics.observe("tgi_request_validation_duration", time.monotonic() - begun)
+        job = Job(tokens, limit, request.sampling, request.stop, request.top_n_tokens)
+        return request, job
+
+    def failure(self, event: Failed) -> Refused:
+        self.metrics.count("tgi_request_failure", err="generation")
+        message = f"Request failed during generation: {event.message}"
+        return Refused(424, "generation", message)
+
+    def success(self, job: Job, tokens: int, arrived: float) -> dict[str, str]:
+        """Count an answer that ended by itself. Gives TGI's headers about it."""
+        now = time.monotonic()
+        inference = now - job.started
+        durations = {
+            "tgi_request_duration": now - arrived,
+            "tgi_request_queue_duration": job.started - job.queued,
+            "tgi_request_inference_duration": inference,
+            "tgi_request_mean_time_per_token_duration": inference / tokens,
+        }
+        self.metrics.count("tgi_request_success")
+        self.metrics.observe("tgi_request_generated_tokens", tokens)
+        for name, seconds in durations.items():
+            self.metrics.observe(name, seconds)
+        return {
+            "x-compute-type": "cpu",
+            "x-compute-time": str(now - arrived),
+            "x-total-time": str(round((now - arrived) * 1000)),
+            "x-validation-time": str(round((job.queued - arrived) * 1000)),
+            "x-queue-time": str(round((job.started - job.queued) * 1000)),
+            "x-inference-time": str(round(inference * 1000)),
+            "x-time-per-token": str(round(inference / tokens * 1000)),
+            "x-prompt-tokens": str(len(job.prompt)),
+            "x-generated-tokens": str(tokens),
+        }
+
+
+def whole(asked: Generate, text: str) -> str:
+    """The text of an answer, behind its prompt where that was asked for."""
+    return asked.inputs + text if asked.return_full_text else text
+
+
+def seed(asked: Generate) -> int | None:
+    """The seed of an answer; TGI reports none where nothing was drawn."""
+    return asked.sampling.seed if asked.sampling.sample else None
+
+
+def token_json(token: Token) -> Json:
+    """A token on the wire."""
+    return {
+        "id": token.id,
+        "text": token.text,
+        "logprob": token.logprob,
+        "special": token.special,
+    }
