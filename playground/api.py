@@ -207,7 +207,9 @@ def create_router(engine: Engine, presets: Sequence[Preset], settings: Settings)
     @router.post("/api/render")
     @_answering
     async def render_markdown(request: Request) -> Response:
-        return _json({"blocks": render(wire.parse_render(await _body(request)))})
+        text = wire.parse_render(await _body(request))
+        # In a thread: a text made for it takes seconds, which the streams have not.
+        return _json({"blocks": await anyio.to_thread.run_sync(render, text)})
 
     @router.get("/api/card")
     @_answering

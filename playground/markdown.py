@@ -113,6 +113,9 @@ _BEGINS_LIST: Final = re.compile(r"(?:[-+*]|1[.)])[ \t]+[^\s]")
 _MAY_BEGIN: Final = re.compile(r"(?:#{1,6}|~{1,2}|`{1,2}|```[^`\n]*|(?:[-+*]|1[.)]?)[ \t]*)\Z")
 _MAY_BE_ITEM: Final = re.compile(r"(?:[-+*]|\d{1,9}[.)]?)\Z")
 
+# A line's marks are short; nothing is kept back, or looked for, beyond that.
+_LONGEST_MARK: Final = 80
+
 # Blocks that go on after a blank line.
 _LASTING: Final = frozenset({"bullet_list_close", "ordered_list_close", "code_block"})
 
@@ -130,6 +133,8 @@ class Blocks:
         self._index = 0
         self._chunk: list[str] = []  # the text since the last block, in pieces
         self._line = 0  # where in it the running line begins
+        self._size = 0  # of it, in characters
+        self._refused = 0  # its size when it was last found to go on
         self._held: str | None = ""  # the start of the line; None when it has been judged
         self._state: Literal["empty", "text", "quote", "list", "fence"] = "empty"
         self._fence = ""  # the characters that opened the fence
@@ -149,6 +154,7 @@ class Blocks:
     def flush(self) -> list[Delta | Block]:
         """The rest: what was kept back, and the last block. Feeding may go on with new text."""
         self._append(self._held or "")
+        self._held = ""
         text = "".join(self._chunk)
         if text and (html := _html(_parse(text))):
             self._close(html)
@@ -165,6 +171,7 @@ class Blocks:
     def _append(self, text: str) -> None:
         if text:
             self._chunk.append(text)
+            self._size += len(text)
             self._delta.append(text)
 
     def _take(self, piece: str) -> None:
@@ -175,7 +182,7 @@ class Blocks:
             if begins is None and piece[-1] != "\n":
                 return
             if begins:
-                self._end_before(self._held)
+                self._end(self._held, lasting=True)
             self._append(self._held)
             self._held = None
         else:
@@ -189,6 +196,8 @@ class Blocks:
     def _begins(self, start: str) -> bool | None:
         """Whether a line with this start ends the block before it; None: not to be said yet."""
         if self._state in ("empty", "fence"):
+            return False
+        if len(start) > _LONGEST_MARK:
             return False
         first = start[0]
         if self._state == "list" and self._after_blank:
@@ -208,17 +217,19 @@ class Blocks:
         if self._state == "fence":
             end = line.strip(" \t\r\n")
             if end.startswith(self._fence) and not end.strip(self._fence[0]):
-                self._end_after()
+                self._end("x\n", lasting=False)
         elif not line.strip(" \t\r\n"):
             self._after_blank = True
             if self._state in ("text", "quote"):
-                self._end_after()
+                self._end("x\n", lasting=False)
         elif self._state == "list":
             self._after_blank = False
         elif match := _FENCE.match(line):
             self._state, self._fence = "fence", match[1] or match[2]
-        elif (_HEADING.match(line) and "|" not in line) or _BREAK.match(line):
-            self._end_after()  # with a bar, the next line may make it a table's head
+        elif (_HEADING.match(line) and "|" not in line) or (
+            len(line) <= _LONGEST_MARK and _BREAK.match(line)
+        ):  # with a bar, the next line may make it a table's head
+            self._end("x\n", lasting=False)
         elif _ITEM.match(line) or _INDENTED.match(line):
             self._state, self._after_blank = "list", False
         elif _QUOTE.match(line):
@@ -226,30 +237,25 @@ class Blocks:
         elif self._state == "empty":
             self._state = "text"
 
-    def _end_after(self) -> None:
-        """Ends the block after the running text if nothing that may follow could belong to it."""
-        before, apart = self._split("x\n")
-        if apart and before[-1].type not in _LASTING:
-            self._close(_html(before))
-        else:
-            self._judge(before)
+    def _end(self, start: str, *, lasting: bool) -> None:
+        """Ends the running block if a line with this start stands apart from it.
 
-    def _end_before(self, start: str) -> None:
-        """Ends the block before a line with this start if the line does not belong to it."""
-        before, apart = self._split(start)
-        if apart:
-            self._close(_html(before))
-        else:
-            self._judge(before)
-
-    def _split(self, start: str) -> tuple[list[Token], bool]:
-        """The running text's tokens, and whether a line with this start stands apart from it."""
+        lasting: whether that also ends a block that goes on after a blank line.
+        """
+        if self._size < 2 * self._refused:
+            return  # or a text that refuses at every line would be parsed at every line
         text = "".join(self._chunk)
         tokens, line = _parse(text + start), text.count("\n")
+        before = tokens
         for i, token in enumerate(tokens):
             if token.level == 0 and token.nesting >= 0 and token.map and token.map[0] == line:
-                return tokens[:i], i > 0
-        return tokens, False
+                before = tokens[:i]
+                if before and (lasting or before[-1].type not in _LASTING):
+                    self._close(_html(before))
+                    return
+                break
+        self._refused = self._size
+        self._judge(before)
 
     def _judge(self, tokens: Sequence[Token]) -> None:
         """Corrects the state by a parse that went against it."""
@@ -271,6 +277,7 @@ class Blocks:
 
     def _reset(self) -> None:
         self._chunk, self._line = [], 0
+        self._size = self._refused = 0
         self._state, self._after_blank = "empty", False
 
 

@@ -28,6 +28,7 @@ from playground.samplers import BY_NAME, Sampler, parse_sampler
 MAX_PANES: Final = 4
 MAX_STOPS: Final = 3
 MAX_STOP_CHARS: Final = 200
+MAX_TEXT_CHARS: Final = 50_000  # an answer as long as the context has fewer
 _ROLES: Final = ("system", "user", "assistant")
 _PANE_KEYS: Final = (
     "preset",
@@ -96,8 +97,10 @@ def parse_tokenize(body: object) -> TokenizeRequest:
 def parse_render(body: object) -> str:
     """POST /api/render. Raises InvalidRequest naming the field."""
     text = _object(body, "", ("text",)).get("text")
-    if not isinstance(text, str):
-        raise InvalidRequest("text must be a text.", field="text")
+    if not isinstance(text, str) or len(text) > MAX_TEXT_CHARS:
+        raise InvalidRequest(
+            f"text must be a text of at most {MAX_TEXT_CHARS:,} characters.", field="text"
+        )
     return text
 
 
