@@ -13,6 +13,7 @@ from tgi.embedded.requests import Generate
 from tgi.embedded.service import Json, Refused, Service, seed, token_json, whole
 
 KEEP_ALIVE = 15.0  # seconds of silence before a comment is sent, as in TGI
+TICK = 0.01  # seconds; a loop's timers may come this much early
 
 
 class EventStream(Response):
@@ -70,10 +71,11 @@ class EventStream(Response):
                     quiet = loop.time()
                     if ended:
                         return
-                elif loop.time() >= timer.when():
-                    if loop.time() - quiet >= KEEP_ALIVE:
+                else:  # the timer, or the reader has left
+                    if loop.time() - quiet > KEEP_ALIVE - TICK:
                         await write(b":\n\n")
                         quiet = loop.time()
+                    timer.cancel()
                     timer = loop.call_at(quiet + KEEP_ALIVE, job.arrived.set)
         finally:
             timer.cancel()
