@@ -129,7 +129,7 @@ async def fit(
 def _split(messages: Sequence[Message]) -> tuple[str, list[Message]]:
     """The system text, "" without one, and the turns."""
     turns = list(messages)
-    system = turns.pop(0).content if turns and turns[0].role == "system" else ""
+    system = turns.pop(0).content.strip() if turns and turns[0].role == "system" else ""
     if not turns:
         raise InvalidRequest("The conversation has no message to answer.", field="messages")
     if turns[0].role != "user":

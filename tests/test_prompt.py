@@ -39,7 +39,9 @@ def test_puts_the_system_text_in_front_of_the_first_message() -> None:
 
 
 def test_leaves_an_empty_system_text_out() -> None:
-    assert render([Message("system", ""), Message("user", "Hi")]) == render([Message("user", "Hi")])
+    for empty in ("", " \n"):
+        messages = [Message("system", empty), Message("user", "Hi")]
+        assert render(messages) == render(messages[1:])
 
 
 def test_continues_the_last_answer_without_anything_behind_it() -> None:

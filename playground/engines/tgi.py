@@ -40,6 +40,9 @@ _STOCK: Final[Mapping[str, Applied]] = {
     "min_p": Applied("unsupported", "TGI has no min_p; it is not sent."),
 }
 
+# What answers in TGI's words without being TGI, by /info's `router`.
+_NAMES: Final[Mapping[object, str]] = {"tgi-embedded": "Embedded engine"}
+
 _KINDS: Final[Mapping[type[errors.TGIError], str]] = {
     errors.ConnectFailed: "offline",
     errors.Timeout: "timeout",
@@ -229,11 +232,15 @@ def map_sampler(sampler: Sampler, applied: Mapping[str, Applied]) -> dict[str, o
 
 
 def _info(raw: Mapping[str, Any]) -> EngineInfo:
-    """What /info says. Raises ProtocolError when it is not TGI's."""
+    """What /info says. Raises ProtocolError when it is not TGI's.
+
+    ``samplers`` is no field of TGI's: by it the embedded engine says that it takes a parameter, and
+    in the meaning that the playground gives it.
+    """
     extended = raw.get("samplers") or {}
     try:
         return EngineInfo(
-            name=f"{raw.get('name', 'TGI')} {raw['version']}",
+            name=f"{_NAMES.get(raw.get('router'), 'TGI')} {raw['version']}",
             model_id=str(raw["model_id"]),
             model_sha=raw.get("model_sha"),
             max_input_tokens=int(raw["max_input_tokens"]),
