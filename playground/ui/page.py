@@ -12,7 +12,7 @@ from typing import Final
 import gradio as gr
 
 from playground.presets import Preset
-from playground.ui import forms
+from playground.ui import comparison, forms
 
 STATIC: Final = Path(__file__).parent / "static"
 
@@ -40,7 +40,7 @@ def build(presets: Sequence[Preset]) -> gr.Blocks:
     ) as blocks:
         _html(forms.masthead(), elem_id="masthead")
         with gr.Tabs(elem_id="views"):
-            with gr.Tab("Chat"), gr.Row(elem_id="chat"):
+            with gr.Tab("Chat", elem_id="view-chat"), gr.Row(elem_id="chat"):
                 with gr.Column(elem_id="talk"):
                     _html(forms.conversation(presets))
                 with gr.Column(elem_id="samplers"):
@@ -54,6 +54,8 @@ def build(presets: Sequence[Preset]) -> gr.Blocks:
                             ):
                                 _html(forms.preset_panel(preset))
                     _html(forms.request_panel(presets))
+            with gr.Tab("Compare", elem_id="view-compare"):
+                _html(comparison.comparison())
             with gr.Tab("About"):
                 _html(forms.about())
     return blocks
@@ -63,6 +65,7 @@ def head(version: str) -> str:
     """What the page's head needs: our stylesheet and the entry module, both from this server."""
     return (
         f'<link rel="stylesheet" href="./ui/{version}/page.css">'
+        f'<link rel="stylesheet" href="./ui/{version}/compare.css">'
         f'<link rel="stylesheet" href="./ui/{version}/highlight.css">'
         f'<script type="module" src="./ui/{version}/main.js"></script>'
     )

@@ -1,10 +1,11 @@
 // The tab Chat: one conversation, its composer, and what is done to its messages.
 
+import { answerInto, conversation, renderStopped } from './answers.js';
 import { button, fit, number } from './dom.js';
-import { engine, look, onEngine } from './engine.js';
+import { engine, onEngine } from './engine.js';
 import { Pane } from './pane.js';
 import { closeDrawer, currentRequest, presetName } from './samplers.js';
-import { json, stream } from './server.js';
+import { json } from './server.js';
 import { load, save, whenRefused } from './storage.js';
 
 const missionModel = 'ContextualAI/Contextual_KTO_Mistral_PairRM';
@@ -33,7 +34,7 @@ export class Chat {
     this.prompt.value = load('draft', '');
     this.#listen();
     this.#settle();
-    for (const message of kept.messages) this.#render(message);
+    for (const message of kept.messages) renderStopped(this.pane, message);
     fit(this.prompt);
     onEngine((state) => this.#engineChanged(state));
     if (kept.messages.length > 0) this.#toEnd();
@@ -141,57 +142,27 @@ export class Chat {
   }
 
   async #run(request, answer) {
-    const messages = this.#sent(request.system, answer);
+    const messages = conversation(this.pane.messages, answer, request.system);
     answer.preset = request.pane.preset;
     this.running = new AbortController();
-    this.pane.begin(answer);
     this.#settle();
     this.#toEnd();
     const keeping = setInterval(() => this.#keep(), 1000);
-    try {
-      for await (const { name, data } of stream({ messages, panes: [request.pane] }, this.running.signal)) {
-        this.pane.receive(name, data);
-        if (this.following) this.#toEnd();
-      }
-      if (answer.state === 'streaming') {
-        const problem = { kind: 'incomplete', message: 'The stream ended early.', retryable: true };
-        if (this.running.signal.aborted) this.pane.end(answer, 'stopped');
-        else this.pane.end(answer, 'failed', { problem });
-      }
-    } catch (error) {
-      const { message, kind, retryable } = error;
-      this.pane.end(answer, 'failed', { problem: { message, kind, retryable } });
-    }
+    await answerInto([this.pane], { messages, panes: [request.pane] }, this.running.signal, {
+      onEvent: () => this.following && this.#toEnd(),
+    });
     clearInterval(keeping);
     this.running = null;
     this.#settle();
     if (this.following) this.#toEnd();
-    if (answer.state === 'failed') look();
-    await this.#render(answer);
   }
 
-  // What the server is sent: the system text and the conversation up to the answer; the answer
-  // itself only when it is continued. An answer without text says nothing and is left out.
-  #sent(system, answer) {
-    const messages = system === '' ? [] : [{ role: 'system', content: system }];
-    for (const message of this.pane.messages) {
-      if (message.content !== '') messages.push({ role: message.role, content: message.content });
-      if (message === answer) break;
-    }
-    return messages;
-  }
-
-  // Markdown of an answer that broke off in the middle of a block.
-  async #render(answer) {
-    if (answer.state !== 'stopped' || answer.content === '' || answer.rendered) return;
-    try {
-      const { blocks } = await json('api/render', { text: answer.content });
-      answer.rendered = true;
-      if (answer.state === 'stopped') this.pane.setBlocks(answer, blocks);
-      this.#keep();
-    } catch {
-      // the plain text stays, and the next start tries again
-    }
+  // Takes over a conversation that began elsewhere; the one that was here can be brought back.
+  adopt(messages, words) {
+    this.stop();
+    this.#change(words, () => this.pane.show(messages));
+    this.#settle();
+    this.#toEnd();
   }
 
   #change(words, change) {
@@ -246,7 +217,7 @@ export class Chat {
   async #measure() {
     if (engine().state !== 'ready' || this.running) return;
     const shown = $('#context-meter');
-    const messages = this.#sent($('#system').value.trim(), null);
+    const messages = conversation(this.pane.messages, null, $('#system').value.trim());
     const draft = this.prompt.value.trim();
     if (draft !== '') messages.push({ role: 'user', content: draft });
     if (!messages.some((message) => message.role === 'user')) {

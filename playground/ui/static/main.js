@@ -2,6 +2,7 @@
 
 import { startAbout } from './about.js';
 import { Chat } from './chat.js';
+import { whenAdded } from './dom.js';
 import { watchEngine } from './engine.js';
 import { startSamplers } from './samplers.js';
 
@@ -10,6 +11,10 @@ function start() {
   startSamplers(() => chat.meter());
   chat.start();
   startAbout();
+  // Gradio draws the tab when it is first opened; until then its modules are not loaded.
+  whenAdded(document.getElementById('views'), '#comparison', async () => {
+    (await import('./comparison.js')).startComparison(chat);
+  });
   watchEngine();
   document.documentElement.dataset.playground = 'ready';
 }

@@ -13,10 +13,13 @@ const reasons = {
 };
 
 export class Pane {
-  // actions: {retry(index), resume(index), edit(index, text), remove(index), presetName(id)}
-  constructor(log, actions) {
+  // actions: {presetName(id)} and, for what is to be offered: retry(index), resume(index),
+  // edit(index, text), remove(index), stop(index), toChat(index). With `plain`, the figures stand
+  // elsewhere.
+  constructor(log, actions, { plain = false } = {}) {
     this.log = log;
     this.actions = actions;
+    this.plain = plain;
     this.messages = [];
   }
 
@@ -48,6 +51,7 @@ export class Pane {
     message.problem = null;
     message.done = null;
     message.receipt = null;
+    message.rendered = false;
     this.replay = message.content !== '';
     this.#redraw(message);
   }
@@ -70,14 +74,18 @@ export class Pane {
       running.before(block(data.html));
       running.textContent = '';
     } else if (name === 'receipt') {
-      const { pane, ...receipt } = data;
-      message.receipt = receipt;
+      const { pane, sealed, ...receipt } = data;
+      if (sealed) message.seals = [sealed];
+      else message.receipt = receipt;
     } else if (name === 'done') {
-      const { pane, ...done } = data;
-      this.end(message, 'done', { done });
+      const { pane, sealed, ...done } = data;
+      if (sealed) message.seals.push(sealed);
+      this.end(message, 'done', { done: sealed ? null : done });
     } else if (name === 'error') {
-      const { pane, ...problem } = data;
-      this.end(message, 'failed', { problem });
+      const { pane, sealed, ...problem } = data;
+      if (sealed) (message.seals ??= []).push(sealed);
+      if (problem.kind === 'stopped') this.end(message, 'stopped');
+      else this.end(message, 'failed', { problem });
     }
   }
 
@@ -120,6 +128,7 @@ export class Pane {
     article.append(body);
     if (message.role === 'user') {
       body.textContent = message.content;
+      if (!this.actions.edit) return article;
       const edit = button('Edit', () => this.#editor(article, message));
       article.append(element('div', { className: 'actions' },
         edit, copyButton('Copy', () => message.content), button('Delete', at('remove'))));
@@ -133,6 +142,7 @@ export class Pane {
       const waiting = message.content === '';
       body.append(element('div', { className: `running caret${waiting ? ' waiting' : ''}` }));
       if (!waiting && blocks.length === 0) body.lastElementChild.textContent = message.content;
+      if (this.actions.stop) article.append(element('div', { className: 'meta' }, button('Stop', at('stop'))));
       return article;
     }
     if (blocks.length === 0 && message.content !== '') {
@@ -161,7 +171,7 @@ export class Pane {
   #meta(article, message, at) {
     const { done, receipt } = message;
     const facts = [];
-    if (receipt?.preset || message.preset) {
+    if (!this.plain && (receipt?.preset || message.preset)) {
       const edited = receipt?.edited?.length > 0 ? ', edited' : '';
       facts.push(this.actions.presetName(receipt?.preset ?? message.preset) + edited);
     }
@@ -170,8 +180,8 @@ export class Pane {
     if (done) {
       facts.push(
         `${number.format(done.generated_tokens)} ${done.generated_tokens === 1 ? 'token' : 'tokens'}`,
-        `first ${Math.round(done.ttft_ms)} ms`,
-        `${done.tokens_per_second.toFixed(1)} tokens/s`,
+        !this.plain && `first ${Math.round(done.ttft_ms)} ms`,
+        !this.plain && `${done.tokens_per_second.toFixed(1)} tokens/s`,
         reasons[done.finish_reason] ?? done.finish_reason,
       );
     }
@@ -181,10 +191,11 @@ export class Pane {
       && (message.state !== 'done' || done?.finish_reason === 'length');
     const actions = [
       message.content !== '' && copyButton('Copy', () => message.content),
-      button('Retry', at('retry')),
-      unfinished && button('Continue', at('resume')),
+      this.actions.retry && button('Retry', at('retry')),
+      unfinished && this.actions.resume && button('Continue', at('resume')),
+      message.content !== '' && this.actions.toChat && button('Continue in chat', at('toChat')),
       receipt && this.#receiptButton(article, message),
-      button('Delete', at('remove')),
+      this.actions.remove && button('Delete', at('remove')),
     ];
     return element('div', { className: 'meta' },
       element('div', { className: 'facts-line' },

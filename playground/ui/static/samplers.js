@@ -30,9 +30,18 @@ export function presetName(id) {
   return presets.find((preset) => preset.id === id)?.name ?? id;
 }
 
+// The sampler table and the presets, as the server wrote them into the page.
+export function tables() {
+  return { parameters, presets };
+}
+
+function read(preset, parameter) {
+  return readValue(textOf(preset, parameter.name), parameter);
+}
+
 // {value} with a number or null for unset, or {problem} in words.
-function read(preset, { name, minimum, maximum, integer }) {
-  const text = textOf(preset, name).trim().replace(',', '.');
+export function readValue(written, { name, minimum, maximum, integer }) {
+  const text = written.trim().replace(',', '.');
   if (text === '' || text === '–' || text === '-') return { value: null };
   const value = Number(text);
   if (!Number.isFinite(value)) return { problem: `${name} must be a number, or empty for unset.` };
@@ -82,6 +91,15 @@ function show(preset) {
   edited.firstElementChild.textContent = `Edited: ${edits.map((name) => `${name} was ${original(preset, name) || '–'}`).join(', ')}.`;
 }
 
+// Writes what is kept into a preset's fields, if they have been drawn.
+function fill(preset) {
+  for (const { name } of parameters) {
+    const value = section(preset)?.querySelector(`[data-parameter="${name}"] .value`);
+    if (value) value.value = textOf(preset, name);
+  }
+  show(preset);
+}
+
 function summarise() {
   const preset = selected();
   const values = parameters.map(({ name }) => [name, textOf(preset, name).trim()]).filter(([, text]) => text !== '');
@@ -113,10 +131,7 @@ function bind(shown) {
   }
   shown.querySelector('.edited button').addEventListener('click', () => {
     delete stored.edits[preset.id];
-    for (const { name } of parameters) {
-      shown.querySelector(`[data-parameter="${name}"] .value`).value = original(preset, name);
-    }
-    show(preset);
+    fill(preset);
     keep();
     tab(preset).focus();
   });
@@ -166,6 +181,17 @@ export function currentRequest() {
     panel().querySelector('[aria-invalid="true"]')?.focus();
     throw error;
   }
+}
+
+// Selects a preset and gives it these edits, {parameter: text}, and a limit of new tokens.
+export function usePreset(id, edits, limit) {
+  const preset = presets.find((each) => each.id === id) ?? presets[0];
+  if (Object.keys(edits).length > 0) stored.edits[preset.id] = { ...edits };
+  else delete stored.edits[preset.id];
+  field('max-new-tokens').value = limit;
+  fill(preset);
+  tab(preset).click();
+  keep();
 }
 
 let opener = null;

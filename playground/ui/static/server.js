@@ -12,8 +12,8 @@ export class RequestFailed extends Error {
   }
 }
 
-async function request(path, body, signal) {
-  const options = { signal };
+async function request(path, body, signal, method = 'GET') {
+  const options = { signal, method };
   if (body !== undefined) {
     options.method = 'POST';
     options.headers = { 'Content-Type': 'application/json' };
@@ -45,10 +45,17 @@ export async function json(path, body, signal) {
   return (await request(path, body, signal)).json();
 }
 
+// Stops one pane of a stream that goes on for the others.
+export async function stopPane(id, pane) {
+  await request(`api/stream/${id}/panes/${pane}`, undefined, undefined, 'DELETE');
+}
+
 // The events of POST /api/stream as {name, data}. Ends without a word when `signal` aborts.
-export async function* stream(body, signal) {
+// onOpen: called with the stream's id when the answer begins.
+export async function* stream(body, signal, onOpen = () => {}) {
   try {
     const response = await request('api/stream', body, signal);
+    onOpen(response.headers.get('X-Stream-Id'));
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = '';
     for (;;) {

@@ -1,0 +1,55 @@
+// Runs one request whose answers stream into the last messages of panes.
+
+import { look } from './engine.js';
+import { json, stream } from './server.js';
+
+// What the server is sent of a conversation: the system text and the messages up to `answer`, which
+// itself is sent only when it is continued. An answer without text says nothing and is left out.
+export function conversation(messages, answer = null, system = '') {
+  const sent = system === '' ? [] : [{ role: 'system', content: system }];
+  for (const message of messages) {
+    if (message.content !== '') sent.push({ role: message.role, content: message.content });
+    if (message === answer) break;
+  }
+  return sent;
+}
+
+// The n-th pane of the request streams into the last message of panes[n]. Every answer ends as
+// done, stopped or failed; resolves when all have.
+//
+// onOpen(id): the stream has begun, and its id stops single panes. onEvent(n, name): after each.
+export async function answerInto(panes, body, signal, { onOpen, onEvent = () => {} } = {}) {
+  const answers = panes.map((pane) => pane.messages.at(-1));
+  panes.forEach((pane, i) => pane.begin(answers[i]));
+  const end = (state, problem) => answers.forEach((answer, i) => {
+    if (answer.state !== 'streaming') return;
+    panes[i].end(answer, state, { problem });
+    onEvent(i, 'error');
+  });
+  try {
+    for await (const { name, data } of stream(body, signal, onOpen)) {
+      if (answers[data.pane]?.state !== 'streaming') continue;
+      panes[data.pane].receive(name, data);
+      onEvent(data.pane, name);
+    }
+    if (signal.aborted) end('stopped', null);
+    else end('failed', { kind: 'incomplete', message: 'The stream ended early.', retryable: true });
+  } catch (error) {
+    const { message, kind, retryable } = error;
+    end('failed', { message, kind, retryable });
+  }
+  if (answers.some((answer) => answer.state === 'failed')) look();
+  panes.forEach((pane, i) => renderStopped(pane, answers[i]).then(() => onEvent(i, 'rendered')));
+}
+
+// Markdown of an answer that broke off in the middle of a block.
+export async function renderStopped(pane, answer) {
+  if (answer.state !== 'stopped' || answer.content === '' || answer.rendered) return;
+  try {
+    const { blocks } = await json('api/render', { text: answer.content });
+    answer.rendered = true;
+    if (answer.state === 'stopped') pane.setBlocks(answer, blocks);
+  } catch {
+    // the plain text stays, and the next start tries again
+  }
+}

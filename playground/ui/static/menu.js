@@ -1,0 +1,48 @@
+// A button that opens a short list of further buttons.
+
+import { button, element } from './dom.js';
+
+// items(): [{label, run, hidden}], asked for each time that the list opens.
+export function menu(label, items, text = '⋯') {
+  const list = element('div', { className: 'menu-list', hidden: true });
+  const opener = button(text, () => (list.hidden ? open() : close()), 'quiet menu-open');
+  const node = element('span', { className: 'menu' }, opener, list);
+  opener.setAttribute('aria-label', label);
+  opener.setAttribute('aria-expanded', 'false');
+
+  function open() {
+    list.replaceChildren(...items().filter((item) => !item.hidden).map((item) => (
+      button(item.label, () => { close(); item.run(); }, 'quiet menu-item'))));
+    list.hidden = false;
+    opener.setAttribute('aria-expanded', 'true');
+    list.querySelector('button').focus();
+  }
+
+  function close() {
+    list.hidden = true;
+    opener.setAttribute('aria-expanded', 'false');
+    if (list.contains(document.activeElement)) opener.focus();
+  }
+
+  node.addEventListener('keydown', (event) => {
+    if (list.hidden) return;
+    const buttons = [...list.children];
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (event.key === 'Escape') {
+      event.stopPropagation();
+      opener.focus();
+      close();
+    } else if (step) {
+      event.preventDefault();
+      const next = buttons.indexOf(document.activeElement) + step;
+      buttons.at(next % buttons.length).focus();
+    }
+  });
+  node.addEventListener('focusout', (event) => {
+    if (event.relatedTarget && !node.contains(event.relatedTarget)) close();
+  });
+  document.addEventListener('pointerdown', (event) => {
+    if (!list.hidden && !node.contains(event.target)) close();
+  });
+  return node;
+}
