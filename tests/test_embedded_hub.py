@@ -12,7 +12,7 @@ import httpx
 import onnxruntime as ort
 import pytest
 
-from tests import servers
+from tests import graphs, servers
 from tests.hub import SHA, Hub, Repository
 from tgi.embedded.files import BUNDLED, choose_graph, external_data
 from tgi.embedded.runtime import Runtime, UnsupportedGraph
@@ -89,7 +89,7 @@ def test_only_what_is_needed_is_fetched_and_the_cache_serves_offline(
 @pytest.fixture(scope="module")
 def large() -> bytes:
     """The bundled graph with a documentation of blanks, so that it comes in three pieces."""
-    return GRAPH + field(6, b" " * (2 * PIECE))
+    return GRAPH + graphs.field(6, b" " * (2 * PIECE))
 
 
 def test_a_break_is_mended_at_once(tmp_path: Path, large: bytes) -> None:
@@ -204,33 +204,14 @@ def test_repositories_that_cannot_be_had(tmp_path: Path) -> None:
     assert "The Hub cannot be reached, and org/nothing is not complete in the cache" in message
 
 
-def field(number: int, value: bytes | int) -> bytes:
-    """One field of a protocol buffer; every number here is below 128."""
-    if isinstance(value, int):
-        return bytes([number << 3, value])
-    size, length = len(value), b""
-    while size >= 128:
-        length += bytes([size & 127 | 128])
-        size >>= 7
-    return bytes([number << 3 | 2]) + length + bytes([size]) + value
-
-
 def graph(inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
-    """An ONNX graph of 64-bit tensors of rank 2 whose outputs all repeat the first input."""
+    """A graph of 64-bit numbers whose outputs all repeat the first input."""
 
-    def tensor(name: str) -> bytes:
-        shape = b"".join(field(1, field(2, size)) for size in (b"rows", b"tokens"))
-        kind = field(1, field(1, 7) + field(2, shape))
-        return field(1, name.encode()) + field(2, kind)
+    def value(name: str) -> bytes:
+        return graphs.value(name, graphs.INT64, "rows", "tokens")
 
-    nodes = b"".join(
-        field(1, field(1, inputs[0].encode()) + field(2, name.encode()) + field(4, b"Identity"))
-        for name in outputs
-    )
-    ends = b"".join(field(11, tensor(name)) for name in inputs)
-    ends += b"".join(field(12, tensor(name)) for name in outputs)
-    content = nodes + field(2, b"graph") + ends
-    return field(1, 8) + field(7, content) + field(8, field(2, 17))
+    nodes = [graphs.node("Identity", inputs[:1], name) for name in outputs]
+    return graphs.model(nodes, list(map(value, inputs)), list(map(value, outputs)))
 
 
 @pytest.mark.parametrize(
