@@ -99,6 +99,16 @@ def calls(server: FaultServer, path: str) -> list[Request]:
     return [each for each in server.requests if each.path == path]
 
 
+@asynccontextmanager
+async def engine(url: str, **options: Any) -> AsyncIterator[TGIEngine]:
+    """An engine of ours in front of a server, closed at the end."""
+    made = TGIEngine(url, **options)
+    try:
+        yield made
+    finally:
+        await made.aclose()
+
+
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Wait until the condition holds, at most 10 s."""
     async with asyncio.timeout(10):

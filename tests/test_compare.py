@@ -10,8 +10,8 @@ from playground.compare import compare
 from playground.messages import Delta, Done, Event, Failed, Receipt
 from playground.samplers import Sampler
 from tests.faults import Peer, error_event, event
-from tests.stock import tgi, tokens, writing
-from tests.test_session import engine, request, text_of
+from tests.stock import engine, tgi, tokens, writing
+from tests.test_session import request, text_of
 
 SILENT, BROKEN, FINE = 0.1, 0.2, 0.3  # temperatures by which a script knows its pane
 

@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from typing import Any
 
 import orjson
@@ -17,22 +16,13 @@ from playground.errors import EngineError
 from playground.messages import Applied
 from playground.samplers import BY_NAME, PARAMETERS, Sampler
 from tests.faults import Peer, Script, error_event, event
-from tests.stock import INFO, calls, generations, tgi, tokens, writing
+from tests.stock import INFO, calls, engine, generations, tgi, tokens, writing
 
 STOCK = {
     name: Applied("unsupported" if name in ("presence_penalty", "min_p") else "native")
     for name in BY_NAME
 }
 ALL = {name: Applied("native") for name in BY_NAME}
-
-
-@asynccontextmanager
-async def engine(url: str, **options: Any) -> AsyncIterator[TGIEngine]:
-    made = TGIEngine(url, **options)
-    try:
-        yield made
-    finally:
-        await made.aclose()
 
 
 def request(**changes: Any) -> GenerationRequest:

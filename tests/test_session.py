@@ -1,13 +1,12 @@
 """One turn of one pane, from the request to the last event, over a scripted TGI."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import aclosing
 from typing import Any
 
 import pytest
 
-from playground.engines.tgi import TGIEngine
 from playground.messages import (
     Block,
     Delta,
@@ -21,17 +20,8 @@ from playground.messages import (
 from playground.samplers import Sampler
 from playground.session import answer
 from tests.faults import Peer, Script, event
-from tests.stock import INFO, generations, tgi, writing
+from tests.stock import INFO, engine, generations, tgi, writing
 from tests.test_prompt import conversation
-
-
-@asynccontextmanager
-async def engine(url: str) -> AsyncIterator[TGIEngine]:
-    made = TGIEngine(url)
-    try:
-        yield made
-    finally:
-        await made.aclose()
 
 
 def request(*texts: str, **changes: Any) -> PaneRequest:
