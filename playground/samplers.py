@@ -1,13 +1,13 @@
 """The one table of the seven sampler parameters.
 
-Controls, validation, receipts and documentation are made from `PARAMETERS`; no other place knows a
-range, a step or a neutral value. Meaning and order are those of Hugging Face transformers and vLLM:
-repetition (prompt and output) → frequency and presence (output counts) → temperature → top_k →
-top_p → min_p.
+Controls, validation, receipts, import, export and documentation are made from `PARAMETERS`; no
+other place knows a range, a step, a neutral value or what others call a parameter. Meaning and
+order are those of Hugging Face transformers and vLLM: repetition (prompt and output) → frequency
+and presence (output counts) → temperature → top_k → top_p → min_p.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 from playground.errors import InvalidRequest
@@ -19,6 +19,7 @@ class Parameter:
 
     minimum, maximum: both included. step: of the control; a value need not lie on it.
     neutral: the value with which the parameter has no effect.
+    names: what a format of others (playground/formats) calls it; absent where it has no such thing.
     """
 
     name: str
@@ -28,36 +29,53 @@ class Parameter:
     neutral: float
     integer: bool
     help: str
+    names: Mapping[str, str] = field(default_factory=dict)
 
+
+def _called(name: str, *same: str, **other: str) -> dict[str, str]:
+    """The formats that call a parameter by our name, and those that have a name of their own."""
+    return {**dict.fromkeys(same, name), **other}
+
+
+_LOCAL: Final = ("page", "vllm", "llamacpp", "textgen")
+_WIDE: Final = (*_LOCAL, "openai", "tgi", "transformers")
 
 PARAMETERS: Final[tuple[Parameter, ...]] = (
     Parameter(
         "temperature", 0.0, 2.0, 0.05, 1.0, False,
         "Scales how far the choice may stray from the likeliest token; 0 always takes it (greedy).",
+        _called("temperature", *_WIDE, sillytavern="temp"),
     ),
     Parameter(
         "top_p", 0.01, 1.0, 0.01, 1.0, False,
         "Keeps the smallest set of tokens whose probabilities add up to this share.",
+        _called("top_p", *_WIDE, "sillytavern"),
     ),
     Parameter(
         "top_k", 0, 200, 1, 0, True,
         "Keeps only this many of the likeliest tokens; 0 keeps all.",
+        _called("top_k", *_LOCAL, "tgi", "transformers", "sillytavern"),
     ),
     Parameter(
         "frequency_penalty", -2.0, 2.0, 0.05, 0.0, False,
         "Makes a token less likely each time that it has already been written.",
+        _called("frequency_penalty", *_LOCAL, "openai", "tgi", sillytavern="freq_pen"),
     ),
     Parameter(
         "presence_penalty", -2.0, 2.0, 0.05, 0.0, False,
         "Makes a token less likely once it has been written at all.",
+        _called("presence_penalty", *_LOCAL, "openai", sillytavern="presence_pen"),
     ),
     Parameter(
         "repetition_penalty", 0.5, 2.0, 0.01, 1.0, False,
         "Weakens every token that stands in the prompt or the answer; above 1 avoids repeating.",
+        _called("repetition_penalty", "page", "vllm", "textgen", "tgi", "transformers",
+                llamacpp="repeat_penalty", sillytavern="rep_pen"),
     ),
     Parameter(
         "min_p", 0.0, 1.0, 0.01, 0.0, False,
         "Drops tokens less likely than this share of the likeliest one's probability.",
+        _called("min_p", *_LOCAL, "transformers", "sillytavern"),
     ),
 )  # fmt: skip
 

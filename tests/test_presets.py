@@ -34,8 +34,8 @@ def test_reads_a_file_of_ones_own(tmp_path: Path) -> None:
     ("text", "reason"),
     [
         ("version = ", "not a TOML file"),
-        (ONE, "version must be 1, not missing"),
-        (f"version = 2\n{ONE}", "version must be 1, not 2"),
+        (ONE, "version must be 2 or one before it, not missing"),
+        (f"version = 3\n{ONE}", "version must be 2 or one before it, not 3"),
         ("version = 1", r"no \[\[preset\]\] table"),
         ("version = 1\npresets = []", "presets is not known"),
         ('version = 1\npreset = ["a"]', "preset 1: must be a"),

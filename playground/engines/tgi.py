@@ -9,8 +9,9 @@ from typing import Any, Final, Self
 from playground.coalesce import closing
 from playground.engines.base import Chunk, EngineInfo, EngineState, Finish, GenerationRequest
 from playground.errors import EngineError
+from playground.formats.tgi import name_values
 from playground.messages import Applied
-from playground.samplers import BY_NAME, Sampler
+from playground.samplers import Sampler
 from playground.settings import Settings
 from tgi import errors
 from tgi.client import TGIClient
@@ -208,27 +209,8 @@ def cut(text: str, starts: Sequence[int]) -> list[str]:
 
 
 def map_sampler(sampler: Sampler, applied: Mapping[str, Applied]) -> dict[str, object]:
-    """A sampler in TGI's words: what has an effect, and nothing else.
-
-    TGI refuses neutral values of some parameters, so all are left out. It samples when do_sample is
-    true or when temperature, top_k or top_p is anything but neutral (has_warpers in its
-    utils/tokens.py): so greedy decoding leaves those out too, which do not change which token is
-    the likeliest. With no temperature it samples at 1.0 when there is a top_k, top_p or min_p to
-    sample within, and is greedy when there is none: TGI's own choice, said by do_sample.
-    """
-    values = {
-        name: value
-        for name, value in sampler.set_values().items()
-        if applied[name].how == "native" and value != BY_NAME[name].neutral
-    }
-    narrowing = ("top_k", "top_p", "min_p")
-    greedy = sampler.temperature == 0 or (
-        sampler.temperature is None and not any(name in values for name in narrowing)
-    )
-    if greedy:
-        for name in ("temperature", *narrowing):
-            values.pop(name, None)
-    return {**values, "do_sample": not greedy}
+    """A sampler in TGI's words: what the server applies and what has an effect, nothing else."""
+    return name_values(sampler, [name for name, way in applied.items() if way.how == "native"])
 
 
 def _info(raw: Mapping[str, Any]) -> EngineInfo:

@@ -1,0 +1,182 @@
+"""Import and export of presets: which format a text is in, and the presets in any of them."""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import yaml
+
+from playground.errors import InvalidRequest
+from playground.formats import flat, own, page
+from playground.formats.places import json_lines
+from playground.formats.tgi import name_values
+from playground.formats.values import Draft, Entry, Exported, Imported, Problem, Unreadable
+from playground.formats.vocabulary import JSON_VOCABULARIES, OPENAI, TEXTGEN, TGI, Vocabulary
+from playground.samplers import BY_NAME
+
+MAX_CHARS: Final = 60_000
+_FLAT: Final = {each.id: each for each in (*JSON_VOCABULARIES, TEXTGEN)}
+FORMATS: Final[dict[str, str]] = {
+    page.FORMAT: page.LABEL,
+    own.TOML: "presets file (TOML)",
+    own.JSON: "presets (JSON)",
+    **{each.id: each.label for each in (*reversed(JSON_VOCABULARIES), TEXTGEN)},
+}
+# Formats of a single preset have one object for it.
+SEVERAL: Final = (page.FORMAT, own.TOML, own.JSON)
+
+_TOML: Final = re.compile(r"^\s*(\[\[|version\s*=)", re.MULTILINE)
+_YAML: Final = re.compile(r"^\s*(#.*|---|[A-Za-z_]\w*:(\s+\S.*)?)?$")
+
+
+def read_presets(text: str, form: str | None = None) -> Imported:
+    """The presets of a text, in the format asked for or in the one that it looks like.
+
+    What cannot be read is in `problems`, with its line; nothing is dropped without a word.
+    Raises InvalidRequest for an unknown format and for a text that is too long.
+    """
+    if len(text) > MAX_CHARS:
+        raise InvalidRequest(f"A text has at most {MAX_CHARS:,} characters.", field="text")
+    if form is not None and form not in FORMATS:
+        raise InvalidRequest(
+            f"{form} is not a format; there are {', '.join(FORMATS)}.", field="format"
+        )
+    text = text.removeprefix("\ufeff")
+    if not text.strip():
+        return Imported(form or "", problems=(Problem("There is no text.", 1),))
+    chosen = form or detect(text)
+    if chosen == page.FORMAT:
+        return page.read(text)
+    if chosen == own.TOML:
+        return own.read_toml(text)
+    try:
+        if chosen == TEXTGEN.id:
+            return _interpreted(TEXTGEN, _yaml_entries(text))
+        document = _json(text)
+        if chosen == own.JSON:
+            return own.read_json(document, text)
+        vocabulary = _FLAT[chosen]
+        return _interpreted(vocabulary, _json_entries(document, text, vocabulary))
+    except Unreadable as error:
+        return Imported(chosen, problems=error.problems)
+
+
+def write_presets(drafts: Sequence[Draft], form: str) -> Exported:
+    """The presets in a format. Raises InvalidRequest for an unknown one, and for several presets
+    in a format that holds one."""
+    if form not in FORMATS:
+        raise InvalidRequest(
+            f"{form} is not a format; there are {', '.join(FORMATS)}.", field="format"
+        )
+    if not drafts or (len(drafts) > 1 and form not in SEVERAL):
+        raise InvalidRequest(f"A {FORMATS[form]} holds one preset.", field="presets")
+    if form == own.TOML:
+        return Exported(own.write_toml(drafts), "toml")
+    if form == own.JSON:
+        return Exported(own.write_json(drafts), "json")
+    if form == page.FORMAT:
+        lost = flat.losses(_PAGE, drafts)
+        return Exported(page.write(drafts), lost.suffix, lost.left_out)
+    vocabulary, draft = _FLAT[form], drafts[0]
+    values = flat.describe(vocabulary, draft)
+    if vocabulary is TGI:
+        values = _tgi_request(draft)
+    if vocabulary is TEXTGEN:
+        text = yaml.safe_dump(values, sort_keys=False) if values else "# nothing is set\n"
+    else:
+        text = json.dumps(values, indent=2) + "\n"
+    lost = flat.losses(vocabulary, drafts)
+    return Exported(text, lost.suffix, lost.left_out, lost.notes)
+
+
+def detect(text: str) -> str:
+    """The format that a text looks like; our JSON's when it is JSON of no kind that we know."""
+    if text.lstrip().startswith(("{", "[")):
+        try:
+            document = _json(text)
+        except Unreadable:
+            return own.JSON
+        return _detect_json(document)
+    if _TOML.search(text):
+        return own.TOML
+    lines = text.splitlines()
+    keys = [line.split(":")[0].strip() for line in lines if ":" in line]
+    if (
+        all(_YAML.match(line) for line in lines)
+        and len(set(keys)) == len(keys)
+        and not re.search(r":\s*[–—-]?\s*$", text, re.MULTILINE)
+    ):
+        return TEXTGEN.id
+    return page.FORMAT
+
+
+_PAGE: Final = Vocabulary(page.FORMAT, page.LABEL, suffix="txt")
+
+
+def _detect_json(document: dict[str, Any]) -> str:
+    if "presets" in document:
+        return own.JSON
+    names = set(document)
+    for value in document.values():
+        if isinstance(value, dict):
+            names |= value.keys()
+    for vocabulary in JSON_VOCABULARIES:
+        if names & vocabulary.signs:
+            return vocabulary.id
+    return OPENAI.id
+
+
+def _interpreted(vocabulary: Vocabulary, entries: Sequence[Entry]) -> Imported:
+    draft, left_out, notes = flat.interpret(vocabulary, entries)
+    return Imported(vocabulary.id, (draft,), tuple(left_out), notes=tuple(notes))
+
+
+def _json(text: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise Unreadable([Problem(f"This is not JSON: {error.msg}.", error.lineno)]) from error
+    except RecursionError as error:
+        raise Unreadable([Problem("This is nested too deeply.")]) from error
+    if not isinstance(document, dict):
+        raise Unreadable([Problem("A preset is a JSON object of names and values.", 1)])
+    return document
+
+
+def _json_entries(document: dict[str, Any], text: str, vocabulary: Vocabulary) -> list[Entry]:
+    lines = json_lines(text)
+    entries = []
+    for key, value in document.items():
+        if key in vocabulary.nested and isinstance(value, dict):
+            entries += [Entry(k, v, lines.get((key, k))) for k, v in value.items()]
+        else:
+            entries.append(Entry(key, value, lines.get((key,))))
+    return entries
+
+
+def _yaml_entries(text: str) -> list[Entry]:
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if not isinstance(node, yaml.MappingNode):
+            raise Unreadable([Problem("A preset is a mapping of names to values.", 1)])
+        if any(not isinstance(key, yaml.ScalarNode) for key, _ in node.value):
+            raise Unreadable([Problem("A name must be a plain word.", 1)])
+        values = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        raise Unreadable([Problem(f"This is not YAML: {error.problem}.", line)]) from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise Unreadable([Problem(f"This is not YAML: {error}.")]) from error
+    lines = {key.value: key.start_mark.line + 1 for key, _ in node.value}
+    return [Entry(str(key), value, lines.get(str(key))) for key, value in values.items()]
+
+
+def _tgi_request(draft: Draft) -> dict[str, object]:
+    """TGI's parameters, in the object of a request that they stand in."""
+    parameters = name_values(draft.sampler, [n for n, p in BY_NAME.items() if TGI.id in p.names])
+    if draft.sampler.temperature is None and not parameters["do_sample"]:
+        del parameters["do_sample"]  # TGI's own choice, as it is ours to leave it
+    if draft.max_new_tokens is not None:
+        parameters["max_new_tokens"] = draft.max_new_tokens
+    return {"parameters": parameters}

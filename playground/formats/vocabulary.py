@@ -1,0 +1,260 @@
+"""How others call the parameters, and what else their files hold.
+
+The names of the seven stand in the sampler table; here is what is particular to a format. The
+values after the names are neutral: what has such a value does nothing and is no loss.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from playground.samplers import PARAMETERS, Parameter
+
+_CONVERSATION: Final = "the conversation is no part of a preset"
+_REQUEST: Final = "it belongs to a request, not to a preset; the panel has a field for it"
+_SERVING: Final = "it is about serving, not about sampling"
+_TOKENS: Final = "it belongs to the model"
+
+
+def _all(reason: str, names: str) -> dict[str, str]:
+    return dict.fromkeys(names.split(), reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """One format of names and values.
+
+    id: also the key in `Parameter.names`. suffix: of its files.
+    limits: what it calls max_new_tokens; the first is written.
+    aliases: other names that it takes for a parameter, by ours.
+    nested: objects inside of which it takes names too.
+    foreign: names of samplers that are not among the seven, with the neutral value of each.
+    other: names that are no samplers, with the reason why they are left out.
+    defaults: what it takes where one of the seven is not named and that is not neutral.
+    signs: names that only a file of this format has.
+    switch: whether it has do_sample, and false in it means greedy decoding.
+    extras: what is written beside the values so that they mean there what they mean here.
+    """
+
+    id: str
+    label: str
+    suffix: str = "json"
+    limits: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    nested: tuple[str, ...] = ()
+    foreign: Mapping[str, object] = field(default_factory=dict)
+    other: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, float] = field(default_factory=dict)
+    signs: frozenset[str] = frozenset()
+    switch: bool = False
+    extras: Mapping[str, object] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def parameters(self) -> dict[str, Parameter]:
+        """The parameters by every name that stands for one here."""
+        ours = {p.name: p for p in PARAMETERS}
+        named = {p.names[self.id]: p for p in PARAMETERS if self.id in p.names}
+        return named | {alias: ours[name] for alias, name in self.aliases.items()}
+
+    def known(self) -> frozenset[str]:
+        """Every name that the format knows."""
+        switch = {"do_sample"} if self.switch else set[str]()
+        return frozenset(
+            {*self.parameters(), *self.limits, *self.nested, *self.foreign, *self.other, *switch}
+        )
+
+
+_OPENAI_OTHER: Final = {
+    **_all(_CONVERSATION, "messages prompt input model"),
+    **_all(_REQUEST, "seed stop"),
+    **_all(
+        _SERVING,
+        "n stream stream_options logprobs top_logprobs user tools tool_choice response_format "
+        "echo suffix store metadata service_tier parallel_tool_calls reasoning_effort",
+    ),
+}
+
+OPENAI: Final = Vocabulary(
+    "openai",
+    "OpenAI request",
+    limits=("max_tokens", "max_completion_tokens"),
+    foreign={"logit_bias": {}, "best_of": 1},
+    other=_OPENAI_OTHER,
+)
+
+VLLM: Final = Vocabulary(
+    "vllm",
+    "vLLM or SGLang request",
+    limits=("max_tokens", "max_completion_tokens", "max_new_tokens"),
+    nested=("extra_body", "sampling_params"),
+    foreign={
+        **OPENAI.foreign, "typical_p": 1, "length_penalty": 1, "use_beam_search": False,
+        "min_tokens": 0, "min_new_tokens": 0, "ignore_eos": False,
+    },
+    other={
+        **_OPENAI_OTHER,
+        **_all(_CONVERSATION, "text input_ids"),
+        **_all(_REQUEST, "stop_token_ids sampling_seed"),
+        **_all(
+            _SERVING,
+            "skip_special_tokens spaces_between_special_tokens include_stop_str_in_output "
+            "add_generation_prompt guided_json guided_regex guided_choice regex json_schema ebnf "
+            "return_logprob prompt_logprobs priority truncate_prompt_tokens no_stop_trim",
+        ),
+    },
+    signs=frozenset({"extra_body", "sampling_params", "repetition_penalty", "top_k", "min_p"}),
+    notes=(
+        "With OpenAI's Python client, what OpenAI does not know goes into extra_body: top_k, "
+        "repetition_penalty and min_p.",
+    ),
+)  # fmt: skip
+
+_LLAMACPP_ORDER: Final = ["penalties", "temperature", "top_k", "top_p", "min_p"]
+
+LLAMACPP: Final = Vocabulary(
+    "llamacpp",
+    "llama.cpp server request",
+    limits=("n_predict", "max_tokens"),
+    aliases={"temp": "temperature"},
+    foreign={
+        "typical_p": 1, "typ_p": 1, "tfs_z": 1, "mirostat": 0, "mirostat_tau": None,
+        "mirostat_eta": None, "dynatemp_range": 0, "dynatemp_exponent": None, "xtc_probability": 0,
+        "xtc_threshold": None, "dry_multiplier": 0, "dry_base": None, "dry_allowed_length": None,
+        "dry_penalty_last_n": None, "dry_sequence_breakers": None, "top_n_sigma": -1,
+        "repeat_last_n": -1, "penalize_nl": None, "logit_bias": [], "ignore_eos": False,
+        "min_keep": 0, "samplers": _LLAMACPP_ORDER,
+    },
+    other={
+        **_OPENAI_OTHER,
+        **_all(
+            _SERVING,
+            "cache_prompt n_keep n_probs grammar json_schema id_slot slot_id return_tokens "
+            "timings_per_token t_max_predict_ms n_indent image_data post_sampling_probs lora "
+            "response_fields",
+        ),
+    },
+    defaults={"temperature": 0.8, "top_k": 40, "top_p": 0.95, "min_p": 0.05},
+    signs=frozenset(
+        {"repeat_penalty", "n_predict", "repeat_last_n", "cache_prompt", "samplers", "n_probs",
+         "mirostat", "n_keep", "id_slot", "tfs_z"}
+    ),
+    extras={"repeat_last_n": -1, "samplers": _LLAMACPP_ORDER},
+    notes=(
+        "samplers puts the temperature before the filters, as here; by itself llama.cpp puts it "
+        "last. repeat_last_n -1 lets the penalties look at the whole context; they then count the "
+        "prompt too, where OpenAI's meaning counts the answer alone.",
+    ),
+)  # fmt: skip
+
+TGI: Final = Vocabulary(
+    "tgi",
+    "TGI request",
+    limits=("max_new_tokens",),
+    nested=("parameters",),
+    foreign={"typical_p": None, "best_of": 1, "watermark": False, "truncate": None},
+    other={
+        **_all(_CONVERSATION, "inputs"),
+        **_all(_REQUEST, "seed stop"),
+        **_all(
+            _SERVING,
+            "details decoder_input_details return_full_text top_n_tokens grammar adapter_id stream "
+            "add_special_tokens",
+        ),
+    },
+    signs=frozenset(
+        {"parameters", "inputs", "details", "return_full_text", "decoder_input_details",
+         "top_n_tokens", "truncate", "watermark"}
+    ),
+    switch=True,
+)  # fmt: skip
+
+SILLYTAVERN: Final = Vocabulary(
+    "sillytavern",
+    "SillyTavern preset",
+    limits=("genamt",),
+    aliases={
+        "temperature": "temperature", "repetition_penalty": "repetition_penalty",
+        "frequency_penalty": "frequency_penalty", "presence_penalty": "presence_penalty",
+    },
+    foreign={
+        "typical_p": 1, "tfs": 1, "top_a": 0, "epsilon_cutoff": 0, "eta_cutoff": 0,
+        "rep_pen_range": 0, "rep_pen_decay": 0, "rep_pen_slope": 1, "rep_pen_size": 0,
+        "no_repeat_ngram_size": 0, "penalty_alpha": 0, "num_beams": 1, "length_penalty": 1,
+        "min_length": 0, "encoder_rep_pen": 1, "skew": 0, "early_stopping": False,
+        "dynatemp": False, "min_temp": None, "max_temp": None, "dynatemp_exponent": None,
+        "smoothing_factor": 0, "smoothing_curve": None, "dry_multiplier": 0, "dry_base": None,
+        "dry_allowed_length": None, "dry_sequence_breakers": None, "dry_penalty_last_n": None,
+        "mirostat_mode": 0, "mirostat_tau": None, "mirostat_eta": None, "guidance_scale": 1,
+        "negative_prompt": "", "xtc_probability": 0, "xtc_threshold": None, "nsigma": 0,
+        "temperature_last": False, "logit_bias": [], "ban_eos_token": False,
+        "ignore_eos_token": False, "banned_tokens": "", "sampler_order": None, "samplers": None,
+        "sampler_priority": None, "samplers_priorities": None, "min_keep": 0,
+    },
+    other={
+        **_all(
+            _SERVING,
+            "max_length add_bos_token skip_special_tokens spaces_between_special_tokens streaming "
+            "speculative_ngram grammar_string json_schema include_reasoning global_banned_tokens "
+            "send_banned_tokens generate_until_sentence max_tokens_second openrouter_providers",
+        ),
+    },
+    signs=frozenset({"temp", "rep_pen", "freq_pen", "presence_pen", "genamt", "rep_pen_range"}),
+    switch=True,
+)  # fmt: skip
+
+TEXTGEN: Final = Vocabulary(
+    "textgen",
+    "textgen (oobabooga) preset",
+    suffix="yaml",
+    limits=("max_new_tokens",),
+    foreign={
+        "typical_p": 1, "tfs": 1, "top_a": 0, "epsilon_cutoff": 0, "eta_cutoff": 0,
+        "repetition_penalty_range": 0, "encoder_repetition_penalty": 1, "no_repeat_ngram_size": 0,
+        "penalty_alpha": 0, "num_beams": 1, "length_penalty": 1, "min_length": 0,
+        "early_stopping": False, "dynamic_temperature": False, "dynatemp_low": None,
+        "dynatemp_high": None, "dynatemp_exponent": None, "smoothing_factor": 0,
+        "smoothing_curve": None, "dry_multiplier": 0, "dry_base": None, "dry_allowed_length": None,
+        "dry_sequence_breakers": None, "mirostat_mode": 0, "mirostat_tau": None,
+        "mirostat_eta": None, "guidance_scale": 1, "negative_prompt": "", "xtc_probability": 0,
+        "xtc_threshold": None, "top_n_sigma": 0, "temperature_last": False,
+        "sampler_priority": None, "adaptive_target": 0, "adaptive_decay": None,
+    },
+    other=_all(_REQUEST, "seed custom_stopping_strings"),
+    switch=True,
+)  # fmt: skip
+
+TRANSFORMERS: Final = Vocabulary(
+    "transformers",
+    "transformers generation_config.json",
+    limits=("max_new_tokens",),
+    foreign={
+        "typical_p": 1, "epsilon_cutoff": 0, "eta_cutoff": 0, "top_h": None,
+        "encoder_repetition_penalty": 1, "no_repeat_ngram_size": 0,
+        "encoder_no_repeat_ngram_size": 0, "penalty_alpha": None, "num_beams": 1,
+        "num_beam_groups": 1, "diversity_penalty": 0, "length_penalty": 1, "min_length": 0,
+        "min_new_tokens": None, "early_stopping": False, "guidance_scale": None,
+        "bad_words_ids": None, "sequence_bias": None, "suppress_tokens": None,
+        "begin_suppress_tokens": None, "forced_bos_token_id": None, "forced_eos_token_id": None,
+        "exponential_decay_length_penalty": None, "stop_strings": None,
+        "remove_invalid_values": False, "renormalize_logits": False,
+    },
+    other={
+        **_all(_TOKENS, "bos_token_id eos_token_id pad_token_id decoder_start_token_id"),
+        **_all(
+            _SERVING,
+            "transformers_version max_length max_time num_return_sequences output_attentions "
+            "output_hidden_states output_scores output_logits return_dict_in_generate use_cache "
+            "cache_implementation cache_config trust_remote_code _from_model_config chat_format",
+        ),
+    },
+    defaults={"top_k": 50},
+    signs=frozenset(
+        {"transformers_version", "eos_token_id", "bos_token_id", "pad_token_id", "do_sample",
+         "_from_model_config", "num_beams", "max_length"}
+    ),
+    switch=True,
+    notes=("transformers decodes greedily unless do_sample is true.",),
+)  # fmt: skip
+
+# In the order in which a file's names are held against the signs.
+JSON_VOCABULARIES: Final = (SILLYTAVERN, LLAMACPP, TGI, TRANSFORMERS, VLLM, OPENAI)
