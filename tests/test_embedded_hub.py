@@ -147,8 +147,32 @@ def test_a_folder_laid_out_like_an_export(tmp_path: Path, embedded: servers.Serv
         (tmp_path / name).write_bytes(content)
     (tmp_path / "onnx").mkdir()
     shutil.copy(BUNDLED / "model.onnx", tmp_path / "onnx" / "model_q4.onnx")
+    (tmp_path / "chat_template.jinja").write_text("{{ messages[0].content }} {{ eos_token }}")
     with servers.embedded("--model", str(tmp_path)) as server:
         assert answers(server) == answers(embedded)
+        chat = {"messages": [{"role": "user", "content": "Hi"}]}
+        rendered = httpx.post(f"{server.url}/chat_tokenize", json=chat).json()
+        assert rendered["templated_text"] == "Hi </s>"
+
+
+def test_a_template_that_refuses_and_none_at_all(tmp_path: Path) -> None:
+    for name in ("config.json", "tokenizer.json"):
+        (tmp_path / name).write_bytes(SMALL[name])
+    shutil.copy(BUNDLED / "model.onnx", tmp_path)
+    chat = {"messages": [{"role": "user", "content": "Hi"}]}
+
+    def error(template: str | None) -> tuple[int, dict[str, str]]:
+        if template is not None:
+            (tmp_path / "chat_template.jinja").write_text(template)
+        with servers.embedded("--model", str(tmp_path)) as server:
+            response = httpx.post(f"{server.url}/chat_tokenize", json=chat)
+            return response.status_code, response.json()
+
+    kind = "template_error"
+    missing = {"error": "Template error: template not found", "error_type": kind}
+    assert error(None) == (422, missing)
+    alternate = {"error": "Template error: Roles must alternate", "error_type": kind}
+    assert error("{{ raise_exception('Roles must alternate') }}") == (422, alternate)
 
 
 @pytest.mark.parametrize(

@@ -332,6 +332,12 @@ def test_unknown_fields_are_ignored(http: httpx.Client) -> None:
     assert events(http.post("/generate_stream", json=body)) == plain
 
 
+def test_tools_are_refused(http: httpx.Client) -> None:
+    body = {"messages": [{"role": "user", "content": "Hi"}], "tools": [{"type": "function"}]}
+    response = http.post("/chat_tokenize", json=body)
+    assert (response.status_code, response.json()["error_type"]) == (422, "tool_error")
+
+
 def test_templates_that_cannot_be_rendered(http: httpx.Client) -> None:
     response = http.post("/chat_tokenize", json={"messages": [{"role": "user"}]})
     assert response.status_code == 422

@@ -200,13 +200,9 @@ class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        self._engine.start(loop)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
-        try:
-            yield
-        finally:
-            self._engine.abort("the server has stopped.")
+        yield
 
     def _stop(self) -> None:
         """Take no more connections; give the running answers their time, then end them."""
@@ -218,6 +214,7 @@ class Server(uvicorn.Server):
         asyncio.get_running_loop().call_later(self._grace, self._engine.abort, message)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._engine.start(asyncio.get_running_loop())
         await super().startup(sockets)
         if self.started:
             print(f"tgi.embedded listening on {self._address}", flush=True)
@@ -281,6 +278,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     server = Server(config, engine, _address(bound), options.grace)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(server.serve([bound]))
+        engine.abort("the server has stopped.")
     return 0
 
 

@@ -80,12 +80,16 @@ def read_files(folder: Path, graph: str, name: str, sha: str | None = None) -> F
     """A model whose graph is known. Raises NoModel."""
     if not (folder / "tokenizer.json").is_file():
         raise NoModel(f"{name} has no tokenizer.json, and without one its text cannot be read.")
+    tokenizer_config = dict(read_json(folder / "tokenizer_config.json"))
+    template = folder / "chat_template.jinja"  # newer exports keep it in a file of its own
+    if template.is_file():
+        tokenizer_config["chat_template"] = template.read_text(encoding="utf-8")
     return Files(
         name=name,
         graph=folder / graph,
         tokenizer=folder,
         config=read_json(folder / "config.json"),
-        tokenizer_config=read_json(folder / "tokenizer_config.json"),
+        tokenizer_config=tokenizer_config,
         generation_config=read_json(folder / "generation_config.json"),
         sha=sha,
     )

@@ -1,6 +1,6 @@
 """Fetching a model from the Hugging Face Hub.
 
-Of a repository only what is needed is fetched: one graph with its external data, and the small JSON
+Of a repository only what is needed is fetched: one graph with its external data, and the small
 files beside it. They go to the Hub's usual cache.
 """
 
@@ -35,7 +35,13 @@ from tgi.embedded.files import (
     read_json,
 )
 
-JSON_FILES = ("config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json")
+SMALL = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "tokenizer.json",
+)
 SHA256 = 64  # hexadecimal digits; the etag of a large file on the Hub is its SHA-256
 
 
@@ -67,7 +73,7 @@ def fetch(repository: str, revision: str | None = None) -> Files:
         raise NoModel(
             f"{repository} has no tokenizer.json, and without one its text is unreadable."
         )
-    small = [name for name in JSON_FILES if name in names]
+    small = [name for name in SMALL if name in names]
     try:
         folder = _folder([hf_hub_download(repository, name, revision=found.sha) for name in small])
         _refuse_other_kinds(repository, read_json(folder / "config.json"))

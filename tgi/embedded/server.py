@@ -48,7 +48,11 @@ def routes(service: Service) -> Starlette:
     async def chat_tokenize(request: Request) -> Response:
         service.metrics.count("tgi_request_count")
         chat = requests.decode(await _body(request))
-        prompt = _render(service.text, requests.parse_messages(chat))
+        messages = requests.parse_messages(chat)
+        if chat.get("tools"):
+            message = "Tool error: tools are not supported by this server"
+            raise Refused(422, "tool_error", message)
+        prompt = _render(service.text, messages)
         pieces = service.text.pieces(prompt, special=False)
         return _json({"tokenize_response": pieces, "templated_text": prompt})
 
@@ -119,11 +123,8 @@ async def _body(request: Request) -> bytes:
 def _render(text: Text, messages: list[Json]) -> str:
     try:
         return text.render(messages)
-    except MissingTemplate:
-        message = "Template error: template not found"
-    except TemplateError as error:
-        message = f"Template error: {error}"
-    raise Refused(422, "template_error", message)
+    except (MissingTemplate, TemplateError) as error:
+        raise Refused(422, "template_error", f"Template error: {error}") from None
 
 
 async def _generate(

@@ -18,7 +18,7 @@ CONTEXT = 5
 
 
 class MissingTemplate(Exception):
-    """The model came without a chat template."""
+    """The model came without a chat template, or with one that cannot be read."""
 
 
 class Text:
@@ -34,7 +34,11 @@ class Text:
         added = tokenizer.get_added_tokens_decoder()
         self._special = frozenset(number for number, token in added.items() if token.special)
         self._bos, self._eos = (_token(config.get(name)) for name in ("bos_token", "eos_token"))
-        self._template = _template(config.get("chat_template"))
+        self._template, self._fault = None, "template not found"
+        try:
+            self._template = _template(config.get("chat_template"))
+        except TemplateError as error:
+            self._fault = str(error)
 
     @classmethod
     def load(cls, folder: Path, config: Mapping[str, Any]) -> "Text":
@@ -86,7 +90,7 @@ class Text:
         jinja2.TemplateError when the template refuses the messages.
         """
         if self._template is None:
-            raise MissingTemplate
+            raise MissingTemplate(self._fault)
         prompt: str = self._template.render(
             messages=list(messages),
             add_generation_prompt=True,
@@ -132,7 +136,11 @@ def _template(value: object) -> Any:
         value = next((entry["template"] for entry in value if entry.get("name") == "default"), None)
     if not isinstance(value, str):
         return None
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    for mark in ("{% generation %}", "{% endgeneration %}"):  # used in training alone
+        value = value.replace(mark, "")
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
     environment.globals["raise_exception"] = _refuse
     environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
     environment.filters["tojson"] = lambda item, **options: json.dumps(
