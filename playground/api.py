@@ -24,6 +24,8 @@ from playground.errors import (
     NotFound,
     PlaygroundError,
 )
+from playground.formats import wire as formats
+from playground.formats.exchange import read_presets, write_presets
 from playground.markdown import render
 from playground.messages import Event
 from playground.presets import Preset
@@ -31,6 +33,7 @@ from playground.samplers import PARAMETERS
 from playground.seal import Seal, sealed, shuffled
 from playground.session import plan
 from playground.settings import Settings
+from playground.snippets import snippets
 from playground.streams import Streams
 
 # About a hundred times the context: room for long conversations, and half of what TGI takes.
@@ -184,11 +187,36 @@ def create_router(engine: Engine, presets: Sequence[Preset], settings: Settings)
                         "source": preset.source,
                         "sampler": preset.sampler.set_values(),
                         "max_new_tokens": preset.max_new_tokens,
+                        "default": preset.default,
                     }
                     for preset in presets
                 ],
+                "formats": formats.formats_json(),
             }
         )
+
+    @router.post("/api/presets/import")
+    @_answering
+    async def import_presets(request: Request) -> Response:
+        """The presets of a text; what cannot be read is in `problems`, with its line."""
+        text, form = formats.parse_import(await _body(request))
+        imported = await anyio.to_thread.run_sync(read_presets, text, form)
+        return _json(formats.imported_json(imported))
+
+    @router.post("/api/presets/export")
+    @_answering
+    async def export_presets(request: Request) -> Response:
+        drafts, form = formats.parse_export(await _body(request))
+        return _json(formats.exported_json(write_presets(drafts, form), form))
+
+    @router.post("/api/code")
+    @_answering
+    async def code(request: Request) -> Response:
+        """An answer's request as programs, from the prompt and the parameters of its receipt."""
+        prompt, sent = wire.parse_code(await _body(request))
+        keyed = settings.api_key() is not None
+        programs = snippets(settings.tgi_url, prompt, sent, keyed=keyed)
+        return _json({"snippets": [asdict(each) for each in programs]})
 
     @router.post("/api/tokenize")
     @_answering
@@ -201,6 +229,7 @@ def create_router(engine: Engine, presets: Sequence[Preset], settings: Settings)
                 "max_total_tokens": budget.total,
                 "dropped_turns": budget.fit.dropped_turns,
                 "prompt": budget.fit.prompt.text,
+                "prompt_sha256": wire.digest(budget.fit.prompt.text),
             }
         )
 

@@ -26,6 +26,7 @@ class PaneRequest:
     sampler: the effective values; ``None`` in a field means unset.
     preset: the name of the preset that the values started from, ``None`` without one.
     edited: names of the parameters whose value differs from the preset's.
+    started_from: the preset's own values, ``None`` without one.
     max_new_tokens: 1 to the engine's limit; ``None`` takes what the context leaves.
     seed: 0 to 2**64 - 1; ``None`` lets the server draw one, which `done` then reports.
     stop: at most 3 sequences of the user's own (TGI takes 4, one is the turn marker).
@@ -38,6 +39,7 @@ class PaneRequest:
     max_new_tokens: int | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    started_from: Sampler | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,13 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What was sent for one answer: the exact prompt parameters and what was left out."""
+    """What was sent for one answer, exactly, and what was not sent and why.
+
+    edits: of each edited parameter the preset's value and the one asked for, ``None`` for unset.
+    prompt: the text that was sent, without the BOS that the engine adds. system: as it was written.
+    continued: how many characters of the answer were there before.
+    left_out: of each parameter that was set and not sent, the reason.
+    """
 
     engine: str
     model_id: str
@@ -61,6 +69,11 @@ class Receipt:
     applied: Mapping[str, Applied]
     prompt_tokens: int
     dropped_turns: int
+    edits: Mapping[str, tuple[float | None, float | None]]
+    left_out: Mapping[str, str]
+    prompt: str
+    system: str
+    continued: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,8 +10,19 @@ from playground.coalesce import closing
 from playground.engines.base import Engine, EngineInfo, Finish, GenerationRequest
 from playground.errors import EngineError, InvalidRequest, PlaygroundError
 from playground.markdown import Blocks
-from playground.messages import Block, Delta, Done, Event, Failed, Message, PaneRequest, Receipt
+from playground.messages import (
+    Applied,
+    Block,
+    Delta,
+    Done,
+    Event,
+    Failed,
+    Message,
+    PaneRequest,
+    Receipt,
+)
 from playground.prompt import TURN_MARKER, Fit, fit
+from playground.samplers import Sampler
 from playground.stops import StopFilter
 
 # Older turns are left out until the answer has the room it asks for, or this share of the context.
@@ -84,6 +95,36 @@ class _Writing:
         return self._blocks.feed(before + text)
 
 
+def left_out(
+    sampler: Sampler, sent: Mapping[str, object], applied: Mapping[str, Applied]
+) -> dict[str, str]:
+    """Of each parameter that is set and was not sent, the reason."""
+    reasons = {}
+    for parameter, value in sampler:
+        name = parameter.name
+        if value is None or name in sent or applied[name].how == "emulated":
+            continue
+        if applied[name].how == "unsupported":
+            reasons[name] = applied[name].reason
+        elif sampler.temperature == 0:
+            reasons[name] = "Greedy decoding takes the likeliest token; do_sample false says it."
+        elif name == "temperature":
+            reasons[name] = "1 is the engine's own temperature; do_sample true says to sample."
+        else:
+            reasons[name] = f"{value:g} has no effect."
+    return reasons
+
+
+def _edits(request: PaneRequest) -> dict[str, tuple[float | None, float | None]]:
+    """Of each edited parameter the value before and after."""
+    if request.started_from is None:
+        return {}
+    return {
+        name: (getattr(request.started_from, name), getattr(request.sampler, name))
+        for name in request.edited
+    }
+
+
 async def answer(
     engine: Engine, request: PaneRequest, *, context_tokens: int
 ) -> AsyncGenerator[Event, None]:
@@ -111,16 +152,22 @@ async def answer(
             seed=secrets.randbelow(_SEEDS) if request.seed is None else request.seed,
             stop=stops,
         )
+        sent = engine.parameters(generation)
         yield Receipt(
             engine=budget.info.name,
             model_id=budget.info.model_id,
             model_sha=budget.info.model_sha,
             preset=request.preset,
             edited=request.edited,
-            sent=engine.parameters(generation),
+            sent=sent,
             applied=budget.info.applied,
             prompt_tokens=budget.fit.tokens,
             dropped_turns=budget.fit.dropped_turns,
+            edits=_edits(request),
+            left_out=left_out(request.sampler, sent, budget.info.applied),
+            prompt=generation.prompt,
+            system=request.messages[0].content if request.messages[0].role == "system" else "",
+            continued=len(budget.fit.prompt.continued),
         )
         writing = _Writing(stops, budget.fit.prompt.continued)
         first_text = first = last = 0.0

@@ -3,6 +3,8 @@
 Nothing in a body is ignored: an unknown name is as wrong as a wrong value.
 """
 
+import hashlib
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,6 +12,8 @@ from typing import Any, Final
 import orjson
 
 from playground.errors import InvalidRequest
+from playground.formats.own import parse_draft
+from playground.formats.values import Draft
 from playground.messages import (
     Applied,
     Block,
@@ -29,6 +33,7 @@ MAX_PANES: Final = 4
 MAX_STOPS: Final = 3
 MAX_STOP_CHARS: Final = 200
 MAX_TEXT_CHARS: Final = 50_000  # an answer as long as the context has fewer
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,60}")
 _ROLES: Final = ("system", "user", "assistant")
 _PANE_KEYS: Final = (
     "preset",
@@ -104,6 +109,25 @@ def parse_render(body: object) -> str:
     return text
 
 
+def parse_code(body: object) -> tuple[str, Mapping[str, Any]]:
+    """POST /api/code: prompt and parameters as sent. Raises InvalidRequest naming the field."""
+    top = _object(body, "", ("prompt", "sent"))
+    prompt, sent = top.get("prompt"), top.get("sent")
+    if not isinstance(prompt, str) or not prompt:
+        raise InvalidRequest("prompt must be a text that is not empty.", field="prompt")
+    if not isinstance(sent, dict):
+        raise InvalidRequest("sent must be an object of parameters.", field="sent")
+    for name, value in sent.items():
+        each = value if isinstance(value, list) else [value]
+        if not _NAME.fullmatch(name) or not all(isinstance(v, str | int | float) for v in each):
+            raise InvalidRequest(
+                f"{name} must be a name, and its value a number, a text, true or false, or a list "
+                "of such.",
+                field=f"sent.{name}",
+            )
+    return prompt, sent
+
+
 def parse_pieces(body: object) -> list[str]:
     """POST /api/pieces: the texts. Raises InvalidRequest naming the field."""
     texts = _object(body, "", ("texts",)).get("texts")
@@ -140,6 +164,11 @@ def applied_json(applied: Mapping[str, Applied]) -> dict[str, dict[str, str]]:
     return {name: {"how": each.how, "reason": each.reason} for name, each in applied.items()}
 
 
+def digest(text: str) -> str:
+    """By which a text is known again without being kept: SHA-256, in hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _pane(
     body: object,
     field: str,
@@ -152,14 +181,7 @@ def _pane(
         messages = _messages(pane["messages"], f"{field}.messages")
     if messages is None:
         raise InvalidRequest("There is no conversation to answer.", field="messages")
-    preset = None
-    if pane.get("preset") is not None:
-        preset = presets.get(pane["preset"]) if isinstance(pane["preset"], str) else None
-        if preset is None:
-            raise InvalidRequest(
-                f"There is no preset {pane['preset']!r}; there are {', '.join(presets)}.",
-                field=f"{field}.preset",
-            )
+    preset = _preset(pane.get("preset"), f"{field}.preset", presets)
     edited: tuple[str, ...] = ()
     if pane.get("sampler") is not None:
         sampler = parse_sampler(pane["sampler"], f"{field}.sampler")
@@ -177,10 +199,29 @@ def _pane(
         sampler=sampler,
         preset=preset.name if preset else None,
         edited=edited,
+        started_from=preset.sampler if preset else None,
         max_new_tokens=most,
         seed=_number(pane.get("seed"), f"{field}.seed", 0, 2**64 - 1),
         stop=_stops(pane.get("stop"), f"{field}.stop"),
     )
+
+
+def _preset(body: object, field: str, presets: Mapping[str, Preset]) -> Draft | None:
+    """One of the server's presets by its id, or one of the browser's own, given as an object."""
+    if body is None:
+        return None
+    if isinstance(body, dict):
+        own = _object(body, field, ("name", "sampler", "max_new_tokens"))
+        try:
+            return parse_draft(own)
+        except InvalidRequest as error:
+            raise InvalidRequest(str(error), field=f"{field}.{error.field}") from error
+    preset = presets.get(body) if isinstance(body, str) else None
+    if preset is None:
+        raise InvalidRequest(
+            f"There is no preset {body!r}; there are {', '.join(presets)}.", field=field
+        )
+    return Draft(preset.name, preset.sampler, preset.source, preset.max_new_tokens)
 
 
 def _messages(body: object, field: str) -> tuple[Message, ...]:
@@ -283,6 +324,12 @@ def _receipt(receipt: Receipt) -> tuple[str, dict[str, object]]:
         "applied": applied_json(receipt.applied),
         "prompt_tokens": receipt.prompt_tokens,
         "dropped_turns": receipt.dropped_turns,
+        "edits": {name: {"from": a, "to": b} for name, (a, b) in receipt.edits.items()},
+        "left_out": receipt.left_out,
+        "prompt": receipt.prompt,
+        "prompt_sha256": digest(receipt.prompt),
+        "system": receipt.system,
+        "continued": receipt.continued,
     }
 
 

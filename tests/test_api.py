@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
@@ -65,8 +66,13 @@ async def test_streams_a_conversation_with_the_embedded_engine(embedded_url: str
     assert (name, last) == ("receipt", "done")
     assert set(receipt) == {
         *("pane", "engine", "model_id", "model_sha", "preset", "edited", "sent", "applied"),
-        *("prompt_tokens", "dropped_turns"),
+        *("prompt_tokens", "dropped_turns", "edits", "left_out", "prompt", "prompt_sha256"),
+        *("system", "continued"),
     }
+    assert receipt["prompt"] == "<|user|>\nBe brief.\n\nHello!\n<|assistant|>\n"
+    assert receipt["prompt_sha256"] == hashlib.sha256(receipt["prompt"].encode()).hexdigest()
+    assert (receipt["system"], receipt["continued"]) == ("Be brief.", 0)
+    assert list(receipt["left_out"]) == ["temperature"]
     assert (receipt["pane"], receipt["preset"], receipt["edited"]) == (0, "Min-p", [])
     assert receipt["sent"]["min_p"] == 0.1
     assert receipt["sent"]["seed"] == 3
@@ -389,6 +395,7 @@ async def test_lists_parameters_and_presets(
         "source": load_presets()[0].source,
         "sampler": {"temperature": 0.7, "top_p": 0.95},
         "max_new_tokens": 2048,
+        "default": False,
     }
 
 
@@ -408,6 +415,7 @@ async def test_measures_a_conversation_as_it_would_be_sent() -> None:
         "max_total_tokens": 80,
         "dropped_turns": 1,
         "prompt": "<|user|>\nc ‹s›\n<|assistant|>\n",
+        "prompt_sha256": hashlib.sha256("<|user|>\nc ‹s›\n<|assistant|>\n".encode()).hexdigest(),
     }
     assert (too_long.status_code, too_long.json()["kind"]) == (422, "too_long")
     assert (wrong.status_code, wrong.json()["field"]) == (422, "messages")

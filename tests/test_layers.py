@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 # From the ground up. Within a layer, too, a file imports only what stands before it.
 LAYERS = [
     ["errors", "samplers", "messages"],
-    ["prompt", "presets", "coalesce", "markdown", "stops", "formats", "wire"],
+    ["prompt", "presets", "coalesce", "markdown", "stops", "formats", "snippets", "wire"],
     ["settings", "engines", "card"],
     ["session"],
     ["compare", "seal"],
