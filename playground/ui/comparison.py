@@ -17,6 +17,7 @@ def comparison() -> str:
     )
     return f"""<div class="comparison" id="comparison">
 <div class="board" tabindex="0" role="group" aria-label="Columns"></div>
+<div class="board blind-board" tabindex="0" role="group" aria-label="Answers" hidden></div>
 <div class="compare-empty" hidden><h2>One prompt, side by side</h2>
 <p>Every column answers with its own sampler settings, all at once.</p>
 <div class="starters">{starters}</div></div>
@@ -28,6 +29,8 @@ def comparison() -> str:
 <textarea id="compare-prompt" rows="1" placeholder="One prompt for all columns"
  enterkeyhint="send"></textarea>
 <div class="row">
+<button type="button" class="quiet" id="compare-options" aria-expanded="false"></button>
+<div class="options">
 <span class="pair"><label><input type="checkbox" id="compare-same-seed"> same seed</label>
 <input id="compare-seed" type="text" inputmode="numeric" placeholder="random"
  aria-label="Seed of all columns"><button type="button" class="quiet"
@@ -37,7 +40,7 @@ def comparison() -> str:
 <option value="first">first token</option><option value="words">words</option>
 <option value="off">off</option></select></label>
 <label class="choice" id="compare-against-label">against <select id="compare-against"></select>
-</label>
+</label></div>
 <span id="compare-more"></span>
 <button type="submit" class="primary" id="compare-send">Send</button>
 <button type="button" class="primary" id="compare-stop" hidden>Stop all</button>

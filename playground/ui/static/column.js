@@ -66,7 +66,7 @@ export class Column {
 
   // How high the head is while its values are closed, in pixels.
   get headHeight() {
-    return this.heads.reduce((sum, part) => sum + part.offsetHeight, 0);
+    return this.heads.reduce((sum, part) => sum + (part.hidden ? 0 : part.offsetHeight), 0);
   }
 
   // Names the column by its place, which it also has as a test's handle.
@@ -109,6 +109,13 @@ export class Column {
     const missing = unsupported(this.setting, engine().applied ?? {});
     this.warning.hidden = missing.length === 0;
     this.warning.textContent = `Not applied by this engine: ${missing.join(', ')}.`;
+  }
+
+  // The verdict of the comparison, as words under the head.
+  say(text, kind = '') {
+    this.verdict.hidden = text === '';
+    if (this.verdict.textContent !== text) this.verdict.textContent = text;
+    this.verdict.dataset.kind = kind;
   }
 
   // The figures of the last answer, or its state in a word.

@@ -175,6 +175,7 @@ export class Pane {
       const edited = receipt?.edited?.length > 0 ? ', edited' : '';
       facts.push(this.actions.presetName(receipt?.preset ?? message.preset) + edited);
     }
+    if (message.letter) facts.push(`answer ${message.letter}${message.chosen ? ', chosen' : ''}`);
     if (message.state === 'stopped') facts.push('stopped');
     if (message.state === 'failed') facts.push('incomplete');
     if (done) {
