@@ -33,6 +33,7 @@ from huggingface_hub import (
 )
 
 from tgi import decoding
+from tgi.connection import Connection
 from tgi.decoding import Token
 from tgi.errors import (
     ConnectFailed,
@@ -44,7 +45,7 @@ from tgi.errors import (
     ValidationFailed,
 )
 from tgi.streaming import Feed
-from tgi.transport import Connection, Transport
+from tgi.transport import Transport
 
 __all__ = ["Parameters", "TGIClient", "Token"]
 
