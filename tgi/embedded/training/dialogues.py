@@ -4,18 +4,24 @@ A conversation is a list of exchanges. Its prompt is that of the model's card: n
 """
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tgi.embedded.training.intents import Corpus, Intent
-from tgi.embedded.training.templates import Bindings, Slot, Template, expand
+from tgi.embedded.training.templates import Bindings, Slot, Template, every, expand
 from tgi.embedded.training.tokenizer import ASSISTANT, USER
 
 SYSTEM_SHARE = 0.04
-_SYSTEM: Template = (Slot("system", zipf=False, tag="", field=None),)
+_FILLERS = frozenset(
+    "a an the is are do does did i you me my to of for in on it this that there can could would "
+    "what which how please some be".split()
+)
+_SYSTEM: Template = (Slot("system", zipf=False, new=False, tag="", field=None),)
 _BEFORE = (
     "please ", "hey, ", "hi, ", "hi! ", "ok, ", "so, ", "hello, ", "well, ", "and ",
-    "can you help? ", "quick question: ", "a question: ", "I wonder: ", "tell me, ", "sorry, ", "thanks! ", "just ",
+    "can you help? ", "quick question: ", "a question: ", "I wonder: ", "tell me, ", "sorry, ",
+    "thanks! ", "just ",
 )  # fmt: skip
 _BEHIND = (", please", " please", ", thanks", " thanks", " :)", " thank you", ", thank you")
 
@@ -50,7 +56,7 @@ def exchange(
     """One exchange of an intent; `asks` replaces the questions to draw from."""
     question = expand(rng.choice(asks or intent.ask), corpus.slots, rng, bindings)
     answer = expand(rng.choice(intent.say), corpus.slots, rng, bindings)
-    return Exchange(intent.id, question, answer)
+    return Exchange(intent.id, question.strip(), re.sub(r" +(?=\n|$)", "", answer))
 
 
 def as_typed(question: str, rng: random.Random) -> str:
@@ -77,6 +83,23 @@ def as_typed(question: str, rng: random.Random) -> str:
     return question
 
 
+def reworded(question: str, corpus: Corpus, rng: random.Random) -> str:
+    """The question with a phrase replaced by one of like meaning, or cut down to its keywords."""
+    if rng.random() < 0.45:
+        known = [phrase for phrase in corpus.synonyms if phrase in question]
+        for phrase in rng.sample(known, min(len(known), 2)):
+            question = question.replace(phrase, rng.choice(corpus.synonyms[phrase]), 1)
+    if rng.random() < 0.06:
+        words = [w for w in question.split(" ") if w.lower() not in _FILLERS or rng.random() < 0.3]
+        question = " ".join(words) or question
+    return question
+
+
+def normalised(question: str) -> str:
+    """A question without case, punctuation and doubled spaces, for comparing."""
+    return " ".join(re.findall(r"[\w']+|[+*=-]", question.lower())) or question
+
+
 def misspelt(text: str, rng: random.Random) -> str:
     """The text with one letter dropped, doubled or swapped with the next, inside a longer word."""
     places = [
@@ -100,6 +123,12 @@ class Talker:
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
+        self.reserved = {
+            normalised(text)
+            for intent in corpus.intents.values()
+            for template in intent.held
+            for text in every(template, corpus.slots)
+        }
         self.openings = [i for i in corpus.intents.values() if not i.after and not i.first]
         self.followers: dict[str, list[Intent]] = {}
         for intent in corpus.intents.values():
@@ -137,4 +166,8 @@ class Talker:
 
     def _exchange(self, intent: Intent, rng: random.Random, bindings: Bindings) -> Exchange:
         drawn = exchange(self.corpus, intent, rng, bindings)
-        return replace(drawn, question=as_typed(drawn.question, rng))
+        while True:
+            question = reworded(drawn.question, self.corpus, rng)
+            typed = as_typed(question, rng)
+            if self.reserved.isdisjoint((normalised(question), normalised(typed))):
+                return replace(drawn, question=typed)

@@ -2,16 +2,17 @@
 
 An intent file holds one table an intent; its key is the id:
     ask    questions to train on, one template a line
-    held   questions that are never trained on, one template a line
     say    answers, as templates, with lines of three dashes between them
     after  ids of intents, or `group/*` for a whole file: this one follows up on them
     first  true: only ever the first turn (a follow-up question asked out of the blue)
     weight how often it is drawn, 1 unless told
+questions.toml has further questions by id, held_out.toml the questions that are never trained on,
+synonyms.toml phrases to exchange in any question.
 Knows nothing of tokens or training.
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 from tgi.embedded.training.templates import Entry, Slots, Template, parse
 
 CORPUS = Path(__file__).parent / "corpus"
-SLOTS_FILE = "slots.toml"
+SLOTS, SYNONYMS, MORE, HELD_OUT = "slots.toml", "synonyms.toml", "questions.toml", "held_out.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +40,36 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """All intents by id, and the slots."""
+    """All intents by id, the slots, and phrases with others of like meaning."""
 
     intents: Mapping[str, Intent]
     slots: Slots
+    synonyms: Mapping[str, Sequence[str]]
 
 
 @cache
 def corpus() -> Corpus:
     """The whole corpus. Raises ValueError, naming file and intent, for what is not in order."""
     intents: dict[str, Intent] = {}
+    more, held = _read(MORE), _read(HELD_OUT)
     for path in sorted(CORPUS.glob("*.toml")):
-        if path.name == SLOTS_FILE:
+        if path.name in (SLOTS, SYNONYMS, MORE, HELD_OUT):
             continue
-        for key, table in tomllib.loads(path.read_text("utf-8")).items():
+        for key, table in _read(path.name).items():
             if key in intents:
                 raise ValueError(f"{path.name}: the intent {key} is there twice.")
             try:
-                intents[key] = _intent(key, path.stem, table)
+                table["ask"] += more.pop(key, "")
+                intents[key] = _intent(key, path.stem, table | {"held": held.pop(key)})
             except (KeyError, ValueError) as error:
                 raise ValueError(f"{path.name}: the intent {key}: {error}") from error
-    return Corpus(_resolved(intents), _slots())
+    if more or held:
+        raise ValueError(f"{MORE}, {HELD_OUT}: there are no intents {', '.join(more | held)}.")
+    return Corpus(_resolved(intents), _slots(), _read(SYNONYMS))
+
+
+def _read(name: str) -> dict[str, Any]:
+    return tomllib.loads((CORPUS / name).read_text("utf-8"))
 
 
 def _lines(text: str) -> tuple[Template, ...]:
@@ -105,7 +115,7 @@ def _resolved(intents: Mapping[str, Intent]) -> dict[str, Intent]:
 
 
 def _slots() -> dict[str, list[Entry]]:
-    slots: dict[str, list[Entry]] = tomllib.loads((CORPUS / SLOTS_FILE).read_text("utf-8"))
+    slots: dict[str, list[Entry]] = _read(SLOTS)
     small = range(1, 11)
     slots["sum"] = [(str(a), str(b), str(a + b)) for a in small for b in small]
     slots["difference"] = [(str(a), str(b), str(a - b)) for a in small for b in small if a >= b]

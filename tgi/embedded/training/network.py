@@ -29,12 +29,12 @@ class Shape:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """RoPE, half-split. x: [batch, heads, sequence, head_dim]; cos, sin: [sequence, head_dim / 2]."""
+    """RoPE, half-split. x: [batch, heads, sequence, head], cos and sin: [sequence, head / 2]."""
     low, high = x.chunk(2, dim=-1)
     return torch.cat((low * cos - high * sin, high * cos + low * sin), dim=-1)
 
 
-class Block(nn.Module):
+class Block(nn.Module):  # type: ignore[misc]  # torch is absent where types are checked
     """One layer: attention, then the gated feed-forward, each on a normalised copy."""
 
     def __init__(self, shape: Shape) -> None:
@@ -76,7 +76,7 @@ class Block(nn.Module):
         return x + self.down(functional.silu(self.gate(normal)) * self.up(normal))
 
 
-class Network(nn.Module):
+class Network(nn.Module):  # type: ignore[misc]  # as above
     """The whole model; the embedding is also the output layer."""
 
     def __init__(self, shape: Shape) -> None:

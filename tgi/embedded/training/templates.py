@@ -2,10 +2,11 @@
 
     {a|b|c}      one of the alternatives, each as likely; they may nest and may be empty
     {animal}     an entry of the slot `animal`, drawn anew each time
-    {~animal}    the same with Zipf weights, so that the first entries come often (and repeat)
+    {~animal}    the same with Zipf weights, so that the first entries come often
+    {~animal!}   the same, but mostly not one that the exchange has drawn this way before
     {animal#x}   drawn once for an exchange and kept under the name x: in a question and its answer
     {pair#x.1}   field 1 of an entry that is a list of fields
-    {{ and }}    the braces themselves
+    \\{ and \\}    the braces themselves
 An entry of a slot may itself be a template. Knows nothing of intents or tokens.
 """
 
@@ -18,7 +19,9 @@ Entry = str | Sequence[str]
 Slots = Mapping[str, Sequence[Entry]]
 Bindings = MutableMapping[str, Entry]
 
-_SLOT = re.compile(r"(~?)([a-z][a-z0-9_]*)(?:#([a-z0-9]+))?(?:\.(\d+))?")
+REPEATS = 0.15  # so that a list sometimes repeats itself, and the penalties have work to do
+
+_SLOT = re.compile(r"(~?)([a-z][a-z0-9_]*)(!?)(?:#([a-z0-9]+))?(?:\.(\d+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class Slot:
 
     name: str
     zipf: bool
+    new: bool
     tag: str
     field: int | None
 
@@ -54,8 +58,8 @@ def _parse(text: str, at: int, *, nested: bool) -> tuple[Template, int]:
     literal = ""
     while at < len(text):
         here = text[at]
-        if text[at : at + 2] in ("{{", "}}"):
-            literal += here
+        if text[at : at + 2] in ("\\{", "\\}"):
+            literal += text[at + 1]
             at += 2
             continue
         if here == "}" or (nested and here == "|"):
@@ -77,8 +81,9 @@ def _parse(text: str, at: int, *, nested: bool) -> tuple[Template, int]:
 def _parse_braces(text: str, at: int) -> tuple[Choice | Slot, int]:
     slot = _SLOT.match(text, at)
     if slot and text[slot.end() : slot.end() + 1] == "}":
-        zipf, name, tag, field = slot.groups()
-        return Slot(name, bool(zipf), tag or "", int(field) if field else None), slot.end() + 1
+        zipf, name, new, tag, field = slot.groups()
+        number = int(field) if field else None
+        return Slot(name, bool(zipf), bool(new), tag or "", number), slot.end() + 1
     alternatives: list[Template] = []
     while True:
         template, at = _parse(text, at, nested=True)
@@ -112,11 +117,16 @@ def _draw(slot: Slot, slots: Slots, rng: random.Random, bindings: Bindings) -> s
         entry = bindings[key]
     else:
         entries = slots[slot.name]
+        drawn = bindings.get(f"{slot.name}!", ())
+        if slot.new and rng.random() > REPEATS:
+            entries = [entry for entry in entries if entry not in drawn] or entries
         if slot.zipf:
             weights = [1 / (rank + 2) for rank in range(len(entries))]
             entry = rng.choices(entries, weights)[0]
         else:
             entry = rng.choice(entries)
+        if slot.new:
+            bindings[f"{slot.name}!"] = (*drawn, str(entry))
         if isinstance(entry, str):
             entry = expand(parse(entry), slots, rng, bindings)
         if slot.tag:

@@ -8,103 +8,133 @@ import json
 import math
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from tgi.embedded.training.dialogues import Exchange, Talker, question_text
 from tgi.embedded.training.intents import Corpus
+from tgi.embedded.training.muon import Muon
 from tgi.embedded.training.network import Network, Shape
 from tgi.embedded.training.tokenizer import BOS, EOS
 
 IGNORED = -100
 LENGTHS = ((1, 0.42), (2, 0.25), (3, 0.15), (4, 0.10), (6, 0.06), (12, 0.02))  # exchanges: share
 MOST_TOKENS = 1280  # of one conversation
+OPENING_SHARE = 0.65  # of the samples: only the first tokens of the answer, so many more questions
+OPENING_TOKENS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How long and how fast. tokens: of a batch, padding included; seconds: None for no limit."""
 
-    steps: int = 4000
+    steps: int = 2000
     tokens: int = 4096
-    rate: float = 2e-3
-    warm_up: int = 100
+    rate: float = 2e-3  # of AdamW; Muon's is ten times that
+    warm_up: int = 50
     decay: float = 0.5  # the share of the steps over which the rate falls to zero
     weight_decay: float = 0.05
-    normaliser: float = 2e-3  # of the squared log-partition: keeps logits near log-probabilities
+    normaliser: float = 1e-2  # of the squared log-partition: keeps logits near log-probabilities
+    intents: float = 0.2  # the weight of telling the intent where an answer starts
     seed: int = 1
 
 
-def encode(tokenizer: Tokenizer, talk: list[Exchange]) -> tuple[list[int], list[int]]:
-    """Ids of a conversation and the target at each of them, IGNORED where nothing is learned."""
-    bos, eos = tokenizer.token_to_id(BOS), tokenizer.token_to_id(EOS)
+class Sample(NamedTuple):
+    """One row: ids, the next token to learn at each, the intent to tell at each, or IGNORED."""
+
+    ids: list[int]
+    targets: list[int]
+    intents: list[int]
+
+
+def encode(tokenizer: Tokenizer, talk: list[Exchange], numbers: Mapping[str, int]) -> Sample:
+    """A conversation as a sample; numbers: of each intent's id."""
+    bos: int = tokenizer.token_to_id(BOS)
+    eos: int = tokenizer.token_to_id(EOS)
 
     def ids_of(text: str) -> list[int]:
         ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
-    ids, targets = [bos], [IGNORED]
+    ids, targets, intents = [bos], [IGNORED], [IGNORED]
     for number, exchange in enumerate(talk):
         asked = ids_of(("\n" if number else "") + question_text(exchange.question))
         answer = ids_of(exchange.answer)
         ids += asked + answer
         targets += [IGNORED] * (len(asked) - 1) + answer + [eos]
-    return ids, targets
+        intents += [IGNORED] * (len(asked) - 1) + [numbers[exchange.intent]]
+        intents += [IGNORED] * len(answer)
+    return Sample(ids, targets, intents)
 
 
-def conversations(
-    corpus: Corpus, tokenizer: Tokenizer, rng: random.Random
-) -> Iterator[tuple[list[int], list[int]]]:
-    """Endless encoded conversations."""
+def samples(corpus: Corpus, tokenizer: Tokenizer, rng: random.Random) -> Iterator[Sample]:
+    """Endless samples: whole conversations, and questions with only the opening of the answer."""
     talker = Talker(corpus)
+    numbers = {name: number for number, name in enumerate(corpus.intents)}
     intents = list(corpus.intents.values())
     weights = [intent.weight for intent in intents]
     lengths, shares = zip(*LENGTHS, strict=True)
     while True:
-        start = rng.choices(intents, weights)[0]
-        ids, targets = encode(
-            tokenizer, talker.conversation(rng, start, rng.choices(lengths, shares)[0])
-        )
-        yield ids[:MOST_TOKENS], targets[:MOST_TOKENS]
+        if rng.random() < OPENING_SHARE:
+            start = rng.choice(intents)
+            sample = encode(tokenizer, talker.conversation(rng, start, 1), numbers)
+            asked = max(at for at, intent in enumerate(sample.intents) if intent != IGNORED)
+            end = asked + OPENING_TOKENS
+        else:
+            start = rng.choices(intents, weights)[0]
+            length = rng.choices(lengths, shares)[0]
+            sample = encode(tokenizer, talker.conversation(rng, start, length), numbers)
+            end = MOST_TOKENS
+        yield Sample(sample.ids[:end], sample.targets[:end], sample.intents[:end])
 
 
 def batches(
-    drawn: Iterator[tuple[list[int], list[int]]], tokens: int, rng: random.Random
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless batches of about as many tokens: ids and targets, [rows, longest], padded at the end.
+    drawn: Iterator[Sample], tokens: int, rng: random.Random
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Endless batches of about as many tokens: ids, targets and intents, each [rows, longest].
 
-    Conversations of like length go together, so that little is padding.
+    Rows are padded at the end; samples of like length go together, so that little is padding.
     """
     while True:
-        pool = sorted((next(drawn) for _ in range(1024)), key=lambda pair: len(pair[0]))
-        groups: list[list[tuple[list[int], list[int]]]] = [[]]
-        for pair in pool:
-            if len(pair[0]) * (len(groups[-1]) + 1) > tokens and groups[-1]:
+        pool = sorted((next(drawn) for _ in range(1024)), key=lambda sample: len(sample.ids))
+        groups: list[list[Sample]] = [[]]
+        for sample in pool:
+            if len(sample.ids) * (len(groups[-1]) + 1) > tokens and groups[-1]:
                 groups.append([])
-            groups[-1].append(pair)
+            groups[-1].append(sample)
         rng.shuffle(groups)
         for group in groups:
-            longest = max(len(ids) for ids, _ in group)
-            yield (
-                torch.tensor([ids + [0] * (longest - len(ids)) for ids, _ in group]),
-                torch.tensor([t + [IGNORED] * (longest - len(t)) for _, t in group]),
-            )
+            longest = max(len(sample.ids) for sample in group)
+            rows = ([], [], [])
+            for sample in group:
+                padding = longest - len(sample.ids)
+                for row, values, filler in zip(rows, sample, (0, IGNORED, IGNORED), strict=True):
+                    row.append(values + [filler] * padding)
+            ids, targets, intents = (torch.tensor(row) for row in rows)
+            yield ids, targets, intents
 
 
-def losses(network: Network, ids: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy in nats and mean squared log-partition, over the targets."""
+def losses(
+    network: Network, head: nn.Linear, ids: Tensor, targets: Tensor, intents: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Over what is learned: cross-entropy of tokens and of intents in nats, squared log-partition.
+
+    head: tells intents from hidden states, in training only.
+    """
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        learned = targets != IGNORED
-        logits = network.logits(network(ids)[learned])
-    logits = logits.float()
+        hidden = network(ids)
+        learned, told = targets != IGNORED, intents != IGNORED
+        logits, guesses = network.logits(hidden[learned]).float(), head(hidden[told]).float()
     entropy = functional.cross_entropy(logits, targets[learned])
-    return entropy, logits.logsumexp(-1).square().mean()
+    confusion = functional.cross_entropy(guesses, intents[told])
+    return entropy, confusion, logits.logsumexp(-1).square().mean()
 
 
 def rate_at(recipe: Recipe, step: int) -> float:
@@ -130,39 +160,46 @@ def train(
     torch.use_deterministic_algorithms(True)
     rng = random.Random(recipe.seed)
     network = Network(shape)
-    matrices = [p for p in network.parameters() if p.dim() == 2]
+    head = nn.Linear(shape.hidden_size, len(corpus.intents))
+    matrices = [p for p in network.blocks.parameters() if p.dim() == 2]
     vectors = [p for p in network.parameters() if p.dim() == 1]
-    optimiser = torch.optim.AdamW(
+    adam = torch.optim.AdamW(
         [
-            {"params": matrices, "weight_decay": recipe.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
+            {"params": [network.embedding.weight], "weight_decay": recipe.weight_decay},
+            {"params": [*vectors, *head.parameters()], "weight_decay": 0.0},
         ],
         lr=recipe.rate,
         betas=(0.9, 0.98),
         fused=True,
     )
-    feed = batches(conversations(corpus, tokenizer, rng), recipe.tokens, rng)
+    muon = Muon(matrices, rate=10 * recipe.rate, weight_decay=recipe.weight_decay)
+    feed = batches(samples(corpus, tokenizer, rng), recipe.tokens, rng)
     folder.mkdir(parents=True, exist_ok=True)
-    start, seen, mean = time.perf_counter(), 0, 0.0
+    start, seen, mean = time.perf_counter(), 0, torch.zeros(3)
     with (folder / "log.jsonl").open("w", encoding="utf-8") as log:
         for step in range(recipe.steps):
-            for group in optimiser.param_groups:
+            for group in adam.param_groups:
                 group["lr"] = rate_at(recipe, step)
-            ids, targets = next(feed)
-            entropy, partition = losses(network, ids, targets)
-            (entropy + recipe.normaliser * partition).backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+            for group in muon.param_groups:
+                group["lr"] = 10 * rate_at(recipe, step)
+            ids, targets, intents = next(feed)
+            entropy, confusion, partition = losses(network, head, ids, targets, intents)
+            (entropy + recipe.intents * confusion + recipe.normaliser * partition).backward()
+            torch.nn.utils.clip_grad_norm_([*network.parameters(), *head.parameters()], 1.0)
+            for optimiser in (adam, muon):
+                optimiser.step()
+                optimiser.zero_grad(set_to_none=True)
             seen += ids.numel()
-            mean = entropy.item() if step == 0 else 0.98 * mean + 0.02 * entropy.item()
+            now = torch.stack((entropy, confusion, partition)).detach()
+            mean = now if step == 0 else torch.lerp(mean, now, 0.02)
             if step % 50 == 49:
                 spent = time.perf_counter() - start
                 line = {
                     "step": step + 1,
-                    "loss": round(mean, 4),
+                    "loss": round(mean[0].item(), 4),
+                    "intents": round(mean[1].item(), 4),
+                    "partition": round(mean[2].item(), 3),
                     "tokens": seen,
-                    "partition": round(partition.item(), 3),
                     "seconds": round(spent, 1),
                 }
                 log.write(json.dumps(line) + "\n")
