@@ -6,9 +6,12 @@
 
 import { answerInto, renderStopped } from './answers.js';
 import { button, element } from './dom.js';
+import { engine } from './engine.js';
 import { Pane } from './pane.js';
 import { presetName } from './samplers.js';
 import { json } from './server.js';
+import { isEdited, paneOf, summary } from './settings.js';
+import { addVote } from './votes.js';
 
 export const letter = (i) => String.fromCharCode(65 + i);
 
@@ -131,4 +134,36 @@ export class BlindRound {
     this.close();
     this.revealed(round, outcome, best);
   }
+}
+
+// Gives the answers of a revealed round to their columns, and the vote to the others; says in words
+// what was what. An answer that cannot be placed, as one that never began, is a stopped one.
+export function deal(columns, { prompt, answers }, outcome, best) {
+  columns.forEach((column, i) => {
+    const answer = answers.find((each) => each.column === i)
+      ?? { role: 'assistant', content: '', blocks: [], state: 'stopped' };
+    delete answer.column;
+    column.pane.add({ role: 'user', content: prompt });
+    column.pane.add(answer);
+  });
+  const named = columns.filter(({ answer }) => answer.letter)
+    .sort((a, b) => (a.answer.letter < b.answer.letter ? -1 : 1));
+  const chosen = columns.findIndex(({ answer }) => answer.chosen);
+  if (outcome) {
+    addVote({
+      at: new Date().toISOString(),
+      prompt,
+      model: engine().engine?.model_id ?? null,
+      settings: columns.map(({ name, setting }) => ({
+        name: isEdited(setting) ? `${name}: ${summary(setting)}` : name,
+        preset: setting.preset,
+        sampler: paneOf(setting).sampler ?? null,
+      })),
+      outcome,
+      best: best === null ? null : chosen,
+    });
+  }
+  const verdicts = { best: () => `You chose ${columns[chosen].label}. `, tie: () => 'A tie. ', bad: () => 'All bad. ' };
+  const names = named.map(({ answer, label }) => `${answer.letter} was ${label}`).join(', ');
+  return `${verdicts[outcome]?.() ?? ''}${names}.`;
 }

@@ -3,12 +3,14 @@
 import { renderStopped } from './answers.js';
 import { Column } from './column.js';
 import { button } from './dom.js';
+import { tables } from './samplers.js';
+import { setting } from './settings.js';
 
 export const fewest = 2;
 export const most = 4;
 
 export class Board {
-  // actions: {retry, stop, toChat} of a column, sameSeed(), changed(), notice(words, undo)
+  // actions: {retry, stop, toChat, join} of a column, changed(), notice(words, undo)
   constructor(node, actions) {
     this.node = node;
     this.actions = actions;
@@ -20,7 +22,7 @@ export class Board {
       const highest = Math.max(...this.columns.map((column) => column.headHeight));
       node.style.setProperty('--head', `${highest}px`);
     });
-    this.add = button('Add column', () => this.duplicate(this.columns.at(-1), false), 'quiet add-column');
+    this.add = button('Add column', () => this.#addColumn(), 'quiet add-column');
     node.append(this.add);
     node.addEventListener('scroll', () => {
       this.following = node.scrollHeight - node.scrollTop - node.clientHeight < 60;
@@ -29,14 +31,14 @@ export class Board {
 
   // kept: [{setting, messages}]; reference: a position among them.
   show(kept, reference) {
-    for (const { setting, messages } of kept) this.#insert(setting, messages);
+    for (const { setting: value, messages } of kept) this.#insert(value, messages);
     this.reference = this.columns[reference] ?? this.columns[0];
     this.#arrange();
   }
 
-  #insert(setting, messages, at = this.columns.length) {
+  #insert(value, messages, at = this.columns.length) {
     for (const message of messages) if (message.state === 'streaming') message.state = 'stopped';
-    const column = new Column(setting, {
+    const column = new Column(value, {
       ...this.actions,
       changed: () => { this.#name(); this.actions.changed(); },
       menu: (each) => this.#menu(each),
@@ -78,16 +80,26 @@ export class Board {
     const wide = column.node.classList.contains('wide');
     return [
       { label: wide ? 'Back to all columns' : 'Full width', run: () => this.widen(wide ? null : column) },
-      { label: 'Duplicate', run: () => this.duplicate(column, true), hidden: this.columns.length >= most },
+      { label: 'Duplicate', run: () => this.duplicate(column), hidden: this.columns.length >= most },
       { label: 'Move left', run: () => this.move(column, at - 1), hidden: at === 0 },
       { label: 'Move right', run: () => this.move(column, at + 1), hidden: at === this.columns.length - 1 },
       { label: 'Remove', run: () => this.remove(column), hidden: this.columns.length <= fewest || column.running !== null },
     ];
   }
 
-  duplicate(column, withMessages) {
-    const messages = withMessages ? structuredClone(column.messages) : [];
-    const added = this.#insert(structuredClone(column.setting), messages, this.columns.indexOf(column) + 1);
+  // A new column begins with a preset that no other one has, if there is one.
+  #addColumn() {
+    const used = new Set(this.columns.map(({ setting: { preset } }) => preset));
+    const free = tables().presets.find(({ id }) => !used.has(id));
+    this.#put(free ? setting(free.id) : structuredClone(this.columns.at(-1).setting), [], this.columns.length);
+  }
+
+  duplicate(column) {
+    this.#put(structuredClone(column.setting), structuredClone(column.messages), this.columns.indexOf(column) + 1);
+  }
+
+  #put(value, messages, at) {
+    const added = this.#insert(value, messages, at);
     this.widen(null);
     this.#arrange();
     added.node.scrollIntoView({ inline: 'nearest', block: 'nearest' });

@@ -1,6 +1,6 @@
 // One column of a comparison: its settings, its figures, and its own conversation.
 
-import { element } from './dom.js';
+import { button, element } from './dom.js';
 import { engine } from './engine.js';
 import { menu } from './menu.js';
 import { Pane } from './pane.js';
@@ -11,10 +11,11 @@ const edited = '*';
 const words = { streaming: 'writing', stopped: 'stopped', failed: 'failed' };
 
 export class Column {
-  // board: {changed(), retry(column), stop(column), toChat(column), menu(column), sameSeed()}
+  // board: {changed(), retry(column), stop(column), toChat(column), join(column), menu(column)}
   constructor(setting, board) {
     this.setting = setting;
     this.board = board;
+    this.seedShown = false;
     this.running = null; // {controller, id, pane}: the stream that writes this column's answer
     this.log = element('div', { className: 'log' });
     this.log.setAttribute('role', 'log');
@@ -53,7 +54,8 @@ export class Column {
     this.values = element('details', { className: 'values' }, element('summary'), element('div'));
     this.warning = element('p', { className: 'warning', hidden: true });
     this.verdict = element('p', { className: 'verdict', hidden: true });
-    this.invitation = element('p', { className: 'invitation', hidden: true });
+    this.invitation = element('p', { className: 'invitation', hidden: true },
+      'Answers from the next prompt on. ', button('Answer the last prompt now', () => this.board.join(this)));
     this.node = element('section', { className: 'column' },
       element('header', {},
         element('div', { className: 'title' }, this.select, this.figures,
@@ -86,12 +88,20 @@ export class Column {
       this.values.firstElementChild.focus();
     });
     this.values.lastElementChild.replaceChildren(
-      ...fields(this.setting, !this.board.sameSeed(), () => this.settingChanged()), restore);
+      ...fields(this.setting, this.seedShown, () => this.settingChanged()), restore);
     this.showSetting();
   }
 
-  seedMoved() {
+  // Whether the column has a seed of its own, among its values.
+  ownSeed(shown) {
+    if (this.seedShown === shown) return;
+    this.seedShown = shown;
     this.#values();
+  }
+
+  // An empty column beside others can catch up.
+  invite(others) {
+    this.invitation.hidden = !others || this.messages.length > 0;
   }
 
   settingChanged() {

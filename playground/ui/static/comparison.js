@@ -1,22 +1,23 @@
 // The tab Compare: two to four columns, one composer for all, all answers in one stream.
 
 import { answerInto, conversation } from './answers.js';
-import { BlindRound } from './blind.js';
+import { BlindRound, deal } from './blind.js';
 import { Board, fewest, most } from './board.js';
 import { button, element, fit } from './dom.js';
-import { engine, onEngine } from './engine.js';
+import { onEngine } from './engine.js';
 import { comparisonJSON, comparisonMarkdown, download } from './exports.js';
 import { Marks } from './marks.js';
 import { menu } from './menu.js';
+import { Options } from './options.js';
+import { panesOf, trialsOf } from './requests.js';
 import { tables, usePreset } from './samplers.js';
 import { stopPane } from './server.js';
-import { paneOf, setting, summary, wholeNumber } from './settings.js';
+import { setting } from './settings.js';
 import { load, save } from './storage.js';
 import { openTrials } from './trials.js';
-import { addVote, showVotes } from './votes.js';
+import { showVotes } from './votes.js';
 
 const $ = (selector) => document.querySelector(selector);
-const draw = () => crypto.getRandomValues(new Uint32Array(1))[0];
 
 class Comparison {
   constructor(chat) {
@@ -24,19 +25,25 @@ class Comparison {
     this.node = $('#comparison');
     this.prompt = $('#compare-prompt');
     this.kept = load('comparison', {});
-    this.sameSeed = this.kept.sameSeed ?? true;
+    this.options = new Options(this.kept, {
+      changed: () => this.settle(),
+      against: (i) => {
+        this.board.reference = this.columns[i];
+        this.settle();
+      },
+    });
     this.board = new Board(this.node.querySelector('.board'), {
       retry: (column) => this.retry(column),
       stop: (column) => this.stop(column),
       toChat: (column) => this.toChat(column),
-      sameSeed: () => this.sameSeed,
+      join: (column) => this.join(column),
       changed: () => this.settle(),
       notice: (words, undo) => this.notice(words, { undo }),
     });
     this.marks = new Marks(() => ({
       columns: this.columns,
       reference: this.board.reference,
-      mode: $('#compare-difference').value,
+      mode: this.options.difference,
     }));
     this.blind = new BlindRound(this.node.querySelector('.blind-board'), this.node.querySelector('.ballot'), {
       revealed: (...round) => this.#revealed(...round),
@@ -55,9 +62,6 @@ class Comparison {
 
   start() {
     const { kept } = this;
-    $('#compare-difference').value = kept.difference ?? 'first';
-    $('#compare-same-seed').checked = this.sameSeed;
-    $('#compare-seed').value = kept.seed ?? String(draw());
     this.prompt.value = kept.draft ?? '';
     const presets = tables().presets.slice(0, most);
     const columns = presets.length < fewest ? [...presets, ...presets] : presets;
@@ -87,28 +91,6 @@ class Comparison {
     document.addEventListener('keydown', (event) => {
       if (event.key === 'Escape' && this.node.offsetParent !== null) this.stopAll();
     });
-    $('#compare-same-seed').addEventListener('change', (event) => {
-      this.sameSeed = event.target.checked;
-      for (const column of this.columns) column.seedMoved();
-      this.settle();
-    });
-    $('#compare-seed').addEventListener('input', () => this.settle());
-    $('#compare-new-seed').addEventListener('click', () => {
-      $('#compare-seed').value = String(draw());
-      this.settle();
-    });
-    for (const id of ['#compare-blind', '#compare-difference']) {
-      $(id).addEventListener('change', () => this.settle());
-    }
-    $('#compare-against').addEventListener('change', (event) => {
-      this.board.reference = this.columns[event.target.value];
-      this.settle();
-    });
-    const options = $('#compare-options');
-    options.addEventListener('click', () => {
-      const open = this.node.querySelector('.options').classList.toggle('open');
-      options.setAttribute('aria-expanded', String(open));
-    });
     for (const starter of this.node.querySelectorAll('.starter')) {
       starter.addEventListener('click', () => this.send(starter.textContent));
     }
@@ -124,32 +106,12 @@ class Comparison {
     const { columns } = this;
     const said = columns.some(({ messages }) => messages.length > 0);
     return [
-      { label: 'Seeds × presets…', run: () => openTrials(this.#trials()) },
+      { label: 'Seeds × presets…', hidden: this.busy, run: () => openTrials(trialsOf(columns, this.options)) },
       { label: 'Votes…', run: showVotes },
       { label: 'Export as Markdown', hidden: !said, run: () => download('comparison.md', 'text/markdown', comparisonMarkdown(columns)) },
       { label: 'Export as JSON', hidden: !said, run: () => download('comparison.json', 'application/json', comparisonJSON(columns)) },
       { label: 'New comparison', hidden: !said || this.busy, run: () => this.clear() },
     ];
-  }
-
-  // The panes of a request for these columns, with the messages that each has. Throws in words.
-  #panes(columns, seed = this.#sharedSeed()) {
-    return columns.map((column) => {
-      try {
-        const own = this.sameSeed || seed === undefined ? seed : wholeNumber(column.setting.seed, 'seed', 0);
-        const pane = { ...paneOf(column.setting), messages: conversation(column.messages) };
-        return (own ?? null) === null ? pane : { ...pane, seed: own };
-      } catch (error) {
-        column.values.open = true;
-        column.values.querySelector('[aria-invalid="true"]')?.focus();
-        throw new Error(`Column ${column.index + 1}: ${error.message}`, { cause: error });
-      }
-    });
-  }
-
-  // The seed of all columns; a new one when the field is empty. Throws in words.
-  #sharedSeed() {
-    return wholeNumber($('#compare-seed').value, 'seed', 0) ?? draw();
   }
 
   // What cannot be sent stays in the composer.
@@ -158,7 +120,7 @@ class Comparison {
     const question = { role: 'user', content: text.trim() };
     let panes;
     try {
-      panes = this.#panes(this.columns);
+      panes = panesOf(this.columns, this.options);
     } catch (error) {
       this.notice(error.message);
       return;
@@ -167,7 +129,8 @@ class Comparison {
     this.prompt.value = '';
     fit(this.prompt);
     $('#compare-notice').hidden = true;
-    if ($('#compare-blind').checked) {
+    this.options.fold();
+    if (this.options.blind) {
       this.blind.run(question.content, panes);
       this.settle();
       return;
@@ -183,7 +146,7 @@ class Comparison {
     const before = column.answer ? column.messages.slice(0, -1) : column.messages;
     let panes;
     try {
-      panes = this.#panes([column]);
+      panes = panesOf([column], this.options);
     } catch (error) {
       this.notice(error.message);
       return;
@@ -191,6 +154,15 @@ class Comparison {
     panes[0].messages = conversation(before);
     column.pane.truncate(before.length);
     this.#run([column], panes);
+  }
+
+  // A column that was added later takes over the conversation of the one that all are compared
+  // against, and answers its last prompt.
+  join(column) {
+    const { messages } = this.board.reference;
+    const last = messages.findLastIndex(({ role }) => role === 'user');
+    column.pane.show(structuredClone(messages.slice(0, last + 1)));
+    this.retry(column);
   }
 
   async #run(chosen, panes) {
@@ -250,57 +222,12 @@ class Comparison {
     this.chat.prompt.focus();
   }
 
-  // The answers of a blind round go to their columns, and the vote to the others.
-  #revealed({ prompt, answers }, outcome, best) {
-    const { columns } = this;
-    columns.forEach((column, i) => {
-      const answer = answers.find((each) => each.column === i)
-        ?? { role: 'assistant', content: '', blocks: [], state: 'stopped' };
-      delete answer.column;
-      column.pane.add({ role: 'user', content: prompt });
-      column.pane.add(answer);
-    });
-    const named = columns.map((column) => ({ column, answer: column.answer }))
-      .filter(({ answer }) => answer.letter).sort((a, b) => (a.answer.letter < b.answer.letter ? -1 : 1));
-    const words = named.map(({ column, answer }) => `${answer.letter} was ${column.label}`).join(', ');
-    if (outcome) {
-      addVote({
-        at: new Date().toISOString(),
-        prompt,
-        model: engine().engine?.model_id ?? null,
-        settings: columns.map(({ name, setting: value }) => ({
-          name: name.endsWith(', edited') ? `${name}: ${summary(value)}` : name,
-          preset: value.preset,
-          sampler: paneOf(value).sampler ?? null,
-        })),
-        outcome,
-        best: best === null ? null : columns.indexOf(named[best].column),
-      });
-    }
-    const verdict = { best: () => `You chose ${named[best].column.label}. `, tie: () => 'A tie. ', bad: () => 'All bad. ' };
+  #revealed(round, outcome, best) {
+    const words = deal(this.columns, round, outcome, best);
     this.settle();
-    this.notice((verdict[outcome]?.() ?? '') + words + '.', { more: button('Votes', showVotes), stay: true });
+    this.notice(words, { more: button('Votes', showVotes), stay: true });
     this.board.toEnd();
     this.prompt.focus({ preventScroll: true });
-  }
-
-  // What the window Seeds × presets needs: the last prompt of each column and how to ask it.
-  #trials() {
-    if (this.busy || this.blind.open) return { refusal: 'Answers are being written. Wait for them, or stop them.' };
-    const last = this.columns.map(({ messages }) => messages.findLastIndex(({ role }) => role === 'user'));
-    if (last.some((place) => place < 0)) return { refusal: 'Send a prompt to all columns first: the last one is what is asked again with several seeds.' };
-    try {
-      const panes = this.#panes(this.columns);
-      return {
-        prompt: this.columns[0].messages[last[0]].content,
-        labels: this.columns.map(({ label }) => label),
-        seed: this.#sharedSeed(),
-        ask: (seed) => panes.map((pane, i) => (
-          { ...pane, seed, messages: conversation(this.columns[i].messages.slice(0, last[i] + 1)) })),
-      };
-    } catch (error) {
-      return { refusal: error.message };
-    }
   }
 
   clear() {
@@ -318,23 +245,17 @@ class Comparison {
     const { busy, columns, blind } = this;
     $('#compare-send').hidden = busy;
     $('#compare-stop').hidden = !busy;
-    $('#compare-seed').hidden = !this.sameSeed;
-    $('#compare-new-seed').hidden = !this.sameSeed;
     const empty = columns.every((column) => column.messages.length === 0);
     this.node.querySelector('.compare-empty').hidden = !empty || blind.open;
     this.board.node.classList.toggle('bare', empty);
     this.board.node.hidden = blind.open;
     $('#compare-composer').hidden = blind.open;
-    const mode = $('#compare-difference');
-    const against = $('#compare-against');
-    against.replaceChildren(...columns.map(({ label }, i) => new Option(label, i)));
-    against.value = columns.indexOf(this.board.reference);
-    $('#compare-against-label').hidden = mode.value === 'off';
-    $('#compare-options').textContent = [
-      this.sameSeed && `seed ${$('#compare-seed').value || 'random'}`,
-      $('#compare-blind').checked ? 'blind' : mode.value !== 'off' && `difference: ${mode.selectedOptions[0].text}`,
-    ].filter(Boolean).join(' · ') || 'Options';
-    for (const column of columns) column.showFigures();
+    this.options.show(columns.map(({ label }) => label), columns.indexOf(this.board.reference));
+    for (const column of columns) {
+      column.ownSeed(!this.options.sameSeed);
+      column.invite(!empty && this.board.reference.messages.length > 0);
+      column.showFigures();
+    }
     this.marks.update(true);
     this.keep();
   }
@@ -343,9 +264,7 @@ class Comparison {
     save('comparison', {
       columns: this.columns.map(({ setting: value, messages }) => ({ setting: value, messages })),
       reference: this.columns.indexOf(this.board.reference),
-      sameSeed: this.sameSeed,
-      seed: $('#compare-seed').value.trim(),
-      difference: $('#compare-difference').value,
+      ...this.options.value,
       draft: this.prompt.value,
       round: this.blind.round,
     });

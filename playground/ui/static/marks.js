@@ -81,7 +81,7 @@ export class Marks {
       const other = this.#subject(column);
       const comparable = mode !== 'off' && subject && other && subject.prompt === other.prompt;
       if (!comparable) column.say('');
-      else if (column === reference) column.say('Compared against');
+      else if (column === reference) column.say('The others are compared with this');
       else {
         this.#compare(marked, column, reference, subject, other, mode);
         if (subject.ended && other.ended) ended.push(subject.text, other.text);

@@ -40,9 +40,10 @@ export function overlapsWithin(texts) {
   return texts.flatMap((text, i) => texts.slice(i + 1).map((other) => overlap(text, other)));
 }
 
-// The overlaps of every text of one list with every text of the other.
+// The overlaps of every text of one list with every text of the other but the one at its place:
+// those have the same seed, and share its luck. An empty text stands for none.
 export function overlapsBetween(texts, others) {
-  return texts.flatMap((text) => others.map((other) => overlap(text, other)));
+  return texts.flatMap((text, i) => others.flatMap((other, j) => (i === j || text === '' || other === '' ? [] : [overlap(text, other)])));
 }
 
 export function mean(values) {

@@ -16,15 +16,16 @@ const left = 170;
 // What the trials say of each column and of each two columns.
 // columns: [{label, answers: [{text, tokens}]}].
 export function figures(columns) {
-  const texts = columns.map(({ answers }) => answers.map(({ text }) => text).filter((text) => text !== ''));
+  const texts = columns.map(({ answers }) => answers.map(({ text }) => text));
+  const written = texts.map((each) => each.filter((text) => text !== ''));
   return {
     columns: columns.map(({ label, answers }, i) => ({
       label,
-      count: texts[i].length,
+      count: written[i].length,
       tokens: mean(answers.flatMap(({ tokens }) => tokens ?? [])),
-      distinct1: distinct(texts[i], 1),
-      distinct2: distinct(texts[i], 2),
-      overlaps: overlapsWithin(texts[i]),
+      distinct1: distinct(written[i], 1),
+      distinct2: distinct(written[i], 2),
+      overlaps: overlapsWithin(written[i]),
     })),
     pairs: columns.flatMap(({ label }, i) => columns.slice(i + 1).map((other, j) => ({
       label: `${label} – ${other.label}`,
@@ -145,8 +146,8 @@ export function openTrials({ prompt, labels, seed, ask, refusal }) {
     const all = figures(columns);
     const several = columns[0].answers.length > 1;
     results.replaceChildren(
-      table(all), plot(all),
-      element('p', { className: 'note', textContent: 'Overlap: of the word pairs in two answers, the share that stands in both; a dot for every two answers, a stroke at the mean. Distinct-n: different runs of n words ÷ all of them.' }),
+      table(all), element('div', { className: 'scroll' }, plot(all)),
+      element('p', { className: 'note', textContent: 'Overlap: of the word pairs in two answers, the share that stands in both; a dot for every two answers (of two settings: those with different seeds), a stroke at the mean. Distinct-n: different runs of n words ÷ all of them.' }),
       element('p', { className: 'note', textContent: several
         ? 'Where two settings overlap about as much as the answers of one setting do among themselves, their difference is the seed’s luck.'
         : 'With one seed only, luck and setting cannot be told apart: take more.' }),
