@@ -2,12 +2,14 @@
 
 import argparse
 import asyncio
+import json
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from typing import Final
 
 import uvicorn
@@ -15,10 +17,22 @@ import uvicorn
 from playground.engines.tgi import TGIEngine
 from playground.errors import PlaygroundError
 from playground.presets import PresetsError
+from playground.proof import Prover, contradictions
 from playground.settings import Settings, SettingsError, load_settings
 
 _EPILOG: Final = """settings are read from the environment and from .env: PLAYGROUND_TGI_URL,
 PLAYGROUND_HOST, PLAYGROUND_PORT and the others that .env.example explains."""
+_VERDICTS: Final = {
+    "proven": "proven",
+    "weaker": "weaker than OpenAI's",
+    "none": "without effect",
+    "unclear": "not clear",
+}
+_UNKNOWN: Final = {
+    "ignored": "is accepted and ignored: that a field is accepted proves nothing",
+    "refused": "is refused",
+    "changes the answer": "changes the answer, which it should not",
+}
 _DRAIN_SECONDS: Final = 10
 _DEMO_PACE: Final = 60.0  # tokens a second
 
@@ -53,6 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser(
         "check", help="what the engine says of itself, or what is wrong and the fix", epilog=_EPILOG
     )
+    check.add_argument(
+        "--samplers",
+        action="store_true",
+        help="prove which of the seven parameters take effect, with some 250 short answers",
+    )
+    check.add_argument("--json", action="store_true", help="print the check as JSON")
     for command in (serve, check):
         command.add_argument("--tgi-url", metavar="URL", help="where TGI answers")
     for command in (serve, demo):
@@ -109,12 +129,23 @@ def _demo(settings: Settings, model: str | None, tokens_per_second: float) -> No
         _serve(settings.model_copy(update={"tgi_url": f"http://127.0.0.1:{port}"}))
 
 
-async def _check(settings: Settings) -> int:
+async def _check(settings: Settings, *, samplers: bool, as_json: bool) -> int:
+    """What the engine says of itself, and with `samplers` what its answers say."""
     engine = TGIEngine.from_settings(settings)
     try:
         state = await engine.state()
     finally:
         await engine.aclose()
+    proof, false = None, list[str]()
+    if samplers and state.info is not None:
+        if not as_json:
+            print("Asking the engine for some 250 short answers …", file=sys.stderr, flush=True)
+        proof = await Prover(settings.tgi_url, settings.api_key()).proof(state.info)
+        false = contradictions(proof, state.info.applied)
+    if as_json:
+        document = asdict(state) | {"proof": proof and asdict(proof), "contradictions": false}
+        print(json.dumps({"url": settings.tgi_url, **document}, indent=2))
+        return 1 if false or state.info is None else 0
     print(f"{settings.tgi_url}: {state.state}. {state.reason}".rstrip())
     if state.info is None:
         return 1
@@ -125,7 +156,22 @@ async def _check(settings: Settings) -> int:
     print("  samplers")
     for name, applied in info.applied.items():
         print(f"    {name:<19} {applied.how:<12} {applied.reason}".rstrip())
-    return 0
+    if proof is not None:
+        print("  proof")
+        for found in proof.findings:
+            words = _VERDICTS[found.verdict]
+            print(f"    {found.parameter:<19} {words:<20} {found.evidence}")
+        repeat = "repeats its answer" if proof.seeds_repeat else "does NOT repeat its answer"
+        print(f"    {'seed':<19} {repeat}")
+        print(f"    {'an unknown field':<19} {_UNKNOWN[proof.unknown_field]}")
+        print(
+            f"    {sum(each.verdict == 'proven' for each in proof.findings)} of "
+            f"{len(proof.findings)} proven, by {proof.generations} answers with "
+            f"{proof.tokens:,} tokens in {proof.seconds:.0f} s"
+        )
+    for name in false:
+        print(f"  {name} is said to be applied, and it changes nothing.")
+    return 1 if false else 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -137,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             **{name: value for name, value in given.items() if value is not None}
         )
         if options.command == "check":
-            return asyncio.run(_check(settings))
+            return asyncio.run(_check(settings, samplers=options.samplers, as_json=options.json))
         if options.command == "demo":
             _demo(settings, options.model, options.tokens_per_second)
         else:

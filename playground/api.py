@@ -29,6 +29,7 @@ from playground.formats.exchange import read_presets, write_presets
 from playground.markdown import render
 from playground.messages import Event
 from playground.presets import Preset
+from playground.proof import Prover
 from playground.samplers import PARAMETERS
 from playground.seal import Seal, sealed, shuffled
 from playground.session import plan
@@ -108,6 +109,7 @@ def create_router(engine: Engine, presets: Sequence[Preset], settings: Settings)
     streams = Streams(settings.max_streams)
     seal = Seal(settings.sealing_secret())
     shelf = CardShelf(settings.model_id)
+    prover = Prover(settings.tgi_url, settings.api_key())
 
     @router.post("/api/stream")
     @_answering
@@ -217,6 +219,16 @@ def create_router(engine: Engine, presets: Sequence[Preset], settings: Settings)
         keyed = settings.api_key() is not None
         programs = snippets(settings.tgi_url, prompt, sent, keyed=keyed)
         return _json({"snippets": [asdict(each) for each in programs]})
+
+    @router.post("/api/proof")
+    @_answering
+    async def proof(request: Request) -> Response:
+        """Whether the engine really applies the parameters; takes some seconds the first time."""
+        wire.parse_nothing(await _body(request))
+        info = (await engine.state()).info
+        if info is None:
+            raise EngineError("The engine is not ready.", kind="offline", retryable=True)
+        return _json(asdict(await prover.proof(info)))
 
     @router.post("/api/tokenize")
     @_answering

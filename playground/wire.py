@@ -128,6 +128,11 @@ def parse_code(body: object) -> tuple[str, Mapping[str, Any]]:
     return prompt, sent
 
 
+def parse_nothing(body: object) -> None:
+    """A request that says nothing but that it is one. Raises InvalidRequest."""
+    _object(body, "", ())
+
+
 def parse_pieces(body: object) -> list[str]:
     """POST /api/pieces: the texts. Raises InvalidRequest naming the field."""
     texts = _object(body, "", ("texts",)).get("texts")

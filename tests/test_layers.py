@@ -9,10 +9,10 @@ ROOT = Path(__file__).parent.parent
 
 # From the ground up. Within a layer, too, a file imports only what stands before it.
 LAYERS = [
-    ["errors", "samplers", "messages"],
+    ["errors", "samplers", "messages", "evidence"],
     ["prompt", "presets", "coalesce", "markdown", "stops", "formats", "snippets", "wire"],
     ["settings", "engines", "card"],
-    ["session"],
+    ["session", "proof"],
     ["compare", "seal"],
     ["streams"],
     ["api"],

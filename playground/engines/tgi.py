@@ -190,8 +190,7 @@ class TGIEngine:
         """The playground's error; the next question for the state is asked anew."""
         if isinstance(error, errors.ConnectFailed | errors.Unhealthy | errors.IncompleteStream):
             self._asked = -_FRESH_S
-        kind = next(_KINDS[cls] for cls in type(error).__mro__ if cls in _KINDS)
-        return EngineError(str(error), kind=kind, retryable=error.retryable)
+        return translate(error)
 
 
 def cut(text: str, starts: Sequence[int]) -> list[str]:
@@ -206,6 +205,12 @@ def cut(text: str, starts: Sequence[int]) -> list[str]:
                 wanted.pop()
         at += len(character.encode("utf-8", "surrogatepass"))
     return [piece for piece in (*pieces, text[begun:]) if piece]
+
+
+def translate(error: errors.TGIError) -> EngineError:
+    """TGI's error as the playground's."""
+    kind = next(_KINDS[cls] for cls in type(error).__mro__ if cls in _KINDS)
+    return EngineError(str(error), kind=kind, retryable=error.retryable)
 
 
 def map_sampler(sampler: Sampler, applied: Mapping[str, Applied]) -> dict[str, object]:
