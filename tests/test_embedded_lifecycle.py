@@ -104,6 +104,19 @@ def test_a_reader_that_leaves_ends_the_writing(narrow: httpx.Client, path: str) 
     assert metric(narrow, "tgi_request_success") == before[2]
 
 
+def test_answers_wait_for_memory() -> None:
+    options = ["--cache-mib", "20", "--tokens-per-second", "100"]  # room for two
+    with (
+        servers.embedded(*options) as server,
+        httpx.Client(base_url=server.url, timeout=60) as http,
+        http.stream("POST", "/generate_stream", json=body(max_new_tokens=1900)),
+        http.stream("POST", "/generate_stream", json=body(max_new_tokens=1900)),
+        http.stream("POST", "/generate_stream", json=body(max_new_tokens=1900)),
+    ):
+        wait_until("two are written", lambda: metric(http, "tgi_batch_current_size") == 2)
+        wait_until("one waits", lambda: metric(http, "tgi_queue_size") == 1)
+
+
 # ---- pace and silence ----
 
 

@@ -77,6 +77,14 @@ def _parser() -> argparse.ArgumentParser:
         help="answers written at the same time; further ones wait (%(default)s)",
     )
     parser.add_argument(
+        "--cache-mib",
+        type=_positive,
+        metavar="N",
+        default=2048,
+        help="memory for the keys and values of running answers, in MiB; further answers wait "
+        "(%(default)s)",
+    )
+    parser.add_argument(
         "--tokens-per-second",
         type=float,
         metavar="N",
@@ -214,6 +222,8 @@ class Server(uvicorn.Server):
         asyncio.get_running_loop().call_later(self._grace, self._engine.abort, message)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        for bound in sockets or []:
+            bound.listen(self.config.backlog)  # uvloop would not tell if this fails
         self._engine.start(asyncio.get_running_loop())
         await super().startup(sockets)
         if self.started:
@@ -262,6 +272,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows,
         ends=_ends(files, text),
         max_batch_size=limits.max_batch_size,
+        cache_bytes=options.cache_mib * 2**20,
         metrics=metrics,
         tokens_per_second=max(0.0, options.tokens_per_second),
     )
@@ -277,8 +288,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     server = Server(config, engine, _address(bound), options.grace)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(server.serve([bound]))
-        engine.abort("the server has stopped.")
+        try:
+            runner.run(server.serve([bound]))
+        except OSError as error:  # another program began to listen there in the meantime
+            print(f"tgi.embedded: Cannot listen on {_address(bound)}: {error}", file=sys.stderr)
+            return 2
+        finally:
+            engine.abort("the server has stopped.")
     return 0
 
 

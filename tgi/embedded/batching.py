@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from tgi.embedded.answers import Answer, Event, Failed, Job, Written
 from tgi.embedded.metrics import Metrics
-from tgi.embedded.rows import Rows
+from tgi.embedded.rows import Rows, room_for
 from tgi.embedded.runtime import PIECE, Runtime
 from tgi.embedded.text import Text
 
@@ -27,6 +27,8 @@ class Engine:
 
     ends: the tokens that end an answer. rows: empty rows of the runtime.
     max_batch_size: how many answers are written at the same time; the others wait.
+    cache_bytes: how much their keys and values may take, were each written to its limit; an answer
+        that needs more is written alone.
     tokens_per_second: the most that one answer is written at; 0 is as fast as the machine goes.
     """
 
@@ -38,6 +40,7 @@ class Engine:
         *,
         ends: frozenset[int],
         max_batch_size: int,
+        cache_bytes: int,
         metrics: Metrics,
         tokens_per_second: float = 0.0,
     ) -> None:
@@ -46,6 +49,7 @@ class Engine:
         self._rows = rows
         self._ends = ends
         self._max_batch_size = max_batch_size
+        self._cache_bytes = cache_bytes
         self._metrics = metrics
         self._interval = 1 / tokens_per_second if tokens_per_second else 0.0
         self._due = 0.0
@@ -120,11 +124,19 @@ class Engine:
             self._flush()
 
     def _has_work(self) -> bool:
-        room = len(self._writing) < self._max_batch_size
         writes = self._writing and not self._pause()
-        return bool(
-            (self._waiting and room) or self._reading or writes or self._refusal is not None
-        )
+        return bool(self._reading or writes or self._next_fits() or self._refusal is not None)
+
+    def _next_fits(self) -> bool:
+        """Whether the job that waits longest can be taken up beside those that run."""
+        if not self._waiting or len(self._writing) >= self._max_batch_size:
+            return False
+        taken = sum(self._size(answer.job) for answer in self._writing.values())
+        return not taken or taken + self._size(self._waiting[0]) <= self._cache_bytes
+
+    def _size(self, job: Job) -> int:
+        """Bytes of keys and values at the job's end: those read and those written anew."""
+        return 2 * room_for(len(job.prompt) + job.limit) * self._runtime.token_bytes
 
     def _pause(self) -> float | None:
         """Seconds until the next token may be written; None when there is nothing to wait for."""
@@ -132,7 +144,7 @@ class Engine:
         return left if self._writing and left > 0 else None
 
     def _admit(self) -> None:
-        if self._waiting and not self._reading and len(self._writing) < self._max_batch_size:
+        if not self._reading and self._next_fits():
             job = self._waiting.popleft()
             job.started = time.monotonic()
             self._reading = Answer(job, self._runtime, self._text)
