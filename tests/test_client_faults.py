@@ -843,6 +843,55 @@ async def test_more_requests_than_connections() -> None:
         assert await texts(client) == ["a", "Hé", "llo"]
 
 
+async def test_no_connection_is_lost_whenever_a_stream_is_left() -> None:
+    """In the back-off, before the answer, behind its head, in its middle, at its end, and while
+    it waits for a connection: at the end both connections are there for the next two."""
+
+    async def refuse(peer: Peer) -> None:
+        await peer.answer(status=503)
+
+    async def wait(peer: Peer) -> None:
+        await peer.gone()
+
+    async def begin(peer: Peer) -> None:
+        await peer.head()
+        await peer.gone()
+
+    async def go_on(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(event("a"))
+        await peer.gone()
+
+    scripts = [refuse, wait, begin, go_on, sending(TEXT), sending(event("a")), sending(b"data: x")]
+
+    async def script(peer: Peer) -> None:
+        prompt = peer.request.json()["inputs"]
+        await (sending(TEXT) if prompt == "last" else scripts[int(prompt)])(peer)
+
+    async with (
+        serving(script) as server,
+        TGIClient(server.url, max_connections=2, connect_timeout=10) as client,
+    ):
+
+        async def read(prompt: str) -> list[str]:
+            return [output.token.text async for output in client.stream(prompt)]
+
+        for turns in range(0, 40, 2):
+            tasks = [asyncio.create_task(read(str(n))) for n in range(len(scripts))]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        together = await asyncio.gather(read("last"), read("last"))
+    assert list(together) == [["Hé", "llo"]] * 2
+
+
+async def test_a_request_waits_for_a_connection() -> None:
+    async with serving(sending(TEXT)) as server, TGIClient(server.url, max_connections=1) as client:
+        assert await asyncio.gather(*(texts(client) for _ in range(5))) == [["Hé", "llo"]] * 5
+
+
 async def test_what_is_sent() -> None:
     async with (
         serving(sending(TEXT)) as server,
