@@ -8,6 +8,7 @@ import { answerInto, renderStopped } from './answers.js';
 import { button, element } from './dom.js';
 import { engine } from './engine.js';
 import { Pane } from './pane.js';
+import { takeReceipt } from './receipt.js';
 import { presetName } from './samplers.js';
 import { json } from './server.js';
 import { isEdited, paneOf, summary } from './settings.js';
@@ -118,7 +119,7 @@ export class BlindRound {
       opened.forEach(({ pane, receipt, done, error }, n) => {
         const answer = round.answers[seals[n].i];
         answer.column = pane;
-        if (receipt) answer.receipt = receipt;
+        if (receipt) answer.receipt = takeReceipt(receipt);
         if (done) answer.done = done;
         if (error) answer.problem = error;
       });

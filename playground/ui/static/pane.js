@@ -5,6 +5,7 @@
 // or failed and problem is {message, kind, retryable}. `content` is the whole raw text.
 
 import { button, copyButton, element, fit, number } from './dom.js';
+import { receiptView, takeReceipt } from './receipt.js';
 
 const reasons = {
   eos_token: '',
@@ -76,7 +77,7 @@ export class Pane {
     } else if (name === 'receipt') {
       const { pane, sealed, ...receipt } = data;
       if (sealed) message.seals = [sealed];
-      else message.receipt = receipt;
+      else message.receipt = takeReceipt(receipt);
     } else if (name === 'done') {
       const { pane, sealed, ...done } = data;
       if (sealed) message.seals.push(sealed);
@@ -210,7 +211,7 @@ export class Pane {
       if (open) {
         open.remove();
       } else {
-        article.append(receiptView(message));
+        article.append(receiptView(message, () => this.messages.slice(0, this.messages.indexOf(message))));
         article.lastElementChild.scrollIntoView({ block: 'nearest' });
       }
       toggle.setAttribute('aria-expanded', String(!open));
@@ -255,29 +256,4 @@ function block(html) {
     figure.append(copyButton('Copy', () => figure.querySelector('code').textContent));
   }
   return node;
-}
-
-function receiptView(message) {
-  const { receipt, done } = message;
-  const facts = [
-    ['engine', receipt.engine],
-    ['model', receipt.model_id],
-    ['revision', receipt.model_sha ?? 'not told'],
-    ['prompt tokens', number.format(receipt.prompt_tokens)],
-    ['turns left out', receipt.dropped_turns],
-  ];
-  if (done) facts.push(['finish reason', done.finish_reason], ['duration', `${(done.duration_ms / 1000).toFixed(2)} s`]);
-  const left = Object.entries(receipt.applied).filter(([, way]) => way.how !== 'native' || way.reason);
-  return element('section', { className: 'receipt' },
-    element('dl', {}, ...facts.flatMap(([name, value]) => [
-      element('dt', { textContent: name }), element('dd', { textContent: String(value) })])),
-    element('h3', { textContent: 'Sent to the engine' }),
-    element('pre', { textContent: JSON.stringify(receipt.sent, null, 2), tabIndex: 0 }),
-    ...(left.length === 0 ? [] : [
-      element('h3', { textContent: 'How this engine treats the parameters' }),
-      element('dl', {}, ...left.flatMap(([name, way]) => [
-        element('dt', { textContent: name }),
-        element('dd', { textContent: `${way.how === 'unsupported' ? 'not applied' : way.how}: ${way.reason}` })])),
-    ]),
-    copyButton('Copy as JSON', () => JSON.stringify({ receipt, done }, null, 2)));
 }

@@ -1,0 +1,60 @@
+// A small row of tabs. What is in a tab is made when it is chosen, and may take a moment.
+
+import { element } from './dom.js';
+
+let made = 0;
+
+// items: [{label, content()}], where content() gives nodes or a promise of them.
+export function tabs(label, items) {
+  made += 1;
+  const id = `tabs-${made}`;
+  const row = element('div', { className: 'small-tabs' });
+  row.setAttribute('role', 'tablist');
+  row.setAttribute('aria-label', label);
+  const panel = element('div', { className: 'small-tab-panel', id: `${id}-panel` });
+  panel.setAttribute('role', 'tabpanel');
+  let asked = 0;
+
+  async function choose(chosen) {
+    [...row.children].forEach((tab, i) => {
+      tab.setAttribute('aria-selected', String(i === chosen));
+      tab.tabIndex = i === chosen ? 0 : -1;
+    });
+    panel.setAttribute('aria-labelledby', row.children[chosen].id);
+    asked += 1;
+    const turn = asked;
+    const content = items[chosen].content();
+    if (Array.isArray(content)) {
+      panel.replaceChildren(...content);
+      return;
+    }
+    panel.setAttribute('aria-busy', 'true');
+    let nodes;
+    try {
+      nodes = await content;
+    } catch (error) {
+      nodes = [element('p', { className: 'note', textContent: error.message })];
+    }
+    if (turn !== asked) return;
+    panel.removeAttribute('aria-busy');
+    panel.replaceChildren(...nodes);
+  }
+
+  items.forEach((item, i) => {
+    const tab = element('button', { type: 'button', textContent: item.label, id: `${id}-${i}`, onclick: () => choose(i) });
+    tab.setAttribute('role', 'tab');
+    tab.setAttribute('aria-controls', panel.id);
+    row.append(tab);
+  });
+  row.addEventListener('keydown', (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const now = [...row.children].findIndex((tab) => tab.tabIndex === 0);
+    const next = (now + step + items.length) % items.length;
+    choose(next);
+    row.children[next].focus();
+  });
+  choose(0);
+  return element('div', {}, row, panel);
+}
