@@ -31,7 +31,7 @@ from playground.messages import Event
 from playground.presets import Preset
 from playground.proof import Prover
 from playground.samplers import PARAMETERS
-from playground.seal import Seal, sealed, shuffled
+from playground.seal import Seal, room, sealed, shuffled
 from playground.session import plan
 from playground.settings import Settings
 from playground.snippets import snippets
@@ -126,7 +126,7 @@ def create_router(engine: Engine, presets: Sequence[Preset], settings: Settings)
             stops=stops,
         )
         if asked.blind:
-            batches = sealed(batches, order, seal)
+            batches = sealed(batches, order, seal, room(asked.panes))
         return EventStream(batches, number, lambda: streams.end(number))
 
     @router.delete("/api/stream/{number}/panes/{pane}")

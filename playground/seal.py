@@ -19,11 +19,12 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from playground import wire
 from playground.coalesce import closing
 from playground.errors import InvalidRequest
-from playground.messages import Block, Delta, Event, Failed, Sealed
+from playground.messages import Block, Delta, Event, Failed, PaneRequest, Sealed
 
 # A day to vote in.
 LIFETIME_S: Final = 86_400
-# Every seal has this length, or a multiple of it: a receipt's own length would tell presets apart.
+# What a seal holds is filled up to this many bytes and the room for the prompt, the same for all
+# panes of a request: a receipt's own length would tell its parameters.
 _SIZE: Final = 8192
 _LABEL: Final = b"kto-mistral-playground: sealed answers, version 1"
 
@@ -36,21 +37,27 @@ class Seal:
         key = HKDF(algorithm=SHA256(), length=32, salt=None, info=_LABEL).derive(material)
         self._fernet = Fernet(base64.urlsafe_b64encode(key))
 
-    def close(self, content: Mapping[str, object]) -> str:
-        """The content as a text that tells nothing, its length included."""
-        data = orjson.dumps(content)
-        return self._fernet.encrypt(data.ljust(-(-len(data) // _SIZE) * _SIZE)).decode()
+    def close(self, content: Mapping[str, object], room: int) -> str:
+        """The content as a text that tells nothing, its length included when it fits `room`."""
+        return self._fernet.encrypt(orjson.dumps(content).ljust(room)).decode()
 
     def open(self, token: str, field: str) -> Any:
         """What was sealed. Raises InvalidRequest naming `field` when it cannot be opened."""
         try:
-            return orjson.loads(self._fernet.decrypt(token, ttl=LIFETIME_S))
+            return orjson.loads(self._fernet.decrypt(token.encode(), ttl=LIFETIME_S))
         except InvalidToken as error:
             raise InvalidRequest(
                 "This seal cannot be opened: it is older than a day, was changed, or was made by "
                 "a server with another PLAYGROUND_SECRET.",
                 field=field,
             ) from error
+
+
+def room(panes: Sequence[PaneRequest]) -> int:
+    """Bytes that the largest receipt of these panes fits into, whatever its parameters are."""
+    # The prompt, its system text and what is continued stand in a receipt as JSON.
+    texts = (orjson.dumps([message.content for message in pane.messages]) for pane in panes)
+    return _SIZE + 3 * max(map(len, texts))
 
 
 def shuffled(count: int) -> list[int]:
@@ -61,18 +68,22 @@ def shuffled(count: int) -> list[int]:
 
 
 async def sealed(
-    batches: AsyncGenerator[list[tuple[int, Event]], None], order: Sequence[int], seal: Seal
+    batches: AsyncGenerator[list[tuple[int, Event]], None],
+    order: Sequence[int],
+    seal: Seal,
+    size: int,
 ) -> AsyncGenerator[list[tuple[int, Event]], None]:
-    """The batches with every receipt and ending sealed; order: each pane's place in the request.
+    """The batches with every receipt and ending sealed.
 
+    order: each pane's place in the request. size: see `room`.
     Texts stay as they are. That an answer failed is seen, and why comes with the reveal.
     """
     async with closing(batches) as stream:
         async for batch in stream:
-            yield [(pane, _sealed(event, order[pane], seal)) for pane, event in batch]
+            yield [(pane, _sealed(event, order[pane], seal, size)) for pane, event in batch]
 
 
-def _sealed(event: Event, place: int, seal: Seal) -> Event:
+def _sealed(event: Event, place: int, seal: Seal, size: int) -> Event:
     if isinstance(event, Delta | Block | Sealed):
         return event
     name, data = wire.named(event)
@@ -83,4 +94,4 @@ def _sealed(event: Event, place: int, seal: Seal) -> Event:
             "message": "This answer failed. The reveal says why.",
             "retryable": event.retryable,
         }
-    return Sealed(name, seal.close({"pane": place, name: data}), shown)
+    return Sealed(name, seal.close({"pane": place, name: data}, size), shown)

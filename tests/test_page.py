@@ -2,81 +2,14 @@
 
 import re
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests import browser as browsers
+from tests.pages import PACE, READY, opened, serve
 from tests.servers import Server, embedded
 
 pytestmark = pytest.mark.browser
-
-_PACE = ("--tokens-per-second", "100")
-READY = "html[data-playground=ready]"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    path = browsers.executable()
-    if path is None:
-        if browsers.required():
-            pytest.fail("no browser is installed, and the run requires one")
-        pytest.skip("no browser is installed: the page was not tested")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(browsers.FLAGS))
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Server]:
-    with embedded(*_PACE) as server:
-        yield server
-
-
-def serve(engine_url: str) -> Server:
-    return Server(
-        ["-m", "playground", "serve", "--port", "0", "--tgi-url", engine_url],
-        ready="^Playground: http",
-    )
-
-
-@pytest.fixture(scope="module")
-def site(engine: Server) -> Iterator[str]:
-    with serve(engine.url) as server:
-        yield server.url
-
-
-@contextmanager
-def opened(chromium: Browser, url: str, **options: object) -> Iterator[Page]:
-    """A page in a profile of its own; a script error or a request elsewhere fails the test."""
-    context: BrowserContext = chromium.new_context(**options)  # type: ignore[arg-type]
-    page = context.new_page()
-    page.set_default_timeout(20_000)
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on(
-        "request",
-        lambda request: (
-            None
-            if request.url.startswith((url, "data:", "blob:"))
-            else problems.append(request.url)
-        ),
-    )
-    page.goto(url)
-    page.wait_for_selector(READY)
-    expect(page.locator("#engine-state")).to_have_attribute("data-state", "ready")
-    yield page
-    assert problems == []
-    context.close()
-
-
-@pytest.fixture
-def page(chromium: Browser, site: str) -> Iterator[Page]:
-    with opened(chromium, site + "/") as page:
-        yield page
 
 
 def answers(page: Page) -> Locator:
@@ -313,7 +246,7 @@ def test_on_a_phone_the_samplers_are_a_drawer(chromium: Browser, site: str) -> N
 def test_an_engine_that_dies_leaves_the_text_and_comes_back(chromium: Browser) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    first = embedded("--port", str(port), *_PACE)
+    first = embedded("--port", str(port), *PACE)
     try:
         with serve(first.url) as site, opened(chromium, site.url + "/") as page:
             ask(page, "Tell me a story about a lighthouse.")
@@ -323,7 +256,7 @@ def test_an_engine_that_dies_leaves_the_text_and_comes_back(chromium: Browser) -
             assert answers(page).last.locator(".body").inner_text().strip()
             expect(answers(page).last.locator(".problem")).to_contain_text("Incomplete.")
             expect(page.locator("#engine-state")).not_to_have_attribute("data-state", "ready")
-            with embedded("--port", str(port), *_PACE):
+            with embedded("--port", str(port), *PACE):
                 expect(page.locator("#engine-state")).to_have_attribute("data-state", "ready")
                 page.get_by_role("button", name="Retry").click()
                 assert finished(page)
