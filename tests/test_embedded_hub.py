@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -218,11 +217,28 @@ def test_repositories_that_cannot_be_had(tmp_path: Path) -> None:
         "org/t5": "org/t5 is no decoder-only language model",
         "org/mute": "org/mute has no tokenizer.json",
     }
+    script = (
+        "import sys\n"
+        "from tgi.embedded.files import NoModel\n"
+        "from tgi.embedded.hub import fetch\n"
+        "for name in sys.argv[1:]:\n"
+        "    try:\n"
+        "        fetch(name)\n"
+        "    except NoModel as error:\n"
+        "        print(error)\n"
+    )
     with hub:
-        with ThreadPoolExecutor(3) as pool:
-            said = pool.map(lambda name: refused(hub.url, tmp_path, "--model", name), expected)
-            for got, wanted in zip(said, expected.values(), strict=True):
-                assert wanted in got
+        result = subprocess.run(
+            [sys.executable, "-c", script, *expected],
+            env={**servers.environment(), **environment(hub.url, tmp_path)},
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            cwd=servers.ROOT,
+            check=True,
+        )
+        for said, message in zip(result.stdout.splitlines(), expected.values(), strict=True):
+            assert message in said
         assert not any(name.endswith(".onnx") for name in hub.fetched())
     message = refused(hub.url, tmp_path, "--model", "org/nothing")
     assert "The Hub cannot be reached, and org/nothing is not complete in the cache" in message

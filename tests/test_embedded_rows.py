@@ -66,7 +66,7 @@ plans = st.lists(
 ).map(lambda plan: dict(enumerate(plan)))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(plans)
 def test_a_row_is_the_same_bits_in_any_company(
     runtime: Runtime, kind: Callable[[Runtime], Rows], plan: dict[int, tuple[int, int, int]]
@@ -78,7 +78,7 @@ def test_a_row_is_the_same_bits_in_any_company(
         assert all(np.array_equal(a, b) for a, b in zip(alone, together[key], strict=True))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(plans)
 def test_shared_and_separate_rows_agree(
     runtime: Runtime, plan: dict[int, tuple[int, int, int]]
