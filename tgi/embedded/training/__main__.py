@@ -5,16 +5,21 @@ About an hour on one thread. The same versions on the same kind of machine give 
 
 import argparse
 import random
+from dataclasses import replace
 from pathlib import Path
+
+import torch
 
 from tgi.embedded.training import tokenizer as tokenizers_of_ours
 from tgi.embedded.training.dialogues import Talker, prompt
 from tgi.embedded.training.export import export
 from tgi.embedded.training.intents import Corpus, corpus
-from tgi.embedded.training.network import Shape
+from tgi.embedded.training.network import Network, Shape
+from tgi.embedded.training.report import write
 from tgi.embedded.training.train import Recipe, train
 
 MODEL = Path(__file__).parents[1] / "model"
+REPORT = Path(__file__).with_name("REPORT.md")
 BUILD = Path("build/training")
 
 
@@ -30,15 +35,28 @@ def texts(of: Corpus) -> list[str]:
 
 
 def main() -> None:
+    """Trains, exports and reports; with --from-checkpoint only the last two."""
+    recipe = Recipe()
     parser = argparse.ArgumentParser(prog="python -m tgi.embedded.training", description=__doc__)
-    parser.add_argument("--steps", type=int, default=Recipe.steps)
+    parser.add_argument("--steps", type=int, default=recipe.steps, help="of training")
     parser.add_argument("--model", type=Path, default=MODEL, help="where the files go")
     parser.add_argument("--build", type=Path, default=BUILD, help="checkpoints and the log")
+    parser.add_argument("--report", type=Path, default=REPORT, help="where the report goes")
+    parser.add_argument(
+        "--from-checkpoint", action="store_true", help="do not train: take the build's checkpoint"
+    )
     arguments = parser.parse_args()
+    torch.set_num_threads(1)
     tokenizer = tokenizers_of_ours.train(texts(corpus()))
-    recipe = Recipe(steps=arguments.steps)
-    network = train(corpus(), tokenizer, Shape(), recipe, arguments.build)
+    recipe = replace(recipe, steps=arguments.steps)
+    if arguments.from_checkpoint:
+        network = Network(Shape())
+        network.load_state_dict(torch.load(arguments.build / "checkpoint.pt"))
+    else:
+        network = train(corpus(), tokenizer, Shape(), recipe, arguments.build)
     export(network, tokenizer, arguments.model)
+    log = arguments.build / "log.jsonl"
+    write(corpus(), network, recipe, log, arguments.model, arguments.report)
 
 
 main()

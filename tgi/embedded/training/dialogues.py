@@ -14,9 +14,12 @@ from tgi.embedded.training.tokenizer import ASSISTANT, USER
 
 SYSTEM_SHARE = 0.04
 _FILLERS = frozenset(
-    "a an the is are do does did i you me my to of for in on it this that there can could would "
-    "what which how please some be".split()
-)
+    (
+        "a", "an", "the", "is", "are", "do", "does", "did", "i", "you", "me", "my", "to", "of",
+        "for", "in", "on", "it", "this", "that", "there", "can", "could", "would", "what", "which",
+        "how", "please", "some", "be",
+    )
+)  # fmt: skip
 _SYSTEM: Template = (Slot("system", zipf=False, new=False, tag="", field=None),)
 _BEFORE = (
     "please ", "hey, ", "hi, ", "hi! ", "ok, ", "so, ", "hello, ", "well, ", "and ",

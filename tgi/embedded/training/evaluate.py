@@ -1,4 +1,4 @@
-"""Measures the exported model and writes REPORT.md: intents, samplers, examples, size."""
+"""Measures an exported model: held-out questions, samplers, examples. Needs no torch."""
 
 import random
 import re
@@ -10,7 +10,8 @@ from tgi.embedded.sampling import Sampling
 from tgi.embedded.training.dialogues import Exchange, exchange, prompt
 from tgi.embedded.training.generation import Model
 from tgi.embedded.training.intents import Corpus, Intent
-from tgi.embedded.training.judging import Judge, Reader, repeated
+from tgi.embedded.training.judging import Judge, Reader, repeated, words
+from tgi.embedded.training.templates import Bindings
 
 MOST_EXPANSIONS = 3  # of one held-out template: a slot in it must not outweigh other intents
 ANIMALS = "Name ten animals."
@@ -66,7 +67,8 @@ def _questions(corpus: Corpus, intent: Intent, rng: random.Random) -> Iterator[Q
     for template in intent.held:
         texts = set()
         for _ in range(MOST_EXPANSIONS):
-            chain, bindings = [intent], {}
+            chain: list[Intent] = [intent]
+            bindings: Bindings = {}
             while chain[0].after:
                 chain.insert(0, corpus.intents[rng.choice(chain[0].after)])
             earlier = tuple(exchange(corpus, i, rng, bindings) for i in chain[:-1])
@@ -78,12 +80,16 @@ def _questions(corpus: Corpus, intent: Intent, rng: random.Random) -> Iterator[Q
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A held-out question, the greedy answer and the intent that the answer is nearest to."""
+    """A held-out question, the greedy answer and the intent that the answer is nearest to.
+
+    exact: the answer ends in the words of the corpus's own; it says whether a sum is right.
+    """
 
     question: Question
     answer: str
     nearest: str
     right: bool
+    exact: bool
 
 
 def verdicts(model: Model, judge: Judge, questions: list[Question]) -> Iterator[Verdict]:
@@ -92,7 +98,8 @@ def verdicts(model: Model, judge: Judge, questions: list[Question]) -> Iterator[
         answer = model.answer(prompt(question.earlier, question.text))
         nearest = judge.intent_of(answer)
         right = judge.label[question.intent] == nearest
-        yield Verdict(question, answer, nearest, right)
+        exact = words(question.answer)[-4:] == words(answer)[-4:]
+        yield Verdict(question, answer, nearest, right, exact)
 
 
 def distinct(model: Model, text: str, sampling: Sampling, seeds: int = 12) -> list[str]:
@@ -107,14 +114,16 @@ def sampler_tables(model: Model, reader: Reader) -> str:
     """Markdown: how distinct, readable and repetitive answers are under some settings."""
     lines = ["| Setting | distinct answers of 12 | readable |", "|---|---|---|"]
     for name, sampling in SETTINGS.items():
-        answers = [distinct(model, text, sampling) for text in PROMPTS]
-        counts = ", ".join(str(len(set(of_one))) for of_one in answers)
-        shares = [reader.readable(answer) for of_one in answers for answer in of_one]
+        drawn = [distinct(model, text, sampling) for text in PROMPTS]
+        counts = ", ".join(str(len(set(answers))) for answers in drawn)
+        shares = [reader.readable(answer) for answers in drawn for answer in answers]
         lines.append(f"| {name} | {counts} | {mean(shares):.1%} |")
     lines += ["", "| Setting | repeated animals | readable |", "|---|---|---|"]
     for name, sampling in PENALTIES.items():
         answers = distinct(model, ANIMALS, sampling, seeds=24)
-        shares = [repeated(re.findall(r"^\d+\. *(.+)$", answer, re.M)) for answer in answers]
+        shares = [
+            repeated(re.findall(r"^\d+\. *(.+)$", answer, re.MULTILINE)) for answer in answers
+        ]
         readable = mean(reader.readable(answer) for answer in answers)
         lines.append(f"| {name} | {mean(shares):.1%} | {readable:.1%} |")
     return "\n".join(lines)

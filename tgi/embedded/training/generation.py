@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 
 from tgi.embedded.runtime import Runtime
 from tgi.embedded.sampling import Chooser, Sampling
-from tgi.embedded.training.tokenizer import EOS, USER
+from tgi.embedded.training.tokenizer import EOS, USER, special
 
 GREEDY = Sampling()
 
@@ -20,7 +20,7 @@ class Model:
         self.config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.runtime = Runtime(folder / "model.onnx", self.config)
-        self.eos = self.tokenizer.token_to_id(EOS)
+        self.eos = special(self.tokenizer, EOS)
 
     def answer(self, prompt: str, sampling: Sampling = GREEDY, limit: int = 400) -> str:
         """The answer to a rendered prompt, up to EOS, a user's marker or `limit` tokens."""

@@ -9,6 +9,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ def words(text: str) -> list[str]:
 def terms(text: str) -> list[str]:
     """The words and the pairs of neighbouring words."""
     single = words(text)
-    return single + [f"{a} {b}" for a, b in zip(single, single[1:], strict=False)]
+    return single + [f"{a} {b}" for a, b in pairwise(single)]
 
 
 class Judge:
@@ -77,12 +78,12 @@ class Reader:
         self.pairs: set[tuple[str, str]] = set()
         for text in texts:
             single = words(text)
-            self.pairs.update(zip(single, single[1:], strict=False))
+            self.pairs.update(pairwise(single))
 
     def readable(self, text: str) -> float:
         """The share of neighbouring words that stand side by side in the corpus, 0 to 1."""
         single = words(text)
-        pairs = list(zip(single, single[1:], strict=False))
+        pairs = list(pairwise(single))
         return sum(pair in self.pairs for pair in pairs) / max(1, len(pairs))
 
 

@@ -36,7 +36,7 @@ class Muon(torch.optim.Optimizer):  # type: ignore[misc]  # torch is absent wher
     ) -> None:
         super().__init__(matrices, {"lr": rate, "momentum": momentum, "weight_decay": weight_decay})
 
-    @torch.no_grad()  # type: ignore[misc]
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def step(self) -> None:
         for group in self.param_groups:
             for matrix in group["params"]:

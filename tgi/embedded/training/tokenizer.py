@@ -18,6 +18,14 @@ USER, ASSISTANT = "<|user|>", "<|assistant|>"
 _WORDS = r"'(?:s|t|re|ve|m|ll|d)\b|\n| ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|[^\S\n]+(?!\S)|\s"
 
 
+def special(tokenizer: Tokenizer, text: str) -> int:
+    """The id of a special token. Raises ValueError when the tokenizer does not have it."""
+    token: int | None = tokenizer.token_to_id(text)
+    if token is None:
+        raise ValueError(f"The tokenizer has no token {text}.")
+    return token
+
+
 def train(texts: Iterable[str]) -> Tokenizer:
     """A tokenizer of VOCABULARY tokens; BOS is added in front, as Mistral's tokenizer does."""
     tokenizer = Tokenizer(BPE())

@@ -22,7 +22,7 @@ from tgi.embedded.training.dialogues import Exchange, Talker, question_text
 from tgi.embedded.training.intents import Corpus
 from tgi.embedded.training.muon import Muon
 from tgi.embedded.training.network import Network, Shape
-from tgi.embedded.training.tokenizer import BOS, EOS
+from tgi.embedded.training.tokenizer import BOS, EOS, special
 
 IGNORED = -100
 LENGTHS = ((1, 0.42), (2, 0.25), (3, 0.15), (4, 0.10), (6, 0.06), (12, 0.02))  # exchanges: share
@@ -35,7 +35,7 @@ OPENING_TOKENS = 12
 class Recipe:
     """How long and how fast. tokens: of a batch, padding included; seconds: None for no limit."""
 
-    steps: int = 2000
+    steps: int = 1400
     tokens: int = 4096
     rate: float = 2e-3  # of AdamW; Muon's is ten times that
     warm_up: int = 50
@@ -56,8 +56,7 @@ class Sample(NamedTuple):
 
 def encode(tokenizer: Tokenizer, talk: list[Exchange], numbers: Mapping[str, int]) -> Sample:
     """A conversation as a sample; numbers: of each intent's id."""
-    bos: int = tokenizer.token_to_id(BOS)
-    eos: int = tokenizer.token_to_id(EOS)
+    bos, eos = special(tokenizer, BOS), special(tokenizer, EOS)
 
     def ids_of(text: str) -> list[int]:
         ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
@@ -112,13 +111,27 @@ def batches(
         rng.shuffle(groups)
         for group in groups:
             longest = max(len(sample.ids) for sample in group)
-            rows = ([], [], [])
+            rows: tuple[list[list[int]], ...] = ([], [], [])
             for sample in group:
                 padding = longest - len(sample.ids)
                 for row, values, filler in zip(rows, sample, (0, IGNORED, IGNORED), strict=True):
                     row.append(values + [filler] * padding)
             ids, targets, intents = (torch.tensor(row) for row in rows)
             yield ids, targets, intents
+
+
+def answer_loss(network: Network, tokenizer: Tokenizer, talks: list[list[Exchange]]) -> float:
+    """Nats a token of the last answers of conversations, EOS included, without penalty terms."""
+    total, count = 0.0, 0
+    for talk in talks:
+        sample = encode(tokenizer, talk, {exchange.intent: 0 for exchange in talk})
+        start = max(at for at, intent in enumerate(sample.intents) if intent != IGNORED)
+        with torch.no_grad():
+            logits = network.logits(network(torch.tensor([sample.ids]))[0, start:])
+        targets = torch.tensor(sample.targets[start:])
+        total += functional.cross_entropy(logits, targets, reduction="sum").item()
+        count += len(targets)
+    return total / count
 
 
 def losses(
