@@ -35,7 +35,7 @@ OPENING_TOKENS = 12
 class Recipe:
     """How long and how fast. tokens: of a batch, padding included; seconds: None for no limit."""
 
-    steps: int = 1400
+    steps: int = 1300
     tokens: int = 4096
     rate: float = 2e-3  # of AdamW; Muon's is ten times that
     warm_up: int = 50
