@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PORT   ?= 7860
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check browser train clean
+.PHONY: help demo serve test check browser bench train clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -36,6 +36,9 @@ browser: $(VENV)/.test
 
 test: check browser  ## everything: lint, types, unit, server and browser tests
 	$(BIN)/pytest
+
+bench: $(VENV)/.test browser  ## measure it beside a naive Gradio app: 8 minutes, or one with QUICK=1
+	$(BIN)/python -m tests.bench $(if $(QUICK),--quick)
 
 train: $(VENV)/.test  ## train the bundled model anew (CPU, about an hour)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,training]'
