@@ -85,7 +85,7 @@ def _left_out(vocabulary: Vocabulary, entry: Entry) -> LeftOut:
             return LeftOut(key, value, reason, effect=False, line=entry.line)
         reason = "none of the seven parameters can express it"
         return LeftOut(key, value, reason, line=entry.line)
-    reason = f"a {vocabulary.label} has no such name"
+    reason = "this format has no such name"
     if near := difflib.get_close_matches(key, vocabulary.known(), 1, 0.75):
         reason += f"; is {near[0]} meant?"
     return LeftOut(key, value, reason, line=entry.line)
@@ -122,13 +122,13 @@ def losses(vocabulary: Vocabulary, drafts: Sequence[Draft]) -> Exported:
         for name, value in draft.sampler.set_values().items():
             if vocabulary.id not in BY_NAME[name].names:
                 neutral = value == BY_NAME[name].neutral
-                reason = f"a {vocabulary.label} has no {name}"
+                reason = f"this format has no {name}"
                 left_out.append(LeftOut(name, value, reason, effect=not neutral))
             elif draft.sampler.temperature == 0 and vocabulary.switch and name in NARROWING:
                 reason = "greedy decoding takes the likeliest token whatever it says"
                 left_out.append(LeftOut(name, value, reason, effect=False))
         if draft.max_new_tokens is not None and not vocabulary.limits:
-            reason = f"a {vocabulary.label} has no limit of tokens"
+            reason = "this format has no limit of tokens"
             left_out.append(LeftOut("max_new_tokens", draft.max_new_tokens, reason))
         unset |= {
             name: default
@@ -137,8 +137,7 @@ def losses(vocabulary: Vocabulary, drafts: Sequence[Draft]) -> Exported:
         }
     if unset:
         notes.append(
-            f"Where nothing is named, the reader of a {vocabulary.label} takes "
-            f"{_listed(unset)}: unset does not mean off there."
+            f"Unset does not mean off there: where nothing is named, it takes {_listed(unset)}."
         )
     return Exported("", vocabulary.suffix, tuple(left_out), (*notes, *vocabulary.notes))
 

@@ -7,7 +7,7 @@ from html import escape
 from typing import Final
 
 from playground.presets import Preset
-from playground.samplers import PARAMETERS, Parameter
+from playground.samplers import PARAMETERS, Parameter, Sampler
 
 STARTERS: Final = (
     "What does min_p do that top_p doesn't?",
@@ -15,6 +15,7 @@ STARTERS: Final = (
     "How do I choose a temperature?",
     "Name ten animals.",
 )
+OWN: Final = "-own"  # no preset of the server can have this id
 DRAWER_CLOSE: Final = '<button type="button" class="drawer-close">Done</button>'
 
 
@@ -41,9 +42,21 @@ def knob(preset_id: str, parameter: Parameter, value: float | None) -> str:
 
 def preset_panel(preset: Preset) -> str:
     """All seven parameters of a preset, its source, and the way back from edits."""
-    knobs = "".join(knob(preset.id, parameter, value) for parameter, value in preset.sampler)
-    return f"""<section class="preset" data-preset="{escape(preset.id)}">
-<p class="source">{escape(preset.source)}</p>
+    return _panel(preset.id, preset.sampler, escape(preset.source))
+
+
+def own_panel() -> str:
+    """The panel of the presets that live in the browser, which fills it."""
+    return _panel(OWN, Sampler(), "")
+
+
+def _panel(slot: str, sampler: Sampler, source: str) -> str:
+    knobs = "".join(knob(slot, parameter, value) for parameter, value in sampler)
+    return f"""<section class="preset" data-preset="{escape(slot)}">
+<div class="choice-of"></div>
+<p class="source">{source}</p>
+<div class="preset-actions"></div>
+<p class="panel-note" role="status" hidden></p>
 <p class="warning" data-role="missing" hidden></p>
 {knobs}
 <p class="edited" hidden><span></span> <button type="button" class="quiet">Restore</button></p>
@@ -57,6 +70,8 @@ def request_panel(presets: Sequence[Preset]) -> str:
         {
             "id": preset.id,
             "name": preset.name,
+            "source": preset.source,
+            "default": preset.default,
             "sampler": preset.sampler.set_values(),
             "max_new_tokens": preset.max_new_tokens,
         }

@@ -53,6 +53,8 @@ def build(presets: Sequence[Preset]) -> gr.Blocks:
                                 elem_id=f"preset-{preset.id}",
                             ):
                                 _html(forms.preset_panel(preset))
+                        with gr.Tab("Own", id=forms.OWN, elem_id=f"preset-{forms.OWN}"):
+                            _html(forms.own_panel())
                     _html(forms.request_panel(presets))
             with gr.Tab("Compare", elem_id="view-compare"):
                 _html(comparison.comparison())

@@ -2,7 +2,7 @@
 
 import { answerInto, conversation } from './answers.js';
 import { BlindRound, deal } from './blind.js';
-import { Board, fewest, most } from './board.js';
+import { Board, fewest } from './board.js';
 import { button, element, fit } from './dom.js';
 import { onEngine } from './engine.js';
 import { comparisonJSON, comparisonMarkdown, download } from './exports.js';
@@ -16,6 +16,8 @@ import { setting } from './settings.js';
 import { load, save } from './storage.js';
 import { openTrials } from './trials.js';
 import { showVotes } from './votes.js';
+
+const first = 3; // columns of a first comparison, a preset each
 
 const $ = (selector) => document.querySelector(selector);
 
@@ -63,7 +65,7 @@ class Comparison {
   start() {
     const { kept } = this;
     this.prompt.value = kept.draft ?? '';
-    const presets = tables().presets.slice(0, most);
+    const presets = tables().presets.slice(0, first);
     const columns = presets.length < fewest ? [...presets, ...presets] : presets;
     const fresh = columns.map(({ id }) => ({ setting: setting(id), messages: [] }));
     this.board.show(kept.columns ?? fresh, kept.reference ?? 0);

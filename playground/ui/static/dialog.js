@@ -11,7 +11,7 @@ export function openDialog(title, ...content) {
   window.setAttribute('aria-labelledby', 'dialog-title');
   window.addEventListener('close', () => window.remove());
   window.addEventListener('keydown', (event) => { if (event.key === 'Escape') event.stopPropagation(); });
-  document.getElementById('comparison').append(window);
+  document.querySelector('.gradio-container').append(window);
   window.showModal();
   return window;
 }

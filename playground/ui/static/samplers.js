@@ -1,38 +1,55 @@
 // The sampler panel: preset tabs with seven knobs each, and what belongs to a request beside them.
 //
 // What a knob says is kept as text by preset and parameter; the fields only show it, since Gradio
-// draws a tab's fields when the tab is first opened.
+// draws a tab's fields when the tab is first opened. Every preset of the server has a tab; "none" and
+// the browser's own presets share one, the slot "-own".
 
-import { whenAdded } from './dom.js';
+import { button, whenAdded } from './dom.js';
+import { closeDrawer, openDrawer, startDrawer } from './drawer.js';
 import { onEngine } from './engine.js';
-import { load, save } from './storage.js';
+import { presetLink } from './exchange.js';
+import { editButtons, presetActions, presetChoice } from './own.js';
+import { allPresets, defaultPreset, hasDefault, presetById, reference, startPresets } from './presets.js';
+import { firstVisit, load, save } from './storage.js';
+import { engineSays, prove, treatment } from './treatment.js';
 
 const panel = () => document.getElementById('samplers');
 const field = (id) => document.getElementById(id);
 const form = () => field('request-form');
 const texts = ['max-new-tokens', 'seed', 'stop', 'system'];
 const stored = load('samplers', { preset: null, edits: {}, request: {} });
+const shared = '-own';
 let parameters = [];
-let presets = [];
-let applied = {};
 let changed = () => {};
 
-const tab = (preset) => field(`preset-${preset.id}-button`);
-const section = (preset) => panel().querySelector(`.preset[data-preset="${preset.id}"]`);
+const slotOf = (preset) => (preset.kind === 'server' ? preset.id : shared);
+const tab = (preset) => field(`preset-${slotOf(preset)}-button`);
+const sectionOf = (slot) => panel().querySelector(`.preset[data-preset="${slot}"]`);
 const original = (preset, name) => String(preset.sampler[name] ?? '');
 const textOf = (preset, name) => stored.edits[preset.id]?.[name] ?? original(preset, name);
 
+// The preset that a slot shows.
+function shownIn(slot) {
+  if (slot !== shared) return presetById(slot);
+  const kept = presetById(stored.own);
+  return kept && kept.kind !== 'server' ? kept : presetById('-none');
+}
+
+const slots = () => [...new Set(allPresets().map(slotOf))];
+
 function selected() {
-  return presets.find((preset) => tab(preset)?.getAttribute('aria-selected') === 'true') ?? presets[0];
+  const slot = slots().find((each) => field(`preset-${each}-button`)?.getAttribute('aria-selected') === 'true');
+  return slot === undefined ? defaultPreset() : shownIn(slot);
 }
 
-export function presetName(id) {
-  return presets.find((preset) => preset.id === id)?.name ?? id;
+// The name of a preset as requests and answers have it: an id, or an own preset itself.
+export function presetName(given) {
+  return typeof given === 'string' ? presetById(given)?.name ?? given : given.name;
 }
 
-// The sampler table and the presets, as the server wrote them into the page.
+// The sampler table, and the presets: the server's, none, and this browser's own.
 export function tables() {
-  return { parameters, presets };
+  return { parameters, presets: allPresets() };
 }
 
 function read(preset, parameter) {
@@ -68,36 +85,57 @@ function showKnob(preset, parameter, knob) {
   slide.setAttribute('aria-valuetext', unset ? 'unset' : String(value));
   slide.style.setProperty('--at', `${(100 * (position - parameter.minimum)) / (parameter.maximum - parameter.minimum)}%`);
   knob.querySelector('.value').setAttribute('aria-invalid', String(problem !== undefined));
-  const way = applied[parameter.name] ?? { how: 'native', reason: '' };
+  const { words, level } = treatment(parameter.name);
   const how = knob.querySelector('.how');
-  how.classList.toggle('unsupported', way.how === 'unsupported');
-  how.classList.toggle('invalid', problem !== undefined);
-  const words = { native: way.reason, emulated: `Emulated: ${way.reason}`, unsupported: `Not applied: ${way.reason}` };
-  how.textContent = problem ?? words[way.how];
-  return way.how === 'unsupported' && !unset && value !== parameter.neutral;
+  how.className = `how ${problem === undefined ? level : 'invalid'}`;
+  how.textContent = problem ?? words;
 }
 
-function show(preset) {
-  const shown = section(preset);
+// What a preset sets, with its edits, that this engine does not apply.
+function lacking(preset) {
+  return parameters.filter((parameter) => {
+    const { value } = read(preset, parameter);
+    return (value ?? null) !== null && value !== parameter.neutral && treatment(parameter.name).level === 'unsupported';
+  }).map(({ name }) => name);
+}
+
+function showTab(preset, lacks) {
+  const node = tab(preset);
+  if (!node) return;
+  node.classList.toggle('lacking', lacks.length > 0);
+  if (lacks.length > 0) node.setAttribute('aria-description', `Needs ${lacks.join(' and ')}, which this engine does not apply`);
+  else node.removeAttribute('aria-description');
+  node.title = lacks.length > 0 ? `Needs ${lacks.join(' and ')}, which this engine does not apply` : '';
+}
+
+function show(slot) {
+  const preset = shownIn(slot);
+  const shown = sectionOf(slot);
+  const lacks = lacking(preset);
+  showTab(preset, lacks);
   if (!shown) return;
-  const missing = parameters.filter((parameter) => (
-    showKnob(preset, parameter, shown.querySelector(`[data-parameter="${parameter.name}"]`))));
+  for (const parameter of parameters) {
+    showKnob(preset, parameter, shown.querySelector(`[data-parameter="${parameter.name}"]`));
+  }
   const warning = shown.querySelector('.warning');
-  warning.hidden = missing.length === 0;
-  warning.textContent = `This engine does not apply ${missing.map(({ name }) => name).join(' and ')}: the answer is made without.`;
+  warning.hidden = lacks.length === 0;
+  warning.textContent = `This engine does not apply ${lacks.join(' and ')}: the answer is made without.`;
+  shown.querySelector('.source').textContent = preset.source;
+  shown.querySelector('.source').hidden = preset.source === '';
   const edits = Object.keys(stored.edits[preset.id] ?? {});
   const edited = shown.querySelector('.edited');
   edited.hidden = edits.length === 0;
   edited.firstElementChild.textContent = `Edited: ${edits.map((name) => `${name} was ${original(preset, name) || '–'}`).join(', ')}.`;
 }
 
-// Writes what is kept into a preset's fields, if they have been drawn.
-function fill(preset) {
+// Writes what is kept into a slot's fields, if they have been drawn.
+function fill(slot) {
+  const preset = shownIn(slot);
   for (const { name } of parameters) {
-    const value = section(preset)?.querySelector(`[data-parameter="${name}"] .value`);
+    const value = sectionOf(slot)?.querySelector(`[data-parameter="${name}"] .value`);
     if (value) value.value = textOf(preset, name);
   }
-  show(preset);
+  show(slot);
 }
 
 function summarise() {
@@ -115,27 +153,94 @@ function keep() {
   changed();
 }
 
+// Selects a preset.
+function choose(preset) {
+  if (slotOf(preset) === shared) {
+    stored.own = preset.id;
+    fill(shared);
+    sectionOf(shared)?.querySelector('.choice-of').replaceChildren(...presetChoice(handle(shared)));
+  }
+  tab(preset).click();
+  keep();
+}
+
+// What the buttons of a slot's panel may do.
+function handle(slot) {
+  const redraw = () => {
+    for (const each of slots()) fill(each);
+    sectionOf(shared)?.querySelector('.choice-of').replaceChildren(...presetChoice(handle(shared)));
+    keep();
+  };
+  const set = (texts_) => {
+    stored.edits[shownIn(slot).id] = {};
+    for (const { name } of parameters) edit(shownIn(slot), name, texts_(name));
+    redraw();
+  };
+  return {
+    current: () => shownIn(slot),
+    edited: () => stored.edits[shownIn(slot).id] !== undefined,
+    draft: () => ({ name: shownIn(slot).name, source: shownIn(slot).kind === 'none' ? '' : shownIn(slot).source, ...valuesOf(shownIn(slot)) }),
+    choose,
+    discard: () => { delete stored.edits[shownIn(slot).id]; redraw(); },
+    neutralise: () => set((name) => String(parameters.find((each) => each.name === name).neutral)),
+    lacking,
+    prove: () => proveIn(slot),
+    redraw,
+    say: (words, undo) => say(slot, words, undo),
+    summary: (sampler) => parameters.filter(({ name }) => sampler[name] !== undefined).map(({ name }) => `${name} ${sampler[name]}`).join(' · ') || 'nothing set',
+  };
+}
+
+// The values of a preset with its edits, and its limit of new tokens. Throws in words.
+function valuesOf(preset) {
+  const sampler = {};
+  for (const parameter of parameters) {
+    const { value, problem } = read(preset, parameter);
+    if (problem !== undefined) throw new Error(problem);
+    if (value !== null) sampler[parameter.name] = value;
+  }
+  return { sampler, max_new_tokens: wholeNumber('max-new-tokens', 'max new tokens', 1) ?? preset.max_new_tokens };
+}
+
+function say(slot, words, undo) {
+  const note = sectionOf(slot).querySelector('.panel-note');
+  note.textContent = `${words} `;
+  if (undo) note.append(button('Undo', () => { note.hidden = true; undo(); }));
+  note.hidden = words === '';
+}
+
+async function proveIn(slot) {
+  say(slot, 'Asking the engine for some 250 short answers…');
+  try {
+    say(slot, await prove());
+  } catch (error) {
+    say(slot, error.message);
+  }
+  slots().forEach(show);
+}
+
 function bind(shown) {
-  const preset = presets.find(({ id }) => id === shown.dataset.preset);
+  const slot = shown.dataset.preset;
   for (const { name } of parameters) {
     const knob = shown.querySelector(`[data-parameter="${name}"]`);
     const value = knob.querySelector('.value');
     const slide = knob.querySelector('.slide');
-    value.value = textOf(preset, name);
-    const set = (text) => { edit(preset, name, text); show(preset); keep(); };
+    const set = (text) => { edit(shownIn(slot), name, text); show(slot); keep(); };
     value.addEventListener('input', () => set(value.value));
     slide.addEventListener('input', () => {
       value.value = String(Number(slide.value));
       set(value.value);
     });
   }
+  const actions = handle(slot);
   shown.querySelector('.edited button').addEventListener('click', () => {
-    delete stored.edits[preset.id];
-    fill(preset);
-    keep();
-    tab(preset).focus();
+    actions.discard();
+    tab(shownIn(slot)).focus();
   });
-  show(preset);
+  shown.querySelector('.edited').append(...editButtons(slot, actions));
+  shown.querySelector('.preset-actions').append(...presetActions(actions));
+  if (slot === shared) shown.querySelector('.choice-of').append(...presetChoice(actions));
+  fill(slot);
 }
 
 // A whole number from a field, or null when it is empty. Throws in words.
@@ -149,14 +254,9 @@ function wholeNumber(id, name, minimum) {
 
 function readPanel() {
   const preset = selected();
-  const pane = { preset: preset.id };
-  const values = {};
-  for (const parameter of parameters) {
-    const { value, problem } = read(preset, parameter);
-    if (problem !== undefined) throw new Error(problem);
-    if (value !== null) values[parameter.name] = value;
-  }
-  if (stored.edits[preset.id]) pane.sampler = values;
+  const pane = { preset: reference(preset) };
+  const { sampler } = valuesOf(preset);
+  if (stored.edits[preset.id]) pane.sampler = sampler;
   const limit = wholeNumber('max-new-tokens', 'max new tokens', 1);
   if (limit !== null) pane.max_new_tokens = limit;
   const seed = wholeNumber('seed', 'seed', 0);
@@ -185,39 +285,22 @@ export function currentRequest() {
 
 // Selects a preset and gives it these edits, {parameter: text}, and a limit of new tokens.
 export function usePreset(id, edits, limit) {
-  const preset = presets.find((each) => each.id === id) ?? presets[0];
+  const preset = presetById(id) ?? defaultPreset();
   if (Object.keys(edits).length > 0) stored.edits[preset.id] = { ...edits };
   else delete stored.edits[preset.id];
   field('max-new-tokens').value = limit;
-  fill(preset);
-  tab(preset).click();
-  keep();
-}
-
-let opener = null;
-
-function openDrawer() {
-  if (getComputedStyle(panel()).position !== 'fixed' || panel().classList.contains('open')) return;
-  opener = document.activeElement;
-  panel().classList.add('open');
-  document.querySelector('.drawer-open').setAttribute('aria-expanded', 'true');
-  panel().querySelector('.drawer-close').focus({ preventScroll: true });
-}
-
-// Closes the drawer of a narrow page; tells whether there was one to close.
-export function closeDrawer() {
-  if (!panel().classList.contains('open')) return false;
-  panel().classList.remove('open');
-  document.querySelector('.drawer-open').setAttribute('aria-expanded', 'false');
-  opener?.focus();
-  return true;
+  choose(preset);
+  fill(slotOf(preset));
 }
 
 export function startSamplers(onChange) {
   parameters = JSON.parse(form().dataset.parameters);
-  presets = JSON.parse(form().dataset.presets);
-  const kept = presets.find(({ id }) => id === stored.preset);
-  if (kept) tab(kept).click();
+  startPresets(JSON.parse(form().dataset.presets), () => handle(shared).redraw());
+  // A new visit begins with the default; a reload goes on with what was chosen.
+  const kept = presetById(stored.preset);
+  const begun = !kept || (firstVisit() && hasDefault()) ? defaultPreset() : kept;
+  if (slotOf(begun) === shared) stored.own = begun.id;
+  tab(begun).click();
   for (const id of texts) {
     field(id).value = stored.request[id] ?? '';
     field(id).addEventListener('input', keep);
@@ -229,13 +312,12 @@ export function startSamplers(onChange) {
   });
   summarise();
   changed = onChange;
-  document.querySelector('.drawer-open').addEventListener('click', openDrawer);
-  panel().querySelector('.drawer-close').addEventListener('click', closeDrawer);
-  document.addEventListener('pointerdown', (event) => {
-    if (!panel().contains(event.target)) closeDrawer();
-  });
+  startDrawer(panel());
   onEngine((state) => {
-    applied = state.applied ?? {};
-    presets.forEach(show);
+    engineSays(state);
+    slots().forEach(show);
   });
+  presetLink(handle(shared));
 }
+
+export { closeDrawer };

@@ -4,6 +4,7 @@
 // where limit and seed are texts, too, so that a half-written field survives.
 
 import { button, element } from './dom.js';
+import { reference } from './presets.js';
 import { readValue, tables } from './samplers.js';
 
 export function setting(preset) {
@@ -46,7 +47,7 @@ export function wholeNumber(text, name, minimum) {
 
 // The setting as the pane of a request, without messages and seed. Throws in words.
 export function paneOf(value) {
-  const pane = { preset: presetOf(value).id };
+  const pane = { preset: reference(presetOf(value)) };
   const values = {};
   for (const parameter of tables().parameters) {
     const read = readValue(textOf(value, parameter.name), parameter);

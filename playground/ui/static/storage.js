@@ -9,6 +9,9 @@ export function whenRefused(listener) {
   onRefused = listener;
 }
 
+// Whether a key of the browser's storage is this one of ours.
+export const isStored = (key, name) => key === prefix + name;
+
 export function load(name, fallback) {
   try {
     return JSON.parse(localStorage.getItem(prefix + name)) ?? fallback;
@@ -27,5 +30,16 @@ export function save(name, value) {
     onRefused(error.name === 'QuotaExceededError'
       ? 'This browser’s storage is full: the conversation stays on the page, but a reload will lose what is new.'
       : 'This browser does not let the page store anything: a reload will lose the conversation.');
+  }
+}
+
+// Whether this browser tab sees the page for the first time; a reload is not a visit.
+export function firstVisit() {
+  try {
+    const known = sessionStorage.getItem(`${prefix}visit`) !== null;
+    sessionStorage.setItem(`${prefix}visit`, 'true');
+    return !known;
+  } catch {
+    return false;
   }
 }

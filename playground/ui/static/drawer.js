@@ -1,0 +1,30 @@
+// On a narrow page the sampler panel is a drawer at the bottom of the window.
+
+let panel;
+let opener = null;
+
+export function openDrawer() {
+  if (getComputedStyle(panel).position !== 'fixed' || panel.classList.contains('open')) return;
+  opener = document.activeElement;
+  panel.classList.add('open');
+  document.querySelector('.drawer-open').setAttribute('aria-expanded', 'true');
+  panel.querySelector('.drawer-close').focus({ preventScroll: true });
+}
+
+// Closes it; tells whether there was one to close.
+export function closeDrawer() {
+  if (!panel.classList.contains('open')) return false;
+  panel.classList.remove('open');
+  document.querySelector('.drawer-open').setAttribute('aria-expanded', 'false');
+  opener?.focus();
+  return true;
+}
+
+export function startDrawer(node) {
+  panel = node;
+  document.querySelector('.drawer-open').addEventListener('click', openDrawer);
+  panel.querySelector('.drawer-close').addEventListener('click', closeDrawer);
+  document.addEventListener('pointerdown', (event) => {
+    if (!panel.contains(event.target) && !event.target.closest('dialog')) closeDrawer();
+  });
+}
