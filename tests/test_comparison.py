@@ -61,7 +61,7 @@ async def test_one_is_refused_one_dies_one_is_stopped_and_the_fourth_finishes() 
             await stopped_gone.wait()
         await peer.send(b"".join(tokens([" on"], "eos_token")))
 
-    panes = [{"seed": number} for number in (1, 2, 3, 4)]
+    panes = [{"seed": each} for each in (1, 2, 3, 4)]
     async with over(script) as (client, _):
         named = []
         async with aconnect_sse(client, "POST", "/api/stream", json={**HI, "panes": panes}) as s:
@@ -77,8 +77,8 @@ async def test_one_is_refused_one_dies_one_is_stopped_and_the_fourth_finishes() 
         assert len(set(messages.values())) == 3
         assert all(d["retryable"] for name, d in named if name == "error")
         fate.update(refused=False, dying=False)
-        for number in (1, 2, 3):
-            again = await events(client, {**HI, "panes": [{"seed": number}]})
+        for each_seed in (1, 2, 3):
+            again = await events(client, {**HI, "panes": [{"seed": each_seed}]})
             assert ends(again) == {0: ["done"]}
 
 

@@ -221,7 +221,9 @@ class Comparison {
     this.chat.adopt(structuredClone(column.messages), `Continued from ${column.label} of the comparison.`);
     usePreset(column.setting.preset, column.setting.edits, column.setting.limit);
     $('#view-chat-button').click();
-    this.chat.prompt.focus();
+    const { prompt } = this.chat;
+    const focus = () => (prompt.offsetParent === null ? requestAnimationFrame(focus) : prompt.focus());
+    focus(); // once Gradio shows the tab
   }
 
   #revealed(round, outcome, best) {
