@@ -863,6 +863,35 @@ async def test_a_connection_that_the_server_closed_meanwhile_is_not_used() -> No
         assert server.connections == 3
 
 
+async def test_an_interim_answer_is_passed_over() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.send(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n")
+        await peer.answer(b'{"model_id": "m"}')
+
+    async with serving(script) as server, TGIClient(server.url) as client:
+        assert await client.info() == {"model_id": "m"}
+
+
+async def test_a_connection_with_more_than_the_answer_is_not_used_again() -> None:
+    answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
+
+    async def script(peer: Peer) -> None:
+        await peer.send(answer + b"{}" + answer + b"[]")
+        peer.reusable = True
+
+    async with serving(script) as server, TGIClient(server.url) as client:
+        assert await client.info() == {}
+        assert await client.info() == {}
+        assert server.connections == 2
+
+
+async def test_a_header_cannot_break_out_of_the_request() -> None:
+    async with serving(sending(TEXT)) as server, TGIClient(server.url) as client:
+        with pytest.raises(ProtocolError, match="end of a line"):
+            await client.generate("Hi", headers={"x-request-id": "r1\r\nx-evil: yes"})
+        assert server.requests == []
+
+
 async def test_more_requests_than_connections() -> None:
     go = asyncio.Event()
 

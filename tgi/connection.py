@@ -1,79 +1,117 @@
-"""One connection to a server, plain or TLS, as httpcore reads and writes it.
+"""One HTTP/1.1 connection to a server: a request out, its answer in.
 
-It knows bytes and sockets, and nothing of HTTP.
+The answer's body is given by the read: what arrived together is one part, however many chunks the
+server cut it into. Parsing is httptools' (llhttp, in C); a part for each chunk, and so for each
+token, costs more than all else that is done with a token.
 """
 
 import asyncio
 import os
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Any, Self, cast
+from typing import Self, cast
 
-import httpcore
+import httptools
+
+from tgi.errors import ConnectFailed, ProtocolError, TGIError, Timeout
 
 Gate = Callable[[], Awaitable[None]]
 
 
-# ruff: noqa: ASYNC109  (the signatures are those of httpcore's interface)
+class Connection(asyncio.Protocol):
+    """A connection, plain or TLS; one request at a time.
 
+    gate: awaited each time before more of a body is read. While it is, the socket is not read, so
+        that what arrives waits in the kernel and one wake-up brings all of it. A new request has
+        none.
+    origin: the server's address, for messages.
 
-class Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
-    """One connection, plain or TLS: bytes as they come, and a `gate` before each read.
-
-    While the gate is awaited the socket is not read, so that what arrives waits in the kernel and
-    one wake-up brings all of it.
+    Raises ConnectFailed (broken, or ended in the middle), Timeout and ProtocolError.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, origin: str) -> None:
         self.gate: Gate | None = None
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.idle_since = 0.0
+        self._origin = origin
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
-        self._received = bytearray()
+        self._parser: httptools.HttpResponseParser
+        self._begun = self._complete = True
+        self._kept_alive = True
+        self._silent = False
+        self._parts: list[bytes] = []
         self._ended = False
-        self._error: Exception | None = None
+        self._failure: TGIError | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._unanswered = False
 
     @classmethod
     async def open(
-        cls, host: str, port: int, tls: ssl.SSLContext | None, seconds: float | None
+        cls, origin: str, host: str, port: int, tls: ssl.SSLContext | None, seconds: float | None
     ) -> Self:
-        """A new connection. Raises httpcore's ConnectTimeout, ConnectError (nothing listens there,
-        or the name is unknown) and LocalProtocolError (the server does not agree on TLS)."""
-        loop = asyncio.get_running_loop()
+        """A new connection, within so many seconds."""
         try:
             async with asyncio.timeout(seconds):
-                return (await loop.create_connection(cls, host, port, ssl=tls))[1]
+                loop = asyncio.get_running_loop()
+                return (await loop.create_connection(lambda: cls(origin), host, port, ssl=tls))[1]
         except TimeoutError as error:
-            raise httpcore.ConnectTimeout("no connection in time") from error
+            raise Timeout(
+                f"{origin} did not take the connection in time: check the address, and that no "
+                f"firewall is in between."
+            ) from error
         except ssl.SSLError as error:
-            raise httpcore.LocalProtocolError(words(error)) from error
+            raise _no_http(origin, _words(error)) from error
         except OSError as error:
-            raise httpcore.ConnectError(words(error)) from error
+            raise ConnectFailed(
+                f"Nothing answers at {origin} ({_words(error)}): the server is not running, still "
+                f"starting, or the address is wrong."
+            ) from error
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+    @property
+    def reusable(self) -> bool:
+        """Whether its answer is complete and the server takes another request."""
+        return self._complete and self._kept_alive and not self._ended
+
+    async def request(self, data: bytes, seconds: float | None) -> None:
+        """Send a whole request, and read the answer up to its body: `status` and `headers`.
+
+        seconds: longest silence, here and in `read`.
+        """
+        if self._ended:
+            raise self._broken("the server had closed it")
+        self.gate = None
+        self.headers = []
+        self._begun = self._complete = False
+        self._silent = True
+        self._parser = httptools.HttpResponseParser(self)
+        # The bytes are in memory already: nothing is gained by waiting for the kernel.
+        self._transport.write(data)
+        while not self._begun:
+            await self._arrival(seconds)
+
+    async def read(self, seconds: float | None) -> bytes:
+        """What has arrived of the body, at least a byte; b"" at its end."""
         if self.gate is not None:
             if not self._transport.is_closing():
                 self._transport.pause_reading()
             await self.gate()
             if not self._transport.is_closing():
                 self._transport.resume_reading()
-        if not self._received and not self._ended:
-            await self._arrival(timeout)
-        if self._received:
-            data = bytes(self._received[:max_bytes])
-            del self._received[:max_bytes]
-            self._unanswered = False
-            return data
-        if self._error is not None:
-            raise httpcore.ReadError(words(self._error)) from self._error
-        if self._unanswered:
-            raise httpcore.ReadError("the server closed it without answering")
-        return b""
+        while not self._parts and not self._complete:
+            await self._arrival(seconds)
+        parts, self._parts = self._parts, []
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    async def _arrival(self, timeout: float | None) -> None:
+    def abort(self) -> None:
+        """Close it at once."""
+        self._transport.abort()
+
+    async def _arrival(self, seconds: float | None) -> None:
+        if self._failure is not None:
+            raise self._failure
         self._waiter = waiter = self._loop.create_future()
-        timer = None if timeout is None else self._loop.call_later(timeout, self._expire, waiter)
+        timer = None if seconds is None else self._loop.call_later(seconds, self._expire, waiter)
         try:
             await waiter
         finally:
@@ -83,46 +121,94 @@ class Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     def _expire(self, waiter: asyncio.Future[None]) -> None:
         if not waiter.done():
-            waiter.set_exception(httpcore.ReadTimeout("no byte came in time"))
+            waiter.set_exception(
+                Timeout(
+                    f"{self._origin} fell silent: no byte came within the read timeout. It may be "
+                    f"stuck or too busy; try again, or look at its log."
+                )
+            )
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        # The bytes of a request are in memory already: nothing is gained by waiting for the kernel.
-        self.gate = None  # a new request: the reader of the last one has left
-        self._unanswered = True
-        if self._ended:
-            raise httpcore.WriteError("the server had closed it")
-        self._transport.write(buffer)
+    def _broken(self, why: str) -> ConnectFailed:
+        return ConnectFailed(f"The connection to {self._origin} broke ({why}).")
 
-    async def aclose(self) -> None:
-        self._transport.abort()
-
-    def get_extra_info(self, info: str) -> Any:
-        if info == "is_readable":  # asked of an idle connection: has the server closed it?
-            return self._ended or bool(self._received)
-        return self._transport.get_extra_info(info)
+    # What asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        self._received += data
+        if self._complete:
+            self._kept_alive = False  # nothing was asked for
+            return
+        self._silent = False
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._failure = _no_http(self._origin, str(error))
+            self._kept_alive = False
         self._wake()
 
     def eof_received(self) -> None:
-        self._ended = True
-        self._wake()
+        # The connection's end is also the body's where nothing else says where that is.
+        if not self._complete and self._begun and not self._has_length():
+            self._complete = True
+        self._end("the server closed it in the middle of its answer")
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._end(_words(exc) if exc else "it was closed in the middle of an answer")
+
+    def _end(self, why: str) -> None:
         self._ended = True
-        self._error = exc
+        if self._failure is None:
+            self._failure = self._broken(
+                "the server closed it without answering" if self._silent else why
+            )
         self._wake()
 
+    def _has_length(self) -> bool:
+        """Whether the answer's head says where its body ends (RFC 9112, 6.3)."""
+        return any(
+            name.lower() in (b"content-length", b"transfer-encoding") for name, _ in self.headers
+        )
 
-def words(error: Exception) -> str:
+    # What httptools calls
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            self._kept_alive = False  # more than one answer to one request
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self.status = self._parser.get_status_code()
+        if self.status < 200:
+            self.headers = []  # an interim answer; the one that counts follows
+        else:
+            self._begun = True
+
+    def on_body(self, body: bytes) -> None:
+        if not self._complete:
+            self._parts.append(body)
+
+    def on_message_complete(self) -> None:
+        if self.status >= 200 and not self._complete:
+            self._complete = True
+            self._kept_alive = self._parser.should_keep_alive()
+
+
+def _no_http(origin: str, why: str) -> ProtocolError:
+    return ProtocolError(
+        f"{origin} does not speak HTTP as it should ({why}): check the address, "
+        f"http:// against https://, and the server's certificate."
+    )
+
+
+def _words(error: Exception) -> str:
     """What the system says, without asyncio's address lists."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message.lower()
