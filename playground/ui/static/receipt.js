@@ -52,10 +52,10 @@ function facts({ receipt, done }) {
     pairs.push(
       ['finish reason', done.finish_reason],
       ['tokens', number.format(done.generated_tokens)],
-      ['first token', `${Math.round(done.ttft_ms)} ms`],
       ['duration', `${(done.duration_ms / 1000).toFixed(2)} s`],
-      ['speed', `${done.tokens_per_second.toFixed(1)} tokens/s`],
     );
+    if (done.ttft_ms !== null) pairs.push(['first token', `${Math.round(done.ttft_ms)} ms`]);
+    if (done.tokens_per_second > 0) pairs.push(['speed', `${done.tokens_per_second.toFixed(1)} tokens/s`]);
   }
   return list(pairs);
 }
