@@ -4,9 +4,11 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -33,6 +35,7 @@ _UNKNOWN: Final = {
     "refused": "is refused",
     "changes the answer": "changes the answer, which it should not",
 }
+_UNUSABLE: Final = 2  # exit status of this program and of the embedded engine
 _DRAIN_SECONDS: Final = 10
 _DEMO_PACE: Final = 60.0  # tokens a second
 
@@ -93,8 +96,12 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _serve(settings: Settings) -> None:
-    """Run the page until it is told to stop; running answers may finish for a while."""
+def _serve(settings: Settings, engine: "subprocess.Popen[bytes] | None" = None) -> int:
+    """Run the page until it is told to stop; running answers may finish for a while.
+
+    An engine beside it that cannot start ends the page too. One that dies later does not: the page
+    says so, and finds an engine that is started anew on the same port. Returns the exit status.
+    """
     from playground.app import create_app  # here, since Gradio takes a second to import
 
     with _listen(settings.host, settings.port) as listener:
@@ -110,10 +117,19 @@ def _serve(settings: Settings) -> None:
             timeout_graceful_shutdown=_DRAIN_SECONDS,
             root_path=settings.root_path,
         )
-        uvicorn.Server(config).run(sockets=[listener])
+        server = uvicorn.Server(config)
+        if engine is not None:
+
+            def watch() -> None:
+                if engine.wait() == _UNUSABLE:
+                    server.should_exit = True
+
+            threading.Thread(target=watch, daemon=True).start()
+        server.run(sockets=[listener])
+        return _UNUSABLE if engine is not None and engine.poll() == _UNUSABLE else 0
 
 
-def _demo(settings: Settings, model: str | None, tokens_per_second: float) -> None:
+def _demo(settings: Settings, model: str | None, tokens_per_second: float) -> int:
     """Run the embedded engine as a process of its own beside the page, and end it with the page."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -126,7 +142,7 @@ def _demo(settings: Settings, model: str | None, tokens_per_second: float) -> No
         stack.callback(engine.wait)
         stack.callback(engine.terminate)
         print(f"Embedded engine: process {engine.pid}; {' '.join(command[1:])}", flush=True)
-        _serve(settings.model_copy(update={"tgi_url": f"http://127.0.0.1:{port}"}))
+        return _serve(settings.model_copy(update={"tgi_url": f"http://127.0.0.1:{port}"}), engine)
 
 
 async def _check(settings: Settings, *, samplers: bool, as_json: bool) -> int:
@@ -184,16 +200,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         if options.command == "check":
             return asyncio.run(_check(settings, samplers=options.samplers, as_json=options.json))
+        # uvicorn raises a signal again when it has stopped, and by default that would end this
+        # process before it has ended the engine.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         if options.command == "demo":
-            _demo(settings, options.model, options.tokens_per_second)
-        else:
-            _serve(settings)
+            return _demo(settings, options.model, options.tokens_per_second)
+        return _serve(settings)
     except (SettingsError, UsageError, PresetsError, PlaygroundError) as error:
         print(f"playground: {error}", file=sys.stderr)
-        return 2
+        return _UNUSABLE
     except KeyboardInterrupt:
-        pass
-    return 0
+        return 0
 
 
 if __name__ == "__main__":

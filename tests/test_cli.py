@@ -102,7 +102,8 @@ def test_presets_that_cannot_be_read_are_named() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_the_demo_starts_both_and_ends_both() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_demo_starts_both_and_ends_both(number: int) -> None:
     demo = Server(["-m", "playground", "demo", "--port", "0"], ready="^Playground: http")
     try:
         engine_url = demo.wait_for("^Engine: http").removeprefix("Engine: ")
@@ -111,7 +112,14 @@ def test_the_demo_starts_both_and_ends_both() -> None:
         assert state["state"] == "ready"
         assert httpx.get(f"{demo.url}/").status_code == 200
     finally:
-        demo.signal(signal.SIGINT)
+        demo.signal(number)
         assert demo.wait() == 0
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{engine_url}/health")
+
+
+def test_a_demo_whose_engine_cannot_start_ends_with_its_words() -> None:
+    done = playground("demo", "--port", "0", "--model", "/nowhere")
+    assert done.returncode == 2
+    assert "/nowhere" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr

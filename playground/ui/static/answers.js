@@ -14,6 +14,15 @@ export function conversation(messages, answer = null, system = '') {
   return sent;
 }
 
+// A page that is left aborts its requests: what that breaks off was stopped, and did not fail.
+let leaving = false;
+addEventListener('beforeunload', () => {
+  leaving = true;
+  setTimeout(() => { leaving = false; }, 2000); // the reader may have chosen to stay
+});
+addEventListener('pagehide', () => { leaving = true; });
+addEventListener('pageshow', () => { leaving = false; });
+
 // The n-th pane of the request streams into the last message of panes[n]. Every answer ends as
 // done, stopped or failed; resolves when all have.
 //
@@ -32,23 +41,23 @@ export async function answerInto(panes, body, signal, { onOpen, onEvent = () => 
       panes[data.pane].receive(name, data);
       onEvent(data.pane, name);
     }
-    if (signal.aborted) end('stopped', null);
+    if (signal.aborted || leaving) end('stopped', null);
     else end('failed', { kind: 'incomplete', message: 'The stream ended early.', retryable: true });
   } catch (error) {
     const { message, kind, retryable } = error;
-    end('failed', { message, kind, retryable });
+    if (leaving) end('stopped', null);
+    else end('failed', { message, kind, retryable });
   }
   if (answers.some((answer) => answer.state === 'failed')) look();
-  panes.forEach((pane, i) => renderStopped(pane, answers[i]).then(() => onEvent(i, 'rendered')));
+  panes.forEach((pane, i) => renderRest(pane, answers[i]).then(() => onEvent(i, 'rendered')));
 }
 
 // Markdown of an answer that broke off in the middle of a block.
-export async function renderStopped(pane, answer) {
-  if (answer.state !== 'stopped' || answer.content === '' || answer.rendered) return;
+export async function renderRest(pane, answer) {
+  if (!['stopped', 'failed'].includes(answer.state) || pane.rest(answer).trim() === '') return;
   try {
     const { blocks } = await json('api/render', { text: answer.content });
-    answer.rendered = true;
-    if (answer.state === 'stopped') pane.setBlocks(answer, blocks);
+    if (answer.state !== 'streaming') pane.setBlocks(answer, blocks);
   } catch {
     // the plain text stays, and the next start tries again
   }

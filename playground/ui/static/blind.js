@@ -4,7 +4,7 @@
 // knows which is which until it asks the server to open the seals. A round is a plain value that
 // can be stored: {prompt, answers: [message], outcome}, where each message has its `seals`.
 
-import { answerInto, renderStopped } from './answers.js';
+import { answerInto, renderRest } from './answers.js';
 import { button, element } from './dom.js';
 import { engine } from './engine.js';
 import { Pane } from './pane.js';
@@ -39,7 +39,7 @@ export class BlindRound {
     this.round = round;
     for (const answer of round.answers) if (answer.state === 'streaming') answer.state = 'stopped';
     this.#draw();
-    this.panes.forEach((pane, i) => renderStopped(pane, round.answers[i]));
+    this.panes.forEach((pane, i) => renderRest(pane, round.answers[i]));
     this.#vote();
   }
 

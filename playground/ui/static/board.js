@@ -1,6 +1,6 @@
 // The columns of a comparison: which there are, in what order, under what names.
 
-import { renderStopped } from './answers.js';
+import { renderRest } from './answers.js';
 import { Column } from './column.js';
 import { button } from './dom.js';
 import { tables } from './samplers.js';
@@ -8,6 +8,7 @@ import { setting } from './settings.js';
 
 export const fewest = 2;
 export const most = 4;
+const margin = 6; // pixels above a question that stands at the top
 
 export class Board {
   // actions: {retry, stop, toChat, join} of a column, changed(), notice(words, undo)
@@ -44,7 +45,7 @@ export class Board {
       menu: (each) => this.#menu(each),
     });
     column.pane.show(messages);
-    for (const message of messages) renderStopped(column.pane, message);
+    for (const message of messages) renderRest(column.pane, message);
     this.columns.splice(at, 0, column);
     for (const part of column.heads) this.levelling.observe(part);
     return column;
@@ -130,8 +131,20 @@ export class Board {
     for (const each of this.columns) each.node.classList.toggle('wide', each === column);
   }
 
-  toEnd() {
+  // Scrolls along with the answers until their question stands at the top: several answers that
+  // grow at once are read from their beginnings. Never scrolls back.
+  follow() {
+    if (!this.following) return;
     cancelAnimationFrame(this.scrolling);
-    this.scrolling = requestAnimationFrame(() => { this.node.scrollTop = this.node.scrollHeight; });
+    this.scrolling = requestAnimationFrame(() => {
+      const { node } = this;
+      const tops = this.columns.map(({ log, node: column }) => {
+        const question = [...log.querySelectorAll('[data-role="user"]')].at(-1);
+        if (!question) return Infinity;
+        return question.getBoundingClientRect().top - column.querySelector('header').getBoundingClientRect().bottom;
+      });
+      const end = node.scrollHeight - node.clientHeight;
+      node.scrollTop = Math.max(node.scrollTop, Math.min(end, node.scrollTop + Math.min(...tops) - margin));
+    });
   }
 }

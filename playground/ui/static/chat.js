@@ -1,6 +1,6 @@
 // The tab Chat: one conversation, its composer, and what is done to its messages.
 
-import { answerInto, conversation, renderStopped } from './answers.js';
+import { answerInto, conversation, renderRest } from './answers.js';
 import { button, fit, number } from './dom.js';
 import { engine, onEngine } from './engine.js';
 import { Pane } from './pane.js';
@@ -10,6 +10,9 @@ import { load, save, whenRefused } from './storage.js';
 
 const missionModel = 'ContextualAI/Contextual_KTO_Mistral_PairRM';
 const $ = (selector) => document.querySelector(selector);
+
+// Whether the focus is on something that can be seen: what is hidden or replaced loses it.
+const focused = () => document.activeElement !== document.body && document.activeElement.checkVisibility();
 
 export class Chat {
   constructor() {
@@ -29,16 +32,17 @@ export class Chat {
   start() {
     whenRefused((message) => this.notice(message));
     const kept = load('chat', { messages: [] });
-    for (const message of kept.messages) if (message.state === 'streaming') message.state = 'stopped';
-    this.pane.show(kept.messages);
+    const messages = Array.isArray(kept.messages) ? kept.messages : [];
+    for (const message of messages) if (message.state === 'streaming') message.state = 'stopped';
+    this.pane.show(messages);
     this.prompt.value = load('draft', '');
     this.#listen();
     this.#settle();
-    for (const message of kept.messages) renderStopped(this.pane, message);
+    for (const message of messages) if (message.role === 'assistant') renderRest(this.pane, message);
     fit(this.prompt);
     onEngine((state) => this.#engineChanged(state));
-    if (kept.messages.length > 0) this.#toEnd();
-    if (matchMedia('(hover: hover)').matches) this.prompt.focus({ preventScroll: true });
+    if (messages.length > 0) this.#toEnd();
+    this.#focusPrompt();
   }
 
   #listen() {
@@ -60,7 +64,7 @@ export class Chat {
     $('#chat-stop').addEventListener('click', () => this.stop());
     $('#chat-new').addEventListener('click', () => this.clear());
     document.addEventListener('keydown', (event) => {
-      if (event.key === 'Escape' && !closeDrawer()) this.stop();
+      if (event.key === 'Escape' && !closeDrawer() && this.prompt.checkVisibility()) this.stop();
     });
     for (const starter of document.querySelectorAll('.starter')) {
       starter.addEventListener('click', () => this.send(starter.textContent));
@@ -75,27 +79,30 @@ export class Chat {
     addEventListener('pagehide', () => this.#keep());
   }
 
-  // Sends a new user message. What cannot be sent stays in the composer.
+  // Sends a new user message. What cannot be sent stays in the composer, and so does a draft when
+  // it is not what is sent.
   send(text) {
-    if (this.running || text.trim() === '') return;
+    if (text.trim() === '') return;
     const request = this.#request();
     if (!request) return;
     this.pane.add({ role: 'user', content: text.trim() });
-    this.prompt.value = '';
-    save('draft', '');
-    fit(this.prompt);
+    if (text === this.prompt.value) {
+      this.prompt.value = '';
+      save('draft', '');
+      fit(this.prompt);
+    }
     this.#answer(request);
   }
 
   retry(index) {
-    const request = !this.running && this.#request();
+    const request = this.#request();
     if (!request) return;
     this.#change('Replaced the answer.', () => this.pane.truncate(index));
     this.#answer(request);
   }
 
   edit(index, text) {
-    const request = !this.running && this.#request();
+    const request = this.#request();
     if (!request) return;
     this.#change('Replaced the message and what followed.', () => this.pane.truncate(index));
     this.pane.add({ role: 'user', content: text });
@@ -103,7 +110,7 @@ export class Chat {
   }
 
   resume(index) {
-    const request = !this.running && this.#request();
+    const request = this.#request();
     if (!request) return;
     if (index + 1 < this.pane.messages.length) {
       this.#change('Left out what followed.', () => this.pane.truncate(index + 1));
@@ -111,24 +118,37 @@ export class Chat {
     this.#run(request, this.pane.messages[index]);
   }
 
+  // A question goes with its answer, which would be an answer to nothing.
   remove(index) {
-    if (this.running) return;
-    this.#change('Deleted the message.', () => this.pane.remove(index));
+    if (!this.#idle()) return;
+    const [question, answer] = this.pane.messages.slice(index, index + 2);
+    const both = question.role === 'user' && answer?.role === 'assistant';
+    this.#change(both ? 'Deleted the message and its answer.' : 'Deleted the message.', () => {
+      if (both) this.pane.remove(index + 1);
+      this.pane.remove(index);
+    });
     this.#settle();
+    this.#focusPrompt();
   }
 
   clear() {
-    if (this.running) return;
+    if (!this.#idle()) return;
     this.#change('Started a new chat.', () => this.pane.show([]));
     this.#settle();
-    this.prompt.focus();
+    this.#focusPrompt();
   }
 
   stop() {
     this.running?.abort();
   }
 
+  #idle() {
+    if (this.running) this.notice('Stop the answer first.');
+    return !this.running;
+  }
+
   #request() {
+    if (!this.#idle()) return null;
     try {
       return currentRequest();
     } catch (error) {
@@ -146,14 +166,17 @@ export class Chat {
     answer.preset = request.pane.preset;
     this.running = new AbortController();
     this.#settle();
+    if (!focused()) $('#chat-stop').focus({ preventScroll: true });
     this.#toEnd();
     const keeping = setInterval(() => this.#keep(), 1000);
     await answerInto([this.pane], { messages, panes: [request.pane] }, this.running.signal, {
       onEvent: () => this.following && this.#toEnd(),
     });
     clearInterval(keeping);
+    const stopping = document.activeElement === $('#chat-stop');
     this.running = null;
     this.#settle();
+    if (stopping) this.#focusPrompt();
     if (this.following) this.#toEnd();
   }
 
@@ -194,6 +217,11 @@ export class Chat {
     $('#chat-new').hidden = empty || busy;
     this.#keep();
     this.meter();
+  }
+
+  // On a touch screen the focus would open the keyboard.
+  #focusPrompt() {
+    if (matchMedia('(hover: hover)').matches) this.prompt.focus({ preventScroll: true });
   }
 
   #keep() {

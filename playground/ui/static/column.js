@@ -10,6 +10,10 @@ import { fields, isEdited, nameOf, presetOf, restoreButton, summary, unsupported
 const edited = '*';
 const words = { streaming: 'writing', stopped: 'stopped', failed: 'failed' };
 
+function pace({ ttft_ms: first, tokens_per_second: rate }) {
+  return [first !== null && `first ${Math.round(first)} ms`, rate > 0 && `${Math.round(rate)} t/s`].filter(Boolean).join(' · ');
+}
+
 export class Column {
   // board: {changed(), retry(column), stop(column), toChat(column), join(column), menu(column)}
   constructor(setting, board) {
@@ -133,7 +137,7 @@ export class Column {
     const { answer } = this;
     this.node.dataset.state = answer?.state ?? 'empty';
     if (!answer) this.figures.textContent = '';
-    else if (answer.done) this.figures.textContent = `first ${Math.round(answer.done.ttft_ms)} ms · ${Math.round(answer.done.tokens_per_second)} t/s`;
+    else if (answer.done) this.figures.textContent = pace(answer.done);
     else if (answer.state === 'streaming' && answer.content === '') this.figures.textContent = 'waiting';
     else this.figures.textContent = words[answer.state] ?? '';
   }

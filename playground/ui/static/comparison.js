@@ -128,7 +128,7 @@ class Comparison {
       return;
     }
     for (const pane of panes) pane.messages.push(question);
-    this.prompt.value = '';
+    if (text === this.prompt.value) this.prompt.value = '';
     fit(this.prompt);
     $('#compare-notice').hidden = true;
     this.options.fold();
@@ -192,7 +192,7 @@ class Comparison {
     }
     if (name !== 'delta' || column.figures.textContent === 'waiting') column.showFigures();
     this.marks.update();
-    if (this.board.following) this.board.toEnd();
+    this.board.follow();
   }
 
   // Stops one column. The server ends its answer; where it cannot, its text is no longer shown.
@@ -230,7 +230,8 @@ class Comparison {
     const words = deal(this.columns, round, outcome, best);
     this.settle();
     this.notice(words, { more: button('Votes', showVotes), stay: true });
-    this.board.toEnd();
+    this.board.following = true;
+    this.board.follow();
     this.prompt.focus({ preventScroll: true });
   }
 

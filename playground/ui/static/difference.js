@@ -15,9 +15,9 @@ function commonStart(a, b) {
 }
 
 // The word at a place, or the first one after it; empty at the text's end.
-function wordAt(text, place) {
-  const word = words(text).find(({ stop }) => stop > place);
-  return word ? [word.start, word.stop] : [text.length, text.length];
+function wordAt(all, place, end) {
+  const word = all.find(({ stop }) => stop > place);
+  return word ? [word.start, word.stop] : [end, end];
 }
 
 // Where b parts from a: null while they are the same as far as both have come, else
@@ -27,7 +27,10 @@ export function firstDifference(a, b) {
   const at = commonStart(a.text, b.text);
   if (at === a.text.length && at === b.text.length) return null;
   if ((at === a.text.length && !a.ended) || (at === b.text.length && !b.ended)) return null;
-  return { a: wordAt(a.text, at), b: wordAt(b.text, at) };
+  // In the middle of a word in either text, it is the whole word that differs.
+  const both = [words(a.text), words(b.text)];
+  const start = Math.min(...both.map((all) => all.find((word) => word.start < at && at < word.stop)?.start ?? at));
+  return { a: wordAt(both[0], start, a.text.length), b: wordAt(both[1], start, b.text.length) };
 }
 
 // The same by tokens: `a` and `b` are texts cut into pieces. null when they are the same.

@@ -1,21 +1,26 @@
 // On a narrow page the sampler panel is a drawer at the bottom of the window.
 
+const behind = '#talk, #masthead, #views > .tab-wrapper';
 let panel;
 let opener = null;
+
+function open(opened) {
+  panel.classList.toggle('open', opened);
+  for (const node of document.querySelectorAll(behind)) node.inert = opened;
+  document.querySelector('.drawer-open').setAttribute('aria-expanded', String(opened));
+}
 
 export function openDrawer() {
   if (getComputedStyle(panel).position !== 'fixed' || panel.classList.contains('open')) return;
   opener = document.activeElement;
-  panel.classList.add('open');
-  document.querySelector('.drawer-open').setAttribute('aria-expanded', 'true');
+  open(true);
   panel.querySelector('.drawer-close').focus({ preventScroll: true });
 }
 
 // Closes it; tells whether there was one to close.
 export function closeDrawer() {
   if (!panel.classList.contains('open')) return false;
-  panel.classList.remove('open');
-  document.querySelector('.drawer-open').setAttribute('aria-expanded', 'false');
+  open(false);
   opener?.focus();
   return true;
 }

@@ -26,8 +26,7 @@ function clock(seconds) {
 
 function words(state) {
   if (state.state === 'ready') return `Ready · ${state.engine.name}`;
-  if (state.state === 'loading') return `Loading · ${clock(state.elapsed_s)}`;
-  return 'Offline';
+  return state.state === 'loading' ? 'Loading' : 'Offline';
 }
 
 export async function look() {
@@ -43,8 +42,10 @@ export async function look() {
   const shown = document.getElementById('engine-state');
   shown.dataset.state = current.state;
   shown.title = current.reason;
+  const [said, ticking] = shown.querySelectorAll('span');
   const text = words(current);
-  if (shown.lastElementChild.textContent !== text) shown.lastElementChild.textContent = text;
+  if (said.textContent !== text) said.textContent = text;
+  ticking.textContent = current.state === 'loading' ? ` · ${clock(current.elapsed_s)}` : '';
   for (const listener of listeners) listener(current);
   if (!document.hidden) timer = setTimeout(look, current.state === 'ready' ? calm : keen);
 }

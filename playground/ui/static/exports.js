@@ -35,7 +35,7 @@ function receiptLines({ receipt, done, state, problem }) {
   if (state === 'stopped') lines.push('Stopped.', '');
   const facts = [];
   if (receipt) facts.push(`model ${receipt.model_id}${receipt.model_sha ? `@${receipt.model_sha}` : ''}`, `engine ${receipt.engine}`, `${receipt.prompt_tokens} prompt tokens`);
-  if (done) facts.push(`${done.generated_tokens} tokens`, `first ${Math.round(done.ttft_ms)} ms`, `${done.tokens_per_second.toFixed(1)} tokens/s`, done.finish_reason);
+  if (done) facts.push(`${done.generated_tokens} tokens`, `first ${done.ttft_ms?.toFixed(0) ?? '–'} ms`, `${done.tokens_per_second?.toFixed(1) ?? '–'} tokens/s`, done.finish_reason);
   if (facts.length > 0) lines.push(facts.join(' · '), '');
   if (receipt) lines.push('```json', JSON.stringify(receipt.sent), '```', '');
   return lines;

@@ -1,6 +1,6 @@
 // What holds for all columns, beside the prompt: the seed, blind or not, and the difference shown.
 
-import { wholeNumber } from './settings.js';
+import { wholeNumber } from './values.js';
 
 const $ = (selector) => document.querySelector(selector);
 

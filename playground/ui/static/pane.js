@@ -1,8 +1,9 @@
 // One column of conversation: a list of messages and the answer that streams into the last one.
 //
 // A message is a plain value that can be stored: {role, content} and, for an answer,
-// {blocks: [html], preset, state, receipt, done, problem}, where state is streaming, done, stopped
-// or failed and problem is {message, kind, retryable}. `content` is the whole raw text.
+// {blocks: [html], shown, preset, state, receipt, done, problem}, where state is streaming, done,
+// stopped or failed and problem is {message, kind, retryable}. `content` is the whole raw text, and
+// the blocks show its first `shown` characters.
 
 import { button, copyButton, element, fit, number } from './dom.js';
 import { receiptView, takeReceipt } from './receipt.js';
@@ -52,7 +53,6 @@ export class Pane {
     message.problem = null;
     message.done = null;
     message.receipt = null;
-    message.rendered = false;
     this.replay = message.content !== '';
     this.#redraw(message);
   }
@@ -62,8 +62,7 @@ export class Pane {
     if (name === 'delta') {
       if (this.replay) {
         this.replay = false;
-        message.content = '';
-        message.blocks = [];
+        Object.assign(message, { content: '', blocks: [], shown: 0 });
         this.#redraw(message);
       }
       if (message.content === '') this.#running().classList.remove('waiting');
@@ -71,6 +70,7 @@ export class Pane {
       this.#append(data.text);
     } else if (name === 'block') {
       message.blocks[data.index] = data.html;
+      message.shown = message.content.length;
       const running = this.#running();
       running.before(block(data.html));
       running.textContent = '';
@@ -92,12 +92,19 @@ export class Pane {
 
   end(message, state, outcome = {}) {
     Object.assign(message, { state, ...outcome });
+    this.failing = state === 'failed' ? message : null;
     this.#redraw(message);
+    this.failing = null;
+  }
+
+  // The text that no block shows.
+  rest(message) {
+    return message.content.slice(message.shown ?? (message.blocks.length > 0 ? message.content.length : 0));
   }
 
   // Puts rendered blocks in the place of raw text, as after a stop.
   setBlocks(message, blocks) {
-    message.blocks = blocks;
+    Object.assign(message, { blocks, shown: message.content.length });
     this.#redraw(message);
   }
 
@@ -136,19 +143,16 @@ export class Pane {
       return article;
     }
     article.dataset.state = message.state;
-    const blocks = message.blocks.filter(Boolean);
-    body.append(...blocks.map(block));
+    body.append(...message.blocks.filter(Boolean).map(block));
+    const rest = this.rest(message).replace(/^\n+/, '');
     if (message.state === 'streaming') {
       article.setAttribute('aria-busy', 'true');
-      const waiting = message.content === '';
-      body.append(element('div', { className: `running caret${waiting ? ' waiting' : ''}` }));
-      if (!waiting && blocks.length === 0) body.lastElementChild.textContent = message.content;
+      const waiting = message.content === '' ? ' waiting' : '';
+      body.append(element('div', { className: `running caret${waiting}`, textContent: rest }));
       if (this.actions.stop) article.append(element('div', { className: 'meta' }, button('Stop', at('stop'))));
       return article;
     }
-    if (blocks.length === 0 && message.content !== '') {
-      body.append(element('div', { className: 'running', textContent: message.content }));
-    }
+    if (rest.trim() !== '') body.append(element('div', { className: 'running', textContent: rest }));
     article.append(...this.#ending(message), this.#meta(article, message, at));
     return article;
   }
@@ -160,10 +164,13 @@ export class Pane {
       const turns = dropped === 1 ? 'The oldest turn' : `The oldest ${dropped} turns`;
       parts.push(element('p', { className: 'remark', textContent: `${turns} did not fit the context and ${dropped === 1 ? 'was' : 'were'} left out.` }));
     }
+    if (message.state === 'done' && message.content === '') {
+      parts.push(element('p', { className: 'remark', textContent: 'The model wrote nothing.' }));
+    }
     if (message.state === 'failed') {
       const what = message.content === '' ? '' : 'Incomplete. ';
       const problem = element('p', { className: 'problem', textContent: what + message.problem.message });
-      problem.setAttribute('role', 'alert');
+      if (this.failing === message) problem.setAttribute('role', 'alert');
       parts.push(problem);
     }
     return parts;
@@ -182,8 +189,8 @@ export class Pane {
     if (done) {
       facts.push(
         `${number.format(done.generated_tokens)} ${done.generated_tokens === 1 ? 'token' : 'tokens'}`,
-        !this.plain && `first ${Math.round(done.ttft_ms)} ms`,
-        !this.plain && `${done.tokens_per_second.toFixed(1)} tokens/s`,
+        !this.plain && done.ttft_ms !== null && `first ${Math.round(done.ttft_ms)} ms`,
+        !this.plain && done.tokens_per_second > 0 && `${done.tokens_per_second.toFixed(1)} tokens/s`,
         reasons[done.finish_reason] ?? done.finish_reason,
       );
     }

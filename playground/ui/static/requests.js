@@ -1,7 +1,8 @@
 // What a comparison asks the server for.
 
 import { conversation } from './answers.js';
-import { paneOf, wholeNumber } from './settings.js';
+import { paneOf } from './settings.js';
+import { wholeNumber } from './values.js';
 
 // The panes of a request for these columns, with the messages that each has. Throws in words, and
 // shows the place, when a field cannot be read.

@@ -12,6 +12,7 @@ import { editButtons, presetActions, presetChoice } from './own.js';
 import { allPresets, defaultPreset, hasDefault, presetById, reference, startPresets } from './presets.js';
 import { firstVisit, load, save } from './storage.js';
 import { engineSays, prove, treatment } from './treatment.js';
+import { readValue, wholeNumber } from './values.js';
 
 const panel = () => document.getElementById('samplers');
 const field = (id) => document.getElementById(id);
@@ -54,17 +55,6 @@ export function tables() {
 
 function read(preset, parameter) {
   return readValue(textOf(preset, parameter.name), parameter);
-}
-
-// {value} with a number or null for unset, or {problem} in words.
-export function readValue(written, { name, minimum, maximum, integer }) {
-  const text = written.trim().replace(',', '.');
-  if (text === '' || text === '–' || text === '-') return { value: null };
-  const value = Number(text);
-  if (!Number.isFinite(value)) return { problem: `${name} must be a number, or empty for unset.` };
-  if (value < minimum || value > maximum) return { problem: `${name} must lie between ${minimum} and ${maximum}.` };
-  if (integer && !Number.isInteger(value)) return { problem: `${name} must be a whole number.` };
-  return { value };
 }
 
 function edit(preset, name, text) {
@@ -199,7 +189,7 @@ function valuesOf(preset) {
     if (problem !== undefined) throw new Error(problem);
     if (value !== null) sampler[parameter.name] = value;
   }
-  return { sampler, max_new_tokens: wholeNumber('max-new-tokens', 'max new tokens', 1) ?? preset.max_new_tokens };
+  return { sampler, max_new_tokens: numberIn('max-new-tokens', 'max new tokens', 1) ?? preset.max_new_tokens };
 }
 
 function say(slot, words, undo) {
@@ -243,13 +233,15 @@ function bind(shown) {
   fill(slot);
 }
 
-// A whole number from a field, or null when it is empty. Throws in words.
-function wholeNumber(id, name, minimum) {
-  const text = field(id).value.trim();
-  const ok = text === '' || (/^\d+$/.test(text) && Number(text) >= minimum && Number.isSafeInteger(Number(text)));
-  field(id).setAttribute('aria-invalid', String(!ok));
-  if (!ok) throw new Error(`${name} must be a whole number from ${minimum}, or empty.`);
-  return text === '' ? null : Number(text);
+// A whole number from a field, or null when it is empty. Throws in words, and marks the field.
+function numberIn(id, name, minimum) {
+  try {
+    field(id).setAttribute('aria-invalid', 'false');
+    return wholeNumber(field(id).value, name, minimum);
+  } catch (error) {
+    field(id).setAttribute('aria-invalid', 'true');
+    throw error;
+  }
 }
 
 function readPanel() {
@@ -257,9 +249,9 @@ function readPanel() {
   const pane = { preset: reference(preset) };
   const { sampler } = valuesOf(preset);
   if (stored.edits[preset.id]) pane.sampler = sampler;
-  const limit = wholeNumber('max-new-tokens', 'max new tokens', 1);
+  const limit = numberIn('max-new-tokens', 'max new tokens', 1);
   if (limit !== null) pane.max_new_tokens = limit;
-  const seed = wholeNumber('seed', 'seed', 0);
+  const seed = numberIn('seed', 'seed', 0);
   if (seed !== null) pane.seed = seed;
   const stop = field('stop').value.split('\n').filter((line) => line !== '');
   if (stop.length > 3) throw new Error('There can be at most 3 stop sequences, one a line.');
@@ -298,7 +290,8 @@ export function startSamplers(onChange) {
   startPresets(JSON.parse(form().dataset.presets), () => handle(shared).redraw());
   // A new visit begins with the default; a reload goes on with what was chosen.
   const kept = presetById(stored.preset);
-  const begun = !kept || (firstVisit() && hasDefault()) ? defaultPreset() : kept;
+  const visit = firstVisit();
+  const begun = !kept || (visit && hasDefault()) ? defaultPreset() : kept;
   if (slotOf(begun) === shared) stored.own = begun.id;
   tab(begun).click();
   for (const id of texts) {

@@ -17,7 +17,8 @@ async function request(path, body, signal, method = 'GET') {
   if (body !== undefined) {
     options.method = 'POST';
     options.headers = { 'Content-Type': 'application/json' };
-    options.body = JSON.stringify(body);
+    // Half a surrogate pair, as a cut text may end with, is no character and would be refused.
+    options.body = JSON.stringify(body, (_, value) => (typeof value === 'string' ? value.toWellFormed?.() ?? value : value));
   }
   let response;
   try {

@@ -5,7 +5,8 @@
 
 import { button, element } from './dom.js';
 import { reference } from './presets.js';
-import { readValue, tables } from './samplers.js';
+import { tables } from './samplers.js';
+import { readValue, wholeNumber } from './values.js';
 
 export function setting(preset) {
   return { preset, edits: {}, limit: '', seed: '' };
@@ -32,17 +33,6 @@ export function summary(value) {
     .filter(([, text]) => text !== '').map((pair) => pair.join(' '));
   if (value.limit.trim() !== '') set.push(`max ${value.limit.trim()}`);
   return set.join(' · ') || 'the engine’s own choice';
-}
-
-// A text that must be a whole number or empty. Throws in words.
-export function wholeNumber(text, name, minimum) {
-  const written = text.trim();
-  if (written === '') return null;
-  const value = Number(written);
-  if (!/^\d+$/.test(written) || value < minimum || !Number.isSafeInteger(value)) {
-    throw new Error(`${name} must be a whole number from ${minimum}, or empty.`);
-  }
-  return value;
 }
 
 // The setting as the pane of a request, without messages and seed. Throws in words.

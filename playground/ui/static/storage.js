@@ -1,7 +1,12 @@
 // What outlives a reload, in this browser only. A full or forbidden storage is told once to
 // `onRefused` and loses nothing that is on the page.
+//
+// What a person works on in one browser tab is that tab's: another tab never replaces it. A new tab
+// begins with what was changed last in any.
 
 const prefix = 'kto-playground.v1.';
+const ofTheTab = new Set(['chat', 'draft', 'comparison', 'samplers']);
+const known = new Map(); // what this tab read or wrote last, by name
 let refused = false;
 let onRefused = () => {};
 
@@ -12,17 +17,28 @@ export function whenRefused(listener) {
 // Whether a key of the browser's storage is this one of ours.
 export const isStored = (key, name) => key === prefix + name;
 
+const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+// What is stored, or `fallback`. An object comes with the fallback's entries where it lacks its own.
 export function load(name, fallback) {
   try {
-    return JSON.parse(localStorage.getItem(prefix + name)) ?? fallback;
+    const text = (ofTheTab.has(name) && sessionStorage.getItem(prefix + name)) || localStorage.getItem(prefix + name);
+    known.set(name, text);
+    const value = JSON.parse(text) ?? fallback;
+    if (!isObject(fallback)) return value;
+    return isObject(value) ? { ...fallback, ...value } : fallback;
   } catch {
     return fallback;
   }
 }
 
 export function save(name, value) {
+  const text = JSON.stringify(value);
+  if (ofTheTab.has(name) && known.get(name) === text) return;
   try {
-    localStorage.setItem(prefix + name, JSON.stringify(value));
+    if (ofTheTab.has(name)) sessionStorage.setItem(prefix + name, text);
+    localStorage.setItem(prefix + name, text);
+    known.set(name, text);
     refused = false;
   } catch (error) {
     if (refused) return;
@@ -36,9 +52,9 @@ export function save(name, value) {
 // Whether this browser tab sees the page for the first time; a reload is not a visit.
 export function firstVisit() {
   try {
-    const known = sessionStorage.getItem(`${prefix}visit`) !== null;
+    const seen = sessionStorage.getItem(`${prefix}visit`) !== null;
     sessionStorage.setItem(`${prefix}visit`, 'true');
-    return !known;
+    return !seen;
   } catch {
     return false;
   }
