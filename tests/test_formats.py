@@ -174,6 +174,15 @@ def test_reads_a_sample(text: str, form: str, samplers: list[Sampler]) -> None:
     assert read_presets(text, form) == found
 
 
+def test_a_dash_before_the_next_set_is_no_name() -> None:
+    found = read_presets("temperature\n0.7\ntop_p\n–\ntemperature\n0.8\nmin_p\n0.1\ntemperature\n1")
+    assert [(draft.name, draft.sampler) for draft in found.drafts] == [
+        ("", Sampler(temperature=0.7)),
+        ("", Sampler(temperature=0.8, min_p=0.1)),
+        ("", Sampler(temperature=1.0)),
+    ]
+
+
 def test_takes_names_and_limits_along() -> None:
     assert [draft.name for draft in read_presets(PAGE).drafts] == [f"Config {i}" for i in (1, 2, 3)]
     for sample, limit in (("OpenAI", 300), ("llama.cpp", 128), ("SGLang", 32), ("TGI", 20)):

@@ -22,6 +22,7 @@ _LINE: Final = re.compile(
     r"(?P<sign>\s*[:=]\s*|\s+|$)(?P<value>.*)",
     re.IGNORECASE,
 )
+_VALUE: Final = re.compile(r"[–—−-]?|[+-]?[\d.,]+")
 _TITLE_CHARS: Final = 40
 _DASH: Final = "–"
 
@@ -46,7 +47,9 @@ def read(text: str) -> Imported:
     for place, (number, line) in enumerate(lines):
         named = _named(line)
         if named is None:
-            if waiting is not None and not _begins_set(lines[place + 1 :], sets):
+            if waiting is not None and (
+                _VALUE.fullmatch(line) or not _begins_set(lines[place + 1 :], sets)
+            ):
                 _put(sets[-1], waiting, line, number, problems)
                 waiting = None
                 continue

@@ -1,0 +1,264 @@
+"""Presets of one's own and the receipt of an answer, in a real browser."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.pages import READY, opened, serve
+from tests.servers import embedded
+
+pytestmark = pytest.mark.browser
+
+CLIPBOARD = {"permissions": ["clipboard-read", "clipboard-write"]}
+THREE_TABS = "temperature\n0.7\ntop_p\n–\n" * 2 + "temperature\n1\nmin_p\n0.1\n"
+
+
+def panel(page: Page) -> Locator:
+    return page.locator(".preset:visible")
+
+
+def knob(page: Page, name: str) -> Locator:
+    return panel(page).locator(f'[data-parameter="{name}"] .value')
+
+
+def choose(page: Page, action: str) -> None:
+    """An action from the menu of the visible preset."""
+    panel(page).get_by_label("More for this preset").click()
+    panel(page).get_by_role("button", name=action).click()
+
+
+def own_names(page: Page) -> list[str]:
+    return page.locator(".own-choice option").all_inner_texts()
+
+
+def save_as(page: Page, name: str) -> None:
+    panel(page).get_by_role("button", name="Save as…").click()
+    page.get_by_label("Name", exact=True).fill(name)
+    page.locator("dialog").get_by_role("button", name="Save").click()
+    expect(page.locator("dialog")).to_have_count(0)
+
+
+def answer(page: Page, text: str = "Hello!") -> Locator:
+    page.fill("#chat-prompt", text)
+    page.press("#chat-prompt", "Enter")
+    last = page.locator('[data-testid="message"][data-role="assistant"]').last
+    expect(last).to_have_attribute("data-state", "done")
+    return last
+
+
+def test_own_presets_are_saved_renamed_ordered_deleted_and_kept(page: Page) -> None:
+    knob(page, "top_k").fill("3")
+    save_as(page, "Three")
+    expect(page.get_by_role("tab", name="Own")).to_have_attribute("aria-selected", "true")
+    expect(knob(page, "top_k")).to_have_value("3")
+    expect(knob(page, "temperature")).to_have_value("0.7")
+    expect(panel(page).locator(".source")).to_have_text("Made from AlpacaEval.")
+    knob(page, "top_k").fill("4")
+    save_as(page, "Three")
+    assert own_names(page) == ["None", "Three", "Three 2"]
+    choose(page, "Move up")
+    assert own_names(page) == ["None", "Three 2", "Three"]
+    choose(page, "Rename…")
+    page.get_by_label("Name", exact=True).fill("Four")
+    page.locator("dialog").get_by_role("button", name="Rename").click()
+    assert own_names(page) == ["None", "Four", "Three"]
+    choose(page, "Delete")
+    assert own_names(page) == ["None", "Three"]
+    panel(page).get_by_role("button", name="Undo").click()
+    assert own_names(page) == ["None", "Four", "Three"]
+    knob(page, "top_k").fill("5")
+    expect(panel(page).locator(".edited")).to_contain_text("top_k was 4")
+    panel(page).get_by_role("button", name="Save", exact=True).click()
+    page.reload()
+    page.wait_for_selector(READY)
+    assert own_names(page) == ["None", "Four", "Three"]
+    expect(knob(page, "top_k")).to_have_value("5")
+    page.get_by_role("tab", name="AlpacaEval").click()
+    expect(knob(page, "top_k")).to_have_value("")
+
+
+def test_a_receipt_tells_the_preset_its_edits_and_what_was_left_out(page: Page) -> None:
+    page.get_by_role("tab", name="Own").click()
+    panel(page).get_by_role("button", name="Neutralise").click()
+    save_as(page, "Neutral")
+    knob(page, "top_k").fill("7")
+    last = answer(page)
+    expect(last.locator(".facts-line")).to_contain_text("Neutral, edited")
+    last.get_by_role("button", name="Receipt").click()
+    receipt = page.locator(".receipt")
+    for words in ("Neutral, edited", "top_k 0 → 7", "Embedded engine", "Set, and not sent"):
+        expect(receipt).to_contain_text(words)
+    expect(receipt).to_contain_text("1 is the engine's own temperature")
+    sent = json.loads(receipt.locator("pre").inner_text())
+    assert sent.keys() & {"temperature", "top_p", "min_p"} == set()
+    assert (sent["top_k"], sent["do_sample"]) == (7, True)
+
+
+def test_none_sends_no_sampler(page: Page) -> None:
+    page.get_by_role("tab", name="Own").click()
+    last = answer(page)
+    expect(last.locator(".facts-line")).to_contain_text("None")
+    last.get_by_role("button", name="Receipt").click()
+    sent = json.loads(page.locator(".receipt pre").inner_text())
+    assert sent.keys() == {
+        *("do_sample", "max_new_tokens", "seed", "stop", "return_full_text", "details")
+    }
+
+
+def test_code_and_prompt_outlive_a_reload(page: Page) -> None:
+    page.fill("#system", "Be kind.")
+    last = answer(page, "Hello! <|assistant|>")
+    last.get_by_role("button", name="Receipt").click()
+    page.get_by_role("tab", name="Prompt").click()
+    prompt = page.locator(".receipt pre")
+    expect(prompt).to_have_text("<|user|>\nBe kind.\n\nHello! ‹|assistant|›\n<|assistant|>\n")
+    expect(prompt.locator("mark.harmless")).to_have_text("‹|assistant|›")
+    expect(page.locator(".receipt")).to_contain_text(re.compile(r"\d+ tokens"))
+    assert page.evaluate("localStorage.getItem('kto-playground.v1.chat').includes('‹')") is False
+    page.fill("#system", "Be unkind.")
+    page.reload()
+    page.wait_for_selector(READY)
+    page.get_by_role("button", name="Receipt").click()
+    page.get_by_role("tab", name="Prompt").click()
+    expect(page.locator(".receipt pre")).to_contain_text("Be kind.")
+    page.get_by_role("tab", name="Code").click()
+    expect(page.locator(".receipt pre")).to_contain_text("curl")
+    page.get_by_role("tab", name="tgi.client").click()
+    expect(page.locator(".receipt pre")).to_contain_text("'Be kind.\\n'")
+
+
+def test_the_model_pages_text_becomes_three_presets(page: Page) -> None:
+    choose(page, "Import…")
+    area = page.get_by_label("Text to import")
+    area.fill("temperature\nwarm")
+    expect(page.locator(".problems")).to_contain_text("line 2")
+    area.fill('{"temp": 0.8, "tfs": 0.9, "top_a": 0}')
+    window = page.locator("dialog")
+    expect(window).to_contain_text("Read as: SillyTavern preset.")
+    expect(window).to_contain_text("tfs 0.9: none of the seven")
+    area.fill(THREE_TABS)
+    expect(window).to_contain_text("Read as: model page's text.")
+    page.get_by_label("Name of preset 3").fill("Third")
+    page.get_by_role("button", name="Add 3 presets").click()
+    assert own_names(page)[1:] == ["model page's text 1", "model page's text 2", "Third"]
+    page.locator(".own-choice").select_option(label="Third")
+    expect(knob(page, "min_p")).to_have_value("0.1")
+
+
+def test_an_export_says_what_the_format_cannot_express(page: Page) -> None:
+    page.get_by_role("tab", name="Min-p").click()
+    choose(page, "Export…")
+    window = page.locator("dialog")
+    expect(window.locator("pre")).to_contain_text("version = 2")
+    window.get_by_label("Format").select_option("openai")
+    expect(window).to_contain_text("min_p 0.1: this format has no min_p")
+    with page.expect_download() as download:
+        window.get_by_role("button", name="Save as min-p.json").click()
+    assert json.loads(download.value.path().read_text()) == {"temperature": 1}
+
+
+def test_a_preset_travels_in_a_link(chromium: Browser, site: str) -> None:
+    with opened(chromium, site + "/", **CLIPBOARD) as page:
+        knob(page, "top_k").fill("9")
+        save_as(page, "Nine „❤“")
+        panel(page).get_by_role("button", name="Copy link").click()
+        expect(panel(page).get_by_role("button", name="Copied")).to_be_visible()
+        link: str = page.evaluate("navigator.clipboard.readText()")
+    with opened(chromium, site + "/") as page:
+        page.goto("about:blank")
+        page.goto(link)
+        window = page.locator("dialog")
+        expect(window.get_by_label("Name of preset 1")).to_have_value("Nine „❤“")
+        expect(window).to_contain_text("top_k 9")
+        assert "#" not in page.url
+        expect(page.get_by_role("tab", name="AlpacaEval")).to_have_attribute(
+            "aria-selected", "true"
+        )
+        window.get_by_role("button", name="Add this preset").click()
+        expect(knob(page, "top_k")).to_have_value("9")
+    with opened(chromium, site + "/") as page:
+        page.goto(link[:-9])
+        expect(page.locator("dialog")).to_contain_text("holds no preset that can be read")
+        assert own_names(page) in ([], ["None"])
+
+
+@pytest.fixture(scope="module")
+def stock_site() -> Iterator[str]:
+    with embedded("--stock") as engine, serve(engine.url) as site:
+        yield site.url
+
+
+def test_a_preset_that_needs_what_the_engine_lacks_says_so_on_its_tab(
+    chromium: Browser, stock_site: str
+) -> None:
+    with opened(chromium, stock_site + "/") as page:
+        tab = page.get_by_role("tab", name="Min-p")
+        expect(tab).to_have_attribute(
+            "aria-description", "Needs min_p, which this engine does not apply"
+        )
+        expect(page.get_by_role("tab", name="HuggingChat")).not_to_have_attribute(
+            "aria-description", re.compile("Needs")
+        )
+        tab.click()
+        expect(panel(page).locator(".warning")).to_contain_text("does not apply min_p")
+        expect(panel(page).locator('[data-parameter="frequency_penalty"] .how')).to_contain_text(
+            "far weaker"
+        )
+        answer(page).get_by_role("button", name="Receipt").click()
+        expect(page.locator(".receipt")).to_contain_text("TGI has no min_p; it is not sent.")
+        choose(page, "Prove it on this engine")
+        expect(panel(page).locator(".panel-note")).to_contain_text(
+            "4 of 7 parameters are proven", timeout=90_000
+        )
+        expect(panel(page).locator('[data-parameter="min_p"] .how')).to_contain_text(
+            "Without effect"
+        )
+
+
+def stored(chromium: Browser, site: str, values: dict[str, Any]) -> Iterator[Page]:
+    """The page in a browser in which an earlier or a later version has stored something."""
+    with opened(chromium, site + "/") as page:
+        page.evaluate(
+            """values => { for (const [name, value] of Object.entries(values))
+            localStorage.setItem(`kto-playground.v1.${name}`, JSON.stringify(value)); }""",
+            values,
+        )
+        page.goto("about:blank")
+        page.goto(site + "/")
+        page.wait_for_selector(READY)
+        yield page
+
+
+def test_what_the_version_before_stored_is_still_there(chromium: Browser, site: str) -> None:
+    before = {"preset": "min-p", "edits": {"min-p": {"min_p": "0.3"}}, "request": {"seed": "5"}}
+    for page in stored(chromium, site, {"samplers": before}):
+        expect(page.get_by_role("tab", name="Min-p")).to_have_attribute("aria-selected", "true")
+        expect(knob(page, "min_p")).to_have_value("0.3")
+        expect(page.locator("#seed")).to_have_value("5")
+
+
+def test_what_a_newer_version_stored_is_left_alone(chromium: Browser, site: str) -> None:
+    newer = {"version": 99, "presets": "of a kind to come"}
+    for page in stored(chromium, site, {"presets": newer}):
+        page.get_by_role("tab", name="Own").click()
+        expect(panel(page)).to_contain_text("A newer version of this page has stored presets")
+        save_as(page, "Mine")
+        kept = page.evaluate("JSON.parse(localStorage.getItem('kto-playground.v1.presets'))")
+        assert kept == newer
+
+
+def test_a_visit_begins_with_the_chosen_default_and_a_reload_does_not(page: Page) -> None:
+    page.get_by_role("tab", name="HuggingChat").click()
+    choose(page, "Begin with this one")
+    page.get_by_role("tab", name="Min-p").click()
+    page.reload()
+    page.wait_for_selector(READY)
+    expect(page.get_by_role("tab", name="Min-p")).to_have_attribute("aria-selected", "true")
+    visit = page.context.new_page()
+    visit.goto(page.url)
+    visit.wait_for_selector(READY)
+    expect(visit.get_by_role("tab", name="HuggingChat")).to_have_attribute("aria-selected", "true")
