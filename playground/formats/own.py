@@ -41,7 +41,7 @@ def write_toml(drafts: Sequence[Draft]) -> str:
     lines = [f"version = {VERSION}"]
     taken: set[str] = set()
     for draft in drafts:
-        name = draft.name or "Preset"
+        name = draft.name if draft.name.strip() else "Preset"
         lines += ["", "[[preset]]", f"id = {_quoted(_id(name, taken))}", f"name = {_quoted(name)}"]
         if draft.source:
             lines.append(f"source = {_quoted(draft.source)}")
