@@ -1,5 +1,6 @@
 """The page in a real browser, in front of the real embedded engine."""
 
+import json
 import re
 import socket
 
@@ -181,12 +182,29 @@ def test_markdown_is_rendered_and_markup_in_a_message_is_text(page: Page) -> Non
         "<img src=x onerror=alert(1)> **Hi** <|assistant|>"
     )
     finished(page)
-    ask(page, "Show me a code example in Python.")
-    finished(page)
-    expect(answers(page).last.locator("figure.code")).to_have_count(1)
-    expect(
-        answers(page).last.locator("figure.code").get_by_role("button", name="Copy")
-    ).to_be_visible()
+
+
+def test_code_is_highlighted_and_can_be_copied(page: Page) -> None:
+    code = "print(1 < 2)"
+    stopped = {
+        "role": "assistant",
+        "content": f"Look:\n\n```python\n{code}\n```\n",
+        "blocks": [],
+        "shown": 0,
+        "state": "stopped",
+    }
+    chat = json.dumps({"messages": [{"role": "user", "content": "Code?"}, stopped]})
+    page.evaluate("chat => sessionStorage.setItem('kto-playground.v1.chat', chat)", chat)
+    page.reload()
+    page.wait_for_selector(READY)
+    figure = answers(page).locator("figure.code")
+    expect(figure.locator("code")).to_have_text(code)
+    expect(figure.locator("figcaption")).to_have_text("python")
+    assert figure.locator("code span").count() > 0
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    figure.get_by_role("button", name="Copy").click()
+    expect(figure.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()").strip() == code
 
 
 def test_everything_is_reachable_by_keyboard(page: Page) -> None:
