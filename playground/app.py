@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 from playground.api import create_router
 from playground.engines.tgi import TGIEngine
-from playground.markdown import stylesheet
+from playground.highlight import stylesheet
 from playground.presets import load_presets
 from playground.settings import Settings
 from playground.ui import page

@@ -1,7 +1,7 @@
 """An answer's Markdown as HTML, block by block, while it is being written.
 
 CommonMark with tables and strikethrough. Raw HTML is text, links go to http, https and mailto only,
-images become links, and fenced code carries Pygments classes. Link reference definitions are left
+images become links, and fenced code is coloured (highlight.py). Link reference definitions are left
 out of the grammar: one at the end of an answer would change blocks that are already shown.
 
 `Blocks` finds the ends of blocks from the starts of lines, and parses a block when it has ended.
@@ -11,35 +11,32 @@ The blocks joined are what the whole text renders to.
 
 import re
 from collections.abc import MutableMapping, Sequence
-from functools import lru_cache
 from html import escape
 from typing import Any, Final, Literal
 
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import unescapeAll
 from markdown_it.renderer import RendererHTML
+from markdown_it.rules_block import StateBlock, table
 from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
-from pygments import highlight
-from pygments.formatters import HtmlFormatter
-from pygments.lexer import Lexer
-from pygments.lexers import get_lexer_by_name
-from pygments.util import ClassNotFound
 
+from playground.highlight import Allowance, highlight
 from playground.messages import Block, Delta
 
-# Longer code is shown without colours: a lexer's time must not hold up the other streams.
-_HIGHLIGHT_LIMIT: Final = 20_000
 _LINK: Final = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
 
 
-def _render_code(renderer: RendererHTML, tokens: Sequence[Token], i: int, *_: object) -> str:
+def _render_code(
+    renderer: RendererHTML,
+    tokens: Sequence[Token],
+    i: int,
+    options: OptionsDict,
+    env: MutableMapping[str, Any],
+) -> str:
     code, info = tokens[i].content, unescapeAll(tokens[i].info).split(maxsplit=1)
     language = info[0] if info else ""
-    lexer = _lexer(language) if language and len(code) <= _HIGHLIGHT_LIMIT else None
-    body = highlight(code, lexer, _FORMATTER) if lexer else escape(code)
-    if not code.endswith("\n"):
-        body = body.removesuffix("\n")  # the formatter's own
+    body = highlight(code, language, env["allowance"])
     caption = f"<figcaption>{escape(language)}</figcaption>" if language else ""
     return f'<figure class="code">{caption}<pre><code>{body}</code></pre></figure>\n'
 
@@ -74,17 +71,27 @@ def _render_image(
     )
 
 
-@lru_cache(maxsize=64)
-def _lexer(language: str) -> Lexer | None:
-    try:
-        return get_lexer_by_name(language, stripnl=False, ensurenl=False)
-    except ClassNotFound:
-        return None
+def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """Tables; one ends where filling up its rows would take more cells than it has characters.
+
+    GFM fills a short row up to the width of the head: 3 kB of text can ask for 60,000 cells, which
+    take seconds.
+    """
+    begins = table(state, start, end, True)
+    if silent or not begins:
+        return begins
+    mark = state.src[state.bMarks[start + 1] : state.eMarks[start + 1]]
+    columns = max(1, mark.count("|") - 1)
+    last = start + 2
+    while last < end and (last - start) * columns <= state.eMarks[last] - state.bMarks[start]:
+        last += 1
+    return table(state, start, last, False)
 
 
 def _parser() -> MarkdownIt:
     markdown = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
     markdown.disable(["reference", "html_block", "html_inline"])
+    markdown.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
     markdown.validateLink = lambda url: _LINK.match(url) is not None  # type: ignore[method-assign]
     for name, rule in (
         ("fence", _render_code),
@@ -96,7 +103,6 @@ def _parser() -> MarkdownIt:
     return markdown
 
 
-_FORMATTER: Final = HtmlFormatter(nowrap=True, classprefix="hl-")
 _MARKDOWN: Final = _parser()
 
 # What a whole line is. A break also matches the underline of a heading of the second rank.
@@ -131,6 +137,7 @@ class Blocks:
 
     def __init__(self) -> None:
         self._index = 0
+        self._allowance = Allowance()
         self._chunk: list[str] = []  # the text since the last block, in pieces
         self._line = 0  # where in it the running line begins
         self._size = 0  # of it, in characters
@@ -156,7 +163,7 @@ class Blocks:
         self._append(self._held or "")
         self._held = ""
         text = "".join(self._chunk)
-        if text and (html := _html(_parse(text))):
+        if text and (html := _html(_parse(text), self._allowance)):
             self._close(html)
         self._reset()
         return self._take_events()
@@ -251,7 +258,7 @@ class Blocks:
             if token.level == 0 and token.nesting >= 0 and token.map and token.map[0] == line:
                 before = tokens[:i]
                 if before and (lasting or before[-1].type not in _LASTING):
-                    self._close(_html(before))
+                    self._close(_html(before, self._allowance))
                     return
                 break
         self._refused = self._size
@@ -286,40 +293,12 @@ def _parse(text: str) -> list[Token]:
     return _MARKDOWN.parse(text.replace("\r\n", "\n").replace("\r", " "))
 
 
-def _html(tokens: Sequence[Token]) -> str:
-    return str(_MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {}))
+def _html(tokens: Sequence[Token], allowance: Allowance) -> str:
+    env = {"allowance": allowance}
+    return str(_MARKDOWN.renderer.render(tokens, _MARKDOWN.options, env))
 
 
 def render(text: str) -> list[str]:
     """The HTML of a whole text, a block each."""
     blocks = Blocks()
     return [e.html for e in (*blocks.feed(text), *blocks.flush()) if isinstance(e, Block)]
-
-
-# Pygments' classes by their first letters: what it marks, on light and on dark ground. Every colour
-# has a contrast of at least 4.5 (WCAG AA) against #eceef2 and all lighter, #262a33 and all darker.
-_COLOURS: Final = (
-    ("c", "#57606a", "#a3adba"),  # comments
-    ("k", "#a0111f", "#ff9a92"),  # keywords
-    ("o", "#a0111f", "#ff9a92"),  # operators
-    ("s", "#0a5c2f", "#a5e0a8"),  # strings
-    ("m", "#0550ae", "#8cc8ff"),  # numbers
-    ("l", "#0550ae", "#8cc8ff"),  # other literals
-    ("nf", "#6639ba", "#d9b8ff"),  # functions
-    ("nc", "#6639ba", "#d9b8ff"),  # classes
-    ("nb", "#8a3800", "#ffbe85"),  # builtins
-    ("nd", "#8a3800", "#ffbe85"),  # decorators
-    ("nt", "#a0111f", "#ff9a92"),  # tags
-    ("na", "#0550ae", "#8cc8ff"),  # attributes
-    ("gd", "#a0111f", "#ff9a92"),  # deleted lines
-    ("gi", "#0a5c2f", "#a5e0a8"),  # inserted lines
-)
-
-
-def stylesheet() -> str:
-    """CSS for highlighted code; the dark colours hold below an element of class ``dark``."""
-    return "".join(
-        f'figure.code [class^="hl-{prefix}"]{{color:{on_light}}}\n'
-        f'.dark figure.code [class^="hl-{prefix}"]{{color:{on_dark}}}\n'
-        for prefix, on_light, on_dark in _COLOURS
-    )
