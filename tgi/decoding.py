@@ -92,26 +92,21 @@ def stream_output(data: str) -> TextGenerationStreamOutput:
     try:
         if not isinstance(event["token"]["text"], str):
             raise TypeError("token.text is no string")
-        fields = {
-            "index": event["index"],
-            "token": _build(TextGenerationStreamOutputToken, event["token"]),
-            "generated_text": event.get("generated_text"),
-            "details": event.get("details"),
-            "top_tokens": event.get("top_tokens"),
-        }
-        if fields["details"] is not None:
-            fields["details"] = _build(TextGenerationStreamOutputStreamDetails, fields["details"])
-        if fields["top_tokens"] is not None:
-            fields["top_tokens"] = [
-                _build(TextGenerationStreamOutputToken, each) for each in fields["top_tokens"]
+        event["token"] = _build(TextGenerationStreamOutputToken, event["token"])
+        event["index"]  # raises KeyError
+        for name in ("generated_text", "details", "top_tokens"):
+            event.setdefault(name, None)
+        if event["details"] is not None:
+            event["details"] = _build(TextGenerationStreamOutputStreamDetails, event["details"])
+        if event["top_tokens"] is not None:
+            event["top_tokens"] = [
+                _build(TextGenerationStreamOutputToken, each) for each in event["top_tokens"]
             ]
     except (KeyError, TypeError) as error:
         raise ProtocolError(
             f"The server sent an event that is not TGI's ({error!r}): {excerpt(data)}"
         ) from error
-    output = _build(TextGenerationStreamOutput, {name: event.get(name) for name in fields} | event)
-    vars(output).update(fields)
-    return output
+    return _build(TextGenerationStreamOutput, event)
 
 
 def output(body: bytes) -> TextGenerationOutput:
@@ -138,6 +133,14 @@ def tokens(body: bytes) -> list[Token]:
         raise ProtocolError(
             f"The answer is no list of tokens ({error!r}): {excerpt(body)}", status=200
         ) from error
+
+
+def count(body: bytes) -> int:
+    """How long the answer of /tokenize is. Raises ProtocolError when it is none."""
+    answer = _json(body)
+    if not isinstance(answer, list):
+        raise ProtocolError(f"The answer is no list of tokens: {excerpt(body)}", status=200)
+    return len(answer)
 
 
 def error_answer(status: int, headers: Mapping[str, str], body: bytes) -> TGIError:

@@ -1,9 +1,49 @@
 """How one task hands what it reads to another: by the read, not by the token."""
 
 import asyncio
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
+
+# How much slower a beat may become, and when and by how much it does: it slows down as soon as the
+# loop is late by half a beat, and is back at its pace a second or so after the loop is in time.
+_SLOWEST: Final = 3.0
+_LATE, _SLOWER = 1 / 2, 1.5
+_IN_TIME, _FASTER = 1 / 8, 1 / 1.1
+
+
+class Beat:
+    """The rhythm that streams are read in: one for all, so that one turn of the loop reads them.
+
+    Each read costs more than the tokens it brings, so a loop that does not keep up is helped most
+    by fewer of them: the beat becomes up to three times as long while the loop is late.
+
+    pace: seconds; 0 for no beat at all.
+    """
+
+    def __init__(self, pace: float) -> None:
+        self._pace = pace
+        self.length = pace  # seconds at present
+        self._judged = 0.0
+
+    async def wait(self) -> None:
+        """Until the next beat, on the loop's clock."""
+        if self._pace <= 0:
+            return
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        due = (now // self.length + 1) * self.length
+        await asyncio.sleep(due - now)
+        if due > self._judged:  # the first one who wakes judges for all
+            self._judged = due
+            self.judge(loop.time() - due)
+
+    def judge(self, late: float) -> None:
+        """Adapt the length to how late a beat was, in seconds."""
+        if late > _LATE * self.length:
+            self.length = min(self.length * _SLOWER, self._pace * _SLOWEST)
+        elif late < _IN_TIME * self.length:
+            self.length = max(self.length * _FASTER, self._pace)
 
 
 class Feed(Generic[T]):
@@ -11,12 +51,11 @@ class Feed(Generic[T]):
 
     The reader puts item after item, and awaits `gate` before it reads more bytes: there everything
     put since the last time is handed over as one list. It waits until the taker has taken that, so
-    a slow taker slows the reader, and then for the next beat of `pace` seconds (0: for none).
-    Knows nothing of HTTP.
+    a slow taker slows the reader, and then for the next beat. Knows nothing of HTTP.
     """
 
-    def __init__(self, pace: float) -> None:
-        self._pace = pace
+    def __init__(self, beat: Beat) -> None:
+        self._beat = beat
         self._items: list[T] = []
         self._ready = asyncio.Event()
         self._taken = asyncio.Event()
@@ -41,10 +80,7 @@ class Feed(Generic[T]):
         self._taken.clear()
         self._ready.set()
         await self._taken.wait()
-        if self._pace > 0:
-            # To the next beat of the loop's clock, not a time from now: all streams of a pace are
-            # read in one turn of the loop, which costs a quarter less for each token.
-            await asyncio.sleep(self._pace - asyncio.get_running_loop().time() % self._pace)
+        await self._beat.wait()
 
     async def take(self) -> list[T]:
         """The items of the next hand-over, at least one; an empty list when there are no more."""

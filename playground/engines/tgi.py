@@ -93,7 +93,7 @@ class TGIEngine:
             self._counts.move_to_end(text)
             return self._counts[text]
         try:
-            count = len(await self._client.tokenize(text))
+            count = await self._client.count_tokens(text)
         except errors.TGIError as error:
             raise self._translated(error) from error
         self._counts[text] = count
