@@ -6,9 +6,18 @@ import hypothesis
 import pytest
 
 from tests import servers
-from tests.pages import chromium, engine, page, site
+from tests.pages import chromium, engine, page, profile, site
 
-__all__ = ["anyio_backend", "chromium", "embedded", "embedded_url", "engine", "page", "site"]
+__all__ = [
+    "anyio_backend",
+    "chromium",
+    "embedded",
+    "embedded_url",
+    "engine",
+    "page",
+    "profile",
+    "site",
+]
 
 # A busy machine may take its time for one example; pytest's own timeout bounds a test.
 hypothesis.settings.register_profile("patient", deadline=None)

@@ -47,10 +47,8 @@ def site(engine: Server) -> Iterator[str]:
 
 
 @contextmanager
-def opened(chromium: Browser, url: str, **options: object) -> Iterator[Page]:
-    """A page in a profile of its own; a script error or a request elsewhere fails the test."""
-    context: BrowserContext = chromium.new_context(**options)  # type: ignore[arg-type]
-    page = context.new_page()
+def watched(page: Page, url: str) -> Iterator[Page]:
+    """The page opened here; a script error or a request elsewhere fails the test."""
     page.set_default_timeout(20_000)
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -67,10 +65,28 @@ def opened(chromium: Browser, url: str, **options: object) -> Iterator[Page]:
     expect(page.locator("#engine-state")).to_have_attribute("data-state", "ready")
     yield page
     assert problems == []
+
+
+@contextmanager
+def opened(chromium: Browser, url: str, **options: object) -> Iterator[Page]:
+    """A page in a profile of its own."""
+    context: BrowserContext = chromium.new_context(**options)  # type: ignore[arg-type]
+    with watched(context.new_page(), url) as page:
+        yield page
     context.close()
 
 
+@pytest.fixture(scope="module")
+def profile(chromium: Browser) -> BrowserContext:
+    """One profile for all pages of a file's tests: what Gradio needs is fetched once."""
+    return chromium.new_context()
+
+
 @pytest.fixture
-def page(chromium: Browser, site: str) -> Iterator[Page]:
-    with opened(chromium, site + "/") as page:
+def page(profile: BrowserContext, site: str) -> Iterator[Page]:
+    """A page that nobody has used before."""
+    with watched(profile.new_page(), site + "/") as page:
         yield page
+    page.goto(site + "/livez")  # the page stores what it has when it is left
+    page.evaluate("localStorage.clear()")
+    page.close()
