@@ -1,5 +1,6 @@
 """The composition root: settings in, one ASGI application out."""
 
+import gc
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -19,6 +20,9 @@ from playground.ui import page
 from playground.ui.theme import theme
 
 _FOREVER: Final = "public, max-age=31536000, immutable"
+# As many new objects may come before the garbage collector looks for circles among them: tokens on
+# their way through 100 streams are fewer, and need no collector.
+_YOUNG_OBJECTS: Final = 10_000
 
 
 class _Forever(StaticFiles):
@@ -31,6 +35,17 @@ class _Forever(StaticFiles):
         return response
 
 
+def _settle_memory() -> None:
+    """Take what has been built so far out of the garbage collector's sight, and call it less often.
+
+    Gradio leaves 180,000 objects that stay for good. To look through them again and again took 29 %
+    of the CPU time of 100 streams, and held all streams up for 0.1 s and more each time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, 10, 10)
+
+
 def create_app(settings: Settings) -> FastAPI:
     """The application: our routes, the browser's files, and Gradio's page at the root.
 
@@ -41,6 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
+        _settle_memory()
         yield
         await engine.aclose()
 
