@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PORT   ?= 7860
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test check browser bench train clean
@@ -21,10 +20,10 @@ $(VENV)/.test: $(VENV)/.demo
 	@touch $@
 
 demo: $(VENV)/.demo  ## the playground with its embedded engine, on the CPU (PORT=7999 moves it)
-	PLAYGROUND_PORT=$(PORT) $(BIN)/playground demo
+	$(if $(PORT),PLAYGROUND_PORT=$(PORT)) $(BIN)/playground demo
 
 serve: $(VENV)/.demo  ## the playground in front of a TGI that runs elsewhere (PLAYGROUND_TGI_URL)
-	PLAYGROUND_PORT=$(PORT) $(BIN)/playground serve
+	$(if $(PORT),PLAYGROUND_PORT=$(PORT)) $(BIN)/playground serve
 
 check: $(VENV)/.test  ## format, lint and types
 	$(BIN)/ruff format --check .

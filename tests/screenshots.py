@@ -1,0 +1,74 @@
+"""``python -m tests.screenshots`` takes the pictures of the README from the real page."""
+
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests import browser as browsers
+from tests.pages import READY
+from tests.servers import ROOT, Server
+
+FOLDER: Final = ROOT / ".github/screenshots"
+_DESK: Final[dict[str, Any]] = {"viewport": {"width": 1280, "height": 860}}
+_PHONE: Final[dict[str, Any]] = {
+    "viewport": {"width": 390, "height": 844},
+    "has_touch": True,
+    "is_mobile": True,
+}
+
+
+def _page(browser: Browser, url: str, **options: Any) -> Page:
+    page = browser.new_context(**options).new_page()
+    page.goto(url)
+    page.wait_for_selector(READY)
+    return page
+
+
+def _chat(page: Page, picture: Path) -> None:
+    """One whole answer, and a second one while it streams."""
+    if page.locator("#seed").is_visible():
+        page.fill("#seed", "7")
+    page.fill("#chat-prompt", "What does min_p do that top_p doesn't?")
+    page.press("#chat-prompt", "Enter")
+    page.wait_for_selector('[data-role="assistant"][data-state="done"]')
+    page.fill("#chat-prompt", "Give me an example with numbers.")
+    page.press("#chat-prompt", "Enter")
+    page.wait_for_function(
+        "document.querySelector('[data-state=streaming] .body')?.textContent.length > 70"
+    )
+    page.screenshot(path=picture)
+
+
+def _comparison(page: Page, picture: Path) -> None:
+    page.get_by_role("tab", name="Compare").click()
+    page.fill("#compare-prompt", "Tell me a story about a lighthouse.")
+    page.press("#compare-prompt", "Enter")
+    done = '#comparison [data-role="assistant"][data-state="done"]'
+    page.wait_for_function(f"document.querySelectorAll('{done}').length === 3")
+    page.screenshot(path=picture)
+
+
+def main() -> int:
+    """Write the pictures; 1 without a browser."""
+    path = browsers.executable()
+    if path is None:
+        print("No browser is installed.", file=sys.stderr)
+        return 1
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    demo = Server(["-m", "playground", "demo", "--port", "0"], ready="^Playground: http")
+    with demo, sync_playwright() as playwright:
+        demo.wait_for("listening on")
+        browser = playwright.chromium.launch(executable_path=path, args=list(browsers.FLAGS))
+        url = demo.url + "/"
+        _chat(_page(browser, url, **_DESK), FOLDER / "light.png")
+        _chat(_page(browser, url, **_DESK, color_scheme="dark"), FOLDER / "dark.png")
+        _chat(_page(browser, url, **_PHONE), FOLDER / "phone.png")
+        _comparison(_page(browser, url, **_DESK), FOLDER / "compare.png")
+        browser.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
