@@ -87,8 +87,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise UsageError(
             f"Cannot listen on {host}:{port}: {error.strerror}. "
@@ -108,6 +109,7 @@ def _serve(settings: Settings, engine: "subprocess.Popen[bytes] | None" = None) 
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         app = create_app(settings)
         host, port = listener.getsockname()[:2]
+        host = f"[{host}]" if ":" in host else host
         print(f"Playground: http://{host}:{port}{settings.root_path}/", flush=True)
         print(f"Engine: {settings.tgi_url}", flush=True)
         config = uvicorn.Config(

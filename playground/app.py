@@ -13,6 +13,7 @@ from starlette.types import Scope
 
 from playground.api import create_router
 from playground.engines.tgi import TGIEngine
+from playground.guard import Guard
 from playground.highlight import stylesheet
 from playground.presets import load_presets
 from playground.settings import Settings
@@ -61,6 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
         await engine.aclose()
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Guard, hosts=settings.known_hosts())
     # Without one of ours, Gradio answers any Origin with credentials on a host that is not local.
     app.add_middleware(CORSMiddleware, allow_origins=[])
     app.include_router(create_router(engine, presets, settings))

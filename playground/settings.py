@@ -3,6 +3,7 @@
 A secret may also stand in a file, as Docker's secrets do: ``PLAYGROUND_TGI_API_KEY_FILE`` names it.
 """
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -68,6 +69,13 @@ class Settings(BaseSettings):
             description="a path such as /playground, without a slash at its end",
         ),
     ] = ""
+    public_url: Annotated[
+        str | None,
+        Field(
+            description="the http:// or https:// address that browsers use, where that is neither "
+            "localhost nor 127.0.0.1"
+        ),
+    ] = None
     presets_file: Annotated[Path | None, Field(description="a TOML file")] = None
     max_streams: Annotated[
         int, Field(ge=1, description="a whole number from 1: answers written at the same time")
@@ -80,9 +88,11 @@ class Settings(BaseSettings):
         Field(pattern=r"^[\w.-]+/[\w.-]+$", description="owner/name, as on the Hugging Face Hub"),
     ] = "ContextualAI/Contextual_KTO_Mistral_PairRM"
 
-    @field_validator("tgi_url")
+    @field_validator("tgi_url", "public_url")
     @classmethod
-    def _is_http(cls, value: str) -> str:
+    def _is_http(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         TypeAdapter(AnyHttpUrl).validate_python(value)
         return value.rstrip("/")
 
@@ -96,6 +106,23 @@ class Settings(BaseSettings):
                 raise ValueError(error.strerror) from error
         return path
 
+    def known_hosts(self) -> frozenset[str] | None:
+        """The names by which browsers may ask for this server; ``None`` is any of them.
+
+        Only a server for this machine alone knows its names: where it listens to others, they may
+        call it what they like.
+        """
+        if not _is_loopback(self.host):
+            return None
+        own = {
+            "localhost",
+            "127.0.0.1",
+            "[::1]",
+            f"[{self.host}]" if ":" in self.host else self.host,
+        }
+        public = AnyHttpUrl(self.public_url).host if self.public_url else None
+        return frozenset({*own, public} if public else own)
+
     def api_key(self) -> str | None:
         """The key of the engine, from the variable or the file."""
         return _read(self.tgi_api_key, self.tgi_api_key_file)
@@ -103,6 +130,13 @@ class Settings(BaseSettings):
     def sealing_secret(self) -> str | None:
         """The secret that seals blind comparisons, from the variable or the file."""
         return _read(self.secret, self.secret_file)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def _read(secret: SecretStr | None, file: Path | None) -> str | None:

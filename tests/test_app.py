@@ -1,0 +1,90 @@
+"""The whole application as a process: what it answers, and whom."""
+
+import socket
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.servers import Server
+
+NAME = "playground.example"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """A playground for this machine alone, which a proxy gives a name. Its engine is away."""
+    with Server(
+        ["-m", "playground", "serve", "--port", "0", "--tgi-url", "http://127.0.0.1:9"],
+        ready="^Playground: http",
+        env={"PLAYGROUND_PUBLIC_URL": f"https://{NAME}/"},
+    ) as running:
+        yield running.url
+
+
+STREAM = {"messages": [{"role": "user", "content": "Hi"}], "panes": [{}]}
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "[::2]", "localhost.", ""]
+)
+def test_another_name_for_this_machine_is_refused(server: str, host: str) -> None:
+    """A site whose name is made to point here would be of the same origin as the page."""
+    for path in ("/", "/api/engine"):
+        answer = httpx.get(f"{server}{path}", headers={"host": host})
+        assert answer.status_code == 421
+    answer = httpx.post(f"{server}/api/stream", json=STREAM, headers={"host": host})
+    assert answer.status_code == 421
+    assert "PLAYGROUND_PUBLIC_URL" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:80", "[::1]:7860", NAME])
+def test_its_own_names_are_taken(server: str, host: str) -> None:
+    assert httpx.get(f"{server}/livez", headers={"host": host}).status_code == 200
+    answer = httpx.post(f"{server}/api/stream", json=STREAM, headers={"host": host})
+    assert answer.status_code == 200
+
+
+def test_a_server_for_others_is_called_what_they_like() -> None:
+    arguments = ["-m", "playground", "serve", "--host", "0.0.0.0", "--port", "0"]
+    with Server(arguments, ready="^Playground: http") as running:
+        port = httpx.URL(running.url).port
+        answer = httpx.get(f"http://127.0.0.1:{port}/livez", headers={"host": "gpu-box"})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/gradio_api/upload", "/gradio_api/upload/", "/upload"])
+def test_nothing_can_be_uploaded(server: str, path: str) -> None:
+    answer = httpx.post(f"{server}{path}", files={"files": ("a.bin", b"x" * 1000)})
+    assert answer.status_code in (404, 405)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/gradio_api/heartbeat/x"),
+        ("GET", "/gradio_api/startup-events"),
+        ("GET", "/gradio_api/info"),
+        ("GET", "/gradio_api/file=/etc/passwd"),
+        ("POST", "/gradio_api/queue/join"),
+        ("POST", "/gradio_api/run/predict"),
+        ("POST", "/run-history/connect"),
+        ("POST", "/login"),
+    ],
+)
+def test_gradio_draws_the_page_and_serves_no_api(server: str, method: str, path: str) -> None:
+    assert httpx.request(method, f"{server}{path}").status_code in (404, 405)
+
+
+def test_the_page_is_there(server: str) -> None:
+    page = httpx.get(f"{server}/")
+    assert page.status_code == 200
+    assert "main.js" in page.text
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_listens_on_ipv6() -> None:
+    arguments = ["-m", "playground", "serve", "--host", "::1", "--port", "0"]
+    with Server(arguments, ready=r"^Playground: http://\[::1\]:\d+/") as running:
+        address = running.output.split("Playground: ")[1].splitlines()[0]
+        assert httpx.get(f"{address}livez").status_code == 200
