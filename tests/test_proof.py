@@ -46,8 +46,8 @@ def test_seven_of_seven_on_the_embedded_engine(embedded_url: str) -> None:
     assert (proof["seeds_repeat"], proof["unknown_field"]) == (True, "ignored")
     by_name = {each["parameter"]: each for each in proof["findings"]}
     for name in ("frequency_penalty", "presence_penalty", "repetition_penalty"):
-        assert by_name[name]["p"] < 0.01
-        assert by_name[name]["counts"]["pairs"] >= 32
+        assert by_name[name]["p"] < 0.05, by_name[name]["evidence"]
+        assert by_name[name]["counts"]["pairs"] >= 40
     for name in ("frequency_penalty", "presence_penalty"):
         assert by_name[name]["strength"] == pytest.approx(1, abs=0.01)
     assert document["contradictions"] == []

@@ -200,7 +200,7 @@ function say(slot, words, undo) {
 }
 
 async function proveIn(slot) {
-  say(slot, 'Asking the engine for some 250 short answers…');
+  say(slot, 'Asking the engine for some 280 short answers…');
   try {
     say(slot, await prove());
   } catch (error) {
