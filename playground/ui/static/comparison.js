@@ -13,7 +13,7 @@ import { panesOf, trialsOf } from './requests.js';
 import { tables, usePreset } from './samplers.js';
 import { stopPane } from './server.js';
 import { setting } from './settings.js';
-import { load, save } from './storage.js';
+import { load, save, whenRefused } from './storage.js';
 import { openTrials } from './trials.js';
 import { showVotes } from './votes.js';
 
@@ -71,6 +71,10 @@ class Comparison {
     this.board.show(kept.columns ?? fresh, kept.reference ?? 0);
     if (kept.round) this.blind.show(kept.round);
     this.#listen();
+    whenRefused((message) => {
+      this.notice(message);
+      this.chat.notice(message);
+    });
     this.settle();
     fit(this.prompt);
     onEngine(() => this.columns.forEach((column) => column.showSetting()));

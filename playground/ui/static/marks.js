@@ -73,7 +73,9 @@ export class Marks {
   }
 
   #show() {
-    const { columns, reference, mode } = this.look();
+    const { columns, reference: chosen, mode } = this.look();
+    // A column without a text compares with nothing: then the first that has one stands in.
+    const reference = this.#subject(chosen) ? chosen : columns.find((column) => this.#subject(column)) ?? chosen;
     const marked = new Map(columns.map((column) => [column, { first: [], words: [] }]));
     const subject = this.#subject(reference);
     const ended = [];
@@ -84,24 +86,26 @@ export class Marks {
       else if (column === reference) column.say('The others are compared with this');
       else {
         this.#compare(marked, column, reference, subject, other, mode);
-        if (subject.ended && other.ended) ended.push(subject.text, other.text);
+        if (subject.final && other.final) ended.push(subject.text, other.text);
       }
     }
     this.#paint(marked);
     this.#ask(ended);
   }
 
+  // final: no more will come; ended: and the text is whole, so that being shorter is a difference.
   #subject(column) {
     const { answer } = column;
     if (!answer || answer.content === '') return null;
-    return { text: answer.content, ended: answer.state !== 'streaming', prompt: column.messages.at(-2)?.content };
+    const { content: text, state } = answer;
+    return { text, final: state !== 'streaming', ended: state === 'done', prompt: column.messages.at(-2)?.content };
   }
 
   #compare(marked, column, reference, subject, other, mode) {
     const name = reference.label;
     const [left, right] = [this.pieces.get(subject.text), this.pieces.get(other.text)];
-    const parts = subject.ended && other.ended && left && right
-      ? firstPiece(left, right) : firstDifference(subject, other);
+    let parts = firstDifference(subject, other);
+    if (parts && subject.final && other.final && left && right) parts = firstPiece(left, right) ?? parts;
     const text = (range) => other.text.slice(...range);
     if (!parts) {
       const both = subject.ended && other.ended;
