@@ -186,6 +186,23 @@ async def unhealthy(peer: Peer) -> None:
     await peer.answer(orjson.dumps(body), status=503)
 
 
+async def test_a_name_that_nobody_knows_is_offline_at_once() -> None:
+    async with engine("http://no-such-host.invalid:80") as made:
+        state = await made.state()
+    assert state.state == "offline"
+    assert "no-such-host.invalid" in state.reason
+
+
+async def test_a_refused_connection_is_loading_for_a_while_only(free_tcp_port: int) -> None:
+    async with engine(f"http://127.0.0.1:{free_tcp_port}", loading_for=2.0) as made:
+        state = await made.state()
+        assert state.state == "loading"
+        for word in ("address", "loading", "refused"):
+            assert word in state.reason
+        state = await settled(made, "offline")
+    assert "refused" in state.reason
+
+
 async def test_a_tgi_that_answers_503_is_loading() -> None:
     async with tgi(writing(["Hi"]), health=unhealthy) as server, engine(server.url) as made:
         before = time.time()

@@ -7,13 +7,14 @@ token, costs more than all else that is done with a token.
 
 import asyncio
 import os
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from typing import Self, cast
 
 import httptools
 
-from tgi.errors import ConnectFailed, ProtocolError, TGIError, Timeout
+from tgi.errors import ConnectFailed, ProtocolError, TGIError, Timeout, UnknownHost
 
 Gate = Callable[[], Awaitable[None]]
 
@@ -62,6 +63,11 @@ class Connection(asyncio.Protocol):
             ) from error
         except ssl.SSLError as error:
             raise _no_http(origin, _words(error)) from error
+        except socket.gaierror as error:
+            raise UnknownHost(
+                f"There is no address for the name {host} ({_words(error)}): check the "
+                f"address {origin}."
+            ) from error
         except OSError as error:
             raise ConnectFailed(
                 f"Nothing answers at {origin} ({_words(error)}): the server is not running, still "

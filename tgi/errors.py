@@ -1,8 +1,8 @@
 """Everything that can go wrong between a program and a TGI server.
 
 TGIError
-├── ConnectFailed     nothing listens there, the name is unknown, or the connection broke before
-│                     the answer began
+├── ConnectFailed     nothing listens there, or the connection broke before the answer began
+│   └── UnknownHost   no address is known for the name
 ├── Timeout           no connection, or no byte of an answer, within the time allowed
 ├── Unhealthy         the server is there and cannot serve (503): it is loading, or a shard died
 ├── Overloaded        more requests than it takes (429, or "overloaded" inside a stream)
@@ -46,6 +46,10 @@ class TGIError(Exception):
 
 class ConnectFailed(TGIError):
     retryable = True
+
+
+class UnknownHost(ConnectFailed):
+    pass
 
 
 class Timeout(TGIError):

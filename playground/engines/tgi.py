@@ -18,9 +18,9 @@ from tgi.client import TGIClient
 
 # How long a state holds before it is asked for again.
 _FRESH_S: Final = 1.0
-# TGI opens its port when the weights are loaded, and its first start downloads 14 GB: so long a
-# refused connection may mean that it is loading.
-_LOADING_S: Final = 1800.0
+# TGI opens its port when the weights are loaded, and its first start downloads 14 GB (15 minutes at
+# 125 Mbit/s): so long a refused connection may mean that it is loading, or a wrong address.
+_LOADING_S: Final = 900.0
 # Tokens are read 28 times a second: each read costs more than the tokens it brings. A little slower
 # than they are flushed to the reader, or what is read would wait for the next flush.
 _PACE_S: Final = 0.036
@@ -61,13 +61,23 @@ class TGIEngine:
     """A TGI server, or one that speaks its API and says in /info what more it takes.
 
     probe_timeout: seconds within which a server that is there says so.
+    loading_for: seconds for which a server that was never ready and refuses connections may be
+        loading; afterwards it is offline.
     """
 
-    def __init__(self, url: str, *, api_key: str | None = None, probe_timeout: float = 5.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        probe_timeout: float = 5.0,
+        loading_for: float = _LOADING_S,
+    ) -> None:
         self._url = url
         self._client = TGIClient(url, api_key=api_key)
         self._state = EngineState("offline", time.time(), "The engine was not asked yet.")
         self._probe_timeout = probe_timeout
+        self._loading_for = loading_for
         self._began = time.monotonic()
         self._asked = -_FRESH_S
         self._was_ready = False
@@ -76,8 +86,8 @@ class TGIEngine:
         self._counts: OrderedDict[str, int] = OrderedDict()
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        return cls(settings.tgi_url, api_key=settings.api_key())
+    def from_settings(cls, settings: Settings, *, loading_for: float = _LOADING_S) -> Self:
+        return cls(settings.tgi_url, api_key=settings.api_key(), loading_for=loading_for)
 
     async def state(self) -> EngineState:
         """The state, at most a second old. Callers at the same time share one question."""
@@ -173,10 +183,13 @@ class TGIEngine:
         if isinstance(error, errors.Unhealthy):
             return "loading", str(error)
         refused = isinstance(error, errors.ConnectFailed)
-        if refused and not self._was_ready and time.monotonic() - self._began < _LOADING_S:
+        waited = time.monotonic() - self._began
+        if isinstance(error, errors.UnknownHost):
+            return "offline", f"{error} The page notices when it answers."
+        if refused and not self._was_ready and waited < self._loading_for:
             return "loading", (
-                f"{error} TGI opens its port only when the model is loaded; the first start also "
-                "downloads it."
+                f"{error} If the address is right, TGI is still loading: it opens its port only "
+                "when the model is there, and the first start also downloads it."
             )
         return "offline", f"{error} The page notices when it answers again."
 
