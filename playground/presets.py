@@ -76,7 +76,7 @@ def parse_presets(text: str, where: str) -> tuple[Preset, ...]:
     """The presets of a file's text. where: its name, for messages. Raises PresetsError."""
     try:
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise PresetsError(f"{where} is not a TOML file: {error}.") from error
     version = document.get("version", "missing")
     if version not in _KEYS:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from playground.formats.exchange import FORMATS, SEVERAL, read_presets, write_pr
 from playground.formats.own import MAX_NAME_CHARS
 from playground.formats.tgi import name_values
 from playground.formats.values import Draft, Imported
+from playground.formats.wire import imported_json
 from playground.presets import load_presets
 from playground.samplers import BY_NAME, PARAMETERS, Sampler
 from tests.stock import playground
@@ -217,9 +219,34 @@ def test_lists_what_it_leaves_out_and_tells_what_matters() -> None:
     assert config.notes == ("do_sample false is greedy decoding: temperature 0 here.",)
 
 
-@pytest.mark.parametrize("text", ["{" * 5000, "[" * 5000, "a: " + "[" * 5000, "a: &a [*a]", "{}"])
+LAUGHS = "a0: &a0 [x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{" * 5000, "[" * 5000, "a: " + "[" * 5000, "a: &a [*a]", LAUGHS),
+        *(f'{{"temp": {"1" * 5000}}}', f"version = {'2' * 5000}", f"top_k: {'1' * 5000}"),
+        *("{}", "temperature\n1e999", '{"temp": 1e999}', '{"temp": NaN}', "\x00", "---\n"),
+    ],
+    ids=lambda text: text[:12],
+)
 def test_survives_what_was_made_to_break_it(text: str) -> None:
-    assert isinstance(read_presets(text), Imported)
+    found = read_presets(text)
+    assert isinstance(found, Imported)
+    orjson.dumps(imported_json(found))
+    assert found.problems or text == "{}"
+
+
+def test_shows_values_of_any_kind() -> None:
+    text = (
+        '{"temp": 1, "seed": 99999999999999999999999, "samplers": ["a", {"b": null}], "tfs": NaN}'
+    )
+    shown = {each["name"]: each["value"] for each in imported_json(read_presets(text))["left_out"]}
+    assert shown["seed"] == "99999999999999999999999"
+    assert shown["samplers"] == "['a', {'b': None}]"
 
 
 @given(st.text(max_size=300), st.sampled_from([None, *FORMATS]))

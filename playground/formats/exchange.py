@@ -139,6 +139,8 @@ def _json(text: str) -> dict[str, Any]:
         raise Unreadable([Problem(f"This is not JSON: {error.msg}.", error.lineno)]) from error
     except RecursionError as error:
         raise Unreadable([Problem("This is nested too deeply.")]) from error
+    except ValueError as error:
+        raise Unreadable([Problem("A number in this is too long.")]) from error
     if not isinstance(document, dict):
         raise Unreadable([Problem("A preset is a JSON object of names and values.", 1)])
     return document
@@ -157,6 +159,10 @@ def _json_entries(document: dict[str, Any], text: str, vocabulary: Vocabulary) -
 
 def _yaml_entries(text: str) -> list[Entry]:
     try:
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):  # a few of them can stand for gigabytes
+                line = event.start_mark.line + 1 if event.start_mark else None
+                raise Unreadable([Problem("A preset needs no aliases, and none is read.", line)])
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if not isinstance(node, yaml.MappingNode):
             raise Unreadable([Problem("A preset is a mapping of names to values.", 1)])

@@ -87,7 +87,9 @@ def _left_out(left_out: Sequence[LeftOut]) -> list[dict[str, Any]]:
 
 
 def _shown(value: object) -> object:
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, int) and abs(value) < 2**53:
         return value
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= 80 else text[:79] + "…"
