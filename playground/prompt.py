@@ -24,6 +24,11 @@ _MARKERS: Final = {"user": TURN_MARKER, "assistant": "<|assistant|>"}
 _FORGED: Final = re.compile(r"<(\|(?:user|assistant|system)\||/?s|unk)>")
 
 
+# Bytes of text that a token stands for at most. Longer tokens are runs of one sign, such as Llama
+# 3's of 128 spaces, and no conversation consists of them.
+_LONGEST_TOKEN: Final = 64
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What is sent.
@@ -91,7 +96,7 @@ async def fit(
         answer its room.
     limit: tokens that the last turn may take when it stands alone, at least `budget`.
     count: how many tokens a rendered text has. It is asked once when all fits, and otherwise about
-        log2(turns) times more.
+        log2(turns) times more; never for a text so long that it cannot fit.
 
     A turn is a user's message and what answers it. The system text and the last turn always stay.
     Raises ConversationTooLong, with the numbers, when the last turn alone takes more than `limit`.
@@ -102,6 +107,9 @@ async def fit(
 
     async def attempt(dropped: int) -> Fit:
         prompt = render([*head, *turns[starts[dropped] :]])
+        least = len(prompt.text.encode("utf-8", "surrogatepass")) // _LONGEST_TOKEN
+        if least > max(limit, budget):
+            return Fit(prompt, least, dropped)  # too long in any case: not worth a question
         return Fit(prompt, await count(prompt.text), dropped)
 
     whole = await attempt(0)
@@ -120,7 +128,7 @@ async def fit(
         best = await attempt(last) if last else whole
     if best.tokens > max(limit, budget):
         raise ConversationTooLong(
-            f"The last message takes {best.tokens:,} tokens with its markers, and at most "
+            f"The last message takes {best.tokens:,} tokens or more with its markers, and at most "
             f"{limit:,} fit beside an answer. Shorten it."
         )
     return best

@@ -36,9 +36,17 @@ async def test_tokenize(client: TGIClient) -> None:
     tokens = await client.tokenize(text)
     written = [token for token in tokens if token.stop > token.start]
     assert written[0].start == 0
+    assert written[-1].stop == len(text.encode())
     assert all(token.id >= 0 for token in tokens)
     assert len(tokens) <= len(text.encode()) + 1
     assert len(await client.tokenize(text * 3)) > len(tokens)
+
+
+@pytest.mark.parametrize(
+    "text", ["a", "Hi! Ça va? 🙂", '{"id":1} "id": \\"id\\":', "a b " * 30_000]
+)
+async def test_counts_tokens_as_tokenize_gives_them(client: TGIClient, text: str) -> None:
+    assert await client.count_tokens(text) == len(await client.tokenize(text)) > 0
 
 
 async def test_stream(client: TGIClient) -> None:

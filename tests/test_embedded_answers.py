@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tokenizers import Tokenizer, decoders, models
 
 from tests import servers
 from tgi.embedded.files import BUNDLED, read_json
@@ -182,3 +183,34 @@ async def test_a_batch_of_one_writes_the_same_as_a_batch_of_many(http: httpx.Asy
                 *(write(other, turn("Name ten animals."), **asks) for _ in range(8))
             )
     assert answers == [expected] * 8
+
+
+def byte_fallback() -> tuple[Text, dict[str, int]]:
+    """A tokenizer as Mistral's and Llama's: what is in no word is written as bytes."""
+    words = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    numbers = {word: number for number, word in enumerate([*words, "\u2581", "\u2581hi", "a"])}
+    tokenizer = Tokenizer(models.BPE(numbers, [], byte_fallback=True, unk_token="<unk>"))
+    tokenizer.decoder = decoders.Sequence(
+        [
+            decoders.Replace("\u2581", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
+    return Text(tokenizer, {}), numbers
+
+
+@pytest.mark.parametrize("prompt", [0, 1, 5, 9])
+def test_rare_characters_in_a_row_come_out_whole(prompt: int) -> None:
+    text, numbers = byte_fallback()
+    rare = "😀😁😂🤣日本語é"
+    tokens = [
+        numbers["\u2581hi"],
+        *(numbers[f"<0x{byte:02X}>"] for byte in rare.encode()),
+        numbers["\u2581hi"],
+        numbers["a"],
+    ]
+    detokeniser = Detokeniser(text, [numbers["a"]] * prompt)
+    pieces = [detokeniser.add(token) for token in tokens]
+    assert [piece for piece in pieces if piece] == [" hi" if prompt else "hi", *rare, " hi", "a"]

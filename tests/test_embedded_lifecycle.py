@@ -1,5 +1,6 @@
 """The embedded engine as a process: starting, limits, leaving readers, stopping."""
 
+import asyncio
 import json
 import re
 import signal
@@ -242,3 +243,16 @@ def test_help_tells_the_options() -> None:
     assert result.returncode == 0
     for option in ("--model", "--port", "--host", "--grace", "--stock", "--max-batch-size"):
         assert option in result.stdout
+
+
+async def test_a_long_text_does_not_hold_up_the_others(embedded_url: str) -> None:
+    """While 900,000 characters become tokens, which takes seconds, the server answers."""
+    text = "hello world " * 75_000
+    async with httpx.AsyncClient(base_url=embedded_url, timeout=60) as http:
+        asked = asyncio.create_task(http.post("/tokenize", json={"inputs": text}))
+        answered = 0
+        while not asked.done():
+            assert (await http.get("/health")).status_code == 200
+            answered += 1
+        assert (await asked).status_code == 200
+    assert answered > 20

@@ -1,7 +1,9 @@
 """TGI as an engine: the sampler in TGI's words, its state, its streams, its errors."""
 
 import asyncio
+import gc
 import time
+import tracemalloc
 from contextlib import aclosing
 from typing import Any
 
@@ -184,6 +186,24 @@ async def test_callers_at_the_same_time_share_one_question() -> None:
 async def unhealthy(peer: Peer) -> None:
     body = {"error": "unhealthy", "error_type": "healthcheck"}
     await peer.answer(orjson.dumps(body), status=503)
+
+
+async def test_a_count_keeps_no_text() -> None:
+    """A draft is counted while it is written; what is kept of each is a few bytes."""
+    async with tgi(writing(["x"])) as server, engine(server.url) as made:
+        await made.state()
+        tracemalloc.start()
+        try:
+            for number in range(50):
+                assert await made.count_tokens(f"{number} " + "x" * 500_000) == 3
+            server.requests.clear()
+            gc.collect()
+            kept = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+        assert kept < 12_000_000
+        assert await made.count_tokens("49 " + "x" * 500_000) == 3
+    assert calls(server, "/tokenize") == [], "what was counted is known again"
 
 
 async def test_a_name_that_nobody_knows_is_offline_at_once() -> None:

@@ -162,3 +162,18 @@ async def test_the_last_turn_may_take_the_room_of_the_answer() -> None:
     assert (result.dropped_turns, result.tokens) == (1, 22)
     with pytest.raises(ConversationTooLong, match=r"22 tokens.* 21 fit"):
         await fit(messages, 10, 21, words)
+
+
+async def test_a_text_that_cannot_fit_is_not_sent_to_be_counted() -> None:
+    asked: list[str] = []
+
+    async def count(text: str) -> int:
+        asked.append(text)
+        return await words(text)
+
+    long = "a" * 900_000
+    with pytest.raises(ConversationTooLong, match=r"14,\d\d\d tokens or more.* 8,128 fit"):
+        await fit(conversation(long), 6144, 8128, count)
+    assert not asked
+    result = await fit(conversation(long, long, "b"), 6144, 8128, count)
+    assert (result.dropped_turns, len(asked)) == (1, 1)

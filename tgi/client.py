@@ -61,6 +61,8 @@ _BACK_OFF_S: Final = 0.25
 _BACK_OFF_MAX_S: Final = 8.0
 # A longer Retry-After is not waited for: the error says how long, and the caller decides.
 _RETRY_AFTER_MAX_S: Final = 30.0
+# An answer of which reading takes long enough to hold up the streams.
+_LARGE_BYTES: Final = 500_000
 # How long a complete stream may take to end, so that its connection can be used again.
 _FINISH_S: Final = 0.5
 
@@ -126,10 +128,13 @@ class TGIClient:
 
     async def tokenize(self, text: str) -> list[Token]:
         """The tokens that the server makes of a text, with those that it adds itself (BOS)."""
-        return decoding.tokens(await self._call("POST", "tokenize", _json({"inputs": text})))
+        answer = await self._call("POST", "tokenize", _json({"inputs": text}))
+        if len(answer) <= _LARGE_BYTES:
+            return decoding.tokens(answer)
+        return await asyncio.to_thread(decoding.tokens, answer)
 
     async def count_tokens(self, text: str) -> int:
-        """How many tokens `tokenize` gives, for less than making them."""
+        """How many tokens `tokenize` would give, at a hundredth of its cost: none is made."""
         return decoding.count(await self._call("POST", "tokenize", _json({"inputs": text})))
 
     async def generate(

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any, Final, Self
 
 from playground.coalesce import closing
@@ -83,7 +84,7 @@ class TGIEngine:
         self._was_ready = False
         self._probing: asyncio.Task[None] | None = None
         self._samplers: Mapping[str, Applied] = _STOCK
-        self._counts: OrderedDict[str, int] = OrderedDict()
+        self._counts: OrderedDict[bytes, int] = OrderedDict()
 
     @classmethod
     def from_settings(cls, settings: Settings, *, loading_for: float = _LOADING_S) -> Self:
@@ -99,14 +100,15 @@ class TGIEngine:
 
     async def count_tokens(self, text: str) -> int:
         """The tokens of a text, with the BOS that /tokenize adds as /generate does."""
-        if text in self._counts:
-            self._counts.move_to_end(text)
-            return self._counts[text]
+        key = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        if key in self._counts:
+            self._counts.move_to_end(key)
+            return self._counts[key]
         try:
             count = await self._client.count_tokens(text)
         except errors.TGIError as error:
             raise self._translated(error) from error
-        self._counts[text] = count
+        self._counts[key] = count
         if len(self._counts) > _COUNTS_KEPT:
             self._counts.popitem(last=False)
         return count

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -17,7 +17,7 @@ from tgi.embedded.answers import Event, Failed, Finished, Written
 from tgi.embedded.requests import Malformed
 from tgi.embedded.service import Json, Refused, Service, seed, token_json, whole
 from tgi.embedded.streaming import EventStream, watch
-from tgi.embedded.text import MissingTemplate, Text
+from tgi.embedded.text import MissingTemplate, Text, apart
 
 MAX_BODY = 2_000_000  # bytes; TGI's --payload-limit
 
@@ -43,7 +43,7 @@ def routes(service: Service) -> Starlette:
 
     async def tokenize(request: Request) -> Response:
         text, special = requests.parse_inputs(requests.decode(await _body(request)))
-        return _json(service.text.pieces(text, special=special))
+        return await _pieces(service.text, text, lambda pieces: pieces, special=special)
 
     async def chat_tokenize(request: Request) -> Response:
         service.metrics.count("tgi_request_count")
@@ -53,8 +53,12 @@ def routes(service: Service) -> Starlette:
             message = "Tool error: tools are not supported by this server"
             raise Refused(422, "tool_error", message)
         prompt = _render(service.text, messages)
-        pieces = service.text.pieces(prompt, special=False)
-        return _json({"tokenize_response": pieces, "templated_text": prompt})
+        return await _pieces(
+            service.text,
+            prompt,
+            lambda pieces: {"tokenize_response": pieces, "templated_text": prompt},
+            special=False,
+        )
 
     async def asked(request: Request) -> Json:
         service.metrics.count("tgi_request_count")
@@ -127,12 +131,19 @@ def _render(text: Text, messages: list[Json]) -> str:
         raise Refused(422, "template_error", f"Template error: {error}") from None
 
 
+async def _pieces(
+    text: Text, inputs: str, answer: Callable[[list[Json]], object], *, special: bool
+) -> Response:
+    """The answer made of a text's tokens."""
+    return await apart(inputs, lambda: _json(answer(text.pieces(inputs, special=special))))
+
+
 async def _generate(
     service: Service, request: Request, body: Json, *, wrap: bool = False
 ) -> Response:
     arrived = time.monotonic()
     with service.place():
-        asked, job = service.job(body, stream=False)
+        asked, job = await service.job(body, stream=False)
         watcher = asyncio.create_task(watch(service, job, request.receive))
         try:
             service.engine.submit(job)

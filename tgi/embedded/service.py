@@ -10,7 +10,7 @@ from tgi.embedded.answers import Failed, Job, Token
 from tgi.embedded.batching import Engine
 from tgi.embedded.metrics import Metrics
 from tgi.embedded.requests import Generate, Invalid, Limits
-from tgi.embedded.text import Text
+from tgi.embedded.text import Text, apart
 
 Json = dict[str, Any]
 
@@ -49,12 +49,13 @@ class Service:
         finally:
             self.running -= 1
 
-    def job(self, body: Mapping[str, Any], *, stream: bool) -> tuple[Generate, Job]:
+    async def job(self, body: Mapping[str, Any], *, stream: bool) -> tuple[Generate, Job]:
         """Make a request, its types checked, a job. Raises Refused."""
         begun = time.monotonic()
         try:
             request = requests.parse(body, self.limits, stream=stream)
-            tokens = self.text.encode(request.inputs, special=request.add_special_tokens)
+            inputs, special = request.inputs, request.add_special_tokens
+            tokens = await apart(inputs, lambda: self.text.encode(inputs, special=special))
             tokens, limit = requests.fit(request, tokens, self.limits)
         except Invalid as error:
             self.metrics.count("tgi_request_failure", err="validation")

@@ -45,7 +45,7 @@ class EventStream(Response):
 
         try:
             with service.place():
-                asked, job = service.job(self._body, stream=True)
+                asked, job = await service.job(self._body, stream=True)
                 await send(start)
                 service.engine.submit(job)
                 watcher = asyncio.create_task(watch(service, job, receive))

@@ -1,20 +1,31 @@
 """Text to tokens and back: the tokenizer, incremental detokenisation, the chat template."""
 
+import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 UNFINISHED = "\N{REPLACEMENT CHARACTER}"  # what an incomplete UTF-8 character decodes to
 
 # A tokenizer may write a token differently at the start of a text; so the last tokens of the prompt
 # are decoded along with the first new ones. TGI takes five.
 CONTEXT = 5
+
+# Characters from which on tokenizing takes so long (2.5 s for 900,000) that it belongs in a thread.
+LONG = 20_000
+
+T = TypeVar("T")
+
+
+async def apart(text: str, work: Callable[[], T]) -> T:
+    """What work gives, which takes the longer the text is; in a thread if that may be long."""
+    return await asyncio.to_thread(work) if len(text) > LONG else work()
 
 
 class MissingTemplate(Exception):
@@ -53,11 +64,15 @@ class Text:
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:
         """The tokens of a text, with BOS and the like where the tokenizer adds them."""
-        return list(self._tokenizer.encode(text, add_special_tokens=special).ids)
+        return list(self._encoding(text, special=special).ids)
 
     def pieces(self, text: str, *, special: bool = True) -> list[dict[str, object]]:
-        """The tokens as TGI's /tokenize gives them; start and stop count bytes of UTF-8."""
-        encoding = self._tokenizer.encode(text, add_special_tokens=special)
+        """The tokens as TGI's /tokenize gives them; start and stop count bytes of UTF-8.
+
+        TGI takes `text` from the characters at those numbers, which is another text after the
+        first that is not ASCII; here it is the token's.
+        """
+        encoding = self._encoding(text, special=special)
         places = [0]
         for character in text:
             places.append(places[-1] + len(character.encode("utf-8", "surrogatepass")))
@@ -65,6 +80,12 @@ class Text:
             {"id": number, "text": text[start:stop], "start": places[start], "stop": places[stop]}
             for number, (start, stop) in zip(encoding.ids, encoding.offsets, strict=True)
         ]
+
+    def _encoding(self, text: str, *, special: bool) -> Encoding:
+        if len(text) <= LONG:
+            return self._tokenizer.encode(text, add_special_tokens=special)
+        # Unlike `encode`, this lets other threads run meanwhile.
+        return self._tokenizer.encode_batch([text], add_special_tokens=special)[0]
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens, special ones included."""
@@ -106,11 +127,18 @@ class Text:
 
 
 class Detokeniser:
-    """The text of one answer, token by token. Text is "" while a character is incomplete."""
+    """The text of one answer, token by token. Text is "" while a character is incomplete.
+
+    A token's text depends on the one before it (a space at the start of a word), so it is what it
+    adds to the tokens of the piece that was given last. All of them: with a fixed number, part of
+    a character of four byte tokens would stand at the start, decode to other characters than the
+    whole, and shift everything behind it.
+    """
 
     def __init__(self, text: Text, prompt: Sequence[int]) -> None:
         self._text = text
         self._tokens = list(prompt[-CONTEXT:])
+        self._given = len(self._tokens)  # of them, whose text has been given
         self._known = text.decode(self._tokens)
 
     def add(self, token: int) -> str:
@@ -120,7 +148,8 @@ class Detokeniser:
         if len(whole) <= len(self._known) or whole.endswith(UNFINISHED):
             return ""
         added = whole[len(self._known) :]
-        self._tokens = self._tokens[-CONTEXT:]
+        self._tokens = self._tokens[self._given :]
+        self._given = len(self._tokens)
         self._known = self._text.decode(self._tokens)
         return added
 
