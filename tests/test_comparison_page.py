@@ -246,6 +246,34 @@ def test_one_is_refused_one_dies_one_is_stopped_and_the_fourth_finishes(chromium
         assert body(page, 2) == kept
 
 
+def test_a_column_stops_here_when_another_replica_writes_it(page: Page) -> None:
+    compare(page)
+    page.route("**/panes/*", lambda route: route.fulfill(status=404, body="{}"))
+    ask(page, STORY)
+    expect(answer(page, 0).locator(".body")).not_to_be_empty()
+    column(page, 0).get_by_role("button", name="Stop", exact=True).click()
+    expect(answer(page, 0)).to_have_attribute("data-state", "stopped")
+    kept = body(page, 0)
+    for place in (1, 2):
+        expect(answer(page, place)).to_have_attribute("data-state", "done")
+    assert body(page, 0).split() == kept.split()
+
+
+def test_a_reload_in_mid_answer_keeps_what_was_written(page: Page) -> None:
+    compare(page)
+    ask(page, STORY)
+    for place in range(3):
+        expect(answer(page, place).locator(".body")).not_to_be_empty()
+    page.reload()
+    page.wait_for_selector(READY)
+    compare(page)
+    for place in range(3):
+        expect(answer(page, place)).to_have_attribute("data-state", "stopped")
+        assert body(page, place)
+    answer(page, 0).get_by_role("button", name="Retry").click()
+    expect(answer(page, 0)).to_have_attribute("data-state", "done")
+
+
 def test_a_blind_round_hides_the_names_until_the_vote(page: Page) -> None:
     compare(page)
     page.evaluate(
