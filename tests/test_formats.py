@@ -346,6 +346,14 @@ def test_an_export_says_what_it_means_elsewhere() -> None:
     }
 
 
+def test_says_that_tgi_means_something_else_by_frequency_penalty() -> None:
+    (note,) = read_presets(SAMPLES["TGI"][0]).notes
+    assert note.startswith("TGI divides frequency_penalty")
+    written = write_presets([Draft("A", Sampler(frequency_penalty=0.5))], "tgi")
+    assert written.notes == (note,)
+    assert write_presets([Draft("A", Sampler(frequency_penalty=0.0))], "tgi").notes == ()
+
+
 async def test_import_and_export_over_http(embedded_url: str) -> None:
     async with playground(embedded_url) as url, httpx.AsyncClient(base_url=url) as client:
         read = await client.post("/api/presets/import", json={"text": SAMPLES["SillyTavern"][0]})

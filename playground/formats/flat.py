@@ -55,6 +55,7 @@ def interpret(
     if problems:
         raise Unreadable(problems)
     notes = _switch(values, sampling, left_out)
+    notes += [note for name, note in vocabulary.meanings.items() if values.get(name)]
     sampler = Sampler(**{name: value for name, value in values.items() if value is not None})
     return Draft("", sampler, max_new_tokens=limit), left_out, notes
 
@@ -139,6 +140,11 @@ def losses(vocabulary: Vocabulary, drafts: Sequence[Draft]) -> Exported:
         notes.append(
             f"Unset does not mean off there: where nothing is named, it takes {_listed(unset)}."
         )
+    notes += [
+        note
+        for name, note in vocabulary.meanings.items()
+        if any(getattr(draft.sampler, name) for draft in drafts)
+    ]
     return Exported("", vocabulary.suffix, tuple(left_out), (*notes, *vocabulary.notes))
 
 

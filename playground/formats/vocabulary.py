@@ -33,6 +33,7 @@ class Vocabulary:
     defaults: what it takes where one of the seven is not named and that is not neutral.
     signs: names that only a file of this format has.
     switch: whether it has do_sample, and false in it means greedy decoding.
+    meanings: what is to be known of a parameter that is set, where it means something else there.
     extras: what is written beside the values so that they mean there what they mean here.
     """
 
@@ -47,6 +48,7 @@ class Vocabulary:
     defaults: Mapping[str, float] = field(default_factory=dict)
     signs: frozenset[str] = frozenset()
     switch: bool = False
+    meanings: Mapping[str, str] = field(default_factory=dict)
     extras: Mapping[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -166,6 +168,10 @@ TGI: Final = Vocabulary(
          "top_n_tokens", "truncate", "watermark"}
     ),
     switch=True,
+    meanings={
+        "frequency_penalty": "TGI divides frequency_penalty by the number of tokens so far: the "
+        "same value does far less there than with OpenAI's meaning.",
+    },
 )  # fmt: skip
 
 SILLYTAVERN: Final = Vocabulary(
