@@ -5,6 +5,7 @@ talk to the routes of api.py.
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from playground.presets import Preset
 from playground.ui import comparison, forms
 
 STATIC: Final = Path(__file__).parent / "static"
+_IMPORT: Final = re.compile(r"^(?:import|export)[^;]*?from '\./([\w-]+\.js)'", re.MULTILINE)
 
 
 def static_version() -> str:
@@ -63,11 +65,27 @@ def build(presets: Sequence[Preset]) -> gr.Blocks:
     return blocks
 
 
+def modules(entry: str) -> list[str]:
+    """The browser's module of that name and all that it imports at once, itself first."""
+    found = [entry]
+    for name in found:  # grows while it is gone through
+        imported = _IMPORT.findall((STATIC / name).read_text(encoding="utf-8"))
+        found += [each for each in dict.fromkeys(imported) if each not in found]
+    return found
+
+
 def head(version: str) -> str:
-    """What the page's head needs: our stylesheet and the entry module, both from this server."""
+    """What the page's head needs: our stylesheets and modules, all from this server.
+
+    The modules are named, so that the browser fetches them together, and not one rank of imports
+    after the other: five ranks, and 0.2 s.
+    """
+    entry, *others = modules("main.js")
+    preloads = (f'<link rel="modulepreload" href="./ui/{version}/{name}">' for name in others)
     return (
         f'<link rel="stylesheet" href="./ui/{version}/page.css">'
         f'<link rel="stylesheet" href="./ui/{version}/compare.css">'
         f'<link rel="stylesheet" href="./ui/{version}/highlight.css">'
-        f'<script type="module" src="./ui/{version}/main.js"></script>'
+        f'<script type="module" src="./ui/{version}/{entry}"></script>'
+        f"{''.join(preloads)}"
     )
