@@ -1,5 +1,6 @@
 """The HTTP routes: what comes in is checked whole before anything starts, what fails is JSON."""
 
+import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -134,7 +135,8 @@ def create_router(engine: Engine, presets: Sequence[Preset], settings: Settings)
     async def stop(request: Request) -> Response:
         """Stops one pane of a stream; the id is the header X-Stream-Id of its answer."""
         pane = request.path_params["pane"]
-        streams.stop(request.path_params["number"], int(pane) if pane.isdecimal() else -1)
+        known = pane.isdecimal() and len(pane) <= 3
+        streams.stop(request.path_params["number"], int(pane) if known else -1)
         return Response(status_code=204)
 
     @router.post("/api/reveal")
@@ -317,7 +319,24 @@ async def _body(request: Request) -> object:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise _Unreadable(f"The body is not JSON: {error}.", status=400) from error
+        raise _unreadable(bytes(body), error) from error
+
+
+def _unreadable(body: bytes, error: ValueError) -> InvalidRequest:
+    """Why a body cannot be read. Python's own parser takes what orjson does not: halves of a
+    surrogate pair, which a browser sends of a text that was cut inside an emoji."""
+    try:
+        field = wire.lone_surrogate(json.loads(body))
+    except (ValueError, RecursionError):
+        field = None
+    if field is None:
+        return _Unreadable(f"The body is not JSON: {error}.", status=400)
+    named = field.encode("utf-8", "replace").decode()
+    return InvalidRequest(
+        f"{named} holds half of a character (a lone surrogate), as when a text is cut inside an "
+        "emoji. Delete it.",
+        field=named,
+    )
 
 
 def _json(

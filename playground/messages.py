@@ -58,6 +58,7 @@ class Receipt:
     prompt: the text that was sent, without the BOS that the engine adds. system: as it was written.
     continued: how many characters of the answer were there before.
     left_out: of each parameter that was set and not sent, the reason.
+    note: what else a reader should know of how the request was read, "" for nothing.
     """
 
     engine: str
@@ -74,6 +75,7 @@ class Receipt:
     prompt: str
     system: str
     continued: int
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +98,19 @@ class Done:
     """An answer that ended by itself.
 
     finish_reason: "eos_token", "stop_sequence" or "length" (TGI's names).
-    ttft_ms: from the request's arrival to the first text; duration_ms: to its end.
-    tokens_per_second: over the time from the first token to the last; 0.0 for a single token.
+    ttft_ms: from the request's arrival to the first text, ``None`` without any.
+    duration_ms: from there to the moment at which the engine said that the answer is complete.
+    tokens_per_second: over the time from the first token to the last; ``None`` where all came at
+        once, a single token too.
     """
 
     finish_reason: str
     generated_tokens: int
     input_tokens: int
     seed: int | None
-    ttft_ms: float
+    ttft_ms: float | None
     duration_ms: float
-    tokens_per_second: float
+    tokens_per_second: float | None
 
 
 @dataclass(frozen=True, slots=True)

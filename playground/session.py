@@ -115,6 +115,16 @@ def left_out(
     return reasons
 
 
+def _note(sampler: Sampler, sent: Mapping[str, object]) -> str:
+    """What follows from all that is sent, and from no single parameter."""
+    if sent.get("do_sample") is False and sampler.temperature != 0:
+        return (
+            "Greedy: there is no temperature, and nothing among what is sent for the engine to "
+            "sample within, so it takes the likeliest token each time and the seed has no effect."
+        )
+    return ""
+
+
 def _edits(request: PaneRequest) -> dict[str, tuple[float | None, float | None]]:
     """Of each edited parameter the value before and after."""
     if request.started_from is None:
@@ -165,6 +175,7 @@ async def answer(
             dropped_turns=budget.fit.dropped_turns,
             edits=_edits(request),
             left_out=left_out(request.sampler, sent, budget.info.applied),
+            note=_note(request.sampler, sent),
             prompt=generation.prompt,
             system=request.messages[0].content if request.messages[0].role == "system" else "",
             continued=len(budget.fit.prompt.continued),
@@ -187,26 +198,30 @@ async def answer(
                 for event in writing.feed(item.text):
                     first_text = first_text or last
                     yield event
-        if finish is None and not writing.stopped:
-            raise EngineError(
-                "The engine ended without saying that the answer is complete.",
-                kind="incomplete",
-                retryable=True,
+            # Inside: the stream's end may take a while, and nothing here depends on it.
+            if finish is None and not writing.stopped:
+                raise EngineError(
+                    "The engine ended without saying that the answer is complete.",
+                    kind="incomplete",
+                    retryable=True,
+                )
+            for event in writing.flush(complete=True):
+                first_text = first_text or last
+                yield event
+            ended = time.monotonic()
+            generated = finish.generated_tokens if finish else tokens
+            rate = (generated - first_tokens) / (last - first) if last > first else None
+            yield Done(
+                finish_reason=finish.reason if finish and not writing.stopped else "stop_sequence",
+                generated_tokens=generated,
+                input_tokens=finish.input_tokens if finish else budget.fit.tokens,
+                seed=generation.seed,
+                ttft_ms=1000 * (first_text - arrived) if first_text else None,
+                duration_ms=1000 * (ended - arrived),
+                tokens_per_second=(generated - first_tokens) / (last - first)
+                if last > first
+                else None,
             )
-        for event in writing.flush(complete=True):
-            first_text = first_text or last
-            yield event
-        ended = time.monotonic()
-        generated = finish.generated_tokens if finish else tokens
-        yield Done(
-            finish_reason=finish.reason if finish and not writing.stopped else "stop_sequence",
-            generated_tokens=generated,
-            input_tokens=finish.input_tokens if finish else budget.fit.tokens,
-            seed=generation.seed,
-            ttft_ms=1000 * ((first_text or ended) - arrived),
-            duration_ms=1000 * (ended - arrived),
-            tokens_per_second=(generated - first_tokens) / (last - first) if last > first else 0.0,
-        )
     except PlaygroundError as error:
         for event in writing.flush(complete=False) if writing else ():
             yield event

@@ -5,7 +5,7 @@ Nothing in a body is ignored: an unknown name is as wrong as a wrong value.
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -135,8 +135,25 @@ def parse_nothing(body: object) -> None:
 
 def parse_pieces(body: object) -> list[str]:
     """POST /api/pieces: the texts. Raises InvalidRequest naming the field."""
-    texts = _object(body, "", ("texts",)).get("texts")
-    return _texts(texts, "texts", MAX_PANES)
+    texts = _texts(_object(body, "", ("texts",)).get("texts"), "texts", MAX_PANES)
+    for i, text in enumerate(texts):
+        if len(text) > MAX_TEXT_CHARS:
+            raise InvalidRequest(
+                f"A text may have {MAX_TEXT_CHARS:,} characters.", field=f"texts[{i}]"
+            )
+    return texts
+
+
+def lone_surrogate(body: object, field: str = "") -> str | None:
+    """The field of a text with half of a surrogate pair, which no UTF-8 can say; ``None``: none."""
+    if isinstance(body, str):
+        return field or "body" if any("\ud800" <= each <= "\udfff" for each in body) else None
+    inside: Iterable[tuple[str, object]] = ()
+    if isinstance(body, dict):
+        inside = ((f"{field}.{name}" if field else name, each) for name, each in body.items())
+    elif isinstance(body, list):
+        inside = ((f"{field}[{i}]", each) for i, each in enumerate(body))
+    return next((found for at, each in inside if (found := lone_surrogate(each, at))), None)
 
 
 def parse_reveal(body: object) -> list[str]:
@@ -335,6 +352,7 @@ def _receipt(receipt: Receipt) -> tuple[str, dict[str, object]]:
         "prompt_sha256": digest(receipt.prompt),
         "system": receipt.system,
         "continued": receipt.continued,
+        "note": receipt.note,
     }
 
 
@@ -348,10 +366,14 @@ def _done(done: Done) -> tuple[str, dict[str, object]]:
         "generated_tokens": done.generated_tokens,
         "input_tokens": done.input_tokens,
         "seed": done.seed,
-        "ttft_ms": round(done.ttft_ms, 1),
+        "ttft_ms": _rounded(done.ttft_ms, 1),
         "duration_ms": round(done.duration_ms, 1),
-        "tokens_per_second": round(done.tokens_per_second, 2),
+        "tokens_per_second": _rounded(done.tokens_per_second, 2),
     }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
 
 
 def _failed(failed: Failed) -> tuple[str, dict[str, object]]:

@@ -67,7 +67,7 @@ async def test_streams_a_conversation_with_the_embedded_engine(embedded_url: str
     assert set(receipt) == {
         *("pane", "engine", "model_id", "model_sha", "preset", "edited", "sent", "applied"),
         *("prompt_tokens", "dropped_turns", "edits", "left_out", "prompt", "prompt_sha256"),
-        *("system", "continued"),
+        *("system", "continued", "note"),
     }
     assert receipt["prompt"] == "<|user|>\nBe brief.\n\nHello!\n<|assistant|>\n"
     assert receipt["prompt_sha256"] == hashlib.sha256(receipt["prompt"].encode()).hexdigest()
@@ -85,7 +85,7 @@ async def test_streams_a_conversation_with_the_embedded_engine(embedded_url: str
     assert done["input_tokens"] == receipt["prompt_tokens"]
     assert 0 < done["generated_tokens"] <= 32
     assert done["finish_reason"] in ("eos_token", "stop_sequence", "length")
-    assert done["tokens_per_second"] >= 0
+    assert done["tokens_per_second"] is None or done["tokens_per_second"] > 0
     assert text_of(first) == text_of(second) != ""
 
 
@@ -486,3 +486,31 @@ async def test_the_card_is_the_hubs_when_it_is_there(monkeypatch: pytest.MonkeyP
     assert "<b>" not in first["html"]
     assert "license" not in first["html"]
     assert not server.requests, "the card does not wait for the engine"
+
+
+async def test_half_a_character_is_named(embedded_url: str) -> None:
+    one = r'{"messages": [{"role": "user", "content": "a \ud83d"}]}'
+    stop = r'{"messages": [{"role": "user", "content": "a"}], "panes": [{"stop": ["x", "\udc00"]}]}'
+    bodies = (
+        ("stream", one, "messages[0].content"),
+        ("stream", stop, "panes[0].stop[1]"),
+        ("tokenize", one, "messages[0].content"),
+        ("render", r'{"text": "\ud800"}', "text"),
+        ("render", r'"\ud800"', "body"),
+        ("render", r'{"\ud800": "\ud800"}', "?"),
+    )
+    async with playground(embedded_url) as url, browser(url) as client:
+        for route, body, field in bodies:
+            headers = {"content-type": "application/json"}
+            answer = await client.post(f"/api/{route}", content=body, headers=headers)
+            assert (answer.status_code, answer.json()["field"]) == (422, field)
+            assert "half of a character" in answer.json()["error"]
+        for body in ("[" * 100_000, '{"text": NaN}', "\xff"):
+            answer = await client.post("/api/render", content=body, headers=headers)
+            assert (answer.status_code, answer.json()["field"]) == (400, "body")
+
+
+async def test_texts_to_be_cut_have_a_length_that_answers_have(embedded_url: str) -> None:
+    async with playground(embedded_url) as url, browser(url) as client:
+        answer = await client.post("/api/pieces", json={"texts": ["a", "b" * 50_001]})
+    assert (answer.status_code, answer.json()["field"]) == (422, "texts[1]")

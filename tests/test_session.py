@@ -1,7 +1,7 @@
 """One turn of one pane, from the request to the last event, over a scripted TGI."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -20,7 +20,7 @@ from playground.messages import (
 from playground.samplers import Sampler
 from playground.session import answer
 from tests.faults import Peer, Script, event
-from tests.stock import INFO, engine, generations, tgi, writing
+from tests.stock import INFO, engine, generations, tgi, tokens, writing
 from tests.test_prompt import conversation
 
 
@@ -79,6 +79,7 @@ async def test_an_answer_is_receipt_text_blocks_and_done() -> None:
     assert isinstance(done, Done)
     assert (done.finish_reason, done.generated_tokens, done.input_tokens) == ("eos_token", 5, 11)
     assert done.seed == 5
+    assert done.ttft_ms is not None
     assert 0 < done.ttft_ms <= done.duration_ms
 
 
@@ -265,3 +266,63 @@ async def test_the_embedded_engine_repeats_an_answer_of_the_same_seed(embedded_u
     assert text_of(one) == text_of(two) != ""
     assert only(one, Done).generated_tokens == only(two, Done).generated_tokens > 0
     assert "<|user|>" not in text_of(one)
+
+
+async def test_an_answer_that_came_at_once_has_no_rate() -> None:
+    events, _ = await events_of(writing(["Hello", " you"]), request("Hi"))
+    done = only(events, Done)
+    assert (done.generated_tokens, done.tokens_per_second) == (2, None)
+    assert done.ttft_ms is not None
+
+
+async def test_an_answer_without_text_has_no_first_one() -> None:
+    events, _ = await events_of(writing([""]), request("Hi"))
+    done = only(events, Done)
+    assert (done.ttft_ms, done.tokens_per_second) == (None, None)
+    assert done.duration_ms > 0
+
+
+async def test_done_does_not_wait_for_the_end_of_the_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Behind a proxy the stream may stay open when the answer is complete."""
+    monkeypatch.setattr("tgi.client._FINISH_S", 30.0)
+    written = asyncio.Event()
+
+    async def held(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(b"".join(tokens(["Hi", " you"], "eos_token")))
+        await written.wait()
+
+    async with (
+        tgi(held) as server,
+        engine(server.url) as made,
+        aclosing(answer(made, request("Hi"), context_tokens=80)) as events,
+        asyncio.timeout(20),
+    ):
+        [done] = [event async for event in _until_done(events)]
+        written.set()
+    assert done.duration_ms < 20_000
+
+
+async def _until_done(events: AsyncIterator[Event]) -> AsyncIterator[Done]:
+    async for event in events:
+        if isinstance(event, Done):
+            yield event
+            return
+
+
+@pytest.mark.parametrize(
+    ("sampler", "greedy"),
+    [
+        (Sampler(min_p=0.1), True),
+        (Sampler(presence_penalty=1.0), True),
+        (Sampler(), True),
+        (Sampler(temperature=0, min_p=0.1), False),  # which is what was asked for
+        (Sampler(temperature=1, min_p=0.1), False),
+        (Sampler(top_p=0.9), False),
+    ],
+)
+async def test_a_request_that_became_greedy_says_so(sampler: Sampler, greedy: bool) -> None:
+    events, _ = await events_of(writing(["Hi"]), request("Hi", sampler=sampler))
+    assert only(events, Receipt).note.startswith("Greedy: ") == greedy
