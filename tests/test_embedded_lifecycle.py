@@ -256,3 +256,12 @@ async def test_a_long_text_does_not_hold_up_the_others(embedded_url: str) -> Non
             answered += 1
         assert (await asked).status_code == 200
     assert answered > 20
+
+
+@pytest.mark.parametrize("option", ["--tokens-per-second", "--grace"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "fast"])
+def test_a_pace_that_is_none_is_refused(option: str, value: str) -> None:
+    command = [sys.executable, "-m", "tgi.embedded", "--port", "0", option, value]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert option in done.stderr

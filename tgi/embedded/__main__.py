@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import math
 import re
 import signal
 import socket
@@ -86,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--tokens-per-second",
-        type=float,
+        type=_amount,
         metavar="N",
         default=0.0,
         help="write an answer at this pace at most, as a larger model would (0: full speed)",
@@ -100,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--grace",
-        type=float,
+        type=_amount,
         metavar="SECONDS",
         default=10.0,
         help="how long running answers may go on after SIGTERM (%(default)s)",
@@ -118,6 +119,13 @@ def _positive(value: str) -> int:
     number = int(value)
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _amount(value: str) -> float:
+    number = float(value)
+    if not math.isfinite(number) or number < 0:
+        raise argparse.ArgumentTypeError("must be a number from 0")
     return number
 
 
@@ -274,7 +282,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         max_batch_size=limits.max_batch_size,
         cache_bytes=options.cache_mib * 2**20,
         metrics=metrics,
-        tokens_per_second=max(0.0, options.tokens_per_second),
+        tokens_per_second=options.tokens_per_second,
     )
     application = routes(Service(engine, text, limits, metrics, _info(files, limits)))
     config = uvicorn.Config(
