@@ -306,9 +306,9 @@ async def test_done_does_not_wait_for_the_end_of_the_stream(
 
 
 async def _until_done(events: AsyncIterator[Event]) -> AsyncIterator[Done]:
-    async for event in events:
-        if isinstance(event, Done):
-            yield event
+    async for each in events:
+        if isinstance(each, Done):
+            yield each
             return
 
 
