@@ -46,7 +46,7 @@ def answer(page: Page, text: str = "Hello!") -> Locator:
     page.fill("#chat-prompt", text)
     page.press("#chat-prompt", "Enter")
     last = page.locator('[data-testid="message"][data-role="assistant"]').last
-    expect(last).to_have_attribute("data-state", "done")
+    expect(last).to_have_attribute("data-state", "done", timeout=30_000)
     return last
 
 
