@@ -218,9 +218,7 @@ async def answer(
                 seed=generation.seed,
                 ttft_ms=1000 * (first_text - arrived) if first_text else None,
                 duration_ms=1000 * (ended - arrived),
-                tokens_per_second=(generated - first_tokens) / (last - first)
-                if last > first
-                else None,
+                tokens_per_second=rate,
             )
     except PlaygroundError as error:
         for event in writing.flush(complete=False) if writing else ():
