@@ -33,9 +33,9 @@ async def written(program: Snippet, env: dict[str, str]) -> str:
     return text.strip().removesuffix("<|user|>").strip()
 
 
-async def answered(client: httpx.AsyncClient, pane: dict[str, Any]) -> tuple[Any, str]:
-    """The receipt of an answer, and its text."""
-    text, receipt = "", None
+async def answered(client: httpx.AsyncClient, pane: dict[str, Any]) -> tuple[Any, str, int]:
+    """The receipt of an answer, its text, and how many tokens it has."""
+    text, receipt, tokens = "", None, 0
     body = {"messages": [{"role": "user", "content": HARD}], "panes": [pane]}
     async with aconnect_sse(client, "POST", "/api/stream", json=body) as source:
         async for event in source.aiter_sse():
@@ -43,7 +43,9 @@ async def answered(client: httpx.AsyncClient, pane: dict[str, Any]) -> tuple[Any
                 receipt = event.json()
             elif event.event == "delta":
                 text += event.json()["text"]
-    return receipt, text
+            elif event.event == "done":
+                tokens = event.json()["generated_tokens"]
+    return receipt, text, tokens
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ async def test_every_program_writes_the_answer_again(
     embedded_url: str, pane: dict[str, Any]
 ) -> None:
     async with playground(embedded_url) as url, httpx.AsyncClient(base_url=url) as client:
-        receipt, text = await answered(client, {**pane, "seed": 5, "max_new_tokens": 48})
+        receipt, text, tokens = await answered(client, {**pane, "seed": 5, "max_new_tokens": 48})
         body = {"prompt": receipt["prompt"], "sent": receipt["sent"]}
         made = (await client.post("/api/code", json=body)).json()["snippets"]
     programs = [Snippet(**each) for each in made]
@@ -69,6 +71,14 @@ async def test_every_program_writes_the_answer_again(
     assert text
     outputs = await asyncio.gather(*(written(each, {}) for each in programs))
     assert outputs == [text.strip()] * 4
+    # The tokens themselves, of the one program that prints all that the engine says.
+    again = await asyncio.to_thread(
+        subprocess.run, ["bash", "-c", programs[0].code], capture_output=True, timeout=60
+    )
+    details = orjson.loads(again.stdout)["details"]
+    assert len(details["tokens"]) == details["generated_tokens"] == tokens
+    joined = "".join(each["text"] for each in details["tokens"] if not each["special"])
+    assert joined.strip().removesuffix("<|user|>").strip() == text.strip()
 
 
 async def test_says_where_huggingface_hub_lacks_an_argument() -> None:
