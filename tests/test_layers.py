@@ -10,11 +10,21 @@ ROOT = Path(__file__).parent.parent
 # From the ground up. Within a layer, too, a file imports only what stands before it.
 LAYERS = [
     ["errors", "samplers", "messages", "evidence"],
-    ["prompt", "presets", "coalesce", "markdown", "stops", "formats", "snippets", "wire"],
+    [
+        "prompt",
+        "presets",
+        "coalesce",
+        "highlight",
+        "markdown",
+        "stops",
+        "formats",
+        "snippets",
+        "wire",
+    ],
     ["settings", "engines", "card"],
     ["session", "proof"],
     ["compare", "seal"],
-    ["streams"],
+    ["streams", "guard"],
     ["api"],
     ["ui"],
     ["app", "__main__"],
