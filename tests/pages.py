@@ -12,6 +12,9 @@ from tests.servers import Server, embedded
 READY = "html[data-playground=ready]"
 PACE = ("--tokens-per-second", "100")
 
+# A whole answer may be waited for, on a machine that is busy with something else.
+expect.set_options(timeout=20_000)
+
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:

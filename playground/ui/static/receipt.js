@@ -47,6 +47,7 @@ function facts({ receipt, done }) {
     ['prompt tokens', number.format(receipt.prompt_tokens)],
     ['turns left out', receipt.dropped_turns],
     ['seed', done?.seed ?? receipt.sent.seed],
+    ...(receipt.note ? [['note', receipt.note]] : []),
   ];
   if (done) {
     pairs.push(
