@@ -49,7 +49,7 @@ async def coalesce(
     """
     loop = asyncio.get_running_loop()
     buffer: list[tuple[int, T]] = []
-    some, hurry = asyncio.Event(), asyncio.Event()
+    some, hurry = _Bell(), _Bell()
     running = len(sources)
     failure: Exception | None = None
 
@@ -59,15 +59,15 @@ async def coalesce(
             async with closing(source):
                 async for item in source:
                     buffer.append((position, item))
-                    some.set()
+                    some.ring()
                     if urgent(position, item):
-                        hurry.set()
+                        hurry.ring()
         except Exception as error:
             failure = error
         finally:
             running -= 1
-            some.set()
-            hurry.set()
+            some.ring()
+            hurry.ring()
 
     tasks = [loop.create_task(pump(i, source)) for i, source in enumerate(sources)]
     flushed = loop.time() - interval
@@ -76,14 +76,14 @@ async def coalesce(
             if not buffer:
                 if failure:
                     break
-                some.clear()
-                if not await _happens(some, idle):
+                some.silence()
+                if not await some.rings(idle):
                     yield []
                 continue
             left = flushed + interval - loop.time()
             if left > 0:
-                await _happens(hurry, left)
-            hurry.clear()
+                await hurry.rings(left)
+            hurry.silence()
             batch, buffer = buffer, []
             flushed = loop.time()
             yield batch
@@ -96,12 +96,37 @@ async def coalesce(
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _happens(event: asyncio.Event, seconds: float | None) -> bool:
-    """Whether the event is set within that time."""
-    if not event.is_set():
+class _Bell:
+    """An event with one listener, which waits a certain time for it.
+
+    asyncio.Event under asyncio.timeout does the same; waiting took a fifth of what a flush costs.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._rung = False
+        self._listener: asyncio.Future[bool] | None = None
+
+    def ring(self) -> None:
+        self._rung = True
+        self._answer(True)
+
+    def silence(self) -> None:
+        self._rung = False
+
+    async def rings(self, seconds: float | None) -> bool:
+        """Whether it has rung, or does within that time."""
+        if self._rung:
+            return True
+        self._listener = self._loop.create_future()
+        timer = None if seconds is None else self._loop.call_later(seconds, self._answer, False)
         try:
-            async with asyncio.timeout(seconds):
-                await event.wait()
-        except TimeoutError:
-            return False
-    return True
+            return await self._listener
+        finally:
+            self._listener = None
+            if timer is not None:
+                timer.cancel()
+
+    def _answer(self, rung: bool) -> None:
+        if self._listener is not None and not self._listener.done():
+            self._listener.set_result(rung)
