@@ -98,7 +98,8 @@ Python {python}, {versions}.
 def parity(network: Network, model: Model, texts: list[str]) -> tuple[float, float]:
     """The largest difference of a logit, torch to ONNX Runtime: single rows, and a padded batch."""
     half = Network(network.shape)
-    half.load_state_dict({k: v.half().float() for k, v in network.state_dict().items()})
+    weights = network.state_dict().items()
+    half.load_state_dict({k: v.half().float() if v.dim() == 2 else v for k, v in weights})
     session, kv = model.runtime.session, network.shape.num_key_value_heads
     rows = [model.tokenizer.encode(text).ids for text in texts]
     longest = max(map(len, rows))
