@@ -73,6 +73,7 @@ def measure(size: Size) -> dict[str, Any]:
     ):
         servers = loads.Servers(upstream, ours, naive, size.tokens)
         servers.warm()
+        results["idle_ms"] = life.idle(ours, size.seconds)
         results["streams"] = loads.table(servers, size.streams, size.naive)
         results["bursts"] = loads.bursts(servers, size.bursts)
         results["comparison"] = loads.comparison(servers)

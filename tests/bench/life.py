@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from tests import servers
 from tests.bench import processes
 from tests.bench.clients import Load, events, quantile, request
-from tests.bench.processes import descriptors, memory
+from tests.bench.processes import cpu, descriptors, memory
 from tests.servers import Server
 
 Result = dict[str, Any]
@@ -112,6 +112,13 @@ def drops(upstream: Server, ours: Server, times: int) -> Result:
         "after": {"descriptors": descriptors(pid), "memory_mb": memory(pid)},
         "closed_upstream": at_the_engine,
     }
+
+
+def idle(ours: Server, seconds: float) -> float:
+    """ms of CPU a second that the playground takes while nobody asks for anything."""
+    before = cpu(ours.process.pid)
+    time.sleep(seconds)
+    return 1000 * (cpu(ours.process.pid) - before) / seconds
 
 
 def starts(upstream: Server, times: int) -> Result:
