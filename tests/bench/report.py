@@ -283,8 +283,8 @@ def _rest(results: Result) -> str:
         f"(median of {starts['times']}).",
     ]
     lines.append(
-        f"- Idle, the playground takes {results['idle_ms']:.0f} ms of CPU a second, by the polling of "
-        "Gradio's queue and uvicorn. That is most of what a token of a single stream is charged."
+        f"- Idle, the playground takes {results['idle_ms']:.0f} ms of CPU a second, by the polling "
+        "of Gradio's queue and uvicorn: most of what a token of a single stream is charged."
     )
     lines += [
         f"- Embedded engine, {r['streams']} streams: {r['tokens_per_second']:,.0f} tokens/s, "
