@@ -50,14 +50,14 @@ FULL: Final = Size(
     times=5,
 )
 QUICK: Final = Size(
-    streams=(1, 10, 50),
+    streams=(10, 50),
     naive=(10,),
     bursts=(50,),
-    turns=(0, 100),
-    tokens=60,
-    embedded=(1, 8),
+    turns=(100,),
+    tokens=50,
+    embedded=(8,),
     seconds=1.0,
-    drops=200,
+    drops=100,
     times=1,
 )
 
