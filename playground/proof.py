@@ -40,6 +40,7 @@ QUESTIONS: Final = (
     "Give me five tips for a good night's sleep.",
 )
 HOT: Final = 1.5  # a temperature at which hardly an answer is the greedy one
+COLD: Final = 0.001  # and one at which only a tie within a thousandth of a nat is not
 _EXACT_SEEDS: Final = tuple(range(1, 4))
 _EXACT_TOKENS: Final = 24
 _PAIR_SEEDS: Final = tuple(range(1, 11))
@@ -200,7 +201,7 @@ async def _unknown_field(
 
 
 async def _temperature(engine: _Engine, greedy: Sequence[Answer], hot: Sequence[Answer]) -> Finding:
-    cold = await engine.answers(temperature=0.01)
+    cold = await engine.answers(temperature=COLD)
     frozen, free = _same(cold, greedy), _same(hot, greedy)
     verdict: Verdict = "unclear"
     if frozen == len(greedy) > free:
@@ -210,8 +211,8 @@ async def _temperature(engine: _Engine, greedy: Sequence[Answer], hot: Sequence[
     return Finding(
         "temperature",
         verdict,
-        f"at 0.01 {frozen} of {len(greedy)} answers are the greedy one, at {HOT:g} {free}",
-        {"answers": len(greedy), "greedy_at_0.01": frozen, "greedy_at_hot": free},
+        f"at {COLD:g} {frozen} of {len(greedy)} answers are the greedy one, at {HOT:g} {free}",
+        {"answers": len(greedy), "greedy_when_cold": frozen, "greedy_at_hot": free},
     )
 
 

@@ -43,6 +43,7 @@ def _chat(page: Page, picture: Path) -> None:
 
 def _comparison(page: Page, picture: Path) -> None:
     page.get_by_role("tab", name="Compare").click()
+    page.wait_for_selector("#comparison .column")
     page.fill("#compare-prompt", "Tell me a story about a lighthouse.")
     page.press("#compare-prompt", "Enter")
     done = '#comparison [data-role="assistant"][data-state="done"]'
