@@ -39,8 +39,9 @@ class _Forever(StaticFiles):
 def _settle_memory() -> None:
     """Take what has been built so far out of the garbage collector's sight, and call it less often.
 
-    Gradio leaves 180,000 objects that stay for good. To look through them again and again took 29 %
-    of the CPU time of 100 streams, and held all streams up for 0.1 s and more each time.
+    Gradio leaves 180,000 objects that stay for good. To look through them again and again held all
+    streams up for 0.1 s and more each time: the 99th percentile of 100 streams fell from 0.13 s to
+    0.05 s without it.
     """
     gc.collect()
     gc.freeze()

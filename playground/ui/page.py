@@ -78,7 +78,7 @@ def head(version: str) -> str:
     """What the page's head needs: our stylesheets and modules, all from this server.
 
     The modules are named, so that the browser fetches them together, and not one rank of imports
-    after the other: five ranks, and 0.2 s.
+    after the other, of which there are five.
     """
     entry, *others = modules("main.js")
     preloads = (f'<link rel="modulepreload" href="./ui/{version}/{name}">' for name in others)
