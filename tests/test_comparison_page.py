@@ -308,6 +308,7 @@ def test_a_blind_round_hides_the_names_until_the_vote(page: Page) -> None:
     compare(page)
     assert body(page, 1) == chosen
     page.get_by_role("button", name="Answer B is best").click()
+    expect(page.locator("#compare-notice")).to_contain_text("You chose")
     result = page.locator("#compare-notice").inner_text()
     told = re.search(r"You chose ([\w-]+)\. A was [\w-]+, B was ([\w-]+), C was [\w-]+\.", result)
     assert told is not None
