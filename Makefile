@@ -33,8 +33,8 @@ check: $(VENV)/.test  ## format, lint and types
 browser: $(VENV)/.test
 	@$(BIN)/python -m tests.browser
 
+# What fails beside a thousand others is run once more by itself; failing again fails the run.
 test: check browser  ## everything: lint, types, unit, server and browser tests
-	# What fails beside a thousand others is run once more by itself; failing again fails the run.
 	$(BIN)/pytest || $(BIN)/pytest --last-failed --last-failed-no-failures none
 
 bench: $(VENV)/.test browser  ## measure it beside a naive Gradio app: 8 minutes, or one with QUICK=1
