@@ -1,7 +1,7 @@
 // The tab Chat: one conversation, its composer, and what is done to its messages.
 
 import { answerInto, conversation, renderRest } from './answers.js';
-import { button, fit, number } from './dom.js';
+import { button, fit, isSend, number } from './dom.js';
 import { engine, onEngine } from './engine.js';
 import { Pane } from './pane.js';
 import { closeDrawer, currentRequest, presetName } from './samplers.js';
@@ -56,7 +56,7 @@ export class Chat {
       this.meter();
     });
     this.prompt.addEventListener('keydown', (event) => {
-      if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
+      if (isSend(event)) {
         event.preventDefault();
         this.send(this.prompt.value);
       }

@@ -3,7 +3,7 @@
 import { answerInto, conversation } from './answers.js';
 import { BlindRound, deal } from './blind.js';
 import { Board, fewest } from './board.js';
-import { button, element, fit } from './dom.js';
+import { button, element, fit, isSend } from './dom.js';
 import { onEngine } from './engine.js';
 import { comparisonJSON, comparisonMarkdown, download } from './exports.js';
 import { Marks } from './marks.js';
@@ -88,7 +88,7 @@ class Comparison {
     });
     this.prompt.addEventListener('input', () => { fit(this.prompt); this.keep(); });
     this.prompt.addEventListener('keydown', (event) => {
-      if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
+      if (isSend(event)) {
         event.preventDefault();
         this.send(this.prompt.value);
       }

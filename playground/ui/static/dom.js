@@ -33,6 +33,9 @@ export function copyButton(label, text) {
   return copy;
 }
 
+// Enter sends; Shift+Enter breaks the line, and an input method's Enter takes its word.
+export const isSend = (event) => event.key === 'Enter' && !event.shiftKey && !event.isComposing;
+
 // As tall as its text, up to the stylesheet's max-height.
 export function fit(area) {
   area.style.height = 'auto';

@@ -5,7 +5,7 @@
 // stopped or failed and problem is {message, kind, retryable}. `content` is the whole raw text, and
 // the blocks show its first `shown` characters.
 
-import { button, copyButton, element, fit, number } from './dom.js';
+import { button, copyButton, element, fit, isSend, number } from './dom.js';
 import { receiptView, takeReceipt } from './receipt.js';
 
 const reasons = {
@@ -244,7 +244,7 @@ export class Pane {
       if (event.key === 'Escape') {
         event.stopPropagation();
         close();
-      } else if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
+      } else if (isSend(event)) {
         event.preventDefault();
         send();
       }
