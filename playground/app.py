@@ -11,7 +11,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from playground.api import create_router
+from playground.api.routes import create_router
+from playground.api.services import Services
 from playground.engines.tgi import TGIEngine
 from playground.guard import Guard
 from playground.highlight import stylesheet
@@ -66,7 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Guard, hosts=settings.known_hosts())
     # Without one of ours, Gradio answers any Origin with credentials on a host that is not local.
     app.add_middleware(CORSMiddleware, allow_origins=[])
-    app.include_router(create_router(engine, presets, settings))
+    app.include_router(create_router(Services(settings, presets, engine)))
     version = page.static_version()
 
     highlight = stylesheet()

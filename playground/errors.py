@@ -3,8 +3,11 @@
 PlaygroundError
 ├── InvalidRequest      the request is wrong; names the field, nothing was started
 ├── ConversationTooLong the last turn alone does not fit the context
-├── Busy                a limit of this server is reached
+├── Busy                a limit of this server is reached; says when to come again
+├── LoginRequired       nobody is logged in, and this needs somebody
+├── Forbidden           who asks may not
 ├── NotFound            what is named is not there, or no longer
+├── StoreError          the database is away, locked or full; nothing was half-written
 └── EngineError         the engine refused, failed or is away; TGI's errors are translated once,
                         in engines/tgi.py
 """
@@ -30,12 +33,31 @@ class ConversationTooLong(PlaygroundError):
 
 
 class Busy(PlaygroundError):
+    """retry_after: seconds after which asking again may help."""
+
     kind = "busy"
     retryable = True
+
+    def __init__(self, message: str, *, retry_after: int = 2) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class LoginRequired(PlaygroundError):
+    kind = "login"
+
+
+class Forbidden(PlaygroundError):
+    kind = "forbidden"
 
 
 class NotFound(PlaygroundError):
     kind = "not_found"
+
+
+class StoreError(PlaygroundError):
+    kind = "store"
+    retryable = True
 
 
 class EngineError(PlaygroundError):

@@ -10,7 +10,8 @@ import orjson
 import uvicorn
 from fastapi import FastAPI
 
-from playground.api import create_router
+from playground.api.routes import create_router
+from playground.api.services import Services
 from playground.engines.tgi import TGIEngine
 from playground.presets import load_presets
 from playground.settings import load_settings
@@ -124,7 +125,7 @@ async def playground(tgi_url: str, **settings: Any) -> AsyncIterator[str]:
     values = load_settings(tgi_url=tgi_url, **settings)
     engine = TGIEngine.from_settings(values)
     app = FastAPI()
-    app.include_router(create_router(engine, load_presets(), values))
+    app.include_router(create_router(Services(values, load_presets(), engine)))
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
         server = uvicorn.Server(
             uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)

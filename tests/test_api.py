@@ -13,7 +13,7 @@ import httpx
 import pytest
 from httpx_sse import aconnect_sse
 
-from playground import api
+from playground.api.http import MAX_BODY_BYTES
 from playground.presets import load_presets
 from playground.samplers import PARAMETERS
 from tests.faults import FaultServer, Peer, Script, event, serving
@@ -221,7 +221,7 @@ async def test_what_is_wrong_as_a_whole_starts_nothing(
         ("text/plain", json.dumps(HI).encode(), 415),
         ("application/x-www-form-urlencoded", b"messages=", 415),
         ("", json.dumps(HI).encode(), 415),
-        ("application/json", b'"' + b"x" * api.MAX_BODY_BYTES + b'"', 413),
+        ("application/json", b'"' + b"x" * MAX_BODY_BYTES + b'"', 413),
     ],
 )
 @pytest.mark.parametrize("route", ["stream", "tokenize", "render"])
@@ -440,7 +440,7 @@ async def test_renders_markdown(idle_api: tuple[httpx.AsyncClient, list[Any]]) -
 
 
 async def test_keeps_a_silent_stream_alive_with_comments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "KEEP_ALIVE_S", 0.05)
+    monkeypatch.setattr("playground.api.streaming.KEEP_ALIVE_S", 0.05)
     received = b""
     async with over(silent) as (client, _), client.stream("POST", "/api/stream", json=HI) as answer:
         async for part in answer.aiter_bytes():

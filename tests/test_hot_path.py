@@ -16,7 +16,8 @@ import orjson
 import pytest
 from fastapi import FastAPI
 
-from playground.api import create_router
+from playground.api.routes import create_router
+from playground.api.services import Services
 from playground.compare import compare
 from playground.engines.base import Chunk, EngineInfo, EngineState, Finish, GenerationRequest
 from playground.messages import Block, Delta, Done, Event, Message, PaneRequest
@@ -167,7 +168,7 @@ def test_a_flush_is_one_write() -> None:
     seconds, rate = 3, 200
     engine = Script(seconds * rate, rate)
     app = FastAPI()
-    app.include_router(create_router(engine, load_presets(), load_settings()))
+    app.include_router(create_router(Services(load_settings(), load_presets(), engine)))
     body = orjson.dumps(
         {"messages": [{"role": "user", "content": "Hi"}], "panes": [{"max_new_tokens": 600}]}
     )

@@ -21,7 +21,7 @@ LAYERS = [
         "snippets",
         "wire",
     ],
-    ["settings", "engines", "card"],
+    ["settings", "engines", "card", "visitor"],
     ["session", "proof"],
     ["compare", "seal"],
     ["streams", "guard"],

@@ -1,0 +1,118 @@
+"""The engine: its state and what it makes of a text; the model's card; the probes of health."""
+
+import time
+from dataclasses import asdict
+
+import anyio
+from fastapi import APIRouter, Request, Response
+
+from playground import wire
+from playground.api.http import answering, body_of, json_answer
+from playground.api.services import Services
+from playground.card import CardShelf
+from playground.errors import EngineError
+from playground.markdown import render
+from playground.proof import Prover
+from playground.session import plan
+from playground.snippets import snippets
+
+
+def engine_routes(services: Services) -> APIRouter:
+    """What can be asked beside an answer."""
+    engine, settings = services.engine, services.settings
+    router = APIRouter()
+    shelf = CardShelf(settings.model_id)
+    prover = Prover(settings.tgi_url, settings.api_key())
+
+    @router.post("/api/pieces")
+    @answering
+    async def pieces(request: Request) -> Response:
+        """Texts, each cut into the engine's tokens."""
+        texts = wire.parse_pieces(await body_of(request))
+        return json_answer(
+            {"pieces": [await engine.pieces(text) if text else [] for text in texts]}
+        )
+
+    @router.get("/api/engine")
+    @answering
+    async def state(request: Request) -> Response:
+        now = await engine.state()
+        info = now.info
+        return json_answer(
+            {
+                "state": now.state,
+                "since": now.since,
+                "elapsed_s": round(max(0.0, time.time() - now.since), 1),
+                "reason": now.reason,
+                "engine": info
+                and {
+                    "name": info.name,
+                    "model_id": info.model_id,
+                    "model_sha": info.model_sha,
+                    "max_input_tokens": info.max_input_tokens,
+                    "max_total_tokens": min(info.max_total_tokens, settings.context_tokens),
+                    "max_stop_sequences": info.max_stop_sequences,
+                },
+                "applied": wire.applied_json(info.applied) if info else {},
+                "raw": info and info.raw,
+            }
+        )
+
+    @router.post("/api/code")
+    @answering
+    async def code(request: Request) -> Response:
+        """An answer's request as programs, from the prompt and the parameters of its receipt."""
+        prompt, sent = wire.parse_code(await body_of(request))
+        keyed = settings.api_key() is not None
+        programs = snippets(settings.tgi_url, prompt, sent, keyed=keyed)
+        return json_answer({"snippets": [asdict(each) for each in programs]})
+
+    @router.post("/api/proof")
+    @answering
+    async def proof(request: Request) -> Response:
+        """Whether the engine really applies the parameters; takes some seconds the first time."""
+        wire.parse_nothing(await body_of(request))
+        info = (await engine.state()).info
+        if info is None:
+            raise EngineError("The engine is not ready.", kind="offline", retryable=True)
+        return json_answer(asdict(await prover.proof(info)))
+
+    @router.post("/api/tokenize")
+    @answering
+    async def tokenize(request: Request) -> Response:
+        asked = wire.parse_tokenize(await body_of(request))
+        budget = await plan(engine, asked.messages, asked.max_new_tokens, settings.context_tokens)
+        return json_answer(
+            {
+                "prompt_tokens": budget.fit.tokens,
+                "max_total_tokens": budget.total,
+                "dropped_turns": budget.fit.dropped_turns,
+                "prompt": budget.fit.prompt.text,
+                "prompt_sha256": wire.digest(budget.fit.prompt.text),
+            }
+        )
+
+    @router.post("/api/render")
+    @answering
+    async def render_markdown(request: Request) -> Response:
+        text = wire.parse_render(await body_of(request))
+        # In a thread: a text made for it takes seconds, which the streams have not.
+        return json_answer({"blocks": await anyio.to_thread.run_sync(render, text)})
+
+    @router.get("/api/card")
+    @answering
+    async def card(request: Request) -> Response:
+        return json_answer(asdict(await shelf.card()))
+
+    @router.get("/livez")
+    async def live() -> Response:
+        return json_answer({"state": "live"})
+
+    @router.get("/readyz")
+    async def ready() -> Response:
+        now = await engine.state()
+        return json_answer(
+            {"state": now.state, "reason": now.reason}, 200 if now.state == "ready" else 503
+        )
+
+    return router

@@ -1,0 +1,118 @@
+"""What all routes share: a request's JSON in, JSON out, and the product's errors as answers."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from functools import wraps
+from typing import Any, Final
+
+import orjson
+from fastapi import Request, Response
+
+from playground import wire
+from playground.errors import (
+    Busy,
+    ConversationTooLong,
+    EngineError,
+    Forbidden,
+    InvalidRequest,
+    LoginRequired,
+    NotFound,
+    PlaygroundError,
+    StoreError,
+)
+
+# About a hundred times the context: room for long conversations, and half of what TGI takes.
+MAX_BODY_BYTES: Final = 1_000_000
+
+Route = Callable[[Request], Awaitable[Response]]
+
+
+class _Unreadable(InvalidRequest):
+    """A body that is not even looked into."""
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message, field="body")
+        self.status = status
+
+
+def answering(route: Route) -> Route:
+    """Turns the product's errors into answers."""
+
+    @wraps(route)
+    async def answered(request: Request) -> Response:
+        try:
+            return await route(request)
+        except PlaygroundError as error:
+            return refusal(error)
+
+    return answered
+
+
+def refusal(error: PlaygroundError) -> Response:
+    headers = {}
+    match error:
+        case _Unreadable():
+            status = error.status
+        case InvalidRequest() | ConversationTooLong():
+            status = 422
+        case LoginRequired():
+            status = 401
+        case Forbidden():
+            status = 403
+        case NotFound():
+            status = 404
+        case Busy():
+            status = 429
+            headers["Retry-After"] = str(error.retry_after)
+        case StoreError():
+            status = 503
+        case EngineError():
+            status = 503 if error.retryable else 502
+        case _:
+            status = 500
+    field = error.field if isinstance(error, InvalidRequest) else None
+    return json_answer({"error": str(error), "kind": error.kind, "field": field}, status, headers)
+
+
+async def body_of(request: Request) -> object:
+    """The JSON of a request. Its content type must say so: a form of another site cannot."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise _Unreadable("The content type must be application/json.", status=415)
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BODY_BYTES:
+            raise _Unreadable(f"The body is larger than {MAX_BODY_BYTES:,} bytes.", status=413)
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise _unreadable(bytes(body), error) from error
+
+
+def _unreadable(body: bytes, error: ValueError) -> InvalidRequest:
+    """Why a body cannot be read. Python's own parser takes what orjson does not: halves of a
+    surrogate pair, which a browser sends of a text that was cut inside an emoji."""
+    try:
+        field = wire.lone_surrogate(json.loads(body))
+    except (ValueError, RecursionError):
+        field = None
+    if field is None:
+        return _Unreadable(f"The body is not JSON: {error}.", status=400)
+    named = field.encode("utf-8", "replace").decode()
+    return InvalidRequest(
+        f"{named} holds half of a character (a lone surrogate), as when a text is cut inside an "
+        "emoji. Delete it.",
+        field=named,
+    )
+
+
+def json_answer(
+    content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    return Response(
+        orjson.dumps(content),
+        status,
+        {"Cache-Control": "no-store", **(headers or {})},
+        "application/json",
+    )

@@ -1,0 +1,30 @@
+"""Who asks: what shares, usage and limits are counted on."""
+
+from dataclasses import dataclass
+
+from starlette.types import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """One request's sender.
+
+    name: the login; None where nobody logs in.
+    owner: whose shares these are: ``user:<name>``, or ``browser:<digest>`` of a random cookie.
+    account: whose streams and tokens are counted: ``user:<name>``, or ``address:<ip>``.
+    address: where the request comes from, past the proxies that are trusted.
+    """
+
+    name: str | None
+    owner: str
+    account: str
+    address: str
+
+
+def visitor(scope: Scope) -> Visitor:
+    """The sender of a request, as the door put it there; a stranger where there is no door."""
+    known: Visitor | None = scope.get("state", {}).get("visitor")
+    if known is not None:
+        return known
+    address = (scope.get("client") or ("", 0))[0]
+    return Visitor(None, f"address:{address}", f"address:{address}", address)
