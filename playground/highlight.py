@@ -142,9 +142,12 @@ _COLOURS: Final = (
 
 
 def stylesheet() -> str:
-    """CSS for highlighted code; the dark colours hold below an element of class ``dark``."""
+    """CSS for highlighted code. The dark colours hold below an element of class ``dark``, and below
+    one of class ``plain`` where the reader's system is dark."""
+    rule = 'figure.code [class^="hl-{}"]{{color:{}}}'.format
     return "".join(
-        f'figure.code [class^="hl-{prefix}"]{{color:{on_light}}}\n'
-        f'.dark figure.code [class^="hl-{prefix}"]{{color:{on_dark}}}\n'
+        f"{rule(prefix, on_light)}\n"
+        f".dark {rule(prefix, on_dark)}\n"
+        f"@media (prefers-color-scheme: dark){{.plain {rule(prefix, on_dark)}}}\n"
         for prefix, on_light, on_dark in _COLOURS
     )

@@ -121,7 +121,9 @@ def contrast(one: str, other: str) -> float:
 
 
 def test_colours_of_code_have_contrast_on_light_and_dark() -> None:
-    rules = re.findall(r"^(\.dark )?.*\{color:(#\w{6})\}$", stylesheet(), re.MULTILINE)
+    rules = re.findall(
+        r"^(\.dark |@media.* dark.*)?fig.*\{color:(#\w{6})\}+$", stylesheet(), re.MULTILINE
+    )
     assert len(rules) == len(stylesheet().splitlines()) > 20
     for dark, colour in rules:
         grounds = ("#262a33", "#000000") if dark else ("#eceef2", "#ffffff")
