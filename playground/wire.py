@@ -69,20 +69,20 @@ def parse_stream(body: object, presets: Sequence[Preset]) -> StreamRequest:
     A pane's own messages replace the shared ones. A pane with a sampler has exactly its values;
     a preset beside it is what they were edited from. Raises InvalidRequest naming the field.
     """
-    top = _object(body, "", ("messages", "panes", "blind"))
+    top = object_of(body, "", ("messages", "panes", "blind"))
     panes = top.get("panes")
     if not isinstance(panes, list) or not 1 <= len(panes) <= MAX_PANES:
         raise InvalidRequest(f"panes must be a list of 1 to {MAX_PANES} panes.", field="panes")
     shared = None
     if top.get("messages") is not None:
-        shared = _messages(top["messages"], "messages")
+        shared = messages_of(top["messages"], "messages")
     blind = top.get("blind", False)
     if not isinstance(blind, bool):
         raise InvalidRequest("blind must be true or false.", field="blind")
     if blind and len(panes) == 1:
         raise InvalidRequest("There is nothing to hide with a single pane.", field="blind")
     by_id = {preset.id: preset for preset in presets}
-    parsed = tuple(_pane(pane, f"panes[{i}]", shared, by_id) for i, pane in enumerate(panes))
+    parsed = tuple(pane_of(pane, f"panes[{i}]", shared, by_id) for i, pane in enumerate(panes))
     if shared is not None and all(pane.get("messages") is not None for pane in panes):
         raise InvalidRequest(
             "Every pane has messages of its own, which contradict these.", field="messages"
@@ -92,16 +92,16 @@ def parse_stream(body: object, presets: Sequence[Preset]) -> StreamRequest:
 
 def parse_tokenize(body: object) -> TokenizeRequest:
     """POST /api/tokenize. Raises InvalidRequest naming the field."""
-    top = _object(body, "", ("messages", "max_new_tokens"))
+    top = object_of(body, "", ("messages", "max_new_tokens"))
     return TokenizeRequest(
-        _messages(top.get("messages"), "messages"),
-        _number(top.get("max_new_tokens"), "max_new_tokens", 1, 2**31 - 1),
+        messages_of(top.get("messages"), "messages"),
+        whole_number(top.get("max_new_tokens"), "max_new_tokens", 1, 2**31 - 1),
     )
 
 
 def parse_render(body: object) -> str:
     """POST /api/render. Raises InvalidRequest naming the field."""
-    text = _object(body, "", ("text",)).get("text")
+    text = object_of(body, "", ("text",)).get("text")
     if not isinstance(text, str) or len(text) > MAX_TEXT_CHARS:
         raise InvalidRequest(
             f"text must be a text of at most {MAX_TEXT_CHARS:,} characters.", field="text"
@@ -111,7 +111,7 @@ def parse_render(body: object) -> str:
 
 def parse_code(body: object) -> tuple[str, Mapping[str, Any]]:
     """POST /api/code: prompt and parameters as sent. Raises InvalidRequest naming the field."""
-    top = _object(body, "", ("prompt", "sent"))
+    top = object_of(body, "", ("prompt", "sent"))
     prompt, sent = top.get("prompt"), top.get("sent")
     if not isinstance(prompt, str) or not prompt:
         raise InvalidRequest("prompt must be a text that is not empty.", field="prompt")
@@ -130,12 +130,12 @@ def parse_code(body: object) -> tuple[str, Mapping[str, Any]]:
 
 def parse_nothing(body: object) -> None:
     """A request that says nothing but that it is one. Raises InvalidRequest."""
-    _object(body, "", ())
+    object_of(body, "", ())
 
 
 def parse_pieces(body: object) -> list[str]:
     """POST /api/pieces: the texts. Raises InvalidRequest naming the field."""
-    texts = _texts(_object(body, "", ("texts",)).get("texts"), "texts", MAX_PANES)
+    texts = _texts(object_of(body, "", ("texts",)).get("texts"), "texts", MAX_PANES)
     for i, text in enumerate(texts):
         if len(text) > MAX_TEXT_CHARS:
             raise InvalidRequest(
@@ -158,7 +158,7 @@ def lone_surrogate(body: object, field: str = "") -> str | None:
 
 def parse_reveal(body: object) -> list[str]:
     """POST /api/reveal: the seals, two for a pane. Raises InvalidRequest naming the field."""
-    return _texts(_object(body, "", ("sealed",)).get("sealed"), "sealed", 2 * MAX_PANES)
+    return _texts(object_of(body, "", ("sealed",)).get("sealed"), "sealed", 2 * MAX_PANES)
 
 
 def encode(batch: Sequence[tuple[int, Event]]) -> bytes:
@@ -191,16 +191,20 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _pane(
+def pane_of(
     body: object,
     field: str,
     shared: tuple[Message, ...] | None,
     presets: Mapping[str, Preset],
 ) -> PaneRequest:
-    pane = _object(body, field, _PANE_KEYS)
+    """A pane of a request; its own messages replace the shared ones, which may be empty.
+
+    presets: by id. Raises InvalidRequest naming the field.
+    """
+    pane = object_of(body, field, _PANE_KEYS)
     messages = shared
     if pane.get("messages") is not None:
-        messages = _messages(pane["messages"], f"{field}.messages")
+        messages = messages_of(pane["messages"], f"{field}.messages")
     if messages is None:
         raise InvalidRequest("There is no conversation to answer.", field="messages")
     preset = _preset(pane.get("preset"), f"{field}.preset", presets)
@@ -215,7 +219,7 @@ def _pane(
         sampler = preset.sampler if preset else Sampler()
     most = preset.max_new_tokens if preset else None
     if "max_new_tokens" in pane:
-        most = _number(pane["max_new_tokens"], f"{field}.max_new_tokens", 1, 2**31 - 1)
+        most = whole_number(pane["max_new_tokens"], f"{field}.max_new_tokens", 1, 2**31 - 1)
     return PaneRequest(
         messages=messages,
         sampler=sampler,
@@ -223,7 +227,7 @@ def _pane(
         edited=edited,
         started_from=preset.sampler if preset else None,
         max_new_tokens=most,
-        seed=_number(pane.get("seed"), f"{field}.seed", 0, 2**64 - 1),
+        seed=whole_number(pane.get("seed"), f"{field}.seed", 0, 2**64 - 1),
         stop=_stops(pane.get("stop"), f"{field}.stop"),
     )
 
@@ -233,7 +237,7 @@ def _preset(body: object, field: str, presets: Mapping[str, Preset]) -> Draft | 
     if body is None:
         return None
     if isinstance(body, dict):
-        own = _object(body, field, ("name", "sampler", "max_new_tokens"))
+        own = object_of(body, field, ("name", "sampler", "max_new_tokens"))
         try:
             return parse_draft(own)
         except InvalidRequest as error:
@@ -246,13 +250,14 @@ def _preset(body: object, field: str, presets: Mapping[str, Preset]) -> Draft | 
     return Draft(preset.name, preset.sampler, preset.source, preset.max_new_tokens)
 
 
-def _messages(body: object, field: str) -> tuple[Message, ...]:
+def messages_of(body: object, field: str) -> tuple[Message, ...]:
+    """A conversation that can be answered. Raises InvalidRequest naming the field."""
     if not isinstance(body, list):
         raise InvalidRequest("messages must be a list of messages.", field=field)
     messages = []
     for i, each in enumerate(body):
         at = f"{field}[{i}]"
-        message = _object(each, at, ("role", "content"))
+        message = object_of(each, at, ("role", "content"))
         role, content = message.get("role"), message.get("content")
         if role not in _ROLES:
             raise InvalidRequest(
@@ -299,7 +304,8 @@ def _texts(body: object, field: str, most: int) -> list[str]:
     return body
 
 
-def _number(value: object, field: str, minimum: int, maximum: int) -> int | None:
+def whole_number(value: object, field: str, minimum: int, maximum: int) -> int | None:
+    """A whole number in these bounds, or ``None``. Raises InvalidRequest naming the field."""
     if value is None:
         return None
     if (
@@ -315,7 +321,11 @@ def _number(value: object, field: str, minimum: int, maximum: int) -> int | None
     return int(value)
 
 
-def _object(body: object, field: str, known: Collection[str]) -> Mapping[str, Any]:
+def object_of(body: object, field: str, known: Collection[str]) -> Mapping[str, Any]:
+    """An object with no other names than the known ones. Raises InvalidRequest naming the field.
+
+    field: its path in the body, "" for the body itself.
+    """
     if not isinstance(body, dict):
         raise InvalidRequest(f"{field or 'The body'} must be a JSON object.", field=field or "body")
     for name in body:
