@@ -3,9 +3,9 @@
 A secret may also stand in a file, as Docker's secrets do: ``PLAYGROUND_TGI_API_KEY_FILE`` names it.
 """
 
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AnyHttpUrl,
@@ -77,6 +77,48 @@ class Settings(BaseSettings):
         ),
     ] = None
     presets_file: Annotated[Path | None, Field(description="a TOML file")] = None
+    auth: Annotated[
+        Literal["none", "users", "proxy"],
+        Field(
+            description="none (whoever reaches the page may use it), users (names and passwords in "
+            "a file) or proxy (a proxy in front says who it is)"
+        ),
+    ] = "none"
+    open: Annotated[
+        bool, Field(description="true or false: whether strangers may use it without a login")
+    ] = False
+    published_host: Annotated[
+        str | None,
+        Field(
+            description="the address under which others see what HOST listens on, where a "
+            "container or a port forwarding stands between"
+        ),
+    ] = None
+    users_file: Annotated[Path | None, Field(description="a file of names and hashes")] = None
+    session_hours: Annotated[
+        float,
+        Field(gt=0, le=8760, description="hours that a login lasts: more than 0, at most 8760"),
+    ] = 168.0
+    trusted_proxies: Annotated[
+        str,
+        Field(
+            description="addresses or networks with commas between them, such as "
+            "127.0.0.1,10.0.0.0/8"
+        ),
+    ] = ""
+    proxy_user_header: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9-]+$",
+            description="the name of a header, such as X-Forwarded-User or Remote-User",
+        ),
+    ] = "X-Forwarded-User"
+    public_links: Annotated[
+        bool, Field(description="true or false: whether links that were shared need no login")
+    ] = True
+    tunnel: Annotated[
+        bool, Field(description="true or false: whether to open a temporary public address")
+    ] = False
     max_streams: Annotated[
         int, Field(ge=1, description="a whole number from 1: answers written at the same time")
     ] = 200
@@ -96,6 +138,12 @@ class Settings(BaseSettings):
         TypeAdapter(AnyHttpUrl).validate_python(value)
         return value.rstrip("/")
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _is_networks(cls, value: str) -> str:
+        _networks(value)
+        return value
+
     @field_validator("tgi_api_key_file", "secret_file")
     @classmethod
     def _is_readable(cls, path: Path | None) -> Path | None:
@@ -112,16 +160,20 @@ class Settings(BaseSettings):
         Only a server for this machine alone knows its names: where it listens to others, they may
         call it what they like.
         """
-        if not _is_loopback(self.host):
+        seen = self.seen_host()
+        if not is_loopback(seen):
             return None
-        own = {
-            "localhost",
-            "127.0.0.1",
-            "[::1]",
-            f"[{self.host}]" if ":" in self.host else self.host,
-        }
+        own = {"localhost", "127.0.0.1", "[::1]", f"[{seen}]" if ":" in seen else seen}
         public = AnyHttpUrl(self.public_url).host if self.public_url else None
         return frozenset({*own, public} if public else own)
+
+    def seen_host(self) -> str:
+        """The address under which others see this server."""
+        return self.published_host or self.host
+
+    def trusted_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Where the proxies are whose word is taken for who asks, and from where."""
+        return _networks(self.trusted_proxies)
 
     def api_key(self) -> str | None:
         """The key of the engine, from the variable or the file."""
@@ -132,7 +184,12 @@ class Settings(BaseSettings):
         return _read(self.secret, self.secret_file)
 
 
-def _is_loopback(host: str) -> bool:
+def _networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(each.strip()) for each in value.split(",") if each.strip())
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address or a name."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
