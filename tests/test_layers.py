@@ -20,6 +20,7 @@ LAYERS = [
         "formats",
         "snippets",
         "wire",
+        "demos",
     ],
     ["settings", "engines", "card", "visitor"],
     ["session", "proof"],
