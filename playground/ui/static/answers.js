@@ -27,7 +27,10 @@ addEventListener('pageshow', () => { leaving = false; });
 // done, stopped or failed; resolves when all have.
 //
 // onOpen(id): the stream has begun, and its id stops single panes. onEvent(n, name): after each.
-export async function answerInto(panes, body, signal, { onOpen, onEvent = () => {} } = {}) {
+// at: the path below which stream and render are asked for. onFailure(): an answer failed.
+export async function answerInto(panes, body, signal, {
+  onOpen, onEvent = () => {}, at = 'api', onFailure = look,
+} = {}) {
   const answers = panes.map((pane) => pane.messages.at(-1));
   panes.forEach((pane, i) => pane.begin(answers[i]));
   const end = (state, problem) => answers.forEach((answer, i) => {
@@ -36,7 +39,7 @@ export async function answerInto(panes, body, signal, { onOpen, onEvent = () => 
     onEvent(i, 'error');
   });
   try {
-    for await (const { name, data } of stream(body, signal, onOpen)) {
+    for await (const { name, data } of stream(body, signal, onOpen, `${at}/stream`)) {
       if (answers[data.pane]?.state !== 'streaming') continue;
       panes[data.pane].receive(name, data);
       onEvent(data.pane, name);
@@ -48,15 +51,15 @@ export async function answerInto(panes, body, signal, { onOpen, onEvent = () => 
     if (leaving) end('stopped', null);
     else end('failed', { message, kind, retryable });
   }
-  if (answers.some((answer) => answer.state === 'failed')) look();
-  panes.forEach((pane, i) => renderRest(pane, answers[i]).then(() => onEvent(i, 'rendered')));
+  if (answers.some((answer) => answer.state === 'failed')) onFailure();
+  panes.forEach((pane, i) => renderRest(pane, answers[i], at).then(() => onEvent(i, 'rendered')));
 }
 
 // Markdown of an answer that broke off in the middle of a block.
-export async function renderRest(pane, answer) {
+export async function renderRest(pane, answer, at = 'api') {
   if (!['stopped', 'failed'].includes(answer.state) || pane.rest(answer).trim() === '') return;
   try {
-    const { blocks } = await json('api/render', { text: answer.content });
+    const { blocks } = await json(`${at}/render`, { text: answer.content });
     if (answer.state !== 'streaming') pane.setBlocks(answer, blocks);
   } catch {
     // the plain text stays, and the next start tries again

@@ -12,10 +12,9 @@ export class RequestFailed extends Error {
   }
 }
 
-async function request(path, body, signal, method = 'GET') {
+async function request(path, body, signal, method = body === undefined ? 'GET' : 'POST') {
   const options = { signal, method };
   if (body !== undefined) {
-    options.method = 'POST';
     options.headers = { 'Content-Type': 'application/json' };
     // Half a surrogate pair, as a cut text may end with, is no character and would be refused.
     options.body = JSON.stringify(body, (_, value) => (typeof value === 'string' ? value.toWellFormed?.() ?? value : value));
@@ -46,16 +45,21 @@ export async function json(path, body, signal) {
   return (await request(path, body, signal)).json();
 }
 
-// Stops one pane of a stream that goes on for the others.
-export async function stopPane(id, pane) {
-  await request(`api/stream/${id}/panes/${pane}`, undefined, undefined, 'DELETE');
+// Changes or deletes what stands under a path.
+export async function change(method, path, body) {
+  await request(path, body, undefined, method);
 }
 
-// The events of POST /api/stream as {name, data}. Ends without a word when `signal` aborts.
+// Stops one pane of a stream that goes on for the others.
+export async function stopPane(id, pane) {
+  await change('DELETE', `api/stream/${id}/panes/${pane}`);
+}
+
+// The events of a POST as {name, data}. Ends without a word when `signal` aborts.
 // onOpen: called with the stream's id when the answer begins.
-export async function* stream(body, signal, onOpen = () => {}) {
+export async function* stream(body, signal, onOpen = () => {}, path = 'api/stream') {
   try {
-    const response = await request('api/stream', body, signal);
+    const response = await request(path, body, signal);
     onOpen(response.headers.get('X-Stream-Id'));
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = '';
