@@ -13,11 +13,15 @@ from starlette.types import Scope
 
 from playground.api.routes import create_router
 from playground.api.services import Services
+from playground.auth.arrivals import Arrivals
+from playground.auth.door import Door
 from playground.engines.tgi import TGIEngine
 from playground.guard import Guard
 from playground.highlight import stylesheet
+from playground.names import Names
 from playground.presets import load_presets
 from playground.settings import Settings
+from playground.store.store import Store
 from playground.ui import page
 from playground.ui.theme import theme
 
@@ -56,18 +60,27 @@ def create_app(settings: Settings) -> FastAPI:
     """
     presets = load_presets(settings.presets_file)
     engine = TGIEngine.from_settings(settings)
+    store = Store.from_settings(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
         _settle_memory()
-        yield
+        async with store.tended():
+            yield
         await engine.aclose()
 
+    names = Names(settings)
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(Guard, hosts=settings.known_hosts())
+    app.add_middleware(
+        Door,
+        arrivals=Arrivals(settings.trusted_networks(), settings.proxy_user_header, names),
+        login=None,
+        links=settings.public_links,
+    )
+    app.add_middleware(Guard, names=names)
     # Without one of ours, Gradio answers any Origin with credentials on a host that is not local.
     app.add_middleware(CORSMiddleware, allow_origins=[])
-    app.include_router(create_router(Services(settings, presets, engine)))
+    app.include_router(create_router(Services(settings, presets, engine, store)))
     version = page.static_version()
 
     highlight = stylesheet()

@@ -3,9 +3,11 @@
 A secret may also stand in a file, as Docker's secrets do: ``PLAYGROUND_TGI_API_KEY_FILE`` names it.
 """
 
+import os
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
     AnyHttpUrl,
@@ -20,7 +22,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from playground.errors import PlaygroundError
 
 PREFIX: Final = "PLAYGROUND_"
-_SECRETS: Final = ("tgi_api_key", "secret")
+_SECRETS: Final = ("tgi_api_key", "secret", "database_url", "database_password")
+_POSTGRESQL: Final = ("postgresql", "postgres", "postgresql+asyncpg")
+# Of an address's options: where a socket is, and how the connection is secured.
+_OPTIONS: Final = frozenset({"host", "port", "ssl", "sslmode"})
 
 
 class SettingsError(PlaygroundError):
@@ -122,6 +127,52 @@ class Settings(BaseSettings):
     max_streams: Annotated[
         int, Field(ge=1, description="a whole number from 1: answers written at the same time")
     ] = 200
+    max_streams_per_user: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="a whole number from 1: answers of one user, or of one address where "
+            "nobody logs in, that are written or wait at the same time",
+        ),
+    ] = 32
+    max_waiting: Annotated[
+        int, Field(ge=0, description="a whole number from 0: requests that may wait in line")
+    ] = 100
+    max_body_bytes: Annotated[
+        int, Field(ge=10_000, description="a whole number from 10000: bytes of a request's body")
+    ] = 1_000_000  # about a hundred times the context, and half of what TGI takes
+    max_prompt_tokens: Annotated[
+        int | None,
+        Field(ge=1, description="a whole number from 1: tokens of a prompt with its conversation"),
+    ] = None
+    tokens_per_day: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="a whole number from 1: tokens of prompts and answers that one user, or "
+            "one address where nobody logs in, may use in a day (UTC)",
+        ),
+    ] = None
+    grace_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=3600,
+            description="seconds from 0 to 3600 in which answers may end when the server stops",
+        ),
+    ] = 25.0
+    log_format: Annotated[Literal["text", "json"], Field(description="text or json")] = "text"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Field(description="debug, info, warning or error"),
+    ] = "info"
+    metrics_from: Annotated[
+        str,
+        Field(
+            description="addresses or networks with commas between them that may read /metrics, "
+            "such as 127.0.0.1,10.0.0.0/8; empty for none"
+        ),
+    ] = "127.0.0.0/8,::1"
     context_tokens: Annotated[
         int, Field(ge=256, description="a whole number from 256: prompt and answer together")
     ] = 8192
@@ -129,6 +180,25 @@ class Settings(BaseSettings):
         str,
         Field(pattern=r"^[\w.-]+/[\w.-]+$", description="owner/name, as on the Hugging Face Hub"),
     ] = "ContextualAI/Contextual_KTO_Mistral_PairRM"
+
+    data_dir: Annotated[
+        Path, Field(description="a folder for the database, which is made when it is not there")
+    ] = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share") / "kto-mistral-playground"
+    database_url: Annotated[
+        SecretStr | None,
+        Field(
+            description="postgresql://user@host/name, with no other options than sslmode, ssl, "
+            "host and port; without one the database is a SQLite file in the data folder"
+        ),
+    ] = None
+    database_password: Annotated[SecretStr | None, Field(description="a text")] = None
+    database_password_file: Annotated[
+        Path | None, Field(description="a file that can be read, with the password in it")
+    ] = None
+    retention_days: Annotated[
+        int | None,
+        Field(ge=1, description="a whole number from 1: days after which links are deleted"),
+    ] = None
 
     @field_validator("tgi_url", "public_url")
     @classmethod
@@ -144,7 +214,7 @@ class Settings(BaseSettings):
         _networks(value)
         return value
 
-    @field_validator("tgi_api_key_file", "secret_file")
+    @field_validator("tgi_api_key_file", "secret_file", "database_password_file")
     @classmethod
     def _is_readable(cls, path: Path | None) -> Path | None:
         if path is not None:
@@ -153,6 +223,22 @@ class Settings(BaseSettings):
             except OSError as error:
                 raise ValueError(error.strerror) from error
         return path
+
+    @field_validator("data_dir")
+    @classmethod
+    def _at_home(cls, path: Path) -> Path:
+        return Path(os.path.expanduser(path))  # which, unlike pathlib's, never raises
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            url = urlsplit(value.get_secret_value())
+            options = {name for name, _ in parse_qsl(url.query, keep_blank_values=True)}
+            _ = url.port  # raises ValueError when it is no number
+            if url.scheme not in _POSTGRESQL or not url.path.strip("/") or options - _OPTIONS:
+                raise ValueError("not an address of PostgreSQL")
+        return value
 
     def known_hosts(self) -> frozenset[str] | None:
         """The names by which browsers may ask for this server; ``None`` is any of them.
@@ -178,6 +264,14 @@ class Settings(BaseSettings):
     def api_key(self) -> str | None:
         """The key of the engine, from the variable or the file."""
         return _read(self.tgi_api_key, self.tgi_api_key_file)
+
+    def database_address(self) -> str | None:
+        """PostgreSQL's address; ``None`` where the database is a file in the data folder."""
+        return self.database_url.get_secret_value() if self.database_url is not None else None
+
+    def database_key(self) -> str | None:
+        """The database's password, where it does not stand in the address."""
+        return _read(self.database_password, self.database_password_file)
 
     def sealing_secret(self) -> str | None:
         """The secret that seals blind comparisons, from the variable or the file."""

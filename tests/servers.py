@@ -1,10 +1,14 @@
 """The project's own programs as real processes on real ports."""
 
+import atexit
+import functools
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -136,8 +140,20 @@ class Server:
 
 
 def environment() -> dict[str, str]:
-    """The environment that the project's programs are tested in."""
-    return {**os.environ, "PYTHONUNBUFFERED": "1"}
+    """The environment that the project's programs are tested in: each has data of its own."""
+    return {**os.environ, "PYTHONUNBUFFERED": "1", "PLAYGROUND_DATA_DIR": data_dir()}
+
+
+def data_dir() -> str:
+    """A folder for a playground's data, not there yet, and gone when the tests are over."""
+    return str(Path(_data().name) / secrets.token_hex(8))
+
+
+@functools.cache
+def _data() -> tempfile.TemporaryDirectory[str]:
+    folder = tempfile.TemporaryDirectory(prefix="playground-data-", ignore_cleanup_errors=True)
+    atexit.register(folder.cleanup)
+    return folder
 
 
 def embedded(*arguments: str, env: Mapping[str, str] | None = None) -> Server:

@@ -15,7 +15,9 @@ from playground.api.services import Services
 from playground.engines.tgi import TGIEngine
 from playground.presets import load_presets
 from playground.settings import load_settings
+from playground.store.store import Store
 from tests.faults import FaultServer, Peer, Request, Script, event, serving
+from tests.servers import data_dir
 
 INFO: Final[Mapping[str, Any]] = {
     "model_id": "some/model",
@@ -122,10 +124,11 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 @asynccontextmanager
 async def playground(tgi_url: str, **settings: Any) -> AsyncIterator[str]:
     """The API on a real port in front of an engine; its address. The page is no part of it."""
-    values = load_settings(tgi_url=tgi_url, **settings)
+    values = load_settings(**{"tgi_url": tgi_url, "data_dir": data_dir(), **settings})
     engine = TGIEngine.from_settings(values)
+    store = Store.from_settings(values)
     app = FastAPI()
-    app.include_router(create_router(Services(values, load_presets(), engine)))
+    app.include_router(create_router(Services(values, load_presets(), engine, store)))
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
         server = uvicorn.Server(
             uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
@@ -138,4 +141,5 @@ async def playground(tgi_url: str, **settings: Any) -> AsyncIterator[str]:
         finally:
             server.should_exit = True
             await running
+            await store.aclose()
             await engine.aclose()

@@ -1,6 +1,5 @@
 """The command line, run as people run it."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -10,7 +9,7 @@ from collections.abc import Mapping
 import httpx
 import pytest
 
-from tests.servers import ROOT, Server, embedded
+from tests.servers import ROOT, Server, embedded, environment
 
 
 def playground(
@@ -19,7 +18,7 @@ def playground(
     return subprocess.run(
         [sys.executable, "-m", "playground", *arguments],
         cwd=ROOT,
-        env={**os.environ, **(env or {})},
+        env={**environment(), **(env or {})},
         capture_output=True,
         text=True,
         timeout=60,

@@ -24,8 +24,10 @@ from playground.messages import Block, Delta, Done, Event, Message, PaneRequest
 from playground.presets import load_presets
 from playground.samplers import Sampler
 from playground.settings import load_settings
+from playground.store.store import Store
 from playground.wire import encode
 from tests.faults import Peer, serving
+from tests.servers import data_dir
 from tests.stock import tokens
 from tests.test_coalesce import run
 from tgi.client import TGIClient
@@ -168,7 +170,9 @@ def test_a_flush_is_one_write() -> None:
     seconds, rate = 3, 200
     engine = Script(seconds * rate, rate)
     app = FastAPI()
-    app.include_router(create_router(Services(load_settings(), load_presets(), engine)))
+    settings = load_settings(data_dir=data_dir())
+    store = Store.from_settings(settings)
+    app.include_router(create_router(Services(settings, load_presets(), engine, store)))
     body = orjson.dumps(
         {"messages": [{"role": "user", "content": "Hi"}], "panes": [{"max_new_tokens": 600}]}
     )

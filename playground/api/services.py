@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from playground.engines.base import Engine
 from playground.presets import Preset
 from playground.settings import Settings
+from playground.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,3 +16,4 @@ class Services:
     settings: Settings
     presets: Sequence[Preset]
     engine: Engine
+    store: Store

@@ -1,0 +1,75 @@
+"""The tables brought to what this program expects, by Alembic, before anything else is asked.
+
+Alembic is synchronous and keeps its context in a module, so it works in a thread of its own with an
+event loop of its own: no stream waits for it, and two databases of one process take turns.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from playground.store.tables import REVISION
+from playground.store.trouble import NewerSchema
+
+MIGRATIONS: Final = Path(__file__).with_name("migrations")
+_TURN: Final = threading.Lock()
+# Any number that no other program takes for its lock in the same database.
+_LOCK: Final = 0x6B746F
+
+
+async def migrate(connect: Callable[[], AsyncEngine]) -> None:
+    """Bring the tables of a database up to date; whoever comes second finds them so.
+
+    connect: makes an engine that begins its transactions for writing. On PostgreSQL a lock that the
+        transaction holds makes several replicas take turns, on SQLite the transaction itself.
+    All of it is one transaction on both. Raises what SQLAlchemy and the drivers raise, and
+    NewerSchema.
+    """
+    await asyncio.to_thread(_migrate, connect)
+
+
+def _migrate(connect: Callable[[], AsyncEngine]) -> None:
+    async def run() -> None:
+        engine = connect()
+        try:
+            async with engine.begin() as connection:
+                if connection.dialect.name == "postgresql":
+                    await connection.execute(
+                        text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK}
+                    )
+                await connection.run_sync(_upgrade)
+        finally:
+            await engine.dispose()
+
+    with _TURN:
+        asyncio.run(run())
+
+
+def _upgrade(connection: Connection) -> None:
+    if inspect(connection).has_table("alembic_version"):
+        [*found] = connection.scalars(text("SELECT version_num FROM alembic_version"))
+        if found == [REVISION]:
+            return
+    # Here, since most starts have nothing to migrate, and it takes 10 MB and a tenth of a second.
+    from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    script = ScriptDirectory.from_config(config)
+    with EnvironmentContext(
+        config, script, fn=lambda at, _: script._upgrade_revs(REVISION, at)
+    ) as environment:
+        environment.configure(connection=connection, render_as_batch=True)
+        try:
+            environment.run_migrations()
+        except CommandError as error:  # a revision that this program does not know
+            raise NewerSchema from error
