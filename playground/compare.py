@@ -7,11 +7,15 @@ from typing import Final
 
 from playground.coalesce import closing, coalesce
 from playground.engines.base import Engine
+from playground.logs import request_words
 from playground.messages import Delta, Done, Event, Failed, PaneRequest
 from playground.session import answer
+from playground.tally import Tally
 
 # 30 flushes a second look continuous, and a token more or less in one does not show.
 _INTERVAL_S: Final = 1 / 30
+
+_STOPPED: Final = Failed("stopped", "Stopped.", True)
 
 _log = logging.getLogger(__name__)
 
@@ -21,17 +25,21 @@ class Stop:
 
     It cancels the task at what it is waiting for, as ``asyncio.timeout`` does, so an answer that
     is never stopped costs nothing more.
+
+    ending: the event that the answer ends with.
     """
 
     def __init__(self) -> None:
         self.asked = False
+        self.ending = _STOPPED
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
 
-    def ask(self) -> None:
+    def ask(self, ending: Failed = _STOPPED) -> None:
         """Has an effect once, and none on an answer that has ended."""
         if not self.asked:
             self.asked = True
+            self.ending = ending
             if self._task is not None:
                 self._task.cancel()
 
@@ -56,6 +64,7 @@ async def compare(
     context_tokens: int,
     idle: float | None = None,
     stops: Sequence[Stop] = (),
+    tallies: Sequence[Tally] = (),
 ) -> AsyncGenerator[list[tuple[int, Event]], None]:
     """Batches of (pane, event), at most 30 a second; a pane's first text goes out at once.
 
@@ -63,9 +72,11 @@ async def compare(
     After `idle` seconds without an event comes an empty batch. Closing the generator cancels all.
 
     stops: one for each pane, or none at all. A pane that is stopped ends with a Failed of kind
-    "stopped", and the others go on.
+    "stopped", or what else the stop says, and the others go on.
+    tallies: one for each pane, or none at all; they say at any time what each answer has used.
     """
     stops = stops or [Stop() for _ in requests]
+    tallies = tallies or [Tally() for _ in requests]
     begun: set[int] = set()
 
     def begins(pane: int, event: Event) -> bool:
@@ -75,8 +86,8 @@ async def compare(
         return True
 
     answers = [
-        _answer(engine, request, context_tokens, stop)
-        for request, stop in zip(requests, stops, strict=True)
+        _answer(engine, request, context_tokens, stop, tally)
+        for request, stop, tally in zip(requests, stops, tallies, strict=True)
     ]
     async with closing(
         coalesce(answers, interval=_INTERVAL_S, urgent=begins, idle=idle)
@@ -86,29 +97,34 @@ async def compare(
 
 
 async def _answer(
-    engine: Engine, request: PaneRequest, context_tokens: int, stop: Stop
+    engine: Engine, request: PaneRequest, context_tokens: int, stop: Stop, tally: Tally
 ) -> AsyncGenerator[Event, None]:
     """One answer; a fault of our own becomes its Failed, and leaves the other panes alone."""
-    stopped = Failed("stopped", "Stopped.", True)
     if stop.asked:
-        yield stopped
+        tally.outcome = stop.ending.kind
+        yield stop.ending
         return
     stop.watch()
     try:
-        async with closing(answer(engine, request, context_tokens=context_tokens)) as events:
+        events = answer(engine, request, context_tokens=context_tokens, tally=tally)
+        async with closing(events):
             async for event in events:
                 if isinstance(event, Done | Failed):
                     stop.unwatch()
+                    tally.outcome = "done" if isinstance(event, Done) else event.kind
                 yield event
     except asyncio.CancelledError:
         if not stop.caught():
             raise
-        yield stopped
+        tally.outcome = stop.ending.kind
+        yield stop.ending
     except Exception:
         _log.exception("An answer failed for a reason of the playground's own")
+        tally.outcome = "internal"
         yield Failed(
             "internal",
-            "The playground itself failed at this answer; its log says how. Try again.",
+            f"The playground itself failed at this answer; its log says how{request_words()}. "
+            "Try again.",
             True,
         )
     finally:

@@ -4,6 +4,7 @@ PlaygroundError
 ├── InvalidRequest      the request is wrong; names the field, nothing was started
 ├── ConversationTooLong the last turn alone does not fit the context
 ├── Busy                a limit of this server is reached; says when to come again
+├── ShuttingDown        this server is stopping; says when to come again
 ├── LoginRequired       nobody is logged in, and this needs somebody
 ├── Forbidden           who asks may not
 ├── NotFound            what is named is not there, or no longer
@@ -41,6 +42,14 @@ class Busy(PlaygroundError):
     def __init__(self, message: str, *, retry_after: int = 2) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class ShuttingDown(PlaygroundError):
+    """retry_after: seconds after which another server, or this one started anew, may answer."""
+
+    kind = "shutdown"
+    retryable = True
+    retry_after = 5
 
 
 class LoginRequired(PlaygroundError):

@@ -51,6 +51,13 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """The answer is not begun: its request stands in line. place: from 1."""
+
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """What was sent for one answer, exactly, and what was not sent and why.
 
@@ -137,4 +144,4 @@ class Sealed:
     shown: Mapping[str, object]
 
 
-Event = Receipt | Delta | Block | Done | Failed | Sealed
+Event = Waiting | Receipt | Delta | Block | Done | Failed | Sealed

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from playground import wire
 from playground.coalesce import closing
 from playground.errors import InvalidRequest
-from playground.messages import Block, Delta, Event, Failed, PaneRequest, Sealed
+from playground.messages import Block, Delta, Event, Failed, PaneRequest, Sealed, Waiting
 
 # A day to vote in.
 LIFETIME_S: Final = 86_400
@@ -84,7 +84,7 @@ async def sealed(
 
 
 def _sealed(event: Event, place: int, seal: Seal, size: int) -> Event:
-    if isinstance(event, Delta | Block | Sealed):
+    if isinstance(event, Waiting | Delta | Block | Sealed):
         return event
     name, data = wire.named(event)
     shown: dict[str, object] = {}

@@ -24,6 +24,7 @@ from playground.messages import (
 from playground.prompt import TURN_MARKER, Fit, fit
 from playground.samplers import Sampler
 from playground.stops import StopFilter
+from playground.tally import Tally
 
 # Older turns are left out until the answer has the room it asks for, or this share of the context.
 _ANSWER_SHARE: Final = 4
@@ -136,15 +137,18 @@ def _edits(request: PaneRequest) -> dict[str, tuple[float | None, float | None]]
 
 
 async def answer(
-    engine: Engine, request: PaneRequest, *, context_tokens: int
+    engine: Engine, request: PaneRequest, *, context_tokens: int, tally: Tally | None = None
 ) -> AsyncGenerator[Event, None]:
     """The events of one answer, the last of them Done or Failed, and only the last.
 
     The deltas joined are the whole answer: one that continues the assistant's last message begins
     with that message's text. The text holds no stop sequence, no white space at its end, and none
     at its start unless it is continued. Closing the generator closes the engine's stream at once.
+
+    tally: says at any time what the answer has used.
     """
     arrived = time.monotonic()
+    tally = tally or Tally()
     writing: _Writing | None = None
     try:
         budget = await plan(engine, request.messages, request.max_new_tokens, context_tokens)
@@ -184,15 +188,18 @@ async def answer(
         first_text = first = last = 0.0
         tokens = first_tokens = 0
         finish: Finish | None = None
+        tally.prompt_tokens = budget.fit.tokens
         async with closing(engine.stream(generation)) as stream:
             async for item in stream:
                 if isinstance(item, Finish):
                     finish = item
+                    tally.settle(finish.generated_tokens)
                     break
                 if writing.stopped:
                     break  # the engine did not see the stop sequence that we saw
                 last = time.monotonic()
                 tokens += item.tokens
+                tally.took(item.tokens, arrived, last)
                 if not first:
                     first, first_tokens = last, tokens
                 for event in writing.feed(item.text):
@@ -221,6 +228,7 @@ async def answer(
                 tokens_per_second=rate,
             )
     except PlaygroundError as error:
+        tally.refused()
         for event in writing.flush(complete=False) if writing else ():
             yield event
         yield Failed(error.kind, str(error), error.retryable)

@@ -15,6 +15,7 @@ from pydantic import (
     SecretStr,
     TypeAdapter,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -170,7 +171,7 @@ class Settings(BaseSettings):
         str,
         Field(
             description="addresses or networks with commas between them that may read /metrics, "
-            "such as 127.0.0.1,10.0.0.0/8; empty for none"
+            "such as 127.0.0.1,10.0.0.0/8; or none"
         ),
     ] = "127.0.0.0/8,::1"
     context_tokens: Annotated[
@@ -208,10 +209,11 @@ class Settings(BaseSettings):
         TypeAdapter(AnyHttpUrl).validate_python(value)
         return value.rstrip("/")
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "metrics_from")
     @classmethod
-    def _is_networks(cls, value: str) -> str:
-        _networks(value)
+    def _is_networks(cls, value: str, info: ValidationInfo) -> str:
+        if value != "none" or info.field_name != "metrics_from":
+            _networks(value)
         return value
 
     @field_validator("tgi_api_key_file", "secret_file", "database_password_file")
@@ -256,6 +258,10 @@ class Settings(BaseSettings):
     def seen_host(self) -> str:
         """The address under which others see this server."""
         return self.published_host or self.host
+
+    def metrics_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Who may read /metrics."""
+        return () if self.metrics_from == "none" else _networks(self.metrics_from)
 
     def trusted_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """Where the proxies are whose word is taken for who asks, and from where."""

@@ -25,6 +25,7 @@ from playground.messages import (
     PaneRequest,
     Receipt,
     Sealed,
+    Waiting,
 )
 from playground.presets import Preset
 from playground.samplers import BY_NAME, Sampler, parse_sampler
@@ -345,6 +346,10 @@ def _delta(pane: int, texts: Sequence[str]) -> bytes:
     return _event("delta", {"pane": pane, "text": "".join(texts)})
 
 
+def _waiting(waiting: Waiting) -> tuple[str, dict[str, object]]:
+    return "waiting", {"place": waiting.place}
+
+
 def _receipt(receipt: Receipt) -> tuple[str, dict[str, object]]:
     return "receipt", {
         "engine": receipt.engine,
@@ -399,6 +404,7 @@ def _sealed(sealed: Sealed) -> tuple[str, dict[str, object]]:
 
 
 _NAMED: Final[Mapping[type, Callable[[Any], tuple[str, dict[str, object]]]]] = {
+    Waiting: _waiting,
     Receipt: _receipt,
     Block: _block,
     Done: _done,

@@ -248,7 +248,7 @@ async def silent(peer: Peer) -> None:
 
 
 async def test_more_answers_than_allowed_are_refused_for_a_moment() -> None:
-    async with over(silent, max_streams=2) as (client, _):
+    async with over(silent, max_streams=2, max_waiting=0) as (client, _):
         two = {**HI, "panes": [{}, {}]}
         async with aconnect_sse(client, "POST", "/api/stream", json=two) as source:
             await anext(source.aiter_sse())

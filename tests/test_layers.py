@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 
 # From the ground up. Within a layer, too, a file imports only what stands before it.
 LAYERS = [
-    ["errors", "samplers", "messages", "evidence"],
+    ["errors", "samplers", "messages", "evidence", "tally", "logs"],
     [
         "prompt",
         "presets",

@@ -18,6 +18,7 @@ from playground.errors import (
     LoginRequired,
     NotFound,
     PlaygroundError,
+    ShuttingDown,
     StoreError,
 )
 
@@ -61,8 +62,8 @@ def refusal(error: PlaygroundError) -> Response:
             status = 403
         case NotFound():
             status = 404
-        case Busy():
-            status = 429
+        case Busy() | ShuttingDown():
+            status = 429 if isinstance(error, Busy) else 503
             headers["Retry-After"] = str(error.retry_after)
         case StoreError():
             status = 503

@@ -1,9 +1,10 @@
 """What the routes work with, put together once by the composition root."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from playground.engines.base import Engine
+from playground.gate import Gate
 from playground.presets import Preset
 from playground.settings import Settings
 from playground.store.store import Store
@@ -17,3 +18,7 @@ class Services:
     presets: Sequence[Preset]
     engine: Engine
     store: Store
+    gate: Gate = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "gate", Gate.from_settings(self.settings))

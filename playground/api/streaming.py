@@ -1,6 +1,7 @@
 """POST /api/stream: answers as they are written, and what belongs to them."""
 
-from collections.abc import AsyncGenerator, Callable
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Final
 
 import anyio
@@ -12,11 +13,19 @@ from playground.api.http import answering, body_of, json_answer
 from playground.api.services import Services
 from playground.coalesce import closing
 from playground.compare import Stop, compare
-from playground.messages import Event
+from playground.engines.base import Engine
+from playground.gate import Ticket
+from playground.messages import Event, PaneRequest, Waiting
 from playground.seal import Seal, room, sealed, shuffled
-from playground.streams import Streams
+from playground.tally import Tally
+from playground.visitor import Visitor, visitor
 
 KEEP_ALIVE_S: Final = 15.0
+
+Batches = AsyncGenerator[list[tuple[int, Event]], None]
+Settled = Callable[[Sequence[Tally]], Awaitable[None]]
+
+_log = logging.getLogger(__name__)
 
 
 class EventStream(Response):
@@ -24,16 +33,13 @@ class EventStream(Response):
 
     The reader's leaving is listened for beside the stream, so that it is noticed while there is
     nothing to send. An empty batch becomes a comment, which keeps proxies from closing.
+
+    done: called once when nothing more is written, whatever ended it.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(
-        self,
-        batches: AsyncGenerator[list[tuple[int, Event]], None],
-        number: str,
-        done: Callable[[], None],
-    ) -> None:
+    def __init__(self, batches: Batches, number: str, done: Callable[[], Awaitable[None]]) -> None:
         super().__init__(
             headers={
                 "Cache-Control": "no-store",
@@ -58,7 +64,8 @@ class EventStream(Response):
                 await self._send(send)
                 group.cancel_scope.cancel()
         finally:
-            self._done()
+            with anyio.CancelScope(shield=True):
+                await self._done()
 
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -69,30 +76,84 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": b""})
 
 
+async def open_stream(
+    services: Services,
+    asker: Visitor,
+    panes: Sequence[PaneRequest],
+    *,
+    engine: Engine | None = None,
+    hidden: Callable[[Batches], Batches] = lambda batches: batches,
+    settled: Settled | None = None,
+) -> EventStream:
+    """The answers to `panes`, at once or after a while in line.
+
+    engine: in place of the one that all share. hidden: what becomes of the batches on their way to
+    the reader. settled: called with what each answer has used when all have ended, however they
+    did; not called when this raises.
+
+    Raises Busy, ShuttingDown and InvalidRequest, as `Gate.enter` does.
+    """
+    gate = services.gate
+    stops = [Stop() for _ in panes]
+    tallies = [Tally() for _ in panes]
+    ticket = gate.enter(asker.account, stops)
+
+    def begin(places: Sequence[int]) -> Batches:
+        return compare(
+            engine or services.engine,
+            [panes[place] for place in places],
+            context_tokens=services.settings.context_tokens,
+            idle=KEEP_ALIVE_S,
+            stops=[stops[place] for place in places],
+            tallies=[tallies[place] for place in places],
+        )
+
+    async def done() -> None:
+        gate.leave(ticket)
+        if settled is not None:
+            await settled(tallies)
+
+    batches = _queued(ticket, begin) if ticket.place else begin(range(len(panes)))
+    return EventStream(hidden(batches), ticket.number, done)
+
+
+async def _queued(ticket: Ticket, begin: Callable[[Sequence[int]], Batches]) -> Batches:
+    """The place in line of every pane, then the answers to those that were not stopped there."""
+    left = list(range(len(ticket.stops)))
+    async with closing(ticket.waits(KEEP_ALIVE_S)) as places:
+        async for place in places:
+            ended = [pane for pane in left if ticket.stops[pane].asked]
+            left = [pane for pane in left if pane not in ended]
+            batch: list[tuple[int, Event]] = [(pane, ticket.stops[pane].ending) for pane in ended]
+            if place is not None:
+                batch += [(pane, Waiting(place)) for pane in left]
+            yield batch
+            if not left:
+                return
+    async with closing(begin(left)) as batches:
+        async for batch in batches:
+            yield [(left[pane], event) for pane, event in batch]
+
+
 def streaming_routes(services: Services) -> APIRouter:
     """The stream, the stop of one of its panes, and the opening of a blind comparison's seals."""
-    engine, presets, settings = services.engine, services.presets, services.settings
     router = APIRouter()
-    streams = Streams(settings.max_streams)
-    seal = Seal(settings.sealing_secret())
+    seal = Seal(services.settings.sealing_secret())
 
     @router.post("/api/stream")
     @answering
     async def stream(request: Request) -> Response:
-        asked = wire.parse_stream(await body_of(request), presets)
-        order = shuffled(len(asked.panes)) if asked.blind else range(len(asked.panes))
-        stops = [Stop() for _ in order]
-        number = streams.begin(stops)
-        batches = compare(
-            engine,
+        asked = wire.parse_stream(await body_of(request), services.presets)
+        asker = visitor(request.scope)
+        if not asked.blind:
+            return await open_stream(services, asker, asked.panes)
+        order = shuffled(len(asked.panes))
+        return await open_stream(
+            services,
+            asker,
             [asked.panes[place] for place in order],
-            context_tokens=settings.context_tokens,
-            idle=KEEP_ALIVE_S,
-            stops=stops,
+            hidden=lambda batches: sealed(batches, order, seal, room(asked.panes)),
         )
-        if asked.blind:
-            batches = sealed(batches, order, seal, room(asked.panes))
-        return EventStream(batches, number, lambda: streams.end(number))
 
     @router.delete("/api/stream/{number}/panes/{pane}")
     @answering
@@ -100,7 +161,7 @@ def streaming_routes(services: Services) -> APIRouter:
         """Stops one pane of a stream; the id is the header X-Stream-Id of its answer."""
         pane = request.path_params["pane"]
         known = pane.isdecimal() and len(pane) <= 3
-        streams.stop(request.path_params["number"], int(pane) if known else -1)
+        services.gate.stop(request.path_params["number"], int(pane) if known else -1)
         return Response(status_code=204)
 
     @router.post("/api/reveal")
