@@ -16,6 +16,7 @@ from typing import Final
 
 import uvicorn
 
+from playground.auth.exposure import check_exposure
 from playground.engines.tgi import TGIEngine
 from playground.errors import PlaygroundError
 from playground.presets import PresetsError
@@ -116,6 +117,7 @@ def _serve(settings: Settings, engine: "subprocess.Popen[bytes] | None" = None) 
             app,
             log_level="warning",
             access_log=False,
+            proxy_headers=False,  # the door reads them, and knows which proxies are trusted
             timeout_graceful_shutdown=_DRAIN_SECONDS,
             root_path=settings.root_path,
         )
@@ -203,6 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         if options.command == "check":
             return asyncio.run(_check(settings, samplers=options.samplers, as_json=options.json))
+        check_exposure(settings)
         # uvicorn raises a signal again when it has stopped, and by default that would end this
         # process before it has ended the engine.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

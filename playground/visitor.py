@@ -1,8 +1,11 @@
 """Who asks: what shares, usage and limits are counted on."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from starlette.types import Scope
+
+ELSEWHERE: Final = "elsewhere"
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +15,9 @@ class Visitor:
     name: the login; None where nobody logs in.
     owner: whose shares these are: ``user:<name>``, or ``browser:<digest>`` of a random cookie.
     account: whose streams and tokens are counted: ``user:<name>``, or ``address:<ip>``.
-    address: where the request comes from, past the proxies that are trusted.
+    address: where the request comes from, past the proxies that are trusted: an IP address, or
+        ELSEWHERE. What comes through the public tunnel, or a proxy on this machine that is not
+        trusted, has the address of this machine and yet is not from here.
     """
 
     name: str | None

@@ -17,7 +17,7 @@ def server() -> Iterator[str]:
     with Server(
         ["-m", "playground", "serve", "--port", "0", "--tgi-url", "http://127.0.0.1:9"],
         ready="^Playground: http",
-        env={"PLAYGROUND_PUBLIC_URL": f"https://{NAME}/"},
+        env={"PLAYGROUND_PUBLIC_URL": f"https://{NAME}/", "PLAYGROUND_OPEN": "true"},
     ) as running:
         yield running.url
 
@@ -47,7 +47,8 @@ def test_its_own_names_are_taken(server: str, host: str) -> None:
 
 def test_a_server_for_others_is_called_what_they_like() -> None:
     arguments = ["-m", "playground", "serve", "--host", "0.0.0.0", "--port", "0"]
-    with Server(arguments, ready="^Playground: http") as running:
+    env = {"PLAYGROUND_OPEN": "true"}
+    with Server(arguments, ready="^Playground: http", env=env) as running:
         port = httpx.URL(running.url).port
         answer = httpx.get(f"http://127.0.0.1:{port}/livez", headers={"host": "gpu-box"})
     assert answer.status_code == 200

@@ -1,0 +1,42 @@
+"""What must not be open to strangers by accident: checked before anything listens."""
+
+from urllib.parse import urlsplit
+
+from playground.settings import Settings, SettingsError, is_loopback
+
+
+def check_exposure(settings: Settings) -> None:
+    """Raises SettingsError, with the ways out, when strangers could use the page or be believed."""
+    if settings.auth == "none" and not settings.open:
+        seen = _seen_from_afar(settings)
+        if seen is not None:
+            raise SettingsError(
+                f"Without a login, everybody who reaches {seen} could use the model. Do one of "
+                "three things: set PLAYGROUND_AUTH=users and add somebody (playground users add "
+                "NAME), or PLAYGROUND_AUTH=proxy behind a proxy that knows who asks; let only "
+                "this machine in (PLAYGROUND_HOST=127.0.0.1, or PLAYGROUND_PUBLISHED_HOST="
+                "127.0.0.1 where a container is published there); or say PLAYGROUND_OPEN=true if "
+                "everybody may."
+            )
+    networks = settings.trusted_networks()
+    if settings.auth == "proxy":
+        if not networks:
+            raise SettingsError(
+                "PLAYGROUND_AUTH is 'proxy', and PLAYGROUND_TRUSTED_PROXIES names no proxy: it "
+                "must be the address of the proxy that says who asks, such as 127.0.0.1."
+            )
+        if any(network.prefixlen == 0 for network in networks):
+            raise SettingsError(
+                "PLAYGROUND_TRUSTED_PROXIES holds every address, so everybody could say who they "
+                "are; with PLAYGROUND_AUTH=proxy it must name the proxy alone."
+            )
+
+
+def _seen_from_afar(settings: Settings) -> str | None:
+    """An address by which others than this machine reach the page."""
+    if not is_loopback(settings.seen_host()):
+        return settings.seen_host()
+    host = urlsplit(settings.public_url or "").hostname
+    if host is not None and not is_loopback(host):
+        return settings.public_url
+    return "the tunnel's public address" if settings.tunnel else None
