@@ -122,6 +122,39 @@ def test_the_presets_answer_side_by_side_with_one_seed(page: Page) -> None:
     expect(answer(page, 2).locator(".receipt pre").last).to_contain_text('"min_p": 0.1')
 
 
+def test_system_text_and_stop_sequences_hold_for_every_column(page: Page) -> None:
+    compare(page)
+    page.get_by_role("button", name="system text, stop").click()
+    expect(page.locator("#compare-system")).to_be_focused()
+    page.fill("#compare-system", "Be kind.")
+    page.fill("#compare-stop-sequences", "a\nb\nc\nd")
+    ask(page, STORY)
+    expect(page.locator("#compare-notice")).to_contain_text("at most 3 stop sequences")
+    page.fill("#compare-stop-sequences", "lighthouse\n\nsea ")
+    expect(page.locator("#compare-texts-open")).to_have_text("system text, 2 stop sequences")
+    page.reload()
+    page.wait_for_selector(READY)
+    compare(page)
+    ask(page, STORY)
+    finished(page)
+    choose(page, 2, "Duplicate")
+    answer(page, 2).get_by_role("button", name="Retry").click()
+    finished(page, 4)
+    for place in (0, 2):
+        assert "lighthouse" not in body(page, place)
+        answer(page, place).get_by_role("button", name="Receipt").click()
+        receipt = answer(page, place).locator(".receipt")
+        sent = json.loads(receipt.locator("pre").inner_text())
+        assert sent["stop"] == ["<|user|>", "lighthouse", "sea "]
+        receipt.get_by_role("tab", name="Prompt").click()
+        expect(receipt.locator("pre")).to_have_text(
+            f"<|user|>\nBe kind.\n\n{STORY}\n<|assistant|>\n"
+        )
+    answer(page, 1).get_by_role("button", name="Continue in chat").click()
+    expect(page.locator("#system")).to_have_value("Be kind.")
+    expect(page.locator("#stop")).to_have_value("lighthouse\n\nsea ")
+
+
 def test_the_same_seed_and_preset_give_the_same_text_and_the_view_says_so(page: Page) -> None:
     compare(page)
     column(page, 1).get_by_role("combobox").select_option("alpacaeval")
@@ -508,13 +541,13 @@ def test_a_comparison_is_exported_with_every_receipt(page: Page) -> None:
             page.get_by_role("button", name=f"Export as {kind}").click()
         files[kind] = Path(download.value.path()).read_text(encoding="utf-8")
     columns = json.loads(files["JSON"])["columns"]
-    assert [each["name"] for each in columns] == ["AlpacaEval", "HuggingChat", "Min-p"]
+    assert [each["label"] for each in columns] == ["AlpacaEval", "HuggingChat", "Min-p"]
     for each in columns:
         question, answered = each["messages"]
         assert question == {"role": "user", "content": "Name ten animals."}
         assert answered["receipt"]["sent"]["seed"] == 7
         assert answered["done"]["generated_tokens"] > 0
-        assert f"## {each['name']}" in files["Markdown"]
+        assert f"## {each['label']}" in files["Markdown"]
         assert json.dumps(answered["receipt"]["sent"]["stop"]).replace(" ", "") in files["Markdown"]
     assert files["Markdown"].count("> Name ten animals.") == 3
 
@@ -578,6 +611,7 @@ def test_everything_is_reachable_by_keyboard(page: Page) -> None:
     expected = {"Preset of column 1", "Preset of column 3", "More for this column", "Add column"}
     expected |= {"Copy", "Retry", "Continue in chat", "Receipt", "compare-prompt"}
     expected |= {"compare-same-seed", "compare-seed", "compare-new-seed", "compare-blind"}
+    expected |= {"compare-texts-open"}
     expected |= {"compare-difference", "compare-against", "More for the comparison", "compare-send"}
     assert expected <= reached
     page.get_by_role("button", name="More for the comparison").focus()

@@ -28,7 +28,12 @@ def comparison() -> str:
 <label for="compare-prompt" class="visually-hidden">One prompt for all columns</label>
 <textarea id="compare-prompt" rows="1" placeholder="One prompt for all columns"
  enterkeyhint="send"></textarea>
-<div class="row">
+<div class="texts" id="compare-texts" hidden>
+<label for="compare-system">system text</label>
+<textarea id="compare-system" rows="1" placeholder="none; goes in front of the first prompt"></textarea>
+<label for="compare-stop-sequences">stop sequences</label>
+<textarea id="compare-stop-sequences" rows="1" placeholder="none; one a line, at most 3"></textarea>
+</div><div class="row">
 <button type="button" class="quiet" id="compare-options" aria-expanded="false"></button>
 <div class="options">
 <span class="pair"><label><input type="checkbox" id="compare-same-seed"> same seed</label>
@@ -40,7 +45,9 @@ def comparison() -> str:
 <option value="first">first token</option><option value="words">words</option>
 <option value="off">off</option></select></label>
 <label class="choice" id="compare-against-label">against <select id="compare-against"></select>
-</label></div>
+</label>
+<button type="button" class="quiet" id="compare-texts-open" aria-controls="compare-texts"
+ aria-expanded="false"></button></div>
 <span id="compare-more"></span>
 <button type="submit" class="primary" id="compare-send">Send</button>
 <button type="button" class="primary" id="compare-stop" hidden>Stop all</button>

@@ -1,9 +1,9 @@
 // The columns of a comparison: which there are, in what order, under what names.
 
-import { renderRest } from './answers.js';
+import { renderAll } from './answers.js';
 import { Column } from './column.js';
 import { button } from './dom.js';
-import { tables } from './samplers.js';
+import { allPresets } from './presets.js';
 import { setting } from './settings.js';
 
 export const fewest = 2;
@@ -37,6 +37,18 @@ export class Board {
     this.#arrange();
   }
 
+  // The same instead of the columns that are there. Gives what brings those back.
+  replace(kept) {
+    const { columns, reference } = this;
+    this.columns = [];
+    this.show(kept, 0);
+    this.widen(null);
+    return () => {
+      Object.assign(this, { columns, reference });
+      this.#arrange();
+    };
+  }
+
   #insert(value, messages, at = this.columns.length) {
     for (const message of messages) if (message.state === 'streaming') message.state = 'stopped';
     const column = new Column(value, {
@@ -45,7 +57,7 @@ export class Board {
       menu: (each) => this.#menu(each),
     });
     column.pane.show(messages);
-    for (const message of messages) renderRest(column.pane, message);
+    renderAll(column.pane);
     this.columns.splice(at, 0, column);
     for (const part of column.heads) this.levelling.observe(part);
     return column;
@@ -91,7 +103,7 @@ export class Board {
   // A new column begins with a preset that no other one has, if there is one.
   #addColumn() {
     const used = new Set(this.columns.map(({ setting: { preset } }) => preset));
-    const free = tables().presets.find(({ id }) => !used.has(id));
+    const free = allPresets().find(({ id }) => !used.has(id));
     this.#put(free ? setting(free.id) : structuredClone(this.columns.at(-1).setting), [], this.columns.length);
   }
 

@@ -1,11 +1,12 @@
 // One column of a comparison: its settings, its figures, and its own conversation.
 
 import { button, element } from './dom.js';
-import { engine } from './engine.js';
+import { lacking } from './edits.js';
 import { menu } from './menu.js';
 import { Pane } from './pane.js';
-import { presetName, tables } from './samplers.js';
-import { fields, isEdited, nameOf, presetOf, restoreButton, summary, unsupported } from './settings.js';
+import { allPresets } from './presets.js';
+import { presetName } from './samplers.js';
+import { fields, isEdited, nameOf, presetOf, restoreButton, summary } from './settings.js';
 
 const edited = '*';
 const words = { streaming: 'writing', stopped: 'stopped', failed: 'failed' };
@@ -114,13 +115,13 @@ export class Column {
   }
 
   showSetting() {
-    const options = tables().presets.map(({ id, name }) => new Option(name, id));
+    const options = allPresets().map(({ id, name }) => new Option(name, id));
     if (isEdited(this.setting)) options.push(new Option(nameOf(this.setting), edited));
     this.select.replaceChildren(...options);
     this.select.value = isEdited(this.setting) ? edited : presetOf(this.setting).id;
     this.values.firstElementChild.textContent = summary(this.setting);
     this.values.querySelector('button').hidden = !isEdited(this.setting);
-    const missing = unsupported(this.setting, engine().applied ?? {});
+    const missing = lacking(presetOf(this.setting), this.setting.edits);
     this.warning.hidden = missing.length === 0;
     this.warning.textContent = `Not applied by this engine: ${missing.join(', ')}.`;
   }

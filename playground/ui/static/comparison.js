@@ -5,12 +5,14 @@ import { BlindRound, deal } from './blind.js';
 import { Board, fewest } from './board.js';
 import { button, element, fit, isSend } from './dom.js';
 import { onEngine } from './engine.js';
-import { comparisonJSON, comparisonMarkdown, download } from './exports.js';
+import { download } from './exports.js';
 import { Marks } from './marks.js';
 import { menu } from './menu.js';
 import { Options } from './options.js';
+import { allPresets } from './presets.js';
+import { addView, comparisonRecord, recordJSON, recordMarkdown } from './records.js';
 import { panesOf, trialsOf } from './requests.js';
-import { tables, usePreset } from './samplers.js';
+import { usePreset } from './samplers.js';
 import { stopPane } from './server.js';
 import { setting } from './settings.js';
 import { load, save, whenRefused } from './storage.js';
@@ -65,7 +67,7 @@ class Comparison {
   start() {
     const { kept } = this;
     this.prompt.value = kept.draft ?? '';
-    const presets = tables().presets.slice(0, first);
+    const presets = allPresets().slice(0, first);
     const columns = presets.length < fewest ? [...presets, ...presets] : presets;
     const fresh = columns.map(({ id }) => ({ setting: setting(id), messages: [] }));
     this.board.show(kept.columns ?? fresh, kept.reference ?? 0);
@@ -78,6 +80,7 @@ class Comparison {
     this.settle();
     fit(this.prompt);
     onEngine(() => this.columns.forEach((column) => column.showSetting()));
+    addView('comparison', this);
     if (matchMedia('(hover: hover)').matches) this.prompt.focus({ preventScroll: true });
   }
 
@@ -114,8 +117,8 @@ class Comparison {
     return [
       { label: 'Seeds × presets…', hidden: this.busy, run: () => openTrials(trialsOf(columns, this.options)) },
       { label: 'Votes…', run: showVotes },
-      { label: 'Export as Markdown', hidden: !said, run: () => download('comparison.md', 'text/markdown', comparisonMarkdown(columns)) },
-      { label: 'Export as JSON', hidden: !said, run: () => download('comparison.json', 'application/json', comparisonJSON(columns)) },
+      { label: 'Export as Markdown', hidden: !said, run: () => download('comparison.md', 'text/markdown', recordMarkdown(this.record())) },
+      { label: 'Export as JSON', hidden: !said, run: () => download('comparison.json', 'application/json', recordJSON(this.record())) },
       { label: 'New comparison', hidden: !said || this.busy, run: () => this.clear() },
     ];
   }
@@ -157,7 +160,7 @@ class Comparison {
       this.notice(error.message);
       return;
     }
-    panes[0].messages = conversation(before);
+    panes[0].messages = conversation(before, null, this.options.system);
     column.pane.truncate(before.length);
     this.#run([column], panes);
   }
@@ -223,11 +226,41 @@ class Comparison {
 
   toChat(column) {
     this.chat.adopt(structuredClone(column.messages), `Continued from ${column.label} of the comparison.`);
-    usePreset(column.setting.preset, column.setting.edits, column.setting.limit);
+    const { system, stop } = this.options.value;
+    usePreset(column.setting.preset, column.setting.edits, column.setting.limit, { system, stop });
     $('#view-chat-button').click();
     const { prompt } = this.chat;
     const focus = () => (prompt.offsetParent === null ? requestAnimationFrame(focus) : prompt.focus());
     focus(); // once Gradio shows the tab
+  }
+
+  get visible() {
+    return this.node.checkVisibility();
+  }
+
+  record() {
+    return comparisonRecord(this);
+  }
+
+  // Takes over columns from elsewhere, with the options that hold for all of them; what was here can
+  // be brought back. Whether it did: a blind round must be ended first.
+  adopt(columns, options, words) {
+    if (this.blind.open) {
+      this.notice('A blind round waits here for its vote. Vote or reveal, and open the other one again.');
+      return false;
+    }
+    this.stopAll();
+    const before = this.options.value;
+    const back = this.board.replace(columns);
+    this.options.use(options);
+    this.settle();
+    this.notice(words, { undo: () => {
+      this.stopAll();
+      back();
+      this.options.use(before);
+      this.settle();
+    } });
+    return true;
   }
 
   #revealed(round, outcome, best) {

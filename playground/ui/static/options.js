@@ -1,5 +1,8 @@
-// What holds for all columns, beside the prompt: the seed, blind or not, and the difference shown.
+// What holds for all columns, beside the prompt: the seed, blind or not, the difference shown, the
+// system text and the stop sequences.
 
+import { fit } from './dom.js';
+import { stopsOf } from './edits.js';
 import { wholeNumber } from './values.js';
 
 const $ = (selector) => document.querySelector(selector);
@@ -9,10 +12,7 @@ export const drawSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
 export class Options {
   // kept: what `value` was. changed(): something was chosen; against(i): the i-th column was.
   constructor(kept, { changed, against }) {
-    this.sameSeed = kept.sameSeed ?? true;
-    $('#compare-difference').value = kept.difference ?? 'first';
-    $('#compare-same-seed').checked = this.sameSeed;
-    $('#compare-seed').value = kept.seed ?? String(drawSeed());
+    this.use({ sameSeed: true, seed: String(drawSeed()), ...kept });
     $('#compare-same-seed').addEventListener('change', (event) => {
       this.sameSeed = event.target.checked;
       changed();
@@ -25,6 +25,13 @@ export class Options {
     $('#compare-blind').addEventListener('change', changed);
     $('#compare-difference').addEventListener('change', changed);
     $('#compare-against').addEventListener('change', (event) => against(Number(event.target.value)));
+    for (const area of this.#texts.querySelectorAll('textarea')) {
+      area.addEventListener('input', () => { fit(area); changed(); });
+    }
+    $('#compare-texts-open').addEventListener('click', () => {
+      this.#showTexts(this.#texts.hidden);
+      if (!this.#texts.hidden) $('#compare-system').focus();
+    });
     $('#compare-options').addEventListener('click', () => this.#open(!this.panel.classList.contains('open')));
   }
 
@@ -33,7 +40,23 @@ export class Options {
   }
 
   get value() {
-    return { sameSeed: this.sameSeed, seed: $('#compare-seed').value.trim(), difference: this.difference };
+    return {
+      sameSeed: this.sameSeed,
+      seed: $('#compare-seed').value.trim(),
+      difference: this.difference,
+      system: $('#compare-system').value,
+      stop: $('#compare-stop-sequences').value,
+    };
+  }
+
+  // Takes what `value` was, or a part of it.
+  use({ sameSeed = this.sameSeed, seed, difference, system, stop }) {
+    this.sameSeed = sameSeed;
+    $('#compare-same-seed').checked = sameSeed;
+    const fields = { seed, difference, system, 'stop-sequences': stop };
+    for (const [name, text] of Object.entries(fields)) {
+      if (text !== undefined) $(`#compare-${name}`).value = text;
+    }
   }
 
   get difference() {
@@ -47,6 +70,39 @@ export class Options {
   // The seed of all columns; a new one when the field is empty. Throws in words.
   get seed() {
     return wholeNumber($('#compare-seed').value, 'seed', 0) ?? drawSeed();
+  }
+
+  get system() {
+    return $('#compare-system').value.trim();
+  }
+
+  // Throws in words, and shows the place.
+  get stops() {
+    const area = $('#compare-stop-sequences');
+    try {
+      area.setAttribute('aria-invalid', 'false');
+      return stopsOf(area.value);
+    } catch (error) {
+      area.setAttribute('aria-invalid', 'true');
+      this.#showTexts(true);
+      throw error;
+    }
+  }
+
+  get #texts() {
+    return $('#compare-texts');
+  }
+
+  #showTexts(shown) {
+    this.#texts.hidden = !shown;
+    $('#compare-texts-open').setAttribute('aria-expanded', String(shown));
+    this.#texts.querySelectorAll('textarea').forEach(fit);
+  }
+
+  // What the folded texts are, in words.
+  get #said() {
+    const stops = $('#compare-stop-sequences').value.split('\n').filter((line) => line !== '').length;
+    return [this.system !== '' && 'system text', stops > 0 && `${stops} stop ${stops === 1 ? 'sequence' : 'sequences'}`].filter(Boolean);
   }
 
   // On a narrow page the options are folded away behind a button that sums them up.
@@ -65,8 +121,10 @@ export class Options {
     $('#compare-against').replaceChildren(...labels.map((label, i) => new Option(label, i)));
     $('#compare-against').value = reference;
     $('#compare-against-label').hidden = this.difference === 'off';
+    $('#compare-texts-open').textContent = this.#said.join(', ') || 'system text, stop';
     $('#compare-options').textContent = [
       this.sameSeed ? `seed ${$('#compare-seed').value || 'random'}` : 'own seeds',
+      ...this.#said,
       this.blind ? 'blind' : this.difference !== 'off' && `difference: ${$('#compare-difference').selectedOptions[0].text}`,
     ].filter(Boolean).join(' · ');
   }

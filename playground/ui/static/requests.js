@@ -6,11 +6,12 @@ import { wholeNumber } from './values.js';
 
 // The panes of a request for these columns, with the messages that each has. Throws in words, and
 // shows the place, when a field cannot be read.
-export function panesOf(columns, { sameSeed, seed }) {
+export function panesOf(columns, { sameSeed, seed, system, stops }) {
   return columns.map((column) => {
     try {
       const own = sameSeed ? seed : wholeNumber(column.setting.seed, 'seed', 0);
-      const pane = { ...paneOf(column.setting), messages: conversation(column.messages) };
+      const pane = { ...paneOf(column.setting), messages: conversation(column.messages, null, system) };
+      if (stops.length > 0) pane.stop = stops;
       return own === null ? pane : { ...pane, seed: own };
     } catch (error) {
       column.values.open = true;
@@ -34,7 +35,7 @@ export function trialsOf(columns, options) {
       labels: columns.map(({ label }) => label),
       seed: options.seed,
       ask: (seed) => panes.map((pane, i) => (
-        { ...pane, seed, messages: conversation(columns[i].messages.slice(0, last[i] + 1)) })),
+        { ...pane, seed, messages: conversation(columns[i].messages.slice(0, last[i] + 1), null, options.system) })),
     };
   } catch (error) {
     return { refusal: error.message };

@@ -6,13 +6,16 @@
 
 import { button, whenAdded } from './dom.js';
 import { closeDrawer, openDrawer, startDrawer } from './drawer.js';
+import {
+  edit, lacking, limitOf, original, parameters, readOf, samplerOf, startParameters, stopsOf, textOf,
+} from './edits.js';
 import { onEngine } from './engine.js';
 import { presetLink } from './exchange.js';
 import { editButtons, presetActions, presetChoice } from './own.js';
 import { allPresets, defaultPreset, hasDefault, presetById, reference, startPresets } from './presets.js';
 import { firstVisit, load, save } from './storage.js';
 import { engineSays, prove, treatment } from './treatment.js';
-import { readValue, wholeNumber } from './values.js';
+import { wholeNumber } from './values.js';
 
 const panel = () => document.getElementById('samplers');
 const field = (id) => document.getElementById(id);
@@ -20,14 +23,12 @@ const form = () => field('request-form');
 const texts = ['max-new-tokens', 'seed', 'stop', 'system'];
 const stored = load('samplers', { preset: null, edits: {}, request: {} });
 const shared = '-own';
-let parameters = [];
 let changed = () => {};
 
 const slotOf = (preset) => (preset.kind === 'server' ? preset.id : shared);
 const tab = (preset) => field(`preset-${slotOf(preset)}-button`);
 const sectionOf = (slot) => panel().querySelector(`.preset[data-preset="${slot}"]`);
-const original = (preset, name) => String(preset.sampler[name] ?? '');
-const textOf = (preset, name) => stored.edits[preset.id]?.[name] ?? original(preset, name);
+const editsOf = (preset) => stored.edits[preset.id] ?? {};
 
 // The preset that a slot shows.
 function shownIn(slot) {
@@ -50,23 +51,18 @@ export function presetName(given) {
 
 // The sampler table, and the presets: the server's, none, and this browser's own.
 export function tables() {
-  return { parameters, presets: allPresets() };
+  return { parameters: parameters(), presets: allPresets() };
 }
 
-function read(preset, parameter) {
-  return readValue(textOf(preset, parameter.name), parameter);
-}
-
-function edit(preset, name, text) {
-  const edits = (stored.edits[preset.id] ??= {});
-  edits[name] = text;
-  const { value, problem } = read(preset, parameters.find((parameter) => parameter.name === name));
-  if (problem === undefined && value === (preset.sampler[name] ?? null)) delete edits[name];
-  if (Object.keys(edits).length === 0) delete stored.edits[preset.id];
+function write(preset, name, text) {
+  const edits = editsOf(preset);
+  edit(preset, edits, name, text);
+  if (Object.keys(edits).length > 0) stored.edits[preset.id] = edits;
+  else delete stored.edits[preset.id];
 }
 
 function showKnob(preset, parameter, knob) {
-  const { value, problem } = read(preset, parameter);
+  const { value, problem } = readOf(preset, editsOf(preset), parameter);
   const unset = (value ?? null) === null;
   const position = unset ? parameter.neutral : value;
   const slide = knob.querySelector('.slide');
@@ -81,14 +77,6 @@ function showKnob(preset, parameter, knob) {
   how.textContent = problem ?? words;
 }
 
-// What a preset sets, with its edits, that this engine does not apply.
-function lacking(preset) {
-  return parameters.filter((parameter) => {
-    const { value } = read(preset, parameter);
-    return (value ?? null) !== null && value !== parameter.neutral && treatment(parameter.name).level === 'unsupported';
-  }).map(({ name }) => name);
-}
-
 function showTab(preset, lacks) {
   const node = tab(preset);
   if (!node) return;
@@ -101,10 +89,10 @@ function showTab(preset, lacks) {
 function show(slot) {
   const preset = shownIn(slot);
   const shown = sectionOf(slot);
-  const lacks = lacking(preset);
+  const lacks = lacking(preset, editsOf(preset));
   showTab(preset, lacks);
   if (!shown) return;
-  for (const parameter of parameters) {
+  for (const parameter of parameters()) {
     showKnob(preset, parameter, shown.querySelector(`[data-parameter="${parameter.name}"]`));
   }
   const warning = shown.querySelector('.warning');
@@ -112,7 +100,7 @@ function show(slot) {
   warning.textContent = `This engine does not apply ${lacks.join(' and ')}: the answer is made without.`;
   shown.querySelector('.source').textContent = preset.source;
   shown.querySelector('.source').hidden = preset.source === '';
-  const edits = Object.keys(stored.edits[preset.id] ?? {});
+  const edits = Object.keys(editsOf(preset));
   const edited = shown.querySelector('.edited');
   edited.hidden = edits.length === 0;
   edited.firstElementChild.textContent = `Edited: ${edits.map((name) => `${name} was ${original(preset, name) || '–'}`).join(', ')}.`;
@@ -121,16 +109,16 @@ function show(slot) {
 // Writes what is kept into a slot's fields, if they have been drawn.
 function fill(slot) {
   const preset = shownIn(slot);
-  for (const { name } of parameters) {
+  for (const { name } of parameters()) {
     const value = sectionOf(slot)?.querySelector(`[data-parameter="${name}"] .value`);
-    if (value) value.value = textOf(preset, name);
+    if (value) value.value = textOf(preset, editsOf(preset), name);
   }
   show(slot);
 }
 
 function summarise() {
   const preset = selected();
-  const values = parameters.map(({ name }) => [name, textOf(preset, name).trim()]).filter(([, text]) => text !== '');
+  const values = parameters().map(({ name }) => [name, textOf(preset, editsOf(preset), name).trim()]).filter(([, text]) => text !== '');
   document.querySelector('.drawer-open span').textContent = [preset.name, ...values.map((pair) => pair.join(' '))].join(' · ');
   field('max-new-tokens').placeholder = preset.max_new_tokens ?? 'to the end';
 }
@@ -163,7 +151,7 @@ function handle(slot) {
   };
   const set = (texts_) => {
     stored.edits[shownIn(slot).id] = {};
-    for (const { name } of parameters) edit(shownIn(slot), name, texts_(name));
+    for (const { name } of parameters()) write(shownIn(slot), name, texts_(name));
     redraw();
   };
   return {
@@ -172,24 +160,22 @@ function handle(slot) {
     draft: () => ({ name: shownIn(slot).name, source: shownIn(slot).kind === 'none' ? '' : shownIn(slot).source, ...valuesOf(shownIn(slot)) }),
     choose,
     discard: () => { delete stored.edits[shownIn(slot).id]; redraw(); },
-    neutralise: () => set((name) => String(parameters.find((each) => each.name === name).neutral)),
-    lacking,
+    neutralise: () => set((name) => String(parameters().find((each) => each.name === name).neutral)),
+    lacking: (preset) => lacking(preset, editsOf(preset)),
     prove: () => proveIn(slot),
     redraw,
     say: (words, undo) => say(slot, words, undo),
-    summary: (sampler) => parameters.filter(({ name }) => sampler[name] !== undefined).map(({ name }) => `${name} ${sampler[name]}`).join(' · ') || 'nothing set',
+    summary: (sampler) => parameters().filter(({ name }) => sampler[name] !== undefined).map(({ name }) => `${name} ${sampler[name]}`).join(' · ') || 'nothing set',
   };
 }
 
 // The values of a preset with its edits, and its limit of new tokens. Throws in words.
 function valuesOf(preset) {
-  const sampler = {};
-  for (const parameter of parameters) {
-    const { value, problem } = read(preset, parameter);
-    if (problem !== undefined) throw new Error(problem);
-    if (value !== null) sampler[parameter.name] = value;
-  }
-  return { sampler, max_new_tokens: numberIn('max-new-tokens', 'max new tokens', 1) ?? preset.max_new_tokens };
+  const limit = readField('max-new-tokens', limitOf);
+  return {
+    sampler: samplerOf(preset, editsOf(preset)),
+    max_new_tokens: limit === undefined ? preset.max_new_tokens : limit,
+  };
 }
 
 function say(slot, words, undo) {
@@ -211,11 +197,11 @@ async function proveIn(slot) {
 
 function bind(shown) {
   const slot = shown.dataset.preset;
-  for (const { name } of parameters) {
+  for (const { name } of parameters()) {
     const knob = shown.querySelector(`[data-parameter="${name}"]`);
     const value = knob.querySelector('.value');
     const slide = knob.querySelector('.slide');
-    const set = (text) => { edit(shownIn(slot), name, text); show(slot); keep(); };
+    const set = (text) => { write(shownIn(slot), name, text); show(slot); keep(); };
     value.addEventListener('input', () => set(value.value));
     slide.addEventListener('input', () => {
       value.value = String(Number(slide.value));
@@ -233,11 +219,11 @@ function bind(shown) {
   fill(slot);
 }
 
-// A whole number from a field, or null when it is empty. Throws in words, and marks the field.
-function numberIn(id, name, minimum) {
+// What a field says, by `read(text)`. Throws in words, and marks the field.
+function readField(id, read) {
   try {
     field(id).setAttribute('aria-invalid', 'false');
-    return wholeNumber(field(id).value, name, minimum);
+    return read(field(id).value);
   } catch (error) {
     field(id).setAttribute('aria-invalid', 'true');
     throw error;
@@ -249,12 +235,11 @@ function readPanel() {
   const pane = { preset: reference(preset) };
   const { sampler } = valuesOf(preset);
   if (stored.edits[preset.id]) pane.sampler = sampler;
-  const limit = numberIn('max-new-tokens', 'max new tokens', 1);
-  if (limit !== null) pane.max_new_tokens = limit;
-  const seed = numberIn('seed', 'seed', 0);
+  const limit = readField('max-new-tokens', limitOf);
+  if (limit !== undefined) pane.max_new_tokens = limit;
+  const seed = readField('seed', (text) => wholeNumber(text, 'seed', 0));
   if (seed !== null) pane.seed = seed;
-  const stop = field('stop').value.split('\n').filter((line) => line !== '');
-  if (stop.length > 3) throw new Error('There can be at most 3 stop sequences, one a line.');
+  const stop = readField('stop', stopsOf);
   if (stop.length > 0) pane.stop = stop;
   return { pane, system: field('system').value.trim() };
 }
@@ -275,18 +260,32 @@ export function currentRequest() {
   }
 }
 
-// Selects a preset and gives it these edits, {parameter: text}, and a limit of new tokens.
-export function usePreset(id, edits, limit) {
+// Selects a preset and gives it these edits, {parameter: text}, a limit of new tokens, and the other
+// fields that are named, by their ids.
+export function usePreset(id, edits, limit, others = {}) {
   const preset = presetById(id) ?? defaultPreset();
   if (Object.keys(edits).length > 0) stored.edits[preset.id] = { ...edits };
   else delete stored.edits[preset.id];
-  field('max-new-tokens').value = limit;
+  for (const [name, text] of Object.entries({ ...others, 'max-new-tokens': limit })) field(name).value = text;
   choose(preset);
   fill(slotOf(preset));
 }
 
+// All that the panel says, which usePanel brings back: {preset, edits: {id: edits}, request: {id: text}}.
+export function panelState() {
+  const request = Object.fromEntries(texts.map((id) => [id, field(id).value]));
+  return { preset: selected().id, edits: structuredClone(stored.edits), request };
+}
+
+export function usePanel({ preset, edits, request }) {
+  stored.edits = structuredClone(edits);
+  const { 'max-new-tokens': limit, ...others } = request;
+  usePreset(preset, edits[preset] ?? {}, limit, others);
+  slots().forEach(fill);
+}
+
 export function startSamplers(onChange) {
-  parameters = JSON.parse(form().dataset.parameters);
+  startParameters(JSON.parse(form().dataset.parameters));
   startPresets(JSON.parse(form().dataset.presets), () => handle(shared).redraw());
   // A new visit begins with the default; a reload goes on with what was chosen.
   const kept = presetById(stored.preset);

@@ -4,8 +4,8 @@
 // where limit and seed are texts, too, so that a half-written field survives.
 
 import { button, element } from './dom.js';
-import { reference } from './presets.js';
-import { tables } from './samplers.js';
+import { edit, limitOf, parameters, samplerOf, textOf } from './edits.js';
+import { allPresets, reference } from './presets.js';
 import { readValue, wholeNumber } from './values.js';
 
 export function setting(preset) {
@@ -13,7 +13,7 @@ export function setting(preset) {
 }
 
 export const presetOf = ({ preset }) => {
-  const { presets } = tables();
+  const presets = allPresets();
   return presets.find(({ id }) => id === preset) ?? presets[0];
 };
 
@@ -25,11 +25,9 @@ export function nameOf(value) {
   return presetOf(value).name + (isEdited(value) ? ', edited' : '');
 }
 
-const textOf = (value, name) => value.edits[name] ?? String(presetOf(value).sampler[name] ?? '');
-
 export function summary(value) {
-  const set = tables().parameters
-    .map(({ name }) => [name.replace('_penalty', ''), textOf(value, name).trim()])
+  const set = parameters()
+    .map(({ name }) => [name.replace('_penalty', ''), textOf(presetOf(value), value.edits, name).trim()])
     .filter(([, text]) => text !== '').map((pair) => pair.join(' '));
   if (value.limit.trim() !== '') set.push(`max ${value.limit.trim()}`);
   return set.join(' · ') || 'the engine’s own choice';
@@ -38,32 +36,11 @@ export function summary(value) {
 // The setting as the pane of a request, without messages and seed. Throws in words.
 export function paneOf(value) {
   const pane = { preset: reference(presetOf(value)) };
-  const values = {};
-  for (const parameter of tables().parameters) {
-    const read = readValue(textOf(value, parameter.name), parameter);
-    if (read.problem !== undefined) throw new Error(read.problem);
-    if (read.value !== null) values[parameter.name] = read.value;
-  }
-  if (Object.keys(value.edits).length > 0) pane.sampler = values;
-  const limit = wholeNumber(value.limit, 'max new tokens', 1);
-  if (limit !== null) pane.max_new_tokens = limit;
+  const sampler = samplerOf(presetOf(value), value.edits);
+  if (Object.keys(value.edits).length > 0) pane.sampler = sampler;
+  const limit = limitOf(value.limit);
+  if (limit !== undefined) pane.max_new_tokens = limit;
   return pane;
-}
-
-// The values that are set but that this engine leaves out.
-export function unsupported(value, applied) {
-  return tables().parameters.filter((parameter) => {
-    const read = readValue(textOf(value, parameter.name), parameter);
-    const set = (read.value ?? null) !== null && read.value !== parameter.neutral;
-    return set && applied[parameter.name]?.how === 'unsupported';
-  }).map(({ name }) => name);
-}
-
-function edit(value, name, text) {
-  const parameter = tables().parameters.find((each) => each.name === name);
-  const read = readValue(text, parameter);
-  if (read.problem === undefined && read.value === (presetOf(value).sampler[name] ?? null)) delete value.edits[name];
-  else value.edits[name] = text;
 }
 
 // The seven fields, the limit and the seed. changed(): after each edit.
@@ -75,23 +52,25 @@ export function fields(value, ownSeed, changed) {
     mark();
     return element('label', { className: 'line' }, element('span', { textContent: name }), input);
   };
-  const whole = (name, minimum) => (text) => {
+  const problemOf = (check) => (text) => {
     try {
-      wholeNumber(text, name, minimum);
+      check(text);
       return undefined;
     } catch (error) {
       return error.message;
     }
   };
-  const lines = tables().parameters.map((parameter) => field(
-    parameter.name, textOf(value, parameter.name), '–',
-    (text) => edit(value, parameter.name, text),
+  const preset = presetOf(value);
+  const lines = parameters().map((parameter) => field(
+    parameter.name, textOf(preset, value.edits, parameter.name), '–',
+    (text) => edit(preset, value.edits, parameter.name, text),
     (text) => readValue(text, parameter).problem,
   ));
-  lines.push(field('max new tokens', value.limit, presetOf(value).max_new_tokens ?? 'to the end',
-    (text) => { value.limit = text.trim(); }, whole('max new tokens', 1)));
+  lines.push(field('max new tokens', value.limit, preset.max_new_tokens ?? 'to the end',
+    (text) => { value.limit = text.trim(); }, problemOf(limitOf)));
   if (ownSeed) {
-    lines.push(field('seed', value.seed, 'random', (text) => { value.seed = text.trim(); }, whole('seed', 0)));
+    lines.push(field('seed', value.seed, 'random', (text) => { value.seed = text.trim(); },
+      problemOf((text) => wholeNumber(text, 'seed', 0))));
   }
   return lines;
 }
