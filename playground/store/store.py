@@ -9,6 +9,7 @@ from typing import Final, Self
 from playground.errors import StoreError
 from playground.settings import Settings
 from playground.store.database import Database
+from playground.store.demos import Demos
 
 _log: Final = logging.getLogger(__name__)
 # Between two rounds of deleting what is over, and after one that failed.
@@ -21,6 +22,7 @@ class Store:
 
     def __init__(self, database: Database, *, retention_days: int | None = None) -> None:
         self.database = database
+        self.demos = Demos(database)
         self._retention_days = retention_days
 
     @classmethod

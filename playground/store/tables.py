@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 # The migration that makes the tables as they stand here; playground/store/migrations/versions.
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 
 metadata: Final = MetaData(
     naming_convention={
@@ -65,6 +65,18 @@ demos: Final = Table(
     Column("expires", BigInteger),
     Index(None, "owner"),
     Index(None, "expires"),
+)
+
+# What the running answers of a demo may take, a row for each request. demo: the link's id. at:
+# since when. demos.py says what becomes of a row that a killed process has left behind.
+reservations: Final = Table(
+    "reservations",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("demo", String(64), nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Index(None, "demo"),
 )
 
 # Logins that were ended before their time. id: the SHA-256 of the session's.
