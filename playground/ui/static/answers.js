@@ -55,13 +55,22 @@ export async function answerInto(panes, body, signal, {
   panes.forEach((pane, i) => renderRest(pane, answers[i], at).then(() => onEvent(i, 'rendered')));
 }
 
-// Markdown of an answer that broke off in the middle of a block.
+// Markdown of an answer that broke off in the middle of a block, or that came without its HTML.
 export async function renderRest(pane, answer, at = 'api') {
-  if (!['stopped', 'failed'].includes(answer.state) || pane.rest(answer).trim() === '') return;
+  if (!['done', 'stopped', 'failed'].includes(answer.state) || pane.rest(answer).trim() === '') return;
   try {
     const { blocks } = await json(`${at}/render`, { text: answer.content });
     if (answer.state !== 'streaming') pane.setBlocks(answer, blocks);
   } catch {
     // the plain text stays, and the next start tries again
+  }
+}
+
+// The same for all answers of a pane, the last ones first. after(): after each.
+export async function renderAll(pane, after = () => {}) {
+  for (const message of pane.messages.toReversed()) {
+    if (message.role !== 'assistant') continue;
+    await renderRest(pane, message);
+    after();
   }
 }

@@ -1,9 +1,11 @@
 // The tab Chat: one conversation, its composer, and what is done to its messages.
 
-import { answerInto, conversation, renderRest } from './answers.js';
+import { answerInto, conversation, renderAll } from './answers.js';
 import { button, fit, isSend, number } from './dom.js';
 import { engine, onEngine } from './engine.js';
 import { Pane } from './pane.js';
+import { addView, chatRecord, readSetting } from './records.js';
+import { panelSetting } from './resolved.js';
 import { closeDrawer, currentRequest, presetName } from './samplers.js';
 import { json } from './server.js';
 import { load, save, whenRefused } from './storage.js';
@@ -25,6 +27,7 @@ export class Chat {
       presetName,
     });
     this.running = null; // the AbortController of the answer under way
+    this.setting = null; // what the last answer was asked for with, all values
     this.following = true; // whether the page scrolls along with the answer
     this.metering = null;
   }
@@ -34,11 +37,13 @@ export class Chat {
     const kept = load('chat', { messages: [] });
     const messages = Array.isArray(kept.messages) ? kept.messages : [];
     for (const message of messages) if (message.state === 'streaming') message.state = 'stopped';
+    this.setting = readSetting(kept.setting);
     this.pane.show(messages);
     this.prompt.value = load('draft', '');
     this.#listen();
     this.#settle();
-    for (const message of messages) if (message.role === 'assistant') renderRest(this.pane, message);
+    this.#render();
+    addView('chat', this);
     fit(this.prompt);
     onEngine((state) => this.#engineChanged(state));
     if (messages.length > 0) this.#toEnd();
@@ -164,6 +169,7 @@ export class Chat {
   async #run(request, answer) {
     const messages = conversation(this.pane.messages, answer, request.system);
     answer.preset = request.pane.preset;
+    this.setting = panelSetting();
     this.running = new AbortController();
     this.#settle();
     if (!focused()) $('#chat-stop').focus({ preventScroll: true });
@@ -180,21 +186,43 @@ export class Chat {
     if (this.following) this.#toEnd();
   }
 
-  // Takes over a conversation that began elsewhere; the one that was here can be brought back.
-  adopt(messages, words) {
-    this.stop();
-    this.#change(words, () => this.pane.show(messages));
-    this.#settle();
-    this.#toEnd();
+  get visible() {
+    return this.prompt.checkVisibility();
   }
 
-  #change(words, change) {
+  record() {
+    return chatRecord(this);
+  }
+
+  // Takes over a conversation that began elsewhere; the one that was here can be brought back.
+  // setting: what it was asked for with. undone(): it was.
+  adopt(messages, words, { setting = null, undone } = {}) {
+    this.stop();
+    this.#change(words, () => {
+      this.setting = setting;
+      this.pane.show(messages);
+    }, undone);
+    this.#settle();
+    this.#toEnd();
+    this.#render();
+  }
+
+  #render() {
+    renderAll(this.pane, () => this.following && this.#toEnd());
+  }
+
+  #change(words, change, undone = () => {}) {
     const before = structuredClone(this.pane.messages);
+    for (const message of before) if (message.state === 'streaming') message.state = 'stopped';
+    const { setting } = this;
     change();
     this.notice(words, () => {
       this.stop();
+      this.setting = setting;
       this.pane.show(before);
+      undone();
       this.#settle();
+      this.#render();
     });
   }
 
@@ -225,7 +253,7 @@ export class Chat {
   }
 
   #keep() {
-    save('chat', { messages: this.pane.messages });
+    save('chat', { messages: this.pane.messages, setting: this.setting });
   }
 
   #toEnd() {
