@@ -172,9 +172,7 @@ class Gate:
         being written here: it has ended, or another replica writes it. Then its reader can still
         stop it by leaving.
         """
-        ticket = self._running.get(number) or next(
-            (each for each in self._line if each.number == number), None
-        )
+        ticket = self._ticket(number)
         if ticket is None or not 0 <= pane < len(ticket.stops):
             raise NotFound("This server is writing no such answer; it may have ended already.")
         stop = ticket.stops[pane]
@@ -185,6 +183,13 @@ class Gate:
         if ticket.place:
             ticket.tell()
             self._move()
+
+    def cut_off(self, number: str, ending: Failed) -> None:
+        """End all panes of a stream with these words, if it is still being written or waiting."""
+        if ticket := self._ticket(number):
+            for stop in ticket.stops:
+                stop.ask(ending)
+            ticket.tell()
 
     async def drain(self, grace: float) -> None:
         """Begin nothing more. What is being written may end within `grace` seconds; what has not
@@ -204,6 +209,11 @@ class Gate:
         with anyio.move_on_after(seconds):
             while self._running or self._line:
                 await self._empty.wait()
+
+    def _ticket(self, number: str) -> Ticket | None:
+        """That of a stream that is being written or waits."""
+        waiting = (each for each in self._line if each.number == number)
+        return self._running.get(number) or next(waiting, None)
 
     def _admit(self, ticket: Ticket) -> None:
         now = time.monotonic()

@@ -22,7 +22,7 @@ LAYERS = [
         "wire",
         "demos",
     ],
-    ["settings", "engines", "store", "card", "visitor"],
+    ["settings", "engines", "meter", "store", "card", "visitor"],
     ["session", "proof"],
     ["compare", "seal", "gate"],
     ["names", "guard"],
