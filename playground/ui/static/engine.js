@@ -29,6 +29,18 @@ function words(state) {
   return state.state === 'loading' ? 'Loading' : 'Offline';
 }
 
+// A page outside Gradio has no place for it.
+function show() {
+  const shown = document.getElementById('engine-state');
+  if (!shown) return;
+  shown.dataset.state = current.state;
+  shown.title = current.reason;
+  const [said, ticking] = shown.querySelectorAll('span');
+  const text = words(current);
+  if (said.textContent !== text) said.textContent = text;
+  ticking.textContent = current.state === 'loading' ? ` · ${clock(current.elapsed_s)}` : '';
+}
+
 export async function look() {
   if (looking) return;
   looking = true;
@@ -39,13 +51,7 @@ export async function look() {
     current = { ...current, state: 'offline', reason: error.message };
   }
   looking = false;
-  const shown = document.getElementById('engine-state');
-  shown.dataset.state = current.state;
-  shown.title = current.reason;
-  const [said, ticking] = shown.querySelectorAll('span');
-  const text = words(current);
-  if (said.textContent !== text) said.textContent = text;
-  ticking.textContent = current.state === 'loading' ? ` · ${clock(current.elapsed_s)}` : '';
+  show();
   for (const listener of listeners) listener(current);
   if (!document.hidden) timer = setTimeout(look, current.state === 'ready' ? calm : keen);
 }

@@ -54,7 +54,8 @@ function pageRanges(body, raw, ranges) {
 }
 
 export class Marks {
-  // look(): {columns, reference, mode}, with mode first, words or off.
+  // look(): {columns, reference, mode}, with mode first, words or off; or a list of such groups,
+  // each compared within itself.
   constructor(look) {
     this.look = look;
     this.pieces = new Map(); // text → its tokens, or null while they are asked for
@@ -73,10 +74,17 @@ export class Marks {
   }
 
   #show() {
-    const { columns, reference: chosen, mode } = this.look();
+    const marked = new Map();
+    const ended = [this.look()].flat().flatMap((group) => this.#group(group, marked));
+    this.#paint(marked);
+    this.#ask(ended);
+  }
+
+  // Says and marks where the columns of a group differ; gives back the texts that are complete.
+  #group({ columns, reference: chosen, mode }, marked) {
     // A column without a text compares with nothing: then the first that has one stands in.
     const reference = this.#subject(chosen) ? chosen : columns.find((column) => this.#subject(column)) ?? chosen;
-    const marked = new Map(columns.map((column) => [column, { first: [], words: [] }]));
+    for (const column of columns) marked.set(column, { first: [], words: [] });
     const subject = this.#subject(reference);
     const ended = [];
     for (const column of columns) {
@@ -89,8 +97,7 @@ export class Marks {
         if (subject.final && other.final) ended.push(subject.text, other.text);
       }
     }
-    this.#paint(marked);
-    this.#ask(ended);
+    return ended;
   }
 
   // final: no more will come; ended: and the text is whole, so that being shorter is a difference.
