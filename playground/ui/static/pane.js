@@ -17,11 +17,12 @@ const reasons = {
 export class Pane {
   // actions: {presetName(id)} and, for what is to be offered: retry(index), resume(index),
   // edit(index, text), remove(index), stop(index), toChat(index). With `plain`, the figures stand
-  // elsewhere.
-  constructor(log, actions, { plain = false } = {}) {
+  // elsewhere. With `alone`, receipts ask nothing of the server.
+  constructor(log, actions, { plain = false, alone = false } = {}) {
     this.log = log;
     this.actions = actions;
     this.plain = plain;
+    this.alone = alone;
     this.messages = [];
   }
 
@@ -218,7 +219,7 @@ export class Pane {
       if (open) {
         open.remove();
       } else {
-        article.append(receiptView(message, () => this.messages.slice(0, this.messages.indexOf(message))));
+        article.append(receiptView(message, () => this.messages.slice(0, this.messages.indexOf(message)), this.alone));
         article.lastElementChild.scrollIntoView({ block: 'nearest' });
       }
       toggle.setAttribute('aria-expanded', String(!open));

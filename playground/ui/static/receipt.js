@@ -17,9 +17,10 @@ export function takeReceipt({ prompt, ...receipt }) {
 }
 
 // The prompt of an answer. before: the conversation in front of it. Throws in words.
-async function promptOf(message, before) {
+async function promptOf(message, before, alone = false) {
   const { receipt } = message;
   if (prompts.has(receipt.prompt_sha256)) return prompts.get(receipt.prompt_sha256);
+  if (alone) throw new Error('This page had the prompt until it was loaded anew; it is not kept with the answer.');
   const gone = 'This browser no longer has the prompt of this answer: what stands before it was changed since.';
   if (!receipt.prompt_sha256) throw new Error('This answer is older than the prompts in receipts.');
   const messages = before.filter(({ content }) => content !== '').map(({ role, content }) => ({ role, content }));
@@ -97,8 +98,8 @@ async function codeTab(message, before) {
 // Turn markers at the start of a line, and the marks that were made harmless.
 const marked = /^<\|(?:user|assistant)\|>$|‹(?:\|(?:user|assistant|system)\||\/?s|unk)›/gm;
 
-async function promptTab(message, before) {
-  const prompt = await promptOf(message, before);
+async function promptTab(message, before, alone) {
+  const prompt = await promptOf(message, before, alone);
   const parts = [];
   let at = 0;
   let harmless = 0;
@@ -120,11 +121,12 @@ async function promptTab(message, before) {
   return [element('p', { className: 'note', textContent: words.join(' ') }), text, copyButton('Copy the prompt', () => prompt)];
 }
 
-// The view of one answer. before(): the conversation in front of it.
-export function receiptView(message, before) {
+// The view of one answer. before(): the conversation in front of it. alone: nothing is asked of the
+// server, which may not answer everybody.
+export function receiptView(message, before, alone = false) {
   return element('section', { className: 'receipt' }, tabs('About this answer', [
     { label: 'Receipt', content: () => receiptTab(message) },
-    { label: 'Code', content: () => codeTab(message, before()) },
-    { label: 'Prompt', content: () => promptTab(message, before()) },
+    ...(alone ? [] : [{ label: 'Code', content: () => codeTab(message, before()) }]),
+    { label: 'Prompt', content: () => promptTab(message, before(), alone) },
   ]));
 }
