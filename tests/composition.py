@@ -1,4 +1,4 @@
-"""Compose's own rules, as far as our two files use them: tags, variables, merging."""
+"""Compose's own rules, as far as our files use them: tags, variables, merging, profiles."""
 
 import copy
 import re
@@ -13,6 +13,8 @@ import yaml
 ROOT = Path(__file__).parent.parent
 BASE = ROOT / "docker-compose.yml"
 CPU = ROOT / "tgi/serve/cpu.yml"
+GPUS = ROOT / "tgi/serve/gpus.yml"
+PROFILES = ("tls", "postgres", "obs")
 
 
 class Reset:
@@ -45,11 +47,11 @@ def _override(loader: Loader, node: yaml.Node) -> Override:
 Loader.add_constructor("!reset", lambda loader, node: Reset())
 Loader.add_constructor("!override", _override)
 
-VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?:(:?[-?])([^}]*))?\}|(\w+))")
+VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?:(:?[-?+])([^}]*))?\}|(\w+))")
 
 
 def interpolate(value: Any, variables: Mapping[str, str]) -> Any:
-    """``${NAME}``, ``${NAME:-default}``, ``${NAME-default}`` and ``$$`` in every text."""
+    """``${NAME}``, ``${NAME:-default}``, ``${NAME:+other}`` and ``$$`` in every text."""
     if isinstance(value, dict):
         return {key: interpolate(each, variables) for key, each in value.items()}
     if isinstance(value, list):
@@ -64,6 +66,8 @@ def interpolate(value: Any, variables: Mapping[str, str]) -> Any:
         if dollar:
             return "$"
         given = variables.get(name or bare)
+        if operator == ":+":
+            return str(default) if given else ""
         if operator and (given is None or (operator.startswith(":") and not given)):
             assert not operator.endswith("?"), f"{name} must be set: {default}"
             return str(default)
@@ -89,11 +93,27 @@ def merge(base: Any, over: Any, key: str = "") -> Any:
 
 
 def compose(*files: Path, variables: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The project that these files make."""
+    """The project that these files make, the services of all profiles among it."""
     project: dict[str, Any] = {}
     for file in files:
-        project = merge(project, interpolate(yaml.load(file.read_text(), Loader), variables or {}))
+        over = interpolate(yaml.load(file.read_text(), Loader), variables or {})
+        for service in over.get("services", {}).values():
+            if source := service.pop("extends", None):
+                base = compose(ROOT / source["file"], variables=variables)
+                own = dict(service)
+                service.clear()
+                service.update(merge(base["services"][source["service"]], own))
+        project = merge(project, over)
     return project
+
+
+def active(project: Mapping[str, Any], *profiles: str) -> dict[str, Any]:
+    """The services that are started with these profiles."""
+    return {
+        name: service
+        for name, service in project["services"].items()
+        if not service.get("profiles") or set(service["profiles"]) & set(profiles)
+    }
 
 
 def texts(value: Any) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """docker-compose.yml and its CPU override, without a daemon."""
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -11,14 +12,17 @@ import jsonschema
 import pytest
 import yaml
 
-from playground.settings import PREFIX, Settings
+from playground.settings import PREFIX, Settings, load_settings
 from tests.composition import (
     BASE,
     CPU,
+    GPUS,
+    PROFILES,
     ROOT,
     VARIABLE,
     Loader,
     Override,
+    active,
     compose,
     environment,
     example,
@@ -29,7 +33,7 @@ from tests.composition import (
 
 SCHEMA = json.loads((ROOT / "tests/data/compose-spec.json").read_text())
 
-SETS = {"GPU": (BASE,), "CPU": (BASE, CPU)}
+SETS = {"GPU": (BASE,), "CPU": (BASE, CPU), "two GPUs": (BASE, GPUS)}
 every_set = pytest.mark.parametrize("files", SETS.values(), ids=SETS)
 
 
@@ -43,7 +47,8 @@ def test_the_project_holds_against_the_specification(
 ) -> None:
     project = compose(*files, variables=variables)
     jsonschema.Draft7Validator(SCHEMA).validate(project)
-    assert not [text for text in texts(project) if "$" in text]
+    # What is left is for a shell inside: it was written with $$.
+    assert not [text for text in texts(project) if "$" in text and "exec " not in text]
 
 
 @pytest.mark.parametrize(
@@ -68,23 +73,26 @@ def test_docker_compose_reads_it(files: Sequence[Path]) -> None:
     result = subprocess.run([*command, "config"], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     services = yaml.safe_load(result.stdout)["services"]
-    assert set(services) == {"tgi", "playground"}
-    ours = compose(*files)["services"]
+    ours = active(compose(*files))
+    assert set(services) == set(ours)
     for name, service in services.items():
         assert service["image"] == ours[name]["image"]
         assert ("devices" in json.dumps(service)) == ("devices" in json.dumps(ours[name]))
 
 
-def test_every_variablehas_a_default_and_is_explained() -> None:
+def test_every_variable_has_a_default_and_is_explained() -> None:
     explained = example()
-    for file in (BASE, CPU):
+    for file in (BASE, CPU, GPUS):
         content = yaml.load(file.read_text(), Loader)
         for text in texts(content):
-            for _, name, operator, default, bare in VARIABLE.findall(text):
+            for dollar, name, operator, default, bare in VARIABLE.findall(text):
+                if dollar:  # a shell's own, inside
+                    continue
                 assert not bare, f"${bare} has no default"
-                assert operator in (":-", ":?"), f"{name} has no default"
+                assert operator in (":-", ":+"), f"{name} has no default"
                 assert name in explained, f"{name} is not in .env.example"
-                if operator == ":-" and default:
+                own = name == "PLAYGROUND_METRICS_FROM" or default.endswith("/unset")
+                if operator == ":-" and default and not own:
                     assert explained[name] == default, name
         for service in content["services"].values():
             variables: Any = service.get("environment", {})
@@ -97,19 +105,25 @@ def test_every_variablehas_a_default_and_is_explained() -> None:
 def test_every_variable_that_is_explained_exists() -> None:
     used = {
         name
-        for file in (BASE, CPU)
+        for file in (BASE, CPU, GPUS)
         for name in re.findall(r"\$\{(\w+)|^      ([A-Z_]+):$", file.read_text(), re.MULTILINE)
         for name in name
         if name
     }
     settings = {PREFIX + name.upper() for name in Settings.model_fields}
-    assert set(example()) - used <= settings
+    assert set(example()) - used <= settings | {"COMPOSE_PROFILES"}
     assert settings <= set(example())
 
 
 def test_the_defaults_of_the_settings_are_those_explained() -> None:
     for name, field in Settings.model_fields.items():
         default = "" if field.default is None else str(field.default)
+        if isinstance(field.default, bool):
+            default = default.lower()
+        elif isinstance(field.default, float):
+            default = f"{field.default:g}"
+        if name == "data_dir":  # below the home folder of whoever runs it
+            default = ""
         assert example()[PREFIX + name.upper()] == default
 
 
@@ -118,33 +132,116 @@ def test_the_defaults_of_the_settings_are_those_explained() -> None:
 
 @every_set
 def test_only_the_page_is_published_and_only_here(files: Sequence[Path]) -> None:
-    services = compose(*files)["services"]
-    assert "ports" not in services["tgi"]
-    assert services["playground"]["ports"] == ["127.0.0.1:7860:7860"]
-    moved = compose(*files, variables={"PORT": "7999", "BIND": "0.0.0.0"})["services"]
-    assert moved["playground"]["ports"] == ["0.0.0.0:7999:7860"]
+    services = active(compose(*files))
+    published = {name: each["ports"] for name, each in services.items() if "ports" in each}
+    assert published == {"playground": ["127.0.0.1:7860:7860"]}
+    assert services["playground"]["environment"]["PLAYGROUND_PUBLISHED_HOST"] == "127.0.0.1"
+    moved = compose(*files, variables={"PORT": "7999", "BIND": "0.0.0.0"})["services"]["playground"]
+    assert moved["ports"] == ["0.0.0.0:7999:7860"]
+    assert moved["environment"]["PLAYGROUND_PUBLISHED_HOST"] == "0.0.0.0"
+
+
+def test_what_the_profiles_publish() -> None:
+    services = compose(BASE)["services"]
+    assert services["caddy"]["ports"] == ["80:80", "443:443", "443:443/udp"]
+    assert services["grafana"]["ports"] == ["127.0.0.1:3000:3000"]
+    published = {name for name, each in services.items() if "ports" in each}
+    assert published == {"playground", "caddy", "grafana"}
 
 
 @every_set
 def test_services_are_confined(files: Sequence[Path]) -> None:
     for name, service in compose(*files)["services"].items():
         assert service["security_opt"] == ["no-new-privileges:true"]
-        assert "privileged" not in service
-        assert service["deploy"]["resources"]["limits"]["pids"]
+        assert service["cap_drop"] == ["ALL"], name
+        assert not {"privileged", "network_mode", "pid", "ipc", "devices"} & set(service)
+        assert service["deploy"]["resources"]["limits"]["pids"], name
+        assert service["deploy"]["resources"]["limits"]["memory"], name
         assert service["restart"] == "unless-stopped"
         assert service["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
         assert service["stop_grace_period"]
-        if "build" in service:  # an image of ours; TGI's runs as root and writes where it likes
+        assert service["networks"]
+        if "text-generation-inference" in service["image"]:
+            # It runs as root and writes where it likes; it keeps root's rights over files alone.
+            assert service["cap_add"] == ["CHOWN", "DAC_OVERRIDE", "FOWNER"]
+        else:
             assert service["read_only"] is True, name
-            assert service["cap_drop"] == ["ALL"], name
-            assert [each.split(":")[0] for each in service["tmpfs"]] == ["/tmp"], name
-            assert service["deploy"]["resources"]["limits"]["memory"], name
+            assert "/tmp" in [each.split(":")[0] for each in service["tmpfs"]], name
+            caddy = service["image"].startswith("caddy:")
+            assert service.get("cap_add", []) == (["NET_BIND_SERVICE"] if caddy else []), name
 
 
 @every_set
 def test_the_page_does_not_wait_for_the_model(files: Sequence[Path]) -> None:
     service = compose(*files)["services"]["playground"]
-    assert service["depends_on"] == {"tgi": {"condition": "service_started"}}
+    assert service["depends_on"]["tgi"] == {"condition": "service_started"}
+    waits = {name for name, how in service["depends_on"].items() if "healthy" in how["condition"]}
+    assert waits == {"postgres"}
+
+
+@pytest.mark.parametrize("profiles", [(), *((each,) for each in PROFILES), PROFILES])
+@every_set
+def test_a_profile_adds_and_needs_nothing_else(
+    files: Sequence[Path], profiles: Sequence[str]
+) -> None:
+    services = active(compose(*files), *profiles)
+    added = {"tls": {"caddy"}, "postgres": {"postgres"}, "obs": {"prometheus", "grafana"}}
+    plain = set(active(compose(*files)))
+    assert set(services) == plain.union(*(added[each] for each in profiles))
+    for service in services.values():
+        for name, how in service.get("depends_on", {}).items():
+            assert name in services or how["required"] is False
+
+
+@every_set
+def test_what_is_private_has_no_way_out(files: Sequence[Path]) -> None:
+    project = compose(*files)
+    services = project["services"]
+    assert project["networks"] == {"frontend": None, "backend": {"internal": True}, "egress": None}
+    on = {
+        network: {name for name, each in services.items() if network in each["networks"]}
+        for network in project["networks"]
+    }
+    tgis = {name for name in services if name.startswith("tgi")}
+    assert on["egress"] == tgis  # the weights come from the Hub, and nobody else is there
+    assert on["frontend"] == {"playground", "caddy", "grafana"}
+    assert not tgis & on["frontend"]
+    for name in ("postgres", "prometheus"):
+        assert services[name]["networks"] == ["backend"]
+
+
+@every_set
+def test_secrets_are_files_and_nothing_has_to_be_set(files: Sequence[Path]) -> None:
+    project = compose(*files)
+    for service in project["services"].values():
+        for variable in service.get("environment") or {}:
+            assert not re.search("(KEY|TOKEN|SECRET|PASSWORD)$", variable), variable
+        for name in service.get("secrets", []):
+            assert (ROOT / project["secrets"][name]["file"]).read_bytes() == b""
+    page = project["services"]["playground"]["environment"]
+    assert page["PLAYGROUND_SECRET_FILE"] == page["PLAYGROUND_DATABASE_PASSWORD_FILE"] == ""
+
+
+def test_a_secret_that_is_set_is_where_its_variable_says() -> None:
+    variables = {
+        "PLAYGROUND_SECRET_FILE": "./secrets/seal",
+        "PLAYGROUND_DATABASE_PASSWORD_FILE": "./secrets/database",
+    }
+    project = compose(BASE, variables=variables)
+    page = project["services"]["playground"]
+    for name, file in variables.items():
+        secret = page["environment"][name].removeprefix("/run/secrets/")
+        assert secret in page["secrets"]
+        assert project["secrets"][secret]["file"] == file
+    database = project["services"]["postgres"]
+    assert database["environment"]["POSTGRES_PASSWORD_FILE"] == "/run/secrets/database_password"
+    assert "database_password" in database["secrets"]
+
+
+@every_set
+def test_images_are_pinned(files: Sequence[Path]) -> None:
+    for name, service in compose(*files)["services"].items():
+        assert re.search(r":v?\d+\.\d+", service["image"]) or "build" in service, name
 
 
 def test_tgi_gets_a_gpu_and_keeps_its_weights() -> None:
@@ -152,6 +249,7 @@ def test_tgi_gets_a_gpu_and_keeps_its_weights() -> None:
     tgi = project["services"]["tgi"]
     assert tgi["image"] == "ghcr.io/huggingface/text-generation-inference:3.3.7"
     [device] = tgi["deploy"]["resources"]["reservations"]["devices"]
+    assert tgi["environment"]["NUM_SHARD"] == device["count"]
     assert (device["driver"], device["capabilities"], device["count"]) == ("nvidia", ["gpu"], "1")
     assert "weights:/data" in tgi["volumes"]
     assert "weights" in project["volumes"]
@@ -163,10 +261,32 @@ def test_without_a_gpu_nothing_of_it_is_left() -> None:
     tgi, page = project["services"]["tgi"], project["services"]["playground"]
     assert "devices" not in json.dumps(project)
     assert not tgi.get("env_file")
-    assert set(tgi["environment"]) == {"HF_HOME", "HF_TOKEN"}
+    assert set(tgi["environment"]) == {"HF_HOME", "HF_TOKEN_PATH"}
+    assert "entrypoint" not in tgi
     assert "text-generation-inference" not in json.dumps(project)
     assert (tgi["image"], tgi["build"]) == (page["image"], page["build"])
-    named = {volume.split(":")[0] for volume in tgi["volumes"]}
+
+
+def test_two_gpus_hold_a_model_each() -> None:
+    services = compose(BASE, GPUS)["services"]
+    devices = [
+        each["deploy"]["resources"]["reservations"]["devices"]
+        for name, each in services.items()
+        if name.startswith("tgi")
+    ]
+    assert [device["device_ids"] for [device] in devices] == [["0"], ["1"]]
+    for name in ("tgi", "tgi-1"):
+        assert services[name]["environment"]["NUM_SHARD"] == "1"
+        assert f"{name}:8080" in services["balancer"]["environment"]["UPSTREAMS"].split()
+    assert services["tgi-1"]["healthcheck"] == services["tgi"]["healthcheck"]
+    assert services["playground"]["environment"]["PLAYGROUND_TGI_URL"] == "http://balancer:8080"
+
+
+@every_set
+def test_every_volume_is_used(files: Sequence[Path]) -> None:
+    project = compose(*files)
+    mounts = [mount for each in project["services"].values() for mount in each.get("volumes", [])]
+    named = {mount.split(":")[0] for mount in mounts if not mount.startswith(".")}
     assert set(project["volumes"]) == named
 
 
@@ -176,7 +296,7 @@ def test_mounts_and_env_files_exist(files: Sequence[Path]) -> None:
     for service in project["services"].values():
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
-            assert source in project["volumes"] or (ROOT / source).is_file()
+            assert source in project["volumes"] or (ROOT / source).exists()
         if service.get("env_file"):
             assert (ROOT / service["env_file"]).is_file()
         if "build" in service:
@@ -185,12 +305,98 @@ def test_mounts_and_env_files_exist(files: Sequence[Path]) -> None:
 
 def test_the_engine_is_where_the_page_looks_for_it() -> None:
     variables = environment(ROOT / "tgi/serve/fp8.env")
-    gpu = compose(BASE)["services"]
-    assert gpu["playground"]["environment"]["PLAYGROUND_TGI_URL"] == "http://tgi"
-    assert variables["PORT"] == "80"
-    assert gpu["tgi"]["healthcheck"]["test"][-1] == "http://127.0.0.1:80/health"
+    assert variables["PORT"] == "8080"
+    for files in ((BASE,), (BASE, CPU)):
+        services = compose(*files)["services"]
+        assert services["playground"]["environment"]["PLAYGROUND_TGI_URL"] == "http://tgi:8080"
+        assert "http://127.0.0.1:8080/health" in services["tgi"]["healthcheck"]["test"][-1]
     cpu = compose(BASE, CPU)["services"]
-    assert cpu["playground"]["environment"]["PLAYGROUND_TGI_URL"] == "http://tgi:8080"
     assert cpu["tgi"]["command"].split()[:7] == [
         "python", "-m", "tgi.embedded", "--host", "0.0.0.0", "--port", "8080",
     ]  # fmt: skip
+
+
+# What TGI 3.3.7's launcher reads, as far as somebody could want to set it here.
+LAUNCHER = {
+    "CUDA_GRAPHS", "CUDA_MEMORY_FRACTION", "CORS_ALLOW_ORIGIN", "DISABLE_GRAMMAR_SUPPORT", "DTYPE",
+    "GRACEFUL_TERMINATION_TIMEOUT", "HF_TOKEN", "HUGGINGFACE_HUB_CACHE", "JSON_OUTPUT",
+    "KV_CACHE_DTYPE", "MAX_BATCH_PREFILL_TOKENS", "MAX_BATCH_SIZE", "MAX_BATCH_TOTAL_TOKENS",
+    "MAX_CLIENT_BATCH_SIZE", "MAX_CONCURRENT_REQUESTS", "MAX_INPUT_TOKENS", "MAX_STOP_SEQUENCES",
+    "MAX_TOP_N_TOKENS", "MAX_TOTAL_TOKENS", "MAX_WAITING_TOKENS", "MODEL_ID", "NUM_SHARD",
+    "PAYLOAD_LIMIT", "PORT", "QUANTIZE", "REVISION", "TOKENIZER_CONFIG_PATH", "USAGE_STATS",
+    "VALIDATION_WORKERS", "WAITING_SERVED_RATIO",
+}  # fmt: skip
+
+
+def test_tgi_knows_every_variable_that_it_is_given() -> None:
+    given = set(environment(ROOT / "tgi/serve/fp8.env"))
+    given |= set(compose(BASE)["services"]["tgi"]["environment"])
+    assert given <= LAUNCHER
+
+
+# The shell's part of the services' commands, run by a shell
+
+
+def command(service: str, *words: tuple[str, str]) -> list[str]:
+    """A service's entrypoint with some words replaced."""
+    shell, option, script = compose(BASE)["services"][service]["entrypoint"]
+    assert (shell, option) == ("sh", "-c")
+    for old, new in words:
+        assert old in script
+        script = script.replace(old, new)
+    return [shell, option, script]
+
+
+def test_tgi_gets_its_token_from_the_file(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    run = command("tgi", ("/run/secrets/hf_token", str(token)), ("/tgi-entrypoint.sh", "env"))
+
+    environ = {"PATH": os.environ["PATH"]}
+
+    def told() -> str:
+        done = subprocess.run(run, env=environ, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    token.touch()
+    assert "HF_TOKEN" not in told()  # TGI would take "" for a token
+    token.write_text("hf_canary\n")
+    assert "HF_TOKEN=hf_canary\n" in told()
+
+
+def test_a_profile_says_what_it_must_be_given(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    for run, ready in (
+        (command("caddy", ("caddy run", "echo caddy run")), {"SITE_ADDRESS": "https://a.example"}),
+        (
+            command(
+                "postgres",
+                ("/run/secrets/database_password", str(file)),
+                ("docker-entrypoint.sh", "echo docker-entrypoint.sh"),
+            ),
+            {},
+        ),
+    ):
+        file.write_text("")
+        environ = {"PATH": os.environ["PATH"], "SITE_ADDRESS": ""}
+        done = subprocess.run(run, env=environ, capture_output=True, text=True)
+        assert done.returncode
+        assert not re.search("^(caddy|docker)", done.stdout)
+        assert re.search(r"PLAYGROUND_\w+( in .env)? must ", done.stdout + done.stderr)
+        file.write_text("word")
+        done = subprocess.run(run, env=environ | ready, capture_output=True, text=True, check=True)
+        assert re.search("^(caddy|docker)", done.stdout)
+
+
+# Time to stop
+
+
+def test_stopping_waits_for_the_answers_that_are_being_written() -> None:
+    seconds = {
+        name: int(each["stop_grace_period"].removesuffix("s"))
+        for name, each in compose(BASE, GPUS)["services"].items()
+    }
+    tgi = int(environment(ROOT / "tgi/serve/fp8.env")["GRACEFUL_TERMINATION_TIMEOUT"])
+    assert seconds["tgi"] == seconds["tgi-1"] == seconds["balancer"] >= tgi + 10
+    grace = getattr(load_settings(), "grace_seconds", 30)
+    assert seconds["playground"] >= grace + 10
+    assert seconds["caddy"] >= seconds["playground"]
