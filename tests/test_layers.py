@@ -20,6 +20,7 @@ LAYERS = [
         "formats",
         "snippets",
         "wire",
+        "links",
         "demos",
     ],
     ["settings", "engines", "meter", "store", "card", "visitor"],

@@ -1,0 +1,77 @@
+"""Set-up links, checked and put into words that the page can take."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from playground.api.http import answering, body_of, json_answer
+from playground.api.services import Services
+from playground.errors import InvalidRequest
+from playground.links.reading import parse_link
+from playground.links.setup import Column, LinkError, Setup, Values
+from playground.presets import Preset
+
+
+def link_routes(services: Services) -> APIRouter:
+    """POST /api/links/read: what a link sets, or 422 with what is wrong with it, and where."""
+    presets = services.presets
+    router = APIRouter()
+
+    @router.post("/api/links/read")
+    @answering
+    async def read(request: Request) -> Response:
+        body = await body_of(request)
+        if not isinstance(body, dict) or body.keys() != {"link"}:
+            raise InvalidRequest("The body must be an object with a link.", field="body")
+        if not isinstance(body["link"], str):
+            raise InvalidRequest("link must be a text.", field="link")
+        return json_answer({"setup": _setup_json(parse_link(body["link"]), presets)})
+
+    return router
+
+
+def _setup_json(setup: Setup, presets: Sequence[Preset]) -> dict[str, Any]:
+    return {
+        "tab": setup.tab,
+        "columns": [
+            _column_json(column, presets, f"column[{i}]") for i, column in enumerate(setup.columns)
+        ],
+        "seed": setup.seed,
+        "own_seeds": setup.own_seeds,
+        "stop": list(setup.stop),
+        "system": setup.system,
+        "difference": setup.difference,
+        "against": setup.against,
+        "blind": setup.blind,
+        "prompt": setup.prompt,
+    }
+
+
+def _column_json(column: Column, presets: Sequence[Preset], field: str) -> dict[str, Any]:
+    """moved: whether the preset has other values by now than when the link was made. The link's
+    are what counts. Raises LinkError for a preset that is not there."""
+    label, moved = column.name or "None", False
+    if column.kind == "server":
+        preset = next((each for each in presets if each.id == column.name), None)
+        if preset is None:
+            raise LinkError(
+                f"There is no preset {column.name} on this server; there are "
+                f"{', '.join(each.id for each in presets)}.",
+                field=field,
+            )
+        label = preset.name
+        moved = Values(preset.sampler, preset.max_new_tokens) != column.started
+    return {
+        "kind": column.kind,
+        "name": column.name,
+        "label": label,
+        "moved": moved,
+        "started": _values_json(column.started),
+        "values": _values_json(column.values),
+        "seed": column.seed,
+    }
+
+
+def _values_json(values: Values) -> dict[str, Any]:
+    return {"sampler": values.sampler.set_values(), "max_new_tokens": values.max_new_tokens}
