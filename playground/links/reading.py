@@ -36,7 +36,7 @@ from playground.samplers import BY_NAME, Parameter, Sampler, parse_value
 from playground.wire import MAX_PANES, MAX_STOP_CHARS, MAX_STOPS
 
 _MAX_NEW_TOKENS: Final = 2**31 - 1
-_NUMBER: Final = re.compile(r"-?\d{1,20}(\.\d{1,20})?(e[+-]?\d{1,3})?")
+_NUMBER: Final = re.compile(r"-?\d{1,20}(\.\d{1,30})?(e[+-]?\d{1,3})?")
 _WHOLE: Final = re.compile(r"\d{1,16}")
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 

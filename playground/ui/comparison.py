@@ -30,9 +30,11 @@ def comparison() -> str:
  enterkeyhint="send"></textarea>
 <div class="texts" id="compare-texts" hidden>
 <label for="compare-system">system text</label>
-<textarea id="compare-system" rows="1" placeholder="none; goes in front of the first prompt"></textarea>
+<textarea id="compare-system" rows="1"
+ placeholder="none; goes in front of the first prompt"></textarea>
 <label for="compare-stop-sequences">stop sequences</label>
-<textarea id="compare-stop-sequences" rows="1" placeholder="none; one a line, at most 3"></textarea>
+<textarea id="compare-stop-sequences" rows="1"
+ placeholder="none; one a line, at most 3"></textarea>
 </div><div class="row">
 <button type="button" class="quiet" id="compare-options" aria-expanded="false"></button>
 <div class="options">
