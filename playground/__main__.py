@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
@@ -14,13 +15,13 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Final
 
-import uvicorn
-
+from playground import logs
 from playground.auth.exposure import check_exposure
 from playground.engines.tgi import TGIEngine
 from playground.errors import PlaygroundError
 from playground.presets import PresetsError
 from playground.proof import Prover, contradictions
+from playground.server import Server
 from playground.settings import Settings, SettingsError, load_settings
 
 _EPILOG: Final = """settings are read from the environment and from .env: PLAYGROUND_TGI_URL,
@@ -37,8 +38,9 @@ _UNKNOWN: Final = {
     "changes the answer": "changes the answer, which it should not",
 }
 _UNUSABLE: Final = 2  # exit status of this program and of the embedded engine
-_DRAIN_SECONDS: Final = 10
 _DEMO_PACE: Final = 60.0  # tokens a second
+
+_log = logging.getLogger("playground")
 
 
 class UsageError(Exception):
@@ -98,6 +100,14 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
+def _say(settings: Settings, words: str) -> None:
+    """Tell whoever started this: on stdout, or in the log where programs read it."""
+    if settings.log_format == "json":
+        _log.info(words)
+    else:
+        print(words, flush=True)
+
+
 def _serve(settings: Settings, engine: "subprocess.Popen[bytes] | None" = None) -> int:
     """Run the page until it is told to stop; running answers may finish for a while.
 
@@ -111,17 +121,9 @@ def _serve(settings: Settings, engine: "subprocess.Popen[bytes] | None" = None) 
         app = create_app(settings)
         host, port = listener.getsockname()[:2]
         host = f"[{host}]" if ":" in host else host
-        print(f"Playground: http://{host}:{port}{settings.root_path}/", flush=True)
-        print(f"Engine: {settings.tgi_url}", flush=True)
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            proxy_headers=False,  # the door reads them, and knows which proxies are trusted
-            timeout_graceful_shutdown=_DRAIN_SECONDS,
-            root_path=settings.root_path,
-        )
-        server = uvicorn.Server(config)
+        _say(settings, f"Playground: http://{host}:{port}{settings.root_path}/")
+        _say(settings, f"Engine: {settings.tgi_url}")
+        server = Server(app, settings)
         if engine is not None:
 
             def watch() -> None:
@@ -142,10 +144,11 @@ def _demo(settings: Settings, model: str | None, tokens_per_second: float) -> in
     if model is not None:
         command += ["--model", model]
     with ExitStack() as stack:
-        engine = subprocess.Popen(command)
+        # In a group of its own: Ctrl-C in a terminal is for the page, whose answers need it still.
+        engine = subprocess.Popen(command, process_group=0)
         stack.callback(engine.wait)
         stack.callback(engine.terminate)
-        print(f"Embedded engine: process {engine.pid}; {' '.join(command[1:])}", flush=True)
+        _say(settings, f"Embedded engine: process {engine.pid}; {' '.join(command[1:])}")
         return _serve(settings.model_copy(update={"tgi_url": f"http://127.0.0.1:{port}"}), engine)
 
 
@@ -209,6 +212,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # uvicorn raises a signal again when it has stopped, and by default that would end this
         # process before it has ended the engine.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # a terminal that is closed
+            signal.signal(signal.SIGHUP, lambda *_: sys.exit(0))
+        logs.configure(settings.log_format, settings.log_level)
         if options.command == "demo":
             return _demo(settings, options.model, options.tokens_per_second)
         return _serve(settings)

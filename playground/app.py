@@ -3,6 +3,7 @@
 import gc
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from secrets import token_hex
 from typing import Final
 
 import gradio as gr
@@ -20,6 +21,8 @@ from playground.guard import Guard
 from playground.highlight import stylesheet
 from playground.names import Names
 from playground.presets import load_presets
+from playground.journal import Journal
+from playground.logs import watch_loop
 from playground.settings import Settings
 from playground.store.store import Store
 from playground.ui import page
@@ -69,6 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
             yield
         await engine.aclose()
 
+        watch_loop()
     names = Names(settings)
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(
@@ -80,7 +84,16 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Guard, names=names)
     # Without one of ours, Gradio answers any Origin with credentials on a host that is not local.
     app.add_middleware(CORSMiddleware, allow_origins=[])
-    app.include_router(create_router(Services(settings, presets, engine, store)))
+    services = Services(settings, presets, engine, store)
+    app.state.gate = services.gate
+    app.add_middleware(
+        Journal,
+        metrics=services.metrics,
+        scrapers=settings.metrics_networks(),
+        names=names,
+        key=(settings.sealing_secret() or token_hex()).encode(),
+    )
+    app.include_router(create_router(services))
     version = page.static_version()
 
     highlight = stylesheet()

@@ -324,7 +324,8 @@ class TGIClient:
             or delay > _RETRY_AFTER_MAX_S
         ):
             raise error
-        _log.info("Sending again in %.2f s: %s", delay, error)
+        # Not its words, which may quote what the server was sent.
+        _log.info("Sending again in %.2f s: %s", delay, type(error).__name__)
         await asyncio.sleep(delay)
 
 

@@ -110,6 +110,8 @@ def engine_routes(services: Services) -> APIRouter:
 
     @router.get("/readyz")
     async def ready() -> Response:
+        if services.gate.closing:
+            return json_answer({"state": "stopping", "reason": "This server is stopping."}, 503)
         now = await engine.state()
         return json_answer(
             {"state": now.state, "reason": now.reason}, 200 if now.state == "ready" else 503

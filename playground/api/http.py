@@ -44,6 +44,7 @@ def answering(route: Route) -> Route:
         try:
             return await route(request)
         except PlaygroundError as error:
+            request.scope["refusal"] = error.kind  # for the journal
             return refusal(error)
 
     return answered

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from playground.engines.base import Engine
 from playground.gate import Gate
+from playground.metrics import Metrics
 from playground.presets import Preset
 from playground.settings import Settings
 from playground.store.store import Store
@@ -21,4 +22,7 @@ class Services:
     gate: Gate = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "gate", Gate.from_settings(self.settings))
+    metrics: Metrics = field(init=False)
+        gate = Gate.from_settings(self.settings)
+        object.__setattr__(self, "gate", gate)
+        object.__setattr__(self, "metrics", Metrics(gate, self.engine, self.store.answers))

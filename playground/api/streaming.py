@@ -1,6 +1,5 @@
 """POST /api/stream: answers as they are written, and what belongs to them."""
 
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Final
 
@@ -25,8 +24,6 @@ KEEP_ALIVE_S: Final = 15.0
 Batches = AsyncGenerator[list[tuple[int, Event]], None]
 Settled = Callable[[Sequence[Tally]], Awaitable[None]]
 
-_log = logging.getLogger(__name__)
-
 
 class EventStream(Response):
     """Batches of events as text/event-stream, ended as soon as the reader leaves.
@@ -34,12 +31,14 @@ class EventStream(Response):
     The reader's leaving is listened for beside the stream, so that it is noticed while there is
     nothing to send. An empty batch becomes a comment, which keeps proxies from closing.
 
-    done: called once when nothing more is written, whatever ended it.
+    number: the stream's id. done: called once when nothing more is written, whatever ended it.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, batches: Batches, number: str, done: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, batches: Batches, number: str, done: Callable[[Scope], Awaitable[None]]
+    ) -> None:
         super().__init__(
             headers={
                 "Cache-Control": "no-store",
@@ -48,6 +47,7 @@ class EventStream(Response):
             }
         )
         del self.headers["content-length"]
+        self.number = number
         self._batches = batches
         self._done = done
 
@@ -65,7 +65,7 @@ class EventStream(Response):
                 group.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
-                await self._done()
+                await self._done(scope)
 
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -93,9 +93,9 @@ async def open_stream(
 
     Raises Busy, ShuttingDown and InvalidRequest, as `Gate.enter` does.
     """
-    gate = services.gate
+    gate, metrics = services.gate, services.metrics
     stops = [Stop() for _ in panes]
-    tallies = [Tally() for _ in panes]
+    tallies = [Tally(metrics.flow) for _ in panes]
     ticket = gate.enter(asker.account, stops)
 
     def begin(places: Sequence[int]) -> Batches:
@@ -108,8 +108,15 @@ async def open_stream(
             tallies=[tallies[place] for place in places],
         )
 
-    async def done() -> None:
+    async def done(scope: Scope) -> None:
         gate.leave(ticket)
+        for tally in tallies:
+            metrics.answered(tally)
+        scope["figures"] = {  # for the journal
+            "panes": len(panes),
+            "tokens": sum(tally.generated_tokens for tally in tallies),
+            "waited_ms": round(1000 * ticket.waited_s),
+        }
         if settled is not None:
             await settled(tallies)
 

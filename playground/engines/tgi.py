@@ -11,6 +11,7 @@ from playground.coalesce import closing
 from playground.engines.base import Chunk, EngineInfo, EngineState, Finish, GenerationRequest
 from playground.errors import EngineError
 from playground.formats.tgi import name_values
+from playground.logs import request_id
 from playground.messages import Applied
 from playground.samplers import Sampler
 from playground.settings import Settings
@@ -135,8 +136,12 @@ class TGIEngine:
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[Chunk | Finish, None]:
         """The generation; the text of special tokens, such as the one that ends it, is left out."""
         try:
+            number = request_id.get()
             batches = self._client.stream_batches(
-                request.prompt, self.parameters(request), pace=_PACE_S
+                request.prompt,
+                self.parameters(request),
+                pace=_PACE_S,
+                headers={"x-request-id": number} if number else None,
             )
             async with closing(batches):
                 async for batch in batches:

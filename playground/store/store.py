@@ -39,6 +39,15 @@ class Store:
         """While this lasts, what is over is deleted from time to time; closed at the end."""
         tending = asyncio.create_task(self._tend())
         try:
+    async def answers(self) -> bool:
+        """Whether the database does what it is asked."""
+        try:
+            async with self.database.read() as connection:
+                await connection.exec_driver_sql("SELECT 1")
+        except StoreError:
+            return False
+        return True
+
             yield
         finally:
             tending.cancel()

@@ -1,0 +1,174 @@
+"""Every request: its id, its line in the log, its share of the metrics; and who may read these."""
+
+import logging
+import re
+import time
+from collections.abc import Collection, Sequence
+from hashlib import blake2b
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Final
+from uuid import uuid4
+
+import orjson
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from playground.logs import request_id, request_words
+from playground.metrics import CONTENT_TYPE, Metrics
+from playground.names import Names
+from playground.visitor import Visitor
+
+_ID: Final = re.compile(r"[\w.-]{1,64}", re.ASCII)
+_FORWARDED: Final = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"})
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# What asks so often that its lines would bury the others.
+_QUIET: Final = frozenset({"/ui", "/livez", "/readyz", "/metrics", "/api/engine"})
+# A status that no answer has: the reader left before there was one.
+_LEFT: Final = 499
+
+# What is refused before a route is found.
+_KINDS: Final = {401: "login", 404: "not_found", 405: "method", 421: "host", 500: "internal"}
+
+_log = logging.getLogger(__name__)
+
+
+class Journal:
+    """An ASGI middleware in front of everything.
+
+    scrapers: who may read /metrics. They are judged by the peer alone; what a proxy or the tunnel
+        passes on is for somebody else and never allowed, and so is, from this machine itself, a
+        request for a name that is not one of ours. For all others /metrics does not exist.
+    key: what accounts are digested with for the log, so that one person's lines can be put together
+        and nobody is named.
+
+    A request may bring its id as X-Request-Id. A route that refuses leaves the error's kind in
+    ``scope["refusal"]``, a stream its figures in ``scope["figures"]``. An exception that no route
+    caught ends here: it is logged once, and answered with its request's id.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        scrapers: Collection[IPv4Network | IPv6Network],
+        names: Names,
+        key: bytes,
+    ) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._scrapers = scrapers
+        self._names = names
+        self._key = blake2b(key).digest()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        number = _number(scope["headers"])
+        request_id.set(number)
+        begun, status, written = time.monotonic(), 0, 0
+
+        async def sent(message: Message) -> None:
+            nonlocal status, written
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = [*message.get("headers", ()), (b"x-request-id", number.encode())]
+                message = {**message, "headers": headers}
+            else:
+                written += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            if self._may_scrape(scope):
+                scope["route"] = _METRICS
+                answer = Response(await self._metrics.text(), media_type=CONTENT_TYPE)
+                answer.headers["Cache-Control"] = "no-store"
+                await answer(scope, receive, sent)
+            else:
+                await self._app(scope, receive, sent)
+        except Exception:
+            _log.exception("A request failed for a reason of the playground's own")
+            if not status:
+                await _failed()(scope, receive, sent)
+        finally:
+            self._write(scope, status or _LEFT, time.monotonic() - begun, written)
+
+    def _may_scrape(self, scope: Scope) -> bool:
+        if _path(scope) != "/metrics" or scope["method"] not in ("GET", "HEAD"):
+            return False
+        try:
+            peer = ip_address((scope.get("client") or ("",))[0])
+        except ValueError:
+            return False
+        return (
+            any(peer in network for network in self._scrapers)
+            and not self._names.tunnelled(scope)
+            and not any(name in _FORWARDED for name, _ in scope["headers"])
+            and (not peer.is_loopback or self._names.knows(scope))
+        )
+
+    def _write(self, scope: Scope, status: int, seconds: float, written: int) -> None:
+        route = _template(scope)
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        refusal = scope.get("refusal") or _KINDS.get(status)
+        if refusal:
+            self._metrics.refused(refusal)
+        self._metrics.requested(method, route, status, seconds)
+        level = logging.DEBUG if route in _QUIET and status < 500 else logging.INFO
+        if not _log.isEnabledFor(level):
+            return
+        fields: dict[str, object] = {
+            "method": method,
+            "route": route,
+            "status": status,
+            "ms": round(1000 * seconds, 1),
+            "bytes": written,
+            **scope.get("figures", {}),
+        }
+        if refusal:
+            fields["kind"] = refusal
+        asker: Visitor | None = scope.get("state", {}).get("visitor")
+        if asker is not None:
+            digest = blake2b(asker.account.encode(), key=self._key, digest_size=6)
+            fields["account"] = digest.hexdigest()
+        _log.log(level, "request", extra={"fields": fields})
+
+
+class _Named:
+    """What stands in the place of a route."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+
+_METRICS: Final = _Named("/metrics")
+
+
+def _path(scope: Scope) -> str:
+    """The path that was asked for, below the root path."""
+    path: str = scope["path"]
+    root = scope.get("root_path", "")
+    return path[len(root) :] if root and path.startswith(f"{root}/") else path
+
+
+def _template(scope: Scope) -> str:
+    """The route's own path, with names in the place of values; no path that was asked for."""
+    path = getattr(scope.get("route"), "path", None)
+    if path is None:
+        return "/ui" if _path(scope).startswith("/ui/") else "none"
+    return "/ui" if path.startswith("/ui/") else path
+
+
+def _number(headers: Sequence[tuple[bytes, bytes]]) -> str:
+    """The id that the request brought, if it is one, or a new one."""
+    for name, value in headers:
+        if name == b"x-request-id" and _ID.fullmatch(text := value.decode("latin-1")):
+            return text
+    return uuid4().hex
+
+
+def _failed() -> Response:
+    error = f"The playground itself failed at this; its log says how{request_words()}."
+    body = orjson.dumps({"error": error, "kind": "internal", "field": None})
+    return Response(body, 500, {"Cache-Control": "no-store"}, "application/json")

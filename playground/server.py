@@ -1,0 +1,60 @@
+"""The server of the application: uvicorn, which ends when the answers have ended."""
+
+import asyncio
+import logging
+import socket
+from types import FrameType
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from playground.gate import Gate
+from playground.settings import Settings
+
+# What else is under way when the last answer has ended may take so long.
+_REST_SECONDS: Final = 3
+
+_log = logging.getLogger(__name__)
+
+
+class Server(uvicorn.Server):
+    """Serves an application on a socket until a signal; `create_app` says what is in its state.
+
+    With the first signal nothing new is begun, while everything else is still answered: that this
+    server is not ready any more, and the stop of a single answer. When all answers have ended, the
+    last ones cut off when their time is up, the socket is closed. A second signal ends it at once.
+    """
+
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,  # the door reads them, and knows which proxies are trusted
+            timeout_graceful_shutdown=_REST_SECONDS,
+            root_path=settings.root_path,
+        )
+        super().__init__(config)
+        self._gate: Gate = app.state.gate
+        self._grace = settings.grace_seconds
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.force_exit = self.should_exit
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if answers := self._gate.writing:
+            _log.info(
+                "Stopping: %d answers may end within %g s; a second signal ends at once",
+                answers,
+                self._grace,
+            )
+        draining = asyncio.create_task(self._gate.drain(self._grace))
+        while not (draining.done() or self.force_exit):
+            await asyncio.wait([draining], timeout=0.1)
+        draining.cancel()
+        if self.force_exit:
+            self.config.timeout_graceful_shutdown = 0
+        await super().shutdown(sockets)
