@@ -19,10 +19,10 @@ from playground.auth.door import Door
 from playground.engines.tgi import TGIEngine
 from playground.guard import Guard
 from playground.highlight import stylesheet
-from playground.names import Names
-from playground.presets import load_presets
 from playground.journal import Journal
 from playground.logs import watch_loop
+from playground.names import Names
+from playground.presets import load_presets
 from playground.settings import Settings
 from playground.store.store import Store
 from playground.ui import page
@@ -68,11 +68,11 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
         _settle_memory()
+        watch_loop()
         async with store.tended():
             yield
         await engine.aclose()
 
-        watch_loop()
     names = Names(settings)
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(

@@ -20,9 +20,9 @@ class Services:
     engine: Engine
     store: Store
     gate: Gate = field(init=False)
+    metrics: Metrics = field(init=False)
 
     def __post_init__(self) -> None:
-    metrics: Metrics = field(init=False)
         gate = Gate.from_settings(self.settings)
         object.__setattr__(self, "gate", gate)
         object.__setattr__(self, "metrics", Metrics(gate, self.engine, self.store.answers))
