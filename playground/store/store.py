@@ -31,14 +31,6 @@ class Store:
         database = Database.from_settings(settings)
         return cls(database, retention_days=settings.retention_days)
 
-    async def aclose(self) -> None:
-        await self.database.aclose()
-
-    @asynccontextmanager
-    async def tended(self) -> AsyncIterator[None]:
-        """While this lasts, what is over is deleted from time to time; closed at the end."""
-        tending = asyncio.create_task(self._tend())
-        try:
     async def answers(self) -> bool:
         """Whether the database does what it is asked."""
         try:
@@ -48,6 +40,14 @@ class Store:
             return False
         return True
 
+    async def aclose(self) -> None:
+        await self.database.aclose()
+
+    @asynccontextmanager
+    async def tended(self) -> AsyncIterator[None]:
+        """While this lasts, what is over is deleted from time to time; closed at the end."""
+        tending = asyncio.create_task(self._tend())
+        try:
             yield
         finally:
             tending.cancel()
