@@ -1,4 +1,4 @@
-"""The command line: `playground serve | demo | check`; `python -m playground` is the same."""
+"""The command line: `playground serve | demo | check | users`; `python -m playground` is the same."""
 
 import argparse
 import asyncio
@@ -16,6 +16,7 @@ from dataclasses import asdict
 from typing import Final
 
 from playground import logs
+from playground.auth.command import add_users_command, change_users
 from playground.auth.exposure import check_exposure
 from playground.engines.tgi import TGIEngine
 from playground.errors import PlaygroundError
@@ -86,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--port", type=int, help="port to listen on (7860); 0 takes a free one"
         )
+    add_users_command(commands)
     return parser
 
 
@@ -208,6 +210,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         if options.command == "check":
             return asyncio.run(_check(settings, samplers=options.samplers, as_json=options.json))
+        if options.command == "users":
+            return change_users(options, settings)
         check_exposure(settings)
         # uvicorn raises a signal again when it has stopped, and by default that would end this
         # process before it has ended the engine.

@@ -16,6 +16,8 @@ from playground.api.routes import create_router
 from playground.api.services import Services
 from playground.auth.arrivals import Arrivals
 from playground.auth.door import Door
+from playground.auth.logins import UserLogin, way_in
+from playground.auth.secret import with_secret
 from playground.engines.tgi import TGIEngine
 from playground.guard import Guard
 from playground.highlight import stylesheet
@@ -24,8 +26,11 @@ from playground.logs import watch_loop
 from playground.names import Names
 from playground.presets import load_presets
 from playground.settings import Settings
+from playground.store.sessions import EndedSessions
 from playground.store.store import Store
 from playground.ui import page
+from playground.ui.login import login_routes
+from playground.ui.snapshot import snapshot_routes
 from playground.ui.theme import theme
 
 _FOREVER: Final = "public, max-age=31536000, immutable"
@@ -61,6 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     Raises PresetsError when the presets file cannot be read.
     """
+    settings = with_secret(settings)
     presets = load_presets(settings.presets_file)
     engine = TGIEngine.from_settings(settings)
     store = Store.from_settings(settings)
@@ -74,11 +80,12 @@ def create_app(settings: Settings) -> FastAPI:
         await engine.aclose()
 
     names = Names(settings)
+    login = way_in(settings, EndedSessions(store.database))
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(
         Door,
         arrivals=Arrivals(settings.trusted_networks(), settings.proxy_user_header, names),
-        login=None,
+        login=login,
         links=settings.public_links,
     )
     app.add_middleware(Guard, names=names)
@@ -95,6 +102,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.include_router(create_router(services))
     version = page.static_version()
+    app.include_router(snapshot_routes(services, version))
+    users = login if isinstance(login, UserLogin) else None
+    app.include_router(login_routes(users, settings, version))
 
     highlight = stylesheet()
 

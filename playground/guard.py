@@ -12,6 +12,9 @@ from playground.names import Names, host_of
 # What other machines ask of a container by its address, which is in no setting.
 _PROBES: Final = ("/livez", "/readyz", "/metrics")
 
+# Pages that work without a script; all else that changes something is a route of the API.
+_FORMS = ("login", "logout")
+
 
 class Guard:
     """An ASGI middleware in front of everything.
@@ -40,7 +43,11 @@ class Guard:
         places = scope["path"].split("/")
         if "gradio_api" in places:
             return _answer(404, "Not Found", "not_found")
-        if scope["method"] not in ("GET", "HEAD", "OPTIONS") and "api" not in places:
+        if (
+            scope["method"] not in ("GET", "HEAD", "OPTIONS")
+            and "api" not in places
+            and places[-1] not in _FORMS
+        ):
             return _answer(405, "Method Not Allowed", "method")
         return None
 

@@ -70,7 +70,7 @@ def test_nothing_can_be_uploaded(server: str, path: str) -> None:
         ("POST", "/gradio_api/queue/join"),
         ("POST", "/gradio_api/run/predict"),
         ("POST", "/run-history/connect"),
-        ("POST", "/login"),
+        ("POST", "/login/"),
     ],
 )
 def test_gradio_draws_the_page_and_serves_no_api(server: str, method: str, path: str) -> None:

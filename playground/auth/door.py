@@ -13,13 +13,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from playground.api.http import refusal
 from playground.auth.arrivals import Arrival, Arrivals
 from playground.auth.cookies import BROWSER, cookie, set_cookie
-from playground.errors import LoginRequired
+from playground.errors import Forbidden, LoginRequired
 from playground.visitor import Visitor
 
 # As long as browsers keep any cookie.
 _YEAR_S: Final = 400 * 86_400
 _BROWSER: Final = re.compile(r"[\w-]{32}")
 _LOGIN: Final = "/login"
+_NOT_KEPT: Final = {"Cache-Control": "no-store"}
 
 # What needs no login, by method, below the root path. A path that is not here is closed, so a new
 # route is, too.
@@ -33,23 +34,15 @@ _LINKS: Final = {
 _WITHOUT_OWNER: Final = re.compile(_FILES)
 
 
-class Refused(Exception):
-    """A request that cannot be let in anywhere, with its answer."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__()
-        self.response = response
-
-
 class Login(Protocol):
     """A way of logging in."""
 
     async def name(self, arrival: Arrival) -> str | None:
-        """Who sends a request; None when it is nobody who is logged in. Raises Refused."""
+        """Who sends a request; None when it is nobody who is logged in. Raises Forbidden."""
         ...
 
-    def stranger(self, login: str) -> Response:
-        """The answer to a page's request by nobody; `login` is the address of the login page."""
+    def words(self, arrival: Arrival) -> str | None:
+        """What nobody reads instead of a page; None leads to the page for logging in."""
         ...
 
 
@@ -79,14 +72,21 @@ class Door:
             await self._app(scope, receive, send)
             return
         arrival = self._arrivals.read(scope)
+        path = _below_root(scope)
         try:
             name = None if self._login is None else await self._login.name(arrival)
-        except Refused as refused:
-            await _refuse(refused.response, scope, receive, send)
-            return
-        path = _below_root(scope)
-        if name is None and self._login is not None and not self._is_open(scope, path):
-            await _refuse(self._stranger(scope, path), scope, receive, send)
+            refused = (
+                self._stranger(self._login, arrival, scope, path)
+                if name is None and self._login is not None and not self._is_open(scope, path)
+                else None
+            )
+        except Forbidden as error:
+            refused = refusal(error) if path.startswith("/api/") else _in_words(403, str(error))
+        if refused is not None:
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1008})  # the server answers 403
+            else:
+                await refused(scope, receive, send)
             return
         if name is not None:
             owner = account = f"user:{name}"
@@ -109,30 +109,21 @@ class Door:
         paths = self._open.get("GET" if method == "HEAD" else method)
         return paths is not None and paths.fullmatch(path) is not None
 
-    def _stranger(self, scope: Scope, path: str) -> Response:
+    def _stranger(self, login: Login, arrival: Arrival, scope: Scope, path: str) -> Response:
+        words = login.words(arrival)
         if path.startswith("/api/") or scope.get("method") not in ("GET", "HEAD"):
-            return refusal(LoginRequired("You are logged out. Log in again, and repeat this."))
-        asked = path + (f"?{query}" if (query := scope["query_string"].decode("latin-1")) else "")
+            return refusal(LoginRequired(words or "You are logged out. Log in again."))
+        if words is not None:
+            return _in_words(401, words)
+        query = scope["query_string"].decode("latin-1")
+        asked = f"{path}?{query}" if query else path
         after = "" if asked == "/" else f"?next={quote(asked, safe='/')}"
-        assert self._login is not None
-        return self._login.stranger(f"{scope.get('root_path', '')}{_LOGIN}{after}")
+        root = scope.get("root_path", "")
+        return RedirectResponse(f"{root}{_LOGIN}{after}", 303, _NOT_KEPT)
 
 
-def to_login(login: str) -> Response:
-    """The way to the login page."""
-    return RedirectResponse(login, 303, {"Cache-Control": "no-store"})
-
-
-def in_words(status: int, text: str) -> Response:
-    """A refusal for people, where no page can help."""
-    return PlainTextResponse(text, status, {"Cache-Control": "no-store"})
-
-
-async def _refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008})  # the server answers 403
-    else:
-        await response(scope, receive, send)
+def _in_words(status: int, text: str) -> Response:
+    return PlainTextResponse(f"{text}\n", status, _NOT_KEPT)
 
 
 def _below_root(scope: Scope) -> str:

@@ -7,6 +7,7 @@
 
 import { button, copyButton, element, fit, isSend, number } from './dom.js';
 import { receiptView, takeReceipt } from './receipt.js';
+import { address } from './server.js';
 
 const reasons = {
   eos_token: '',
@@ -171,6 +172,7 @@ export class Pane {
     if (message.state === 'failed') {
       const what = message.content === '' ? '' : 'Incomplete. ';
       const problem = element('p', { className: 'problem', textContent: what + message.problem.message });
+      if (message.problem.kind === 'login') problem.append(' ', element('a', { href: address('login?next=/login'), target: '_blank', textContent: 'Log in' }));
       if (this.failing === message) problem.setAttribute('role', 'alert');
       parts.push(problem);
     }

@@ -3,6 +3,11 @@
 
 const root = new URL('../../', import.meta.url);
 
+// An event of the document: a request was refused since nobody is logged in any more.
+export const LOGGED_OUT = 'playground-logged-out';
+
+export const address = (path) => new URL(path, root).href;
+
 export class RequestFailed extends Error {
   constructor(message, kind, field, retryable) {
     super(message);
@@ -33,6 +38,7 @@ async function request(path, body, signal, method = body === undefined ? 'GET' :
   } catch {
     // not ours: a proxy's page, say; the status is all there is to tell
   }
+  if (problem.kind === 'login') document.dispatchEvent(new Event(LOGGED_OUT));
   throw new RequestFailed(
     problem.error ?? `The server answered ${response.status}.`,
     problem.kind ?? `http_${response.status}`,

@@ -1,0 +1,64 @@
+"""How often somebody may try to log in.
+
+Three counters, each of TRIES in five minutes:
+
+- of an address (of IPv6, its network of /64), so that one machine cannot try many names;
+- of a name, so that many machines cannot try one;
+- of a browser in which this name has logged in before, which is then the only one that counts.
+
+The third keeps a name's owner from being locked out by whoever tries it: a cookie proves the
+browser, and its tries are counted apart. Somebody new to a browser may have to wait while the name
+is under attack, five minutes at most after it ended. Counters are in the memory of this process: of
+several replicas, each counts its own.
+"""
+
+from ipaddress import IPv6Address, ip_address, ip_network
+from math import ceil
+from time import time
+from typing import Final
+
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+
+from playground.errors import Busy
+
+TRIES: Final = 10
+_LIMIT: Final = RateLimitItemPerMinute(TRIES, 5)
+
+
+class Throttle:
+    """Counts tries before they are made, so that many at once are counted, too; a login that
+    succeeds takes its count back, so that an office behind one address is not kept out."""
+
+    def __init__(self) -> None:
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+
+    def count(self, name: str, address: str, device: str | None) -> tuple[str, ...]:
+        """Count a try, and give the counters that it counts on. Raises Busy.
+
+        device: the id of a browser in which this name has logged in before.
+        """
+        keys = (f"device {device}",) if device else (f"from {_network(address)}", f"for {name}")
+        for key in keys:
+            if not self._limiter.test(_LIMIT, key):
+                wait = self._limiter.get_window_stats(_LIMIT, key).reset_time - time()
+                raise Busy("Too many tries to log in.", retry_after=max(1, ceil(wait)))
+        for key in keys:
+            self._limiter.hit(_LIMIT, key)
+        return keys
+
+    def clear(self, keys: tuple[str, ...]) -> None:
+        """Take back what was counted."""
+        for key in keys:
+            self._limiter.clear(_LIMIT, key)
+
+
+def _network(address: str) -> str:
+    try:
+        known = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(known, IPv6Address):
+        return str(ip_network((known, 64), strict=False))
+    return address

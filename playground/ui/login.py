@@ -1,0 +1,183 @@
+"""Logging in and out: pages that need no script."""
+
+import re
+from html import escape
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+from fastapi import APIRouter, Request, Response
+from starlette.responses import RedirectResponse
+
+from playground.api.http import answering, json_answer
+from playground.auth.cookies import DEVICE, SESSION, set_cookie
+from playground.auth.logins import UserLogin, WrongPassword
+from playground.errors import Busy
+from playground.names import bare, host_of
+from playground.settings import Settings
+from playground.ui import plain
+from playground.visitor import visitor
+
+_MOST_BYTES: Final = 8192
+_DEVICE_S: Final = 180 * 86_400
+_LOCAL: Final = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]{0,2000}")
+
+
+def login_routes(login: UserLogin | None, settings: Settings, version: str) -> APIRouter:
+    """The pages; where there are no users, they lead to the playground. version: of the files."""
+    router = APIRouter()
+    root = settings.root_path
+    public = urlsplit(settings.public_url or "").hostname
+
+    def page(
+        status: int, *, name: str = "", after: str = "/", problem: str = "", wait: int | None = None
+    ) -> Response:
+        assert login is not None
+        if not problem and login.nobody():
+            problem = (
+                "Nobody can log in yet. Whoever runs the playground adds people with "
+                "“playground users add NAME”."
+            )
+        html = plain.document(
+            title="Log in",
+            body=_form(f"{root}/login", name, after, problem),
+            scripts=["login.js"],
+            version=version,
+            root_path=root,
+        )
+        # A form's request has its page's origin only where the page may say where it is from.
+        headers = {"Referrer-Policy": "same-origin"}
+        return plain.answer(html, status, headers | ({"Retry-After": str(wait)} if wait else {}))
+
+    def elsewhere() -> Response:
+        return page(403, problem="This came from another site’s page. Log in here.")
+
+    @router.get("/api/visitor")
+    @answering
+    async def who(request: Request) -> Response:
+        """Who is logged in, and whether there is a way out."""
+        return json_answer({"name": visitor(request.scope).name, "logout": login is not None})
+
+    @router.get("/login", response_class=Response)
+    async def ask(request: Request) -> Response:
+        if login is None:
+            return _to(f"{root}/")
+        after = _local(request.query_params.get("next"))
+        name = visitor(request.scope).name
+        if name is None:
+            return page(200, after=after)
+        html = plain.document(
+            title="Logged in", body=_inside(root, name, after), version=version, root_path=root
+        )
+        return plain.answer(html, headers={"Referrer-Policy": "same-origin"})
+
+    @router.post("/login", response_class=Response)
+    async def enter(request: Request) -> Response:
+        if login is None:
+            return _to(f"{root}/")
+        if not _from_here(request, public):
+            return elsewhere()
+        form = await _fields(request)
+        name, after = form.get("name", ""), _local(form.get("next"))
+        try:
+            entry = await login.enter(
+                name,
+                form.get("password", ""),
+                visitor(request.scope).address,
+                request.headers.get("cookie", ""),
+            )
+        except WrongPassword as error:
+            return page(401, name=name, after=after, problem=str(error))
+        except Busy as error:
+            words = f"{error} Try again in {_words(error.retry_after)}."
+            return page(429, name=name, after=after, problem=words, wait=error.retry_after)
+        answer = _to(f"{root}{after}")
+        lasts_s = login.sessions.lasts_s
+        answer.raw_headers += [
+            set_cookie(request.scope, SESSION, entry.session, lasts_s),
+            set_cookie(request.scope, DEVICE, entry.device, _DEVICE_S),
+        ]
+        return answer
+
+    @router.get("/logout", response_class=Response)
+    async def not_by_a_link() -> Response:
+        return _to(f"{root}/login")
+
+    @router.post("/logout", response_class=Response)
+    async def leave(request: Request) -> Response:
+        if login is None:
+            return _to(f"{root}/")
+        if not _from_here(request, public):
+            return elsewhere()
+        session = await login.session(request.headers.get("cookie", ""))
+        if session is not None:
+            await login.sessions.end(session)
+        answer = _to(f"{root}/login")
+        answer.raw_headers.append(set_cookie(request.scope, SESSION, "", 0))
+        return answer
+
+    return router
+
+
+def _form(action: str, name: str, after: str, problem: str) -> str:
+    said = f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else ""
+    first, second = ("", " autofocus") if name else (" autofocus", "")
+    return f"""<section class="sheet"><h1>Log in</h1>{said}
+<form method="post" action="{escape(action)}">
+<label>Name<input name="name" value="{escape(name)}" autocomplete="username" autocapitalize="none"
+ spellcheck="false" maxlength="64" required{first}></label>
+<label>Password<input name="password" type="password" autocomplete="current-password"
+ maxlength="1024" required{second}></label>
+<input type="hidden" name="next" value="{escape(after)}">
+<button class="primary">Log in</button></form></section>"""
+
+
+def _inside(root: str, name: str, after: str) -> str:
+    return f"""<section class="sheet"><h1>You are logged in</h1>
+<p>Your name here is <strong>{escape(name)}</strong>. A page that asked you to log in again goes on
+where it was: you can close this one.</p>
+<p><a class="primary" href="{escape(root + after)}">Open the playground</a></p>
+<form method="post" action="{escape(root)}/logout"><button class="quiet">Log out</button></form>
+</section>"""
+
+
+def _to(address: str) -> Response:
+    return RedirectResponse(address, 303, {"Cache-Control": "no-store"})
+
+
+def _local(path: str | None) -> str:
+    """A path below the root; "/" for all that leads to another place, or could be taken to."""
+    return path if path and _LOCAL.fullmatch(path) else "/"
+
+
+def _from_here(request: Request, public: str | None) -> bool:
+    """Whether a form was sent by a page of this server, so far as the browser says.
+
+    Hosts are compared without ports, which some proxies leave out. What is no browser says nothing.
+    """
+    site = request.headers.get("sec-fetch-site")
+    if site in ("same-origin", "none"):
+        return True
+    origin = request.headers.get("origin")
+    if origin is None:
+        return site is None
+    host = bare(urlsplit(origin).netloc)
+    forwarded = request.headers.get("x-forwarded-host", "").split(",")[0].strip()
+    return bool(host) and host in (host_of(request.scope), public, bare(forwarded))
+
+
+async def _fields(request: Request) -> dict[str, str]:
+    """The fields of a form; none of one that is too large."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > _MOST_BYTES:
+            return {}
+    fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=16)
+    return {name: values[0] for name, values in fields.items()}
+
+
+def _words(seconds: int) -> str:
+    if seconds < 60:
+        return "a second" if seconds == 1 else f"{seconds} seconds"
+    minutes = -(-seconds // 60)
+    return "a minute" if minutes == 1 else f"{minutes} minutes"
