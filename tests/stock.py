@@ -130,6 +130,8 @@ async def playground(tgi_url: str, **settings: Any) -> AsyncIterator[str]:
     app = FastAPI()
     app.include_router(create_router(Services(values, load_presets(), engine, store)))
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+        # asyncio, unlike uvloop, does not see that this is TCP, and small answers would wait 40 ms.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         server = uvicorn.Server(
             uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
         )

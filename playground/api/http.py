@@ -21,6 +21,7 @@ from playground.errors import (
     ShuttingDown,
     StoreError,
 )
+from playground.settings import Settings
 
 # About a hundred times the context: room for long conversations, and half of what TGI takes.
 MAX_BODY_BYTES: Final = 1_000_000
@@ -107,6 +108,13 @@ def _unreadable(body: bytes, error: ValueError) -> InvalidRequest:
         "emoji. Delete it.",
         field=named,
     )
+
+
+def own_address(request: Request, settings: Settings) -> str:
+    """The playground's address for others, without a slash at its end: the one that is set, or the
+    one that it was asked by."""
+    asked = str(request.base_url.replace(path="", query="", fragment="")).rstrip("/")
+    return (settings.public_url or asked).removesuffix(settings.root_path) + settings.root_path
 
 
 def json_answer(

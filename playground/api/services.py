@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from playground.engines.base import Engine
 from playground.gate import Gate
+from playground.guesses import Guesses
 from playground.metrics import Metrics
 from playground.presets import Preset
 from playground.settings import Settings
@@ -19,6 +20,7 @@ class Services:
     presets: Sequence[Preset]
     engine: Engine
     store: Store
+    guesses: Guesses = field(default_factory=Guesses)
     gate: Gate = field(init=False)
     metrics: Metrics = field(init=False)
 

@@ -1,20 +1,27 @@
 """All that is kept, by kind; one database behind them."""
 
 import asyncio
-import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from typing import Final, Self
+
+from sqlalchemy import delete, or_, select
 
 from playground.errors import StoreError
 from playground.settings import Settings
 from playground.store.database import Database
 from playground.store.demos import Demos
+from playground.store.shares import Shares
+from playground.store.tables import demos, ended_sessions, reservations, shares, usage
 
-_log: Final = logging.getLogger(__name__)
 # Between two rounds of deleting what is over, and after one that failed.
 _ROUND_S: Final = 6 * 3600.0
 _SOON_S: Final = 60.0
+_DAY_S: Final = 86_400
+# So long an owner still sees in the list that a link has expired, or how much a user has used.
+_SHOWN_DAYS: Final = 30
 
 
 class Store:
@@ -22,8 +29,9 @@ class Store:
 
     def __init__(self, database: Database, *, retention_days: int | None = None) -> None:
         self.database = database
+        self._retention_s = None if retention_days is None else retention_days * _DAY_S
+        self.shares = Shares(database, self._retention_s)
         self.demos = Demos(database)
-        self._retention_days = retention_days
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -67,5 +75,15 @@ class Store:
 
     async def sweep(self) -> None:
         """Delete what is over. Raises StoreError."""
-        async with self.database.begin():
-            pass
+        now, today = int(time.time()), datetime.now(UTC).date()
+        async with self.database.begin() as connection:
+            for links in (shares, demos):
+                over = links.c.expires < now - _SHOWN_DAYS * _DAY_S
+                if self._retention_s is not None:
+                    over = or_(over, links.c.created < now - self._retention_s)
+                await connection.execute(delete(links).where(over))
+            orphaned = reservations.c.demo.not_in(select(demos.c.id))
+            await connection.execute(delete(reservations).where(orphaned))
+            await connection.execute(delete(ended_sessions).where(ended_sessions.c.expires < now))
+            first = today - timedelta(days=_SHOWN_DAYS)
+            await connection.execute(delete(usage).where(usage.c.day < first))

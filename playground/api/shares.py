@@ -1,0 +1,132 @@
+"""Snapshots: made, listed and withdrawn by their owner, read by whoever has the link."""
+
+import functools
+from typing import Any, Final
+
+import anyio
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from playground import records
+from playground.api.http import answering, body_of, json_answer, own_address
+from playground.api.services import Services
+from playground.errors import InvalidRequest, NotFound
+from playground.markdown import render
+from playground.settings import Settings
+from playground.store.shares import GONE, Share, Snapshot
+from playground.visitor import Visitor, visitor
+from playground.wire import object_of, whole_number
+
+_MAX_LIFE_S: Final = 10 * 365 * 86_400
+_NAMES: Final = ("record", "title", "expires_in_s", "private")
+
+
+async def read_snapshot(services: Services, request: Request, token: str) -> Snapshot:
+    """A snapshot for who asks, here and on its page.
+
+    Raises NotFound, one and the same for what is not there and what its reader may not see, and
+    Busy for an address that has tried out too many links.
+    """
+    who = visitor(request.scope)
+    with services.guesses.counted(who.address):
+        snapshot = await services.store.shares.get(token)
+        if snapshot.share.private and who.name is None and services.settings.auth != "none":
+            raise NotFound(GONE)
+        return snapshot
+
+
+def share_routes(services: Services) -> APIRouter:
+    """Where nobody logs in, `private` only keeps the title out of what a link's preview shows."""
+    shares, settings = services.store.shares, services.settings
+    # One record at a time, so that long ones leave the other threads and the streams their share.
+    rendering = anyio.Semaphore(1)
+    router = APIRouter()
+
+    @router.post("/api/shares")
+    @answering
+    async def create(request: Request) -> Response:
+        body = object_of(await body_of(request), "", _NAMES)
+        record = records.parse_record(body.get("record"))
+        title = body.get("title", record.title)
+        if not isinstance(title, str):
+            raise InvalidRequest("title must be a text.", field="title")
+        private = body.get("private", False)
+        if not isinstance(private, bool):
+            raise InvalidRequest("private must be true or false.", field="private")
+        share = await shares.create(
+            visitor(request.scope).owner,
+            record,
+            title=records.one_line(title, "title"),
+            expires_in_s=whole_number(body.get("expires_in_s"), "expires_in_s", 1, _MAX_LIFE_S),
+            private=private,
+        )
+        return json_answer(_owned(share, request, settings), 201)
+
+    @router.get("/api/shares")
+    @answering
+    async def mine(request: Request) -> Response:
+        found = await shares.of(visitor(request.scope).owner)
+        return json_answer({"shares": [_owned(share, request, settings) for share in found]})
+
+    @router.get("/api/shares/{token}")
+    @answering
+    async def show(request: Request) -> Response:
+        """The record exactly as it was stored, and beside it the answers' texts as HTML."""
+        snapshot = await read_snapshot(services, request, request.path_params["token"])
+        async with rendering:
+            blocks = await anyio.to_thread.run_sync(_rendered, snapshot.record)
+        return json_answer(
+            {
+                "share": _shown(snapshot.share, visitor(request.scope)),
+                "record": orjson.Fragment(snapshot.record),
+                "blocks": blocks,
+            }
+        )
+
+    @router.delete("/api/shares/{token}")
+    @answering
+    async def delete(request: Request) -> Response:
+        """Only the owner's own; any other is not there, and counts as a guess."""
+        who = visitor(request.scope)
+        with services.guesses.counted(who.address):
+            await shares.delete(request.path_params["token"], who.owner)
+        return Response(status_code=204)
+
+    return router
+
+
+@functools.lru_cache(maxsize=8)
+def _rendered(record: str) -> list[list[list[str] | None]]:
+    """Of each column and message the blocks of HTML; ``None`` for what a user said."""
+    return [
+        [None if text is None else render(text) for text in column]
+        for column in records.answers(orjson.loads(record))
+    ]
+
+
+def _shown(share: Share, who: Visitor) -> dict[str, Any]:
+    """A share as its reader sees it. Times are seconds since 1970."""
+    mine = share.owner == who.owner
+    return {
+        "title": share.title,
+        "kind": share.kind,
+        "created": share.created,
+        "expires": share.expires,
+        "private": share.private,
+        "mine": mine,
+        "views": share.views if mine else None,
+    }
+
+
+def _owned(share: Share, request: Request, settings: Settings) -> dict[str, Any]:
+    """A share as its owner sees it."""
+    return {
+        "token": share.token,
+        "url": f"{own_address(request, settings)}/s/{share.token}",
+        "title": share.title,
+        "kind": share.kind,
+        "created": share.created,
+        "expires": share.expires,
+        "views": share.views,
+        "private": share.private,
+    }

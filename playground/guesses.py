@@ -1,0 +1,54 @@
+"""Who tries links out: too many that lead nowhere, and none is opened for a while."""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+
+from playground.errors import Busy, NotFound
+
+MISSES_A_MINUTE: Final = 30
+
+
+class Guesses:
+    """Counts an address's misses in a moving window. Each process counts by itself."""
+
+    def __init__(self) -> None:
+        self._limit = RateLimitItemPerMinute(MISSES_A_MINUTE)
+        self._window = MovingWindowRateLimiter(MemoryStorage())
+
+    @contextmanager
+    def counted(self, address: str) -> Iterator[None]:
+        """Opens a link inside: NotFound is a miss.
+
+        Raises Busy when the address has missed too often, also for a link that is right: otherwise
+        who goes on guessing would still see which one that is.
+        """
+        whose = _network(address)
+        if not self._window.test(self._limit, whose):
+            again = self._window.get_window_stats(self._limit, whose).reset_time - time.time()
+            raise Busy(
+                "Too many links that lead nowhere were opened from your network. Links open again "
+                "in a minute.",
+                retry_after=max(1, math.ceil(again)),
+            )
+        try:
+            yield
+        except NotFound:
+            self._window.hit(self._limit, whose)
+            raise
+
+
+def _network(address: str) -> str:
+    """What one household has: an IPv4 address, or the half of an IPv6 address that it is given."""
+    try:
+        known = ip_address(address)
+    except ValueError:
+        return address
+    return str(int(known) >> 64) if isinstance(known, IPv6Address) else address
