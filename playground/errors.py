@@ -4,6 +4,7 @@ PlaygroundError
 ├── InvalidRequest      the request is wrong; names the field, nothing was started
 ├── ConversationTooLong the last turn alone does not fit the context
 ├── Busy                a limit of this server is reached; says when to come again
+│   └── Spent           what a user may have in a day is used up
 ├── ShuttingDown        this server is stopping; says when to come again
 ├── LoginRequired       nobody is logged in, and this needs somebody
 ├── Forbidden           who asks may not
@@ -42,6 +43,10 @@ class Busy(PlaygroundError):
     def __init__(self, message: str, *, retry_after: int = 2) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Spent(Busy):
+    kind = "spent"
 
 
 class ShuttingDown(PlaygroundError):

@@ -23,6 +23,7 @@ from playground.compare import Stop
 from playground.errors import Busy, InvalidRequest, NotFound, ShuttingDown
 from playground.messages import Failed
 from playground.settings import Settings
+from playground.visitor import kind_of
 
 _ID_BYTES: Final = 16  # 128 bits: an id cannot be guessed
 # How long a request is taken to last before one has ended, and how much the latest one weighs.
@@ -126,10 +127,10 @@ class Gate:
                 field="panes",
             )
         if own + size > self.most_each:
+            who = kind_of(account)
             raise Busy(
-                f"{own} answers of yours are being written or waiting, and this server takes "
-                f"{self.most_each} at a time from one user, or from one address where nobody logs "
-                "in. Try again when one has ended.",
+                f"{own} answers for this {who} are being written or wait, and this server takes "
+                f"{self.most_each} at a time for one {who}. Try again when one of them has ended.",
                 retry_after=self._seconds(size / own),
             )
         if not self._line and self.writing + size <= self.most:

@@ -23,6 +23,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from playground.errors import PlaygroundError
 
 PREFIX: Final = "PLAYGROUND_"
+# About a hundred times the context: room for long conversations, and half of what TGI takes.
+MAX_BODY_BYTES: Final = 1_000_000
 _SECRETS: Final = ("tgi_api_key", "secret", "database_url", "database_password")
 _POSTGRESQL: Final = ("postgresql", "postgres", "postgresql+asyncpg")
 # Of an address's options: where a socket is, and how the connection is secured.
@@ -141,7 +143,7 @@ class Settings(BaseSettings):
     ] = 100
     max_body_bytes: Annotated[
         int, Field(ge=10_000, description="a whole number from 10000: bytes of a request's body")
-    ] = 1_000_000  # about a hundred times the context, and half of what TGI takes
+    ] = MAX_BODY_BYTES
     max_prompt_tokens: Annotated[
         int | None,
         Field(ge=1, description="a whole number from 1: tokens of a prompt with its conversation"),

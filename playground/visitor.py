@@ -33,3 +33,8 @@ def visitor(scope: Scope) -> Visitor:
         return known
     address = (scope.get("client") or ("", 0))[0]
     return Visitor(None, f"address:{address}", f"address:{address}", address)
+
+
+def kind_of(account: str) -> str:
+    """Whether an account is a "user" or an "address", in a word for people."""
+    return "user" if account.startswith("user:") else "address"

@@ -13,9 +13,9 @@ import httpx
 import pytest
 from httpx_sse import aconnect_sse
 
-from playground.api.http import MAX_BODY_BYTES
 from playground.presets import load_presets
 from playground.samplers import PARAMETERS
+from playground.settings import MAX_BODY_BYTES
 from tests.faults import FaultServer, Peer, Script, event, serving
 from tests.stock import INFO, generations, playground, tgi, until, writing
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
-from typing import Any, Final
+from typing import Any
 
 import orjson
 from fastapi import Request, Response
@@ -21,10 +21,7 @@ from playground.errors import (
     ShuttingDown,
     StoreError,
 )
-from playground.settings import Settings
-
-# About a hundred times the context: room for long conversations, and half of what TGI takes.
-MAX_BODY_BYTES: Final = 1_000_000
+from playground.settings import MAX_BODY_BYTES
 
 Route = Callable[[Request], Awaitable[Response]]
 
@@ -77,16 +74,33 @@ def refusal(error: PlaygroundError) -> Response:
     return json_answer({"error": str(error), "kind": error.kind, "field": field}, status, headers)
 
 
+def limiting(most_bytes: int) -> Callable[[Request], Awaitable[None]]:
+    """A dependency of routes, by which `body_of` knows how large a body may be."""
+
+    async def limit(request: Request) -> None:
+        request.scope["most_bytes"] = most_bytes
+
+    return limit
+
+
 async def body_of(request: Request) -> object:
-    """The JSON of a request. Its content type must say so: a form of another site cannot."""
+    """The JSON of a request. Its content type must say so: a form of another site cannot.
+
+    It has at most as many bytes as `limiting` says, or MAX_BODY_BYTES.
+    """
+    most = request.scope.get("most_bytes", MAX_BODY_BYTES)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise _Unreadable("The content type must be application/json.", status=415)
     body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > MAX_BODY_BYTES:
-            raise _Unreadable(f"The body is larger than {MAX_BODY_BYTES:,} bytes.", status=413)
+        if len(body) > most:
+            raise _Unreadable(
+                f"The request is larger than this server takes, which is {most:,} bytes. Shorten "
+                "it, or begin a new chat.",
+                status=413,
+            )
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -108,13 +122,6 @@ def _unreadable(body: bytes, error: ValueError) -> InvalidRequest:
         "emoji. Delete it.",
         field=named,
     )
-
-
-def own_address(request: Request, settings: Settings) -> str:
-    """The playground's address for others, without a slash at its end: the one that is set, or the
-    one that it was asked by."""
-    asked = str(request.base_url.replace(path="", query="", fragment="")).rstrip("/")
-    return (settings.public_url or asked).removesuffix(settings.root_path) + settings.root_path
 
 
 def json_answer(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from playground.allowance import Allowance
 from playground.engines.base import Engine
 from playground.gate import Gate
 from playground.guesses import Guesses
@@ -10,6 +11,7 @@ from playground.metrics import Metrics
 from playground.presets import Preset
 from playground.settings import Settings
 from playground.store.store import Store
+from playground.store.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,11 @@ class Services:
     guesses: Guesses = field(default_factory=Guesses)
     gate: Gate = field(init=False)
     metrics: Metrics = field(init=False)
+    allowance: Allowance = field(init=False)
 
     def __post_init__(self) -> None:
         gate = Gate.from_settings(self.settings)
         object.__setattr__(self, "gate", gate)
         object.__setattr__(self, "metrics", Metrics(gate, self.engine, self.store.answers))
+        allowance = Allowance(Usage(self.store.database), self.settings.tokens_per_day)
+        object.__setattr__(self, "allowance", allowance)

@@ -13,9 +13,12 @@ from playground.api.services import Services
 from playground.coalesce import closing
 from playground.compare import Stop, compare
 from playground.engines.base import Engine
+from playground.errors import ConversationTooLong, PlaygroundError
 from playground.gate import Ticket
 from playground.messages import Event, PaneRequest, Waiting
 from playground.seal import Seal, room, sealed, shuffled
+from playground.session import plan
+from playground.settings import Settings
 from playground.tally import Tally
 from playground.visitor import Visitor, visitor
 
@@ -91,8 +94,12 @@ async def open_stream(
     the reader. settled: called with what each answer has used when all have ended, however they
     did; not called when this raises.
 
-    Raises Busy, ShuttingDown and InvalidRequest, as `Gate.enter` does.
+    Raises Busy, ShuttingDown and InvalidRequest, as `Gate.enter` does, Spent, and
+    ConversationTooLong for a prompt that is longer than this server takes.
     """
+    await services.allowance.check(asker.account)
+    if services.settings.max_prompt_tokens is not None:
+        await _check_prompts(engine or services.engine, panes, services.settings)
     gate, metrics = services.gate, services.metrics
     stops = [Stop() for _ in panes]
     tallies = [Tally(metrics.flow) for _ in panes]
@@ -117,11 +124,26 @@ async def open_stream(
             "tokens": sum(tally.generated_tokens for tally in tallies),
             "waited_ms": round(1000 * ticket.waited_s),
         }
+        await services.allowance.count(asker.account, tallies)
         if settled is not None:
             await settled(tallies)
 
     batches = _queued(ticket, begin) if ticket.place else begin(range(len(panes)))
     return EventStream(hidden(batches), ticket.number, done)
+
+
+async def _check_prompts(engine: Engine, panes: Sequence[PaneRequest], settings: Settings) -> None:
+    """Raises ConversationTooLong. What else cannot be answered, its own pane will say."""
+    for pane in panes:
+        try:
+            budget = await plan(engine, pane.messages, pane.max_new_tokens, settings.context_tokens)
+        except PlaygroundError:
+            continue
+        if settings.max_prompt_tokens and budget.fit.tokens > settings.max_prompt_tokens:
+            raise ConversationTooLong(
+                f"The prompt has {budget.fit.tokens:,} tokens with its conversation, and this "
+                f"server takes {settings.max_prompt_tokens:,}. Shorten it, or begin a new chat."
+            )
 
 
 async def _queued(ticket: Ticket, begin: Callable[[Sequence[int]], Batches]) -> Batches:
