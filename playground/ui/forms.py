@@ -99,6 +99,7 @@ def masthead() -> str:
 <h1>KTO Mistral 7B</h1>
 <p class="facts">Contextual_KTO_Mistral_PairRM · FP8 · 8k context · Apache-2.0 ·
  AlpacaEval 2.0 33.23</p>
+<button type="button" id="share" aria-haspopup="dialog">Share</button>
 <p id="engine-state" role="status" data-state="unknown"><i class="dot" aria-hidden="true"></i>
 <span>Looking for the engine</span><span aria-hidden="true"></span></p>
 </header>"""

@@ -1,17 +1,82 @@
 """The page /s/<token>: a frozen conversation. The browser draws it from GET /api/shares/<token>."""
 
 import json
+from contextlib import suppress
 from html import escape
 from typing import Final
 
+from fastapi import APIRouter, Request, Response
+
+from playground.api.services import Services
+from playground.api.shares import read_snapshot
+from playground.errors import Busy, NotFound, StoreError
 from playground.samplers import BY_NAME
 from playground.ui import plain
+from playground.visitor import visitor
 
 _PRIVATE: Final = "A shared conversation"
 _ABOUT: Final = {
     "chat": "A conversation with KTO Mistral 7B, frozen with the receipt of every answer.",
     "comparison": "Answers of KTO Mistral 7B side by side, frozen with the receipt of each.",
 }
+
+
+def snapshot_routes(services: Services, version: str) -> APIRouter:
+    """The page. version: of the browser's files."""
+    settings, shares = services.settings, services.store.shares
+    root = settings.root_path
+    router = APIRouter()
+
+    def sheet(title: str, *paragraphs: str) -> str:
+        return plain.document(
+            title=title,
+            body=f'<div class="sheet"><h1>{escape(title)}</h1>'
+            f"{''.join(f'<p>{each}</p>' for each in paragraphs)}"
+            f'<p><a href="{escape(root)}/">Open the playground</a></p></div>',
+            version=version,
+            root_path=root,
+        )
+
+    @router.get("/s/{token}", response_class=Response)
+    async def page(request: Request) -> Response:
+        """What is not there, and what its reader may not see, is one and the same page."""
+        token, who = request.path_params["token"], visitor(request.scope)
+        try:
+            share = (await read_snapshot(services, request, token)).share
+        except NotFound:
+            login = settings.auth == "users" and who.name is None
+            hint = (
+                f'If it was shared with members only, <a href="{escape(root)}/login">log in</a> '
+                "first, and open the link again."
+            )
+            return plain.answer(
+                sheet(
+                    "There is nothing here",
+                    "This link was mistyped, has expired, or was withdrawn by whoever made it.",
+                    *([hint] if login else []),
+                ),
+                404,
+            )
+        except Busy as error:
+            html = sheet("Not now", escape(str(error)))
+            return plain.answer(html, 429, {"Retry-After": str(error.retry_after)})
+        except StoreError as error:
+            return plain.answer(sheet("Not now", escape(str(error))), 503)
+        if share.owner != who.owner:
+            with suppress(StoreError):  # read all the same, if not counted
+                await shares.seen(token)
+        return plain.answer(
+            snapshot(
+                token,
+                title=share.title,
+                kind=share.kind,
+                private=share.private,
+                version=version,
+                root_path=root,
+            )
+        )
+
+    return router
 
 
 def snapshot(
@@ -34,25 +99,6 @@ def snapshot(
         ),
         head=f'<link rel="stylesheet" href="{escape(root_path)}/ui/{version}/snapshot.css">',
         scripts=["snapshot.js"],
-        version=version,
-        root_path=root_path,
-    )
-
-
-def missing(*, login: str | None, version: str, root_path: str) -> str:
-    """The page of a link that leads nowhere, whatever the reason. login: its address, if any."""
-    hint = (
-        f'<p>If it was shared with members only, <a href="{escape(login)}">log in</a> first.</p>'
-        if login
-        else ""
-    )
-    return plain.document(
-        title="Nothing here",
-        body=(
-            '<div class="sheet"><h1>There is nothing here</h1>'
-            "<p>This link was mistyped, has expired, or was withdrawn by whoever made it.</p>"
-            f'{hint}<p><a href="{escape(root_path)}/">Open the playground</a></p></div>'
-        ),
         version=version,
         root_path=root_path,
     )

@@ -1,10 +1,25 @@
 // Starts the page once Gradio has drawn its frame.
 
 import { startAbout } from './about.js';
+import { startAccount } from './account.js';
+import { onFragment, startAddress, touch } from './address.js';
 import { Chat } from './chat.js';
 import { whenAdded } from './dom.js';
 import { watchEngine } from './engine.js';
+import { currentTab, setupText, tabButton } from './links.js';
+import { openSetup } from './opening.js';
 import { startSamplers } from './samplers.js';
+import { load } from './storage.js';
+
+// What the address says: nothing where a field cannot be read, or where it would be too long.
+function described() {
+  const tab = currentTab();
+  try {
+    return { tab, text: setupText() };
+  } catch {
+    return { tab, text: '' };
+  }
+}
 
 function start() {
   const chat = new Chat();
@@ -15,7 +30,21 @@ function start() {
   whenAdded(document.getElementById('views'), '#comparison', async () => {
     (await import('./comparison.js')).startComparison(chat);
   });
+  document.getElementById('share').addEventListener('click', async () => {
+    (await import('./share.js')).openShare();
+  });
+  whenAdded(document.getElementById('views'), '#history', async (node) => {
+    (await import('./history.js')).startHistory(node);
+  });
   watchEngine();
+  startAccount();
+  onFragment('setup', openSetup);
+  onFragment('continue', async (token) => (await import('./continue.js')).continueFrom(token)
+    .catch((error) => chat.notice(error.message)));
+  new MutationObserver(touch).observe(document.querySelector('#views > .tab-wrapper'), {
+    subtree: true, attributeFilter: ['aria-selected'],
+  });
+  startAddress(described, (tab) => tabButton(tab)?.click(), load('samplers', null) !== null);
   document.documentElement.dataset.playground = 'ready';
 }
 

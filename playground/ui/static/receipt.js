@@ -32,6 +32,19 @@ async function promptOf(message, before, alone = false) {
   return again.prompt;
 }
 
+// Gives the receipts of these messages their prompts, as far as they are to be had.
+export async function addPrompts(messages) {
+  for (const [i, message] of messages.entries()) {
+    const { receipt } = message;
+    if (!receipt || receipt.prompt !== undefined) continue;
+    try {
+      receipt.prompt = await promptOf(message, messages.slice(0, i));
+    } catch {
+      // its hash is there all the same
+    }
+  }
+}
+
 const value = (number_) => (number_ === null ? '–' : String(number_));
 const list = (pairs) => element('dl', {}, ...pairs.flatMap(([name, text]) => [
   element('dt', { textContent: name }), element('dd', { textContent: String(text) })]));

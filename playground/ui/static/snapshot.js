@@ -34,7 +34,7 @@ function facts({ share, record }, columns) {
     line('Made ', time(share.created)),
     ...(said.length > 0 ? [line(`Written by ${said.join(' and ')}`)] : []),
     ...(share.expires ? [line('Expires ', time(share.expires))] : []),
-    ...(views === null ? [] : [line(`Opened ${views === 1 ? 'once' : `${number.format(views)} times`} by others`)]),
+    ...(views === null ? [] : [line(views === 0 ? 'Not opened by others yet' : `Opened ${views === 1 ? 'once' : `${number.format(views)} times`} by others`)]),
     ...(record.kind === 'comparison' ? [line(`${columns.length} columns`)] : []));
 }
 

@@ -1,0 +1,21 @@
+// The window Share: links to what is on the page, and the list of those that there are.
+
+import { openDialog } from './dialog.js';
+import { snapshotSection } from './freeze.js';
+import { myLinks } from './mylinks.js';
+import { currentRecord } from './records.js';
+import { tabs } from './tabs.js';
+
+// Opens the window. record: what a snapshot freezes; what the visible tab holds, unless it is given.
+export function openShare(record = currentRecord()) {
+  // Each section is made once, so that what was typed survives a look at another.
+  const once = (make) => {
+    let made = null;
+    return () => (made ??= [make()]);
+  };
+  const window = openDialog('Share', tabs('What to share', [
+    { label: 'Snapshot', content: once(() => snapshotSection(record)) },
+    { label: 'My links', content: () => [myLinks()] },
+  ]));
+  window.classList.add('share');
+}
