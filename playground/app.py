@@ -29,6 +29,7 @@ from playground.settings import Settings
 from playground.store.sessions import EndedSessions
 from playground.store.store import Store
 from playground.ui import page
+from playground.ui.demo import demo_pages
 from playground.ui.login import login_routes
 from playground.ui.snapshot import snapshot_routes
 from playground.ui.theme import theme
@@ -103,6 +104,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(create_router(services))
     version = page.static_version()
     app.include_router(snapshot_routes(services, version))
+    app.include_router(demo_pages(services, version))
     users = login if isinstance(login, UserLogin) else None
     app.include_router(login_routes(users, settings, version))
 

@@ -21,7 +21,7 @@ from playground.errors import (
     ShuttingDown,
     StoreError,
 )
-from playground.settings import MAX_BODY_BYTES
+from playground.settings import MAX_BODY_BYTES, Settings
 
 Route = Callable[[Request], Awaitable[Response]]
 
@@ -122,6 +122,13 @@ def _unreadable(body: bytes, error: ValueError) -> InvalidRequest:
         "emoji. Delete it.",
         field=named,
     )
+
+
+def own_address(request: Request, settings: Settings) -> str:
+    """The playground's address for others, without a slash at its end: the one that is set, or the
+    one that it was asked by."""
+    asked = str(request.base_url.replace(path="", query="", fragment="")).rstrip("/")
+    return (settings.public_url or asked).removesuffix(settings.root_path) + settings.root_path
 
 
 def json_answer(

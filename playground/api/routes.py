@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Depends
 
+from playground.api.demos import demo_routes
 from playground.api.engine import engine_routes
 from playground.api.http import limiting
 from playground.api.links import link_routes
@@ -14,6 +15,13 @@ from playground.api.streaming import streaming_routes
 def create_router(services: Services) -> APIRouter:
     """The routes of the API. Whatever is wrong is answered with ``{"error", "kind", "field"}``."""
     router = APIRouter(dependencies=[Depends(limiting(services.settings.max_body_bytes))])
-    for routes in (streaming_routes, preset_routes, engine_routes, link_routes, share_routes):
+    for routes in (
+        streaming_routes,
+        preset_routes,
+        engine_routes,
+        link_routes,
+        share_routes,
+        demo_routes,
+    ):
         router.include_router(routes(services))
     return router

@@ -1,0 +1,214 @@
+"""Demo links: made and switched by their owner, tried by whoever has one."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+import anyio
+from fastapi import APIRouter, Request, Response
+
+from playground import wire
+from playground.api.http import answering, body_of, json_answer, own_address
+from playground.api.running import Running
+from playground.api.services import Services
+from playground.api.streaming import open_stream
+from playground.coalesce import closing
+from playground.demos import capped, parse_terms, parse_toggle, parse_visit, shown_panes
+from playground.engines.base import EngineState
+from playground.errors import StoreError
+from playground.markdown import render
+from playground.messages import Event, Failed
+from playground.meter import Meter
+from playground.store.demos import HOLD_S, DemoLink, Demos, Reservation
+from playground.visitor import visitor
+
+Batches = AsyncGenerator[list[tuple[int, Event]], None]
+
+# What an engine's errors say names its address, which is nothing for visitors.
+_PLAIN: Final[Mapping[str, str]] = {
+    "offline": "The model is not there right now. Try again in a while.",
+    "loading": "The model is still being loaded. Try again in a minute.",
+    "timeout": "The model did not answer in time. Try again.",
+    "unauthorized": "The model cannot be used right now. Whoever sent you this link can help.",
+    "protocol": "The model cannot be used right now. Whoever sent you this link can help.",
+}
+_RETRY_S: Final = 5.0
+
+_log: Final = logging.getLogger(__name__)
+
+
+class _Bill:
+    """What the answers to one request use of a reservation; settled once."""
+
+    def __init__(self, demos: Demos, reservation: Reservation, meter: Meter) -> None:
+        self._demos = demos
+        self._reservation = reservation
+        self._meter = meter
+        self._settling: asyncio.Task[None] | None = None
+
+    async def settle(self) -> None:
+        """Waits for the database, and not for one that is away: that goes on in the background."""
+        if self._settling is None:
+            self._settling = asyncio.create_task(self._settle(self._meter.used))
+        await asyncio.wait([self._settling], timeout=_RETRY_S)
+
+    async def _settle(self, used: int) -> None:
+        async with asyncio.timeout(HOLD_S):
+            while True:
+                try:
+                    await self._demos.settle(self._reservation, used)
+                    return
+                except StoreError:
+                    _log.warning("What a demo's answers used is still to be settled.")
+                    await asyncio.sleep(_RETRY_S)
+
+    async def over(self, batches: Batches) -> Batches:
+        """The batches; at their end, and before their reader sees it, the account is settled."""
+        try:
+            async with closing(batches) as stream:
+                async for batch in stream:
+                    yield [(pane, _plain(event)) for pane, event in batch]
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.settle()
+
+
+async def read_demo(services: Services, request: Request) -> DemoLink:
+    """The demo of a request's path, here and on its page.
+
+    Raises NotFound, one and the same for all links that do not work, and Busy for an address that
+    has tried out too many.
+    """
+    with services.guesses.counted(visitor(request.scope).address):
+        return await services.store.demos.get(request.path_params["token"])
+
+
+def demo_routes(services: Services) -> APIRouter:
+    """The owner's routes, and below a token those that need no login."""
+    demos = services.store.demos
+    running = Running(demos, services.gate)
+    router = APIRouter()
+
+    def owned(link: DemoLink, request: Request) -> dict[str, Any]:
+        """A link as its owner sees it."""
+        return {
+            **_shown(link),
+            "token": link.token,
+            "url": f"{own_address(request, services.settings)}/d/{link.token}",
+            "spent": link.spent,
+            "held": link.held,
+            "enabled": link.enabled,
+            "expired": link.expired,
+            "created": link.created,
+        }
+
+    @router.post("/api/demos")
+    @answering
+    async def create(request: Request) -> Response:
+        terms = parse_terms(await body_of(request), services.presets)
+        link = await demos.create(visitor(request.scope).owner, terms)
+        return json_answer(owned(link, request), 201)
+
+    @router.get("/api/demos")
+    @answering
+    async def mine(request: Request) -> Response:
+        links = await demos.all(visitor(request.scope).owner)
+        return json_answer({"demos": [owned(link, request) for link in links]})
+
+    @router.patch("/api/demos/{token}")
+    @answering
+    async def switch(request: Request) -> Response:
+        """The kill switch; what other replicas are writing ends within about a second."""
+        enabled, who = parse_toggle(await body_of(request)), visitor(request.scope)
+        with services.guesses.counted(who.address):
+            link = await demos.enable(request.path_params["token"], enabled, owner=who.owner)
+        await running.look()
+        return json_answer(owned(link, request))
+
+    @router.delete("/api/demos/{token}")
+    @answering
+    async def delete(request: Request) -> Response:
+        who = visitor(request.scope)
+        with services.guesses.counted(who.address):
+            await demos.delete(request.path_params["token"], owner=who.owner)
+        await running.look()
+        return Response(status_code=204)
+
+    @router.get("/api/demos/{token}")
+    @answering
+    async def show(request: Request) -> Response:
+        link = await read_demo(services, request)
+        return json_answer({**_shown(link), "engine": _engine(await services.engine.state())})
+
+    @router.post("/api/demos/{token}/stream")
+    @answering
+    async def stream(request: Request) -> Response:
+        """Answers as POST /api/stream gives them, of the demo's panes and within its budget."""
+        body = await body_of(request)
+        link = await read_demo(services, request)
+        panes = parse_visit(body, link.demo)
+        reservation = await demos.reserve(link.token, link.demo.most_tokens, link.demo.least_tokens)
+        meter = Meter(services.engine)
+        bill = _Bill(demos, reservation, meter)
+        number = ""
+
+        async def settled(_: object) -> None:
+            running.end(number)
+            await bill.settle()
+
+        try:
+            answers = await open_stream(
+                services,
+                visitor(request.scope),
+                capped(panes, reservation.tokens),
+                engine=meter,
+                hidden=bill.over,
+                settled=settled,
+            )
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await bill.settle()
+            raise
+        number = answers.number
+        running.begin(number, link.token)
+        return answers
+
+    @router.post("/api/demos/{token}/render")
+    @answering
+    async def render_markdown(request: Request) -> Response:
+        """As POST /api/render, which may need a login."""
+        text = wire.parse_render(await body_of(request))
+        await read_demo(services, request)
+        return json_answer({"blocks": await anyio.to_thread.run_sync(render, text)})
+
+    return router
+
+
+def _shown(link: DemoLink) -> dict[str, Any]:
+    """A link as its visitors see it."""
+    return {
+        "title": link.demo.title,
+        "panes": shown_panes(link.demo),
+        "system": link.demo.system,
+        "budget": link.budget,
+        "left": max(0, link.left),
+        "used_up": link.left < link.demo.least_tokens,
+        "expires": link.expires,
+    }
+
+
+def _engine(now: EngineState) -> dict[str, Any]:
+    """The engine's state without its address."""
+    return {
+        "state": now.state,
+        "reason": _PLAIN.get(now.state, ""),
+        "model_id": now.info and now.info.model_id,
+    }
+
+
+def _plain(event: Event) -> Event:
+    if isinstance(event, Failed) and event.kind in _PLAIN and event.message:
+        return replace(event, message=_PLAIN[event.kind])
+    return event

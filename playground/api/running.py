@@ -1,0 +1,72 @@
+"""The answers of demos that this process writes, and what ends them before their time.
+
+The kill switch is a row in the database, so it works wherever it is thrown: in the page, in another
+replica, on the command line. Whoever writes answers looks at it every second.
+"""
+
+import asyncio
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from playground.errors import StoreError
+from playground.gate import Gate
+from playground.messages import Failed
+from playground.store.demos import ANSWERS_END_S, Demos
+
+_LOOK_S: Final = 1.0
+CLOSED: Final = Failed(
+    "closed",
+    "This demo was closed while the answer was being written. What was written stays here.",
+    False,
+)
+TOO_LONG: Final = Failed(
+    "too_slow", f"An answer of a demo may take {ANSWERS_END_S // 60} minutes.", True
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    token: str
+    until: float
+
+
+class Running:
+    """Looks after answers from `begin` to `end`; while there are none, it does nothing."""
+
+    def __init__(self, demos: Demos, gate: Gate) -> None:
+        self._demos = demos
+        self._gate = gate
+        self._answers: dict[str, _Answers] = {}
+        self._watching: asyncio.Task[None] | None = None
+
+    def begin(self, number: str, token: str) -> None:
+        """number: the stream's id. token: the demo's."""
+        self._answers[number] = _Answers(token, time.monotonic() + ANSWERS_END_S)
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._watch())
+
+    def end(self, number: str) -> None:
+        self._answers.pop(number, None)
+        if not self._answers and self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+
+    async def look(self) -> None:
+        """Stop what is not to go on. Raises StoreError."""
+        now = time.monotonic()
+        for number, answers in self._answers.items():
+            if answers.until < now:
+                self._gate.cut_off(number, TOO_LONG)
+        if tokens := {answers.token for answers in self._answers.values()}:
+            working = await self._demos.working(tokens)
+            for number, answers in self._answers.items():
+                if answers.token in tokens - working:
+                    self._gate.cut_off(number, CLOSED)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            with suppress(StoreError):  # nobody can have thrown the switch, and the log says why
+                await self.look()

@@ -1,0 +1,164 @@
+// The section Demo of the window Share: makes a link under which others may try the set-up, and lists
+// one's own with what their answers have taken.
+
+import { button, copyButton, element, number } from './dom.js';
+import { viewIfDrawn } from './records.js';
+import { columnSetting, panelSetting } from './resolved.js';
+import { change, json } from './server.js';
+import { wholeNumber } from './values.js';
+
+const day = 86_400;
+const lives = [[null, 'until you switch it off'], [day, 'for a day'], [7 * day, 'for a week'], [30 * day, 'for 30 days']];
+const usualBudget = 20_000;
+const dates = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'short' });
+const note = (text) => element('p', { className: 'note', textContent: text });
+const date = (seconds) => dates.format(new Date(1000 * seconds));
+const addressOf = ({ token }) => new URL(`../../d/${token}`, import.meta.url).href;
+
+// The settings of the tab that is seen: one in Chat, a column's each in Compare.
+function settings() {
+  const comparison = viewIfDrawn('comparison');
+  if (!comparison?.visible) return [panelSetting()];
+  return comparison.columns.map(({ setting }) => columnSetting(setting, comparison.options.value));
+}
+
+function paneOf({ preset, name, sampler, max_new_tokens: limit, seed, stop }) {
+  const own = name === 'None' ? null : { name, sampler, max_new_tokens: null };
+  return { preset: preset ?? own, sampler, max_new_tokens: limit, seed, stop };
+}
+
+function fixes({ name, sampler, max_new_tokens: limit, seed }) {
+  const set = Object.entries(sampler).map((pair) => pair.join(' '));
+  if (limit !== null) set.push(`max ${number.format(limit)}`);
+  if (seed !== null) set.push(`seed ${seed}`);
+  return `${name}: ${set.join(' · ') || 'the engine’s own choice'}`;
+}
+
+const labelled = (label, field) => element('label', {}, label, field);
+
+function form(made) {
+  const fixed = settings();
+  const [{ system }] = fixed;
+  const title = element('input', { type: 'text', className: 'name-field', maxLength: 120, required: true, value: `Try ${fixed.map(({ name }) => name).join(', ')}`.slice(0, 120) });
+  const budget = element('input', { type: 'text', className: 'name-field', inputMode: 'numeric', value: String(usualBudget) });
+  const limit = element('input', { type: 'text', className: 'name-field', inputMode: 'numeric', placeholder: 'as the presets say, else 1024' });
+  const life = element('select', {}, ...lives.map(([seconds, label]) => new Option(label, seconds ?? '')));
+  const problem = element('p', { className: 'problems', hidden: true });
+  problem.setAttribute('role', 'alert');
+  const create = element('button', { type: 'submit', className: 'primary', textContent: 'Create the demo link' });
+  const node = element('form', { className: 'share-form demo-form' },
+    note('Whoever has the link can write to the model without an account, with exactly this set-up:'),
+    element('ul', {}, ...fixed.map((setting) => element('li', { textContent: fixes(setting) })),
+      element('li', { textContent: system === '' ? 'no system text' : `the system text, which visitors can read: “${system}”` })),
+    labelled('Title, which visitors read first', title),
+    labelled('Tokens that all answers together may take', budget),
+    labelled('Tokens that one answer may take', limit),
+    element('label', { className: 'labelled' }, 'The link works ', life),
+    problem, element('div', { className: 'row' }, create));
+  node.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    problem.hidden = true;
+    create.disabled = true;
+    try {
+      const body = { title: title.value, panes: fixed.map(paneOf), system, budget_tokens: wholeNumber(budget.value, 'The budget', 1) };
+      const most = wholeNumber(limit.value, 'The limit of an answer', 1);
+      if (most !== null) body.max_new_tokens = most;
+      if (life.value !== '') body.expires_in_s = Number(life.value);
+      made(await json('api/demos', body));
+    } catch (error) {
+      problem.textContent = `No link was created. ${error.message}`;
+      problem.hidden = false;
+    }
+    create.disabled = false;
+  });
+  return node;
+}
+
+function facts({ spent, budget, left, held, enabled, expired, expires, created }) {
+  const state = expired ? `over since ${date(expires)}` : enabled ? 'on' : 'off';
+  return [
+    state, `${number.format(spent)} of ${number.format(budget)} tokens spent, ${number.format(left)} left`,
+    held > 0 && `${number.format(held)} held by running answers`,
+    !expired && expires !== null && `works until ${date(expires)}`, `made ${date(created)}`,
+  ].filter(Boolean).join(' · ');
+}
+
+function row(demo, again) {
+  const problem = element('p', { className: 'problems', hidden: true });
+  problem.setAttribute('role', 'alert');
+  const run = (words, act) => async () => {
+    problem.hidden = true;
+    try {
+      await act();
+      again(words);
+    } catch (error) {
+      if (error.kind === 'not_found') {
+        again('It was deleted already.');
+        return;
+      }
+      problem.textContent = error.message;
+      problem.hidden = false;
+    }
+  };
+  const path = `api/demos/${demo.token}`;
+  const turn = button(demo.enabled ? 'Switch off' : 'Switch on', run(
+    `Switched “${demo.title}” ${demo.enabled ? 'off' : 'on'}.`, () => change('PATCH', path, { enabled: !demo.enabled })));
+  turn.setAttribute('aria-label', `${turn.textContent} ${demo.title}`);
+  const remove = button('Delete', () => {
+    remove.replaceWith(sure);
+    sure.querySelector('button').focus();
+  });
+  remove.setAttribute('aria-label', `Delete ${demo.title}`);
+  const sure = element('span', { className: 'sure' }, 'It stops working for good. ',
+    button('Delete it', run(`Deleted “${demo.title}”.`, () => change('DELETE', path))), ' ',
+    button('Keep it', () => {
+      sure.replaceWith(remove);
+      remove.focus();
+    }));
+  const item = element('li', { dataset: { state: demo.expired ? 'expired' : demo.enabled ? 'on' : 'off' } },
+    element('a', { href: addressOf(demo), target: '_blank', rel: 'noopener', textContent: demo.title }),
+    element('p', { textContent: facts(demo) }),
+    element('div', { className: 'row' }, copyButton('Copy', () => addressOf(demo)), demo.expired ? '' : turn, remove), problem);
+  return item;
+}
+
+// The links that there are; show(words) draws them anew and says something.
+function list() {
+  const node = element('div', { className: 'links', id: 'my-demos' });
+  async function show(words = '') {
+    node.setAttribute('aria-busy', 'true');
+    const said = words === '' ? [] : [element('p', { className: 'done', textContent: words })];
+    said[0]?.setAttribute('role', 'status');
+    try {
+      const { demos } = await json('api/demos');
+      const rows = element('ul', {}, ...demos.map((demo) => row(demo, show)));
+      node.replaceChildren(...said, demos.length > 0 ? rows : note('There are no demo links of yours yet.'));
+    } catch (error) {
+      const problem = element('p', { className: 'problems', textContent: error.message });
+      problem.setAttribute('role', 'alert');
+      node.replaceChildren(...said, problem, button('Try again', () => show()));
+    }
+    node.removeAttribute('aria-busy');
+  }
+  return { node, show };
+}
+
+export function demoSection() {
+  const result = element('div', { className: 'made' });
+  result.setAttribute('aria-live', 'polite');
+  const mine = list();
+  mine.show();
+  const made = (demo) => {
+    const address = addressOf(demo);
+    const link = element('input', { type: 'text', className: 'name-field', readOnly: true, value: address });
+    link.setAttribute('aria-label', 'The link');
+    link.addEventListener('focus', () => link.select());
+    result.replaceChildren(element('h3', { textContent: 'The link is there' }), link,
+      element('div', { className: 'row' }, copyButton('Copy the link', () => address),
+        element('a', { href: address, target: '_blank', rel: 'noopener', textContent: 'Open it' })));
+    result.scrollIntoView({ block: 'nearest' });
+    mine.show();
+  };
+  return element('div', { className: 'demos' }, form(made), result,
+    element('h3', { textContent: 'Your demo links' }), mine.node);
+}
