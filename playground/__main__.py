@@ -1,4 +1,4 @@
-"""The command line: `playground serve | demo | check | users`; `python -m playground` is the same."""
+"""The command line: `playground serve`, `demo`, `check` and `users`, or `python -m playground`."""
 
 import argparse
 import asyncio
@@ -13,6 +13,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from typing import Final
 
 from playground import logs
@@ -20,6 +21,7 @@ from playground.auth.command import add_users_command, change_users
 from playground.auth.exposure import check_exposure
 from playground.engines.tgi import TGIEngine
 from playground.errors import PlaygroundError
+from playground.names import Tunnel
 from playground.presets import PresetsError
 from playground.proof import Prover, contradictions
 from playground.server import Server
@@ -38,6 +40,7 @@ _UNKNOWN: Final = {
     "refused": "is refused",
     "changes the answer": "changes the answer, which it should not",
 }
+_OPTIONS: Final = ("host", "port", "tgi_url", "tunnel", "open")  # settings, too
 _UNUSABLE: Final = 2  # exit status of this program and of the embedded engine
 _DEMO_PACE: Final = 60.0  # tokens a second
 
@@ -87,6 +90,18 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--port", type=int, help="port to listen on (7860); 0 takes a free one"
         )
+        command.add_argument(
+            "--tunnel",
+            action="store_true",
+            default=None,
+            help="also open a temporary public address, by Gradio's tunnel",
+        )
+        command.add_argument(
+            "--open",
+            action="store_true",
+            default=None,
+            help="let everybody in who reaches it, without a login",
+        )
     add_users_command(commands)
     return parser
 
@@ -117,10 +132,17 @@ def _serve(settings: Settings, engine: "subprocess.Popen[bytes] | None" = None) 
     says so, and finds an engine that is started anew on the same port. Returns the exit status.
     """
     from playground.app import create_app  # here, since Gradio takes a second to import
+    from playground.ui.tunnel import PublicAddress
 
-    with _listen(settings.host, settings.port) as listener:
+    with ExitStack() as stack:
+        listener = stack.enter_context(_listen(settings.host, settings.port))
+        listeners = [listener]
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-        app = create_app(settings)
+        tunnel = None
+        if settings.tunnel:
+            listeners.append(stack.enter_context(_listen("127.0.0.1", 0)))
+            tunnel = Tunnel(listeners[-1].getsockname()[1])
+        app = create_app(settings, tunnel)
         host, port = listener.getsockname()[:2]
         host = f"[{host}]" if ":" in host else host
         _say(settings, f"Playground: http://{host}:{port}{settings.root_path}/")
@@ -133,7 +155,11 @@ def _serve(settings: Settings, engine: "subprocess.Popen[bytes] | None" = None) 
                     server.should_exit = True
 
             threading.Thread(target=watch, daemon=True).start()
-        server.run(sockets=[listener])
+        if tunnel is not None:
+            address = PublicAddress(tunnel, partial(_say, settings))
+            stack.callback(address.close)
+            address.open()
+        server.run(sockets=listeners)
         return _UNUSABLE if engine is not None and engine.poll() == _UNUSABLE else 0
 
 
@@ -204,7 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The entry point. Returns the exit status: 0 done, 1 the check found a fault, 2 unusable."""
     options = _parser().parse_args(arguments)
     try:
-        given = {name: getattr(options, name, None) for name in ("host", "port", "tgi_url")}
+        given = {name: getattr(options, name, None) for name in _OPTIONS}
         settings = load_settings(
             **{name: value for name, value in given.items() if value is not None}
         )

@@ -23,7 +23,7 @@ from playground.guard import Guard
 from playground.highlight import stylesheet
 from playground.journal import Journal
 from playground.logs import watch_loop
-from playground.names import Names
+from playground.names import Names, Tunnel
 from playground.presets import load_presets
 from playground.settings import Settings
 from playground.store.sessions import EndedSessions
@@ -62,8 +62,10 @@ def _settle_memory() -> None:
     gc.set_threshold(_YOUNG_OBJECTS, 10, 10)
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, tunnel: Tunnel | None = None) -> FastAPI:
     """The application: our routes, the browser's files, and Gradio's page at the root.
+
+    tunnel: a way in from the public, beside the address that is listened on.
 
     Raises PresetsError when the presets file cannot be read.
     """
@@ -80,7 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
             yield
         await engine.aclose()
 
-    names = Names(settings)
+    names = Names(settings, tunnel)
     login = way_in(settings, EndedSessions(store.database))
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(

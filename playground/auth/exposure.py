@@ -1,8 +1,15 @@
 """What must not be open to strangers by accident: checked before anything listens."""
 
+from typing import Final
 from urllib.parse import urlsplit
 
 from playground.settings import Settings, SettingsError, is_loopback
+
+_TUNNEL: Final = "the tunnel's public address"
+_CLOSED: Final = (
+    "let only this machine in (PLAYGROUND_HOST=127.0.0.1, or PLAYGROUND_PUBLISHED_HOST=127.0.0.1 "
+    "where a container is published there)"
+)
 
 
 def check_exposure(settings: Settings) -> None:
@@ -13,11 +20,15 @@ def check_exposure(settings: Settings) -> None:
             raise SettingsError(
                 f"Without a login, everybody who reaches {seen} could use the model. Do one of "
                 "three things: set PLAYGROUND_AUTH=users and add somebody (playground users add "
-                "NAME), or PLAYGROUND_AUTH=proxy behind a proxy that knows who asks; let only "
-                "this machine in (PLAYGROUND_HOST=127.0.0.1, or PLAYGROUND_PUBLISHED_HOST="
-                "127.0.0.1 where a container is published there); or say PLAYGROUND_OPEN=true if "
-                "everybody may."
+                "NAME), or PLAYGROUND_AUTH=proxy behind a proxy that knows who asks; "
+                f"{_CLOSED if seen != _TUNNEL else 'leave the tunnel out'}; or say "
+                "PLAYGROUND_OPEN=true (--open) if everybody may."
             )
+    if settings.tunnel and settings.root_path:
+        raise SettingsError(
+            "PLAYGROUND_TUNNEL and PLAYGROUND_ROOT_PATH do not go together: the public address "
+            "leads to the page itself, below no path. Unset one of them."
+        )
     networks = settings.trusted_networks()
     if settings.auth == "proxy":
         if not networks:
@@ -39,4 +50,4 @@ def _seen_from_afar(settings: Settings) -> str | None:
     host = urlsplit(settings.public_url or "").hostname
     if host is not None and not is_loopback(host):
         return settings.public_url
-    return "the tunnel's public address" if settings.tunnel else None
+    return _TUNNEL if settings.tunnel else None
