@@ -60,7 +60,7 @@ def build(presets: Sequence[Preset]) -> gr.Blocks:
                     _html(forms.request_panel(presets))
             with gr.Tab("Compare", elem_id="view-compare"):
                 _html(comparison.comparison())
-            with gr.Tab("About"):
+            with gr.Tab("About", elem_id="view-about"):
                 _html(forms.about())
     return blocks
 

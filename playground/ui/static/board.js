@@ -38,10 +38,10 @@ export class Board {
   }
 
   // The same instead of the columns that are there. Gives what brings those back.
-  replace(kept) {
+  replace(kept, at = 0) {
     const { columns, reference } = this;
     this.columns = [];
-    this.show(kept, 0);
+    this.show(kept, at);
     this.widen(null);
     return () => {
       Object.assign(this, { columns, reference });

@@ -1,5 +1,6 @@
 // The tab Compare: two to four columns, one composer for all, all answers in one stream.
 
+import { touch } from './address.js';
 import { answerInto, conversation } from './answers.js';
 import { BlindRound, deal } from './blind.js';
 import { Board, fewest } from './board.js';
@@ -300,6 +301,7 @@ class Comparison {
     }
     this.marks.update(true);
     this.keep();
+    touch();
   }
 
   keep() {

@@ -45,11 +45,13 @@ export function lacking(preset, edits) {
 }
 
 const most = 3; // stop sequences; the engine takes one more, which marks the user's turn
+const longest = 200; // characters of one
 
 // Stop sequences, one a line. Throws in words.
 export function stopsOf(text) {
   const stops = text.split('\n').filter((line) => line !== '');
   if (stops.length > most) throw new Error(`There can be at most ${most} stop sequences, one a line.`);
+  if (stops.some((stop) => [...stop].length > longest)) throw new Error(`A stop sequence has at most ${longest} characters.`);
   return stops;
 }
 
@@ -58,5 +60,5 @@ export function stopsOf(text) {
 export function limitOf(text) {
   const written = text.trim();
   if (written === '') return undefined;
-  return ['–', '-'].includes(written) ? null : wholeNumber(written, 'max new tokens', 1);
+  return ['–', '-'].includes(written) ? null : wholeNumber(written, 'max new tokens', 1, 2 ** 31 - 1);
 }

@@ -144,10 +144,8 @@ function decoded(text) {
   return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
 }
 
-async function offer(panel) {
-  const text = new URLSearchParams(location.hash.slice(1)).get(linkName);
-  if (text === null) return;
-  history.replaceState(null, '', location.pathname + location.search);
+// Offers the preset of a link, from what stands behind #preset= in the address.
+export async function offerPreset(text, panel) {
   const nodes = [];
   let drafts = [];
   try {

@@ -7,7 +7,6 @@ import { Chat } from './chat.js';
 import { whenAdded } from './dom.js';
 import { watchEngine } from './engine.js';
 import { currentTab, setupText, tabButton } from './links.js';
-import { openSetup } from './opening.js';
 import { startSamplers } from './samplers.js';
 import { load } from './storage.js';
 
@@ -38,9 +37,8 @@ function start() {
   });
   watchEngine();
   startAccount();
-  onFragment('setup', openSetup);
-  onFragment('continue', async (token) => (await import('./continue.js')).continueFrom(token)
-    .catch((error) => chat.notice(error.message)));
+  onFragment('setup', async (...link) => (await import('./opening.js')).openSetup(...link));
+  onFragment('continue', async (token) => (await import('./continue.js')).continueFrom(token));
   new MutationObserver(touch).observe(document.querySelector('#views > .tab-wrapper'), {
     subtree: true, attributeFilter: ['aria-selected'],
   });

@@ -44,15 +44,17 @@ export class Options {
       sameSeed: this.sameSeed,
       seed: $('#compare-seed').value.trim(),
       difference: this.difference,
+      blind: this.blind,
       system: $('#compare-system').value,
       stop: $('#compare-stop-sequences').value,
     };
   }
 
   // Takes what `value` was, or a part of it.
-  use({ sameSeed = this.sameSeed, seed, difference, system, stop }) {
+  use({ sameSeed = this.sameSeed, seed, difference, blind = this.blind, system, stop }) {
     this.sameSeed = sameSeed;
     $('#compare-same-seed').checked = sameSeed;
+    $('#compare-blind').checked = blind;
     const fields = { seed, difference, system, 'stop-sequences': stop };
     for (const [name, text] of Object.entries(fields)) {
       if (text !== undefined) $(`#compare-${name}`).value = text;

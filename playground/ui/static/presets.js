@@ -7,6 +7,7 @@
 import { isStored, load, save } from './storage.js';
 
 const version = 1;
+const longest = 60; // characters of a name
 const none = {
   id: '-none', kind: 'none', name: 'None', sampler: {}, max_new_tokens: null,
   source: 'Nothing is set: the engine takes its own defaults.',
@@ -60,14 +61,14 @@ export function freeName(name) {
   const taken = new Set(allPresets().map((preset) => preset.name));
   for (let n = 2, free = name; ; n += 1) {
     if (!taken.has(free)) return free;
-    free = `${name} ${n}`;
+    free = `${name.slice(0, longest - 4)} ${n}`;
   }
 }
 
 export function addPreset({ name, source = '', sampler, max_new_tokens: limit = null }) {
   const preset = {
     id: `-own-${crypto.getRandomValues(new Uint32Array(2)).join('-')}`, kind: 'own', source, sampler,
-    name: freeName(name.trim().slice(0, 60) || 'Preset'), max_new_tokens: limit,
+    name: freeName(name.trim().slice(0, longest) || 'Preset'), max_new_tokens: limit,
   };
   own.push(preset);
   keep();

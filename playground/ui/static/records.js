@@ -31,7 +31,8 @@ export function addView(kind, view) {
   waiting.get(kind)?.forEach((resolve) => resolve(view));
 }
 
-function viewOf(kind) {
+// The same, once Gradio has drawn it.
+export function viewOf(kind) {
   if (views.has(kind)) return Promise.resolve(views.get(kind));
   return new Promise((resolve) => { waiting.set(kind, [...(waiting.get(kind) ?? []), resolve]); });
 }

@@ -4,13 +4,14 @@
 // draws a tab's fields when the tab is first opened. Every preset of the server has a tab; "none" and
 // the browser's own presets share one, the slot "-own".
 
+import { onFragment, touch } from './address.js';
 import { button, whenAdded } from './dom.js';
 import { closeDrawer, openDrawer, startDrawer } from './drawer.js';
 import {
   edit, lacking, limitOf, original, parameters, readOf, samplerOf, startParameters, stopsOf, textOf,
 } from './edits.js';
 import { onEngine } from './engine.js';
-import { presetLink } from './exchange.js';
+import { offerPreset } from './exchange.js';
 import { editButtons, presetActions, presetChoice } from './own.js';
 import { allPresets, defaultPreset, hasDefault, presetById, reference, startPresets } from './presets.js';
 import { firstVisit, load, save } from './storage.js';
@@ -129,6 +130,7 @@ function keep() {
   save('samplers', stored);
   summarise();
   changed();
+  touch();
 }
 
 // Selects a preset.
@@ -281,7 +283,7 @@ export function usePanel({ preset, edits, request }) {
   stored.edits = structuredClone(edits);
   const { 'max-new-tokens': limit, ...others } = request;
   usePreset(preset, edits[preset] ?? {}, limit, others);
-  slots().forEach(fill);
+  handle(shared).redraw();
 }
 
 export function startSamplers(onChange) {
@@ -309,7 +311,7 @@ export function startSamplers(onChange) {
     engineSays(state);
     slots().forEach(show);
   });
-  presetLink(handle(shared));
+  onFragment('preset', (text) => offerPreset(text, handle(shared)));
 }
 
 export { closeDrawer };

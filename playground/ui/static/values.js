@@ -14,12 +14,12 @@ export function readValue(written, { name, minimum, maximum, integer }) {
 }
 
 // A text that must be a whole number or empty. Throws in words.
-export function wholeNumber(text, name, minimum) {
+export function wholeNumber(text, name, minimum, maximum = Number.MAX_SAFE_INTEGER) {
   const written = text.trim();
   if (written === '') return null;
   const value = Number(written);
-  if (!/^\d+$/.test(written) || value < minimum || !Number.isSafeInteger(value)) {
-    throw new Error(`${name} must be a whole number from ${minimum} to ${number.format(Number.MAX_SAFE_INTEGER)}, or empty.`);
+  if (!/^\d+$/.test(written) || value < minimum || value > maximum) {
+    throw new Error(`${name} must be a whole number from ${minimum} to ${number.format(maximum)}, or empty.`);
   }
   return value;
 }
