@@ -1,11 +1,23 @@
 // Goes on here with what a snapshot holds.
 
+import { openDialog } from './dialog.js';
+import { button, element } from './dom.js';
 import { openRecord } from './records.js';
 import { json } from './server.js';
 
 // Puts the snapshot's conversation or comparison into its tab; what was there can be brought back.
-// Throws in words.
+// Gives whether it did; where not, the page says why.
 export async function continueFrom(token) {
-  const { share, record } = await json(`api/shares/${encodeURIComponent(token)}`);
-  return openRecord(record, `Continued from the snapshot “${share.title}”.`);
+  try {
+    const { share, record } = await json(`api/shares/${encodeURIComponent(token)}`);
+    return await openRecord(record, `Continued from the snapshot “${share.title}”.`);
+  } catch (error) {
+    const window = openDialog('The snapshot was not opened',
+      element('p', { className: 'problems', textContent: error.message }),
+      element('p', { className: 'note', textContent: 'Nothing was changed.' }));
+    if (error.retryable) {
+      window.append(button('Try again', () => { window.close(); continueFrom(token); }, 'primary'));
+    }
+    return false;
+  }
 }

@@ -40,7 +40,8 @@ export class FrozenColumn {
     this.log.setAttribute('role', 'log');
     this.log.setAttribute('aria-label', alone ? 'Conversation' : `Conversation of column ${index + 1}`);
     this.verdict = element('p', { className: 'verdict', hidden: true });
-    new Pane(this.log, { presetName: (name) => name }).show(this.messages);
+    this.pane = new Pane(this.log, { presetName: (name) => name });
+    this.pane.show(this.messages);
     this.node = element('section', { className: 'column' },
       element('header', {},
         element('h2', { textContent: alone ? column.setting.name : column.label }),

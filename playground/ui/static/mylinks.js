@@ -71,7 +71,7 @@ export function myLinks() {
     try {
       const { shares } = await json('api/shares');
       const list = element('ul', {}, ...shares.map((share) => row(share, show)));
-      node.replaceChildren(...said, shares.length > 0 ? list : note('There are no snapshots of yours yet.'));
+      node.replaceChildren(...said, shares.length > 0 ? list : note('There are no snapshots of yours yet.'), note('Demo links are listed under Demo; a set-up link is stored nowhere.'));
     } catch (error) {
       const problem = element('p', { className: 'problems', textContent: error.message });
       problem.setAttribute('role', 'alert');

@@ -4,10 +4,9 @@ import { Again } from './again.js';
 import { button, copyButton, element, number } from './dom.js';
 import { FrozenColumn } from './frozen.js';
 import { Marks } from './marks.js';
-import { json } from './server.js';
+import { address, json } from './server.js';
 import { distinct, overlap } from './statistics.js';
 
-const home = new URL('../../', import.meta.url);
 const page = document.getElementById('snapshot');
 const { token } = page.dataset;
 const parameters = JSON.parse(page.dataset.parameters);
@@ -79,9 +78,8 @@ function statistics(columns) {
         ...cells.map((textContent) => element('td', { textContent }))))))));
 }
 
-const login = () => element('a', {
-  href: new URL(`login?next=${encodeURIComponent(location.pathname)}`, home), textContent: 'Log in',
-});
+// The address of the login, which then leads to a place below the playground's own.
+const login = (next) => address(`login?next=${encodeURIComponent(`/${next}`)}`);
 
 function draw(snapshot) {
   const { share, record, blocks } = snapshot;
@@ -124,9 +122,8 @@ function draw(snapshot) {
   run.hidden = !again.possible;
 
   page.classList.toggle('comparison-of-columns', !chat);
-  const actions = element('div', { className: 'row' },
-    element('a', { className: 'primary', href: new URL(`#continue=${token}`, home), textContent: 'Continue from here' }),
-    run, other, hide, copyButton('Copy the link', () => location.href));
+  const onward = element('a', { className: 'primary', href: address(`#continue=${token}`), textContent: 'Continue from here' });
+  const actions = element('div', { className: 'row' }, onward, run, other, hide, copyButton('Copy the link', () => location.href));
   page.replaceChildren(
     element('header', { className: 'snapshot-head' },
       element('h1', { textContent: share.title }), facts(snapshot, columns),
@@ -134,11 +131,11 @@ function draw(snapshot) {
       note, actions, outcome),
     board, statistics(columns));
   marks.update(true);
-  compareEngine(columns, note, run);
+  compareEngine(columns, { note, run, onward });
 }
 
 // What runs here now: another model is said, and so is who may not ask it.
-async function compareEngine(columns, note, run) {
+async function compareEngine(columns, { note, run, onward }) {
   const say = (...parts) => {
     note.replaceChildren(...parts);
     note.hidden = false;
@@ -151,7 +148,9 @@ async function compareEngine(columns, note, run) {
   } catch (error) {
     if (error.kind === 'login') {
       run.hidden = true;
-      say(login(), ' to run it again or to continue it: reading needs no login, asking the model does.');
+      onward.href = login(`#continue=${token}`);
+      for (const { pane } of columns) pane.alone = true;
+      say(element('a', { href: login(`s/${token}`), textContent: 'Log in' }), ' to run it again or to continue it. To read it needs no login.');
     } else {
       say(error.message);
     }
