@@ -15,6 +15,11 @@ const reasons = {
   length: 'reached max new tokens',
 };
 
+const endings = { one: 'st', two: 'nd', few: 'rd', other: 'th' };
+const rules = new Intl.PluralRules('en', { type: 'ordinal' });
+
+export const ordinal = (n) => `${n}${endings[rules.select(n)]}`;
+
 export class Pane {
   // actions: {presetName(id)} and, for what is to be offered: retry(index), resume(index),
   // edit(index, text), remove(index), stop(index), toChat(index). With `plain`, the figures stand
@@ -55,12 +60,19 @@ export class Pane {
     message.problem = null;
     message.done = null;
     message.receipt = null;
+    this.place = null; // says where the request stands in line, while it does
     this.replay = message.content !== '';
     this.#redraw(message);
   }
 
   receive(name, data) {
     const message = this.messages.at(-1);
+    if (name === 'waiting') {
+      this.#wait(data.place);
+      return;
+    }
+    this.place?.remove();
+    this.place = null;
     if (name === 'delta') {
       if (this.replay) {
         this.replay = false;
@@ -112,6 +124,16 @@ export class Pane {
 
   #running() {
     return this.log.lastElementChild.querySelector('.running');
+  }
+
+  // Where the request stands in the server's line, until its answer is begun.
+  #wait(place) {
+    if (!this.place) {
+      this.place = element('p', { className: 'place' });
+      this.place.setAttribute('role', 'status');
+      this.log.lastElementChild.querySelector('.body').after(this.place);
+    }
+    this.place.textContent = `Waiting, ${ordinal(place)} in line`;
   }
 
   #append(text) {

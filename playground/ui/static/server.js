@@ -9,11 +9,13 @@ export const LOGGED_OUT = 'playground-logged-out';
 export const address = (path) => new URL(path, root).href;
 
 export class RequestFailed extends Error {
-  constructor(message, kind, field, retryable) {
+  // retryAfter: seconds after which the server asks to be asked again, 0 where it does not say.
+  constructor(message, kind, field, retryable, retryAfter = 0) {
     super(message);
     this.kind = kind;
     this.field = field;
     this.retryable = retryable;
+    this.retryAfter = retryAfter;
   }
 }
 
@@ -44,6 +46,7 @@ async function request(path, body, signal, method = body === undefined ? 'GET' :
     problem.kind ?? `http_${response.status}`,
     problem.field,
     response.status === 429 || response.status >= 500,
+    Number(response.headers.get('Retry-After')) || 0,
   );
 }
 

@@ -4,6 +4,7 @@
 import { button, element } from './dom.js';
 import { openDialog } from './dialog.js';
 import { download } from './exports.js';
+import { ordinal } from './pane.js';
 import { stream } from './server.js';
 import { distinct, mean, overlapsBetween, overlapsWithin } from './statistics.js';
 import { load, save } from './storage.js';
@@ -85,17 +86,40 @@ function answersOf({ label, answers }) {
       element('p', { className: problem ? 'problem' : 'text', textContent: problem ?? text }))));
 }
 
+// The events of a request, which is sent again for as long as the server is busy: a refused one was
+// not begun. say(words): why nothing comes.
+async function* patiently(body, signal, say) {
+  while (!signal.aborted) {
+    try {
+      yield* stream(body, signal);
+      return;
+    } catch (error) {
+      if (error.kind !== 'busy') throw error;
+      const seconds = Math.max(error.retryAfter, 1);
+      say(`The server is busy; asking again in ${seconds} s`);
+      await new Promise((resolve) => {
+        const timer = setTimeout(resolve, 1000 * seconds);
+        signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); }, { once: true });
+      });
+    }
+  }
+}
+
 // One request after the other, a seed each; ask(seed) gives its panes.
 async function collect(columns, seeds, ask, signal, progress) {
   for (const [n, seed] of seeds.entries()) {
     progress(n);
     const answers = columns.map(() => ({ seed, text: '', tokens: null, problem: 'Stopped.' }));
-    for await (const { name, data } of stream({ panes: ask(seed) }, signal)) {
+    for await (const { name, data } of patiently({ panes: ask(seed) }, signal, (words) => progress(n, words))) {
       const answer = answers[data.pane];
-      if (name === 'delta') answer.text += data.text;
+      if (name === 'waiting') progress(n, `waiting, ${ordinal(data.place)} in line`);
+      else if (name === 'delta') answer.text += data.text;
       else if (name === 'done') Object.assign(answer, { tokens: data.generated_tokens, problem: null });
       else if (name === 'error') answer.problem = data.message;
-      else if (name === 'receipt') answer.receipt = data;
+      else if (name === 'receipt') {
+        answer.receipt = data;
+        progress(n);
+      }
     }
     if (signal.aborted) return;
     answers.forEach((answer, i) => columns[i].answers.push(answer.problem ? { ...answer, text: '' } : answer));
@@ -127,8 +151,8 @@ export function openTrials({ prompt, labels, seed, ask, refusal }) {
     const columns = labels.map((label) => ({ label, answers: [] }));
     let outcome = '';
     try {
-      await collect(columns, seeds, ask, controller.signal, (n) => {
-        status.textContent = `Seed ${n + 1} of ${seeds.length}: ${seeds[n]}`;
+      await collect(columns, seeds, ask, controller.signal, (n, words) => {
+        status.textContent = [`Seed ${n + 1} of ${seeds.length}: ${seeds[n]}`, words].filter(Boolean).join(' · ');
         show(columns);
       });
       outcome = controller.signal.aborted ? 'Stopped.' : '';
