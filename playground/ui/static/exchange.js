@@ -158,9 +158,3 @@ export async function offerPreset(text, panel) {
   const window = openDialog('A preset from a link', ...nodes, ...drafts.map(({ node }) => node));
   if (drafts.length > 0) window.append(addButton(drafts, () => addAll(window, panel, drafts)));
 }
-
-// Offers the preset of the page's address, now and whenever the address changes.
-export function presetLink(panel) {
-  offer(panel);
-  addEventListener('hashchange', () => offer(panel));
-}
