@@ -1,18 +1,128 @@
 """History in a real browser: what the page keeps of conversations and comparisons."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, FilePayload, Locator, Page, expect
 
-from tests.test_comparison_page import compare, pure
+from tests.pages import READY, opened
+from tests.test_comparison_page import answer as answer_of
+from tests.test_comparison_page import compare
 from tests.test_comparison_page import finished as compared
-from tests.test_page import ask, finished
+from tests.test_page import answers, ask, finished, growing, questions
 
 pytestmark = pytest.mark.browser
 
 CURRENT = "m.currentRecord()"
+STORY = "Tell me a story about a lighthouse."
+FORBIDDEN = """Object.defineProperty(window, 'indexedDB', {
+    get() { throw new DOMException('The operation is insecure.', 'SecurityError'); },
+});"""
+NASTY = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
+
+
+def call(page: Page, module: str, expression: str, *arguments: object) -> Any:
+    """The value of an expression over what a module exports as `m` and the arguments as `a`."""
+    return page.evaluate(
+        f"""async ([module, a]) => {{
+            const main = document.querySelector("script[src*='main.js']").src;
+            const m = await import(main.replace('main.js', module));
+            return {expression};
+        }}""",
+        [module, arguments],
+    )
+
+
+def stored(page: Page) -> list[dict[str, Any]]:
+    """The entries of the browser's history, the newest first."""
+    found: list[dict[str, Any]] = call(page, "archive.js", "m.allEntries()")
+    return found
+
+
+def holds(page: Page, count: int) -> list[dict[str, Any]]:
+    """The entries when there are so many."""
+    page.wait_for_function(
+        """async (count) => {
+            const main = document.querySelector("script[src*='main.js']").src;
+            const { allEntries } = await import(main.replace('main.js', 'archive.js'));
+            return (await allEntries()).length === count;
+        }""",
+        arg=count,
+    )
+    return stored(page)
+
+
+def texts(entry: dict[str, Any]) -> list[str]:
+    """What the user said."""
+    [column] = entry["record"]["columns"]
+    return [each["content"] for each in column["messages"] if each["role"] == "user"]
+
+
+@pytest.fixture
+def page(page: Page) -> Iterator[Page]:
+    """A page of a browser without a history."""
+    yield page
+    call(page, "archive.js", "m.allEntries().then((e) => m.deleteEntries(e.map(({ id }) => id)))")
+
+
+def history(page: Page) -> Locator:
+    """Open the tab; its rows."""
+    page.get_by_role("tab", name="History").click()
+    expect(page.locator("#history-list")).not_to_have_attribute("aria-busy", "true")
+    return page.get_by_test_id("entry")
+
+
+def choose(page: Page, title: str, action: str) -> None:
+    """Something from an entry's menu."""
+    page.get_by_role("button", name=f"More for “{title}”").click()
+    page.get_by_role("button", name=action, exact=True).click()
+
+
+def chat(*said: str, **changes: Any) -> dict[str, Any]:
+    """A record of a chat without receipts, with an answer to each of these prompts."""
+    messages: list[dict[str, Any]] = []
+    for text in said:
+        answer: dict[str, Any] = {"role": "assistant", "state": "done"}
+        answer |= {"content": f"Answer to {text}"}
+        answer |= {"preset": "alpacaeval", "receipt": None, "done": None, "problem": None}
+        messages += [{"role": "user", "content": text}, answer]
+    setting: dict[str, Any] = {"preset": "alpacaeval", "name": "AlpacaEval"}
+    setting |= {"max_new_tokens": 2048, "seed": None}
+    setting |= {"sampler": {"temperature": 0.7, "top_p": 0.95}, "stop": [], "system": ""}
+    record = {"format": "kto-mistral-playground", "version": 1, "kind": "chat", "title": said[0]}
+    column = {"label": "AlpacaEval", "setting": setting, "messages": messages}
+    return {**record, "columns": [column], **changes}
+
+
+def plant(page: Page, *records: dict[str, Any], **changes: Any) -> None:
+    """Entries with these records, the first one the newest."""
+    entries = [
+        {"version": 1, "revision": 1, "renamed": False, "record": record}
+        | {"created": 1_700_000_000_000 - i, "updated": 1_700_000_000_000 - i}
+        | changes
+        for i, record in enumerate(records)
+    ]
+    call(page, "archive.js", "m.addEntries(a[0])", entries)
+
+
+def upload(page: Page, **files: str) -> None:
+    payloads: list[FilePayload] = [
+        {"name": name.replace("_", "."), "mimeType": "text/plain", "buffer": text.encode()}
+        for name, text in files.items()
+    ]
+    page.get_by_label("Files to import").set_input_files(payloads)
+
+
+def saved(page: Page, *path: str) -> str:
+    """The file that the last of these buttons downloads."""
+    for name in path[:-1]:
+        page.get_by_role("button", name=name).click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name=path[-1], exact=True).click()
+    return Path(download.value.path()).read_bytes().decode()  # each line break as it is
 
 
 def test_a_chat_becomes_a_record_that_opens_as_it_was(page: Page) -> None:
@@ -23,7 +133,7 @@ def test_a_chat_becomes_a_record_that_opens_as_it_was(page: Page) -> None:
     page.fill("#stop", "xyzzy")
     ask(page, "Name ten animals.")
     text = finished(page)
-    record: dict[str, Any] = pure(page, "records.js", CURRENT)
+    record: dict[str, Any] = call(page, "records.js", CURRENT)
     [column] = record["columns"]
     assert (record["format"], record["version"]) == ("kto-mistral-playground", 1)
     assert (record["kind"], record["title"]) == ("chat", "Name ten animals.")
@@ -45,16 +155,16 @@ def test_a_chat_becomes_a_record_that_opens_as_it_was(page: Page) -> None:
     page.get_by_role("button", name="New chat").click()
     page.get_by_role("tab", name="Min-p").click()
     page.fill("#seed", "")
-    pure(page, "records.js", "m.openRecord(a[0], 'Opened.')", record)
+    call(page, "records.js", "m.openRecord(a[0], 'Opened.')", record)
     expect(page.locator("#notice")).to_contain_text("Opened.")
     assert finished(page) == text
     expect(page.get_by_role("tab", name="HuggingChat")).to_have_attribute("aria-selected", "true")
     expect(page.locator("#seed")).to_have_value("5")
-    assert pure(page, "records.js", CURRENT) == record
+    assert call(page, "records.js", CURRENT) == record
     page.locator("#notice").get_by_role("button", name="Undo").click()
     expect(page.get_by_role("tab", name="Min-p")).to_have_attribute("aria-selected", "true")
     expect(page.locator("#seed")).to_have_value("")
-    assert pure(page, "records.js", CURRENT) is None
+    assert call(page, "records.js", CURRENT) is None
 
 
 def test_a_comparison_becomes_a_record_that_opens_as_it_was(page: Page) -> None:
@@ -62,25 +172,176 @@ def test_a_comparison_becomes_a_record_that_opens_as_it_was(page: Page) -> None:
     page.fill("#compare-seed", "7")
     page.get_by_role("button", name="Name ten animals.").click()
     compared(page)
-    record = pure(page, "records.js", CURRENT)
+    record = call(page, "records.js", CURRENT)
     assert record["kind"] == "comparison"
-    assert [each["setting"]["preset"] for each in record["columns"]] == [
-        "alpacaeval",
-        "huggingchat",
-        "min-p",
-    ]
+    presets = [each["setting"]["preset"] for each in record["columns"]]
+    assert presets == ["alpacaeval", "huggingchat", "min-p"]
     assert {each["setting"]["seed"] for each in record["columns"]} == {7}
     changed = json.loads(json.dumps(record))
     changed["columns"][1]["setting"]["sampler"]["temperature"] = 0.9
+    changed["columns"][1]["messages"][1] |= {"letter": "B", "chosen": True}
     del changed["columns"][2]["setting"]["sampler"]["min_p"]
     changed["columns"][0]["setting"].update(preset="gone", name="Gone")
     for i, name in enumerate(["None, edited", "HuggingChat, edited", "Min-p, edited"]):
         changed["columns"][i]["label"] = name
     page.get_by_role("tab", name="Chat").click()
-    pure(page, "records.js", "m.openRecord(a[0], 'Opened.')", changed)
+    call(page, "records.js", "m.openRecord(a[0], 'Opened.')", changed)
     compared(page)
     expect(page.locator("#compare-notice")).to_contain_text("The preset “Gone” is not here")
+    expect(answer_of(page, 1).locator(".facts-line")).to_contain_text("answer B, chosen")
     changed["columns"][0]["setting"].update(preset=None, name="None")
-    assert pure(page, "records.js", CURRENT) == changed
+    assert call(page, "records.js", CURRENT) == changed
     page.locator("#compare-notice").get_by_role("button", name="Undo").click()
-    assert pure(page, "records.js", CURRENT) == record
+    assert call(page, "records.js", CURRENT) == record
+    assert holds(page, 1)[0]["record"] == record  # what was only looked at is not kept
+
+
+def test_a_conversation_has_one_entry_that_goes_on_after_a_reload(page: Page) -> None:
+    ask(page, "Hello!")
+    finished(page)
+    [first] = holds(page, 1)
+    page.reload()
+    page.wait_for_selector(READY)
+    ask(page, STORY)
+    growing(page)
+    page.reload()
+    page.wait_for_selector(READY)
+    said = answers(page).last.locator(".body").inner_text()
+    rows = history(page)
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("2 prompts")
+    [entry] = stored(page)
+    assert (entry["id"], entry["created"]) == (first["id"], first["created"])
+    assert entry["updated"] > first["updated"]
+    [column] = entry["record"]["columns"]
+    assert column["messages"][-1]["state"] == "stopped"
+    assert column["messages"][-1]["content"].split() == said.split()
+    assert "html" not in json.dumps(column["messages"])
+    page.get_by_role("tab", name="Chat").click()
+    page.get_by_role("button", name="New chat").click()
+    ask(page, "Name ten animals.")
+    finished(page)
+    assert [texts(each) for each in holds(page, 2)] == [["Name ten animals."], ["Hello!", STORY]]
+    history(page).nth(1).get_by_role("button", name="Hello!", exact=True).click()
+    expect(questions(page)).to_have_count(2)
+    expect(page.locator("#notice")).to_contain_text("Opened “Hello!”.")
+    expect(page.locator(".block-html")).not_to_have_count(0)
+    ask(page, "Thank you.")
+    finished(page)
+    page.wait_for_function("document.querySelector('#chat-send').checkVisibility()")
+    newest, other = holds(page, 2)
+    assert newest["id"] == first["id"]
+    assert texts(newest) == ["Hello!", STORY, "Thank you."]
+    assert texts(other) == ["Name ten animals."]
+
+
+def test_entries_are_found_renamed_deleted_and_brought_back(page: Page) -> None:
+    plant(page, chat("Name ten animals."), chat(STORY), chat("Hello!", "What is a zebra?"))
+    rows = history(page)
+    expect(rows).to_have_count(3)
+    page.fill("#history-search", "ZEBRA answer")
+    expect(rows).to_have_count(1)
+    expect(rows.locator(".entry-found mark").first).to_have_text("Answer")
+    page.fill("#history-search", "no such words")
+    expect(page.get_by_text("Nothing found for “no such words”.")).to_be_visible()
+    page.get_by_role("button", name="Clear the search").click()
+    expect(page.locator("#history-search")).to_be_focused()
+    choose(page, STORY, "Rename")
+    field = page.get_by_label("Title", exact=True)
+    expect(field).to_be_focused()
+    field.fill("nobody's name")
+    field.press("Escape")
+    choose(page, STORY, "Rename")
+    field.fill("Lights at sea")
+    field.press("Enter")
+    expect(page.get_by_role("button", name="Lights at sea", exact=True)).to_be_focused()
+    page.reload()
+    page.wait_for_selector(READY)
+    history(page)
+    choose(page, "Lights at sea", "Delete")
+    expect(rows).to_have_count(2)
+    expect(rows.nth(1).locator(".entry-title")).to_be_focused()
+    page.get_by_role("button", name="Undo").click()
+    expect(rows.nth(1).locator(".entry-title")).to_have_text("Lights at sea")
+    page.get_by_role("button", name="More for the history").click()
+    page.get_by_role("button", name="Delete all…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    expect(rows).to_have_count(3)
+    page.get_by_role("button", name="More for the history").click()
+    page.get_by_role("button", name="Delete all…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete 3 entries").click()
+    expect(page.get_by_role("heading", name="Nothing here yet")).to_be_visible()
+    assert stored(page) == []
+    page.get_by_role("button", name="Undo").click()
+    expect(rows).to_have_count(3)
+
+
+def test_exports_come_back_in_another_profile(page: Page, chromium: Browser, site: str) -> None:
+    page.get_by_role("tab", name="Min-p").click()
+    ask(page, "Name ten animals.")
+    finished(page)
+    holds(page, 1)
+    failed = chat("> quoted\n\n<!-- assistant {} -->\r\n  ", "```\n# \\*x*\n", title="a <b> --> c")
+    failed["columns"][0]["messages"][3] |= {
+        "state": "failed",
+        "content": "",
+        "problem": {"kind": "x", "message": "It broke.", "retryable": True},
+    }
+    other = chat("Hello!", kind="comparison")
+    other["columns"].append({**chat("Hello!")["columns"][0], "label": "HuggingChat"})
+    other["columns"][1]["messages"][1] |= {"letter": "A", "chosen": True, "state": "stopped"}
+    plant(page, failed, other)
+    before = stored(page)
+    rows = history(page)
+    expect(rows).to_have_count(3)
+    whole = saved(page, "More for the history", "Export all as JSON")
+    markdown = saved(page, "More for the history", "Export all as Markdown")
+    one = saved(page, "More for “Name ten animals.”", "Export as JSON")
+    assert json.loads(one) == before[0]["record"]
+    with opened(chromium, site + "/") as fresh:
+        rows = history(fresh)
+        upload(fresh, history_json=whole, one_json=one)
+        notice = fresh.locator("#history-notice")
+        expect(notice).to_contain_text("Imported 3 entries. 1 was here already.")
+        assert stored(fresh) == before
+        upload(fresh, history_json=whole, history_md=markdown)
+        expect(notice).to_contain_text("Imported 0 entries. 6 were here already.")
+    with opened(chromium, site + "/") as fresh:
+        history(fresh)
+        upload(fresh, history_md=markdown)
+        # Markdown keeps all but receipts and figures.
+        for entry in before:
+            for message in entry["record"]["columns"][0]["messages"]:
+                if message["role"] == "assistant":
+                    message.update(receipt=None, done=None)
+        expect(fresh.get_by_test_id("entry")).to_have_count(3)
+        assert [each["record"] for each in stored(fresh)] == [each["record"] for each in before]
+
+
+def test_two_tabs_never_overwrite_what_the_other_keeps(page: Page, site: str) -> None:
+    ask(page, "Hello!")
+    finished(page)
+    holds(page, 1)
+    other = page.context.new_page()
+    other.goto(site + "/")
+    other.wait_for_selector(READY)
+    rows = history(other)
+    expect(rows).to_have_count(1)
+    ask(page, "Here.")
+    finished(page)
+    expect(rows).to_contain_text("2 prompts")  # the list follows the other tab
+    other.get_by_role("tab", name="Chat").click()
+    ask(other, "There.")
+    finished(other)
+    kept = holds(page, 2)
+    assert sorted(map(texts, kept)) == [["Hello!", "Here."], ["Hello!", "There."]]
+    history(other)
+    rows.first.get_by_role("button", name="More for").click()
+    other.get_by_role("button", name="Delete", exact=True).click()
+    [left] = holds(page, 1)
+    assert texts(left) == ["Hello!", "Here."]
+    other.reload()
+    other.wait_for_selector(READY)
+    expect(questions(other)).to_have_count(2)  # the chat stays on the page
+    assert len(stored(other)) == 1  # and is not kept again until something is said
+    other.close()

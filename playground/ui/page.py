@@ -14,6 +14,7 @@ import gradio as gr
 
 from playground.presets import Preset
 from playground.ui import comparison, forms
+from playground.ui.history import history
 
 STATIC: Final = Path(__file__).parent / "static"
 _IMPORT: Final = re.compile(r"^(?:import|export)[^;]*?from '\./([\w-]+\.js)'", re.MULTILINE)
@@ -60,6 +61,8 @@ def build(presets: Sequence[Preset]) -> gr.Blocks:
                     _html(forms.request_panel(presets))
             with gr.Tab("Compare", elem_id="view-compare"):
                 _html(comparison.comparison())
+            with gr.Tab("History", elem_id="view-history"):
+                _html(history())
             with gr.Tab("About", elem_id="view-about"):
                 _html(forms.about())
     return blocks
@@ -85,6 +88,7 @@ def head(version: str) -> str:
     return (
         f'<link rel="stylesheet" href="./ui/{version}/page.css">'
         f'<link rel="stylesheet" href="./ui/{version}/compare.css">'
+        f'<link rel="stylesheet" href="./ui/{version}/history.css">'
         f'<link rel="stylesheet" href="./ui/{version}/highlight.css">'
         f'<script type="module" src="./ui/{version}/{entry}"></script>'
         f"{''.join(preloads)}"

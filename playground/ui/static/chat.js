@@ -3,6 +3,7 @@
 import { answerInto, conversation, renderAll } from './answers.js';
 import { button, fit, isSend, number } from './dom.js';
 import { engine, onEngine } from './engine.js';
+import { Entry } from './entry.js';
 import { Pane } from './pane.js';
 import { addView, chatRecord, readSetting } from './records.js';
 import { panelSetting } from './resolved.js';
@@ -38,6 +39,7 @@ export class Chat {
     const messages = Array.isArray(kept.messages) ? kept.messages : [];
     for (const message of messages) if (message.state === 'streaming') message.state = 'stopped';
     this.setting = readSetting(kept.setting);
+    this.entry = new Entry(kept.entry, () => this.record(), () => this.#keep());
     this.pane.show(messages);
     this.prompt.value = load('draft', '');
     this.#listen();
@@ -174,7 +176,10 @@ export class Chat {
     this.#settle();
     if (!focused()) $('#chat-stop').focus({ preventScroll: true });
     this.#toEnd();
-    const keeping = setInterval(() => this.#keep(), 1000);
+    const keeping = setInterval(() => {
+      this.#keep();
+      this.entry.touch();
+    }, 1000);
     await answerInto([this.pane], { messages, panes: [request.pane] }, this.running.signal, {
       onEvent: () => this.following && this.#toEnd(),
     });
@@ -195,12 +200,16 @@ export class Chat {
   }
 
   // Takes over a conversation that began elsewhere; the one that was here can be brought back.
-  // setting: what it was asked for with. undone(): it was.
-  adopt(messages, words, { setting = null, undone } = {}) {
+  // setting: what it was asked for with. handle: of the entry that it is kept in, {} for one that it
+  // need not be kept in as it is; else it gets a new one. undone(): it was.
+  adopt(messages, words, { setting = null, handle, undone } = {}) {
+    this.entry.flush();
     this.stop();
     this.#change(words, () => {
       this.setting = setting;
       this.pane.show(messages);
+      if (handle) this.entry.take(handle);
+      else this.entry.begin();
     }, undone);
     this.#settle();
     this.#toEnd();
@@ -215,10 +224,13 @@ export class Chat {
     const before = structuredClone(this.pane.messages);
     for (const message of before) if (message.state === 'streaming') message.state = 'stopped';
     const { setting } = this;
+    const { handle } = this.entry;
     change();
     this.notice(words, () => {
       this.stop();
+      this.entry.flush();
       this.setting = setting;
+      this.entry.handle = handle;
       this.pane.show(before);
       undone();
       this.#settle();
@@ -244,6 +256,7 @@ export class Chat {
     $('.empty').hidden = !empty;
     $('#chat-new').hidden = empty || busy;
     this.#keep();
+    this.entry.flush();
     this.meter();
   }
 
@@ -253,7 +266,7 @@ export class Chat {
   }
 
   #keep() {
-    save('chat', { messages: this.pane.messages, setting: this.setting });
+    save('chat', { messages: this.pane.messages, setting: this.setting, entry: this.entry.handle });
   }
 
   #toEnd() {

@@ -6,6 +6,7 @@ import { BlindRound, deal } from './blind.js';
 import { Board, fewest } from './board.js';
 import { button, element, fit, isSend } from './dom.js';
 import { onEngine } from './engine.js';
+import { Entry } from './entry.js';
 import { download } from './exports.js';
 import { Marks } from './marks.js';
 import { menu } from './menu.js';
@@ -30,6 +31,7 @@ class Comparison {
     this.node = $('#comparison');
     this.prompt = $('#compare-prompt');
     this.kept = load('comparison', {});
+    this.entry = new Entry(this.kept.entry, () => this.record(), () => this.keep());
     this.options = new Options(this.kept, {
       changed: () => this.settle(),
       against: (i) => {
@@ -182,7 +184,10 @@ class Comparison {
       column.running = { controller, pane, id: null, alone: columns.length === 1 };
       column.pane.add({ role: 'assistant', content: '', blocks: [], state: 'streaming', preset: column.setting.preset });
     });
-    const keeping = setInterval(() => this.keep(), 1000);
+    const keeping = setInterval(() => {
+      this.keep();
+      this.entry.touch();
+    }, 1000);
     const answered = answerInto(columns.map((column) => column.pane), { panes }, controller.signal, {
       onOpen: (id) => columns.forEach((column) => { if (column.running) column.running.id = id; }),
       onEvent: (i, name) => this.#received(columns[i], name),
@@ -191,6 +196,7 @@ class Comparison {
     await answered;
     clearInterval(keeping);
     this.settle();
+    this.entry.flush();
   }
 
   #received(column, name) {
@@ -244,21 +250,26 @@ class Comparison {
   }
 
   // Takes over columns from elsewhere, with the options that hold for all of them; what was here can
-  // be brought back. Whether it did: a blind round must be ended first.
-  adopt(columns, options, words) {
+  // be brought back. handle: of the entry that they are kept in, or {}. Whether it did: a blind round
+  // must be ended first.
+  adopt(columns, options, words, handle) {
     if (this.blind.open) {
       this.notice('A blind round waits here for its vote. Vote or reveal, and open the other one again.');
       return false;
     }
+    this.entry.flush();
     this.stopAll();
-    const before = this.options.value;
+    const before = { options: this.options.value, handle: this.entry.handle };
     const back = this.board.replace(columns);
     this.options.use(options);
+    this.entry.take(handle);
     this.settle();
     this.notice(words, { undo: () => {
+      this.entry.flush();
       this.stopAll();
       back();
-      this.options.use(before);
+      this.options.use(before.options);
+      this.entry.handle = before.handle;
       this.settle();
     } });
     return true;
@@ -274,11 +285,16 @@ class Comparison {
   }
 
   clear() {
+    this.entry.flush();
     const before = this.columns.map((column) => [column, [...column.messages]]);
+    const { handle } = this.entry;
     for (const column of this.columns) column.pane.show([]);
+    this.entry.begin();
     this.settle();
     this.notice('Started a new comparison.', { undo: () => {
+      this.entry.flush();
       for (const [column, messages] of before) column.pane.show(messages);
+      this.entry.handle = handle;
       this.settle();
     } });
     this.prompt.focus();
@@ -302,6 +318,7 @@ class Comparison {
     this.marks.update(true);
     this.keep();
     touch();
+    this.entry.touch();
   }
 
   keep() {
@@ -311,6 +328,7 @@ class Comparison {
       ...this.options.value,
       draft: this.prompt.value,
       round: this.blind.round,
+      entry: this.entry.handle,
     });
   }
 

@@ -10,7 +10,12 @@ export function menu(label, items, text = '⋯') {
   opener.setAttribute('aria-label', label);
   opener.setAttribute('aria-expanded', 'false');
 
+  const outside = (event) => {
+    if (!node.contains(event.target)) close();
+  };
+
   function open() {
+    document.addEventListener('pointerdown', outside);
     list.replaceChildren(...items().filter((item) => !item.hidden).map((item) => (
       button(item.label, () => { close(); item.run(); }, 'quiet menu-item'))));
     list.hidden = false;
@@ -19,6 +24,7 @@ export function menu(label, items, text = '⋯') {
   }
 
   function close() {
+    document.removeEventListener('pointerdown', outside);
     list.hidden = true;
     opener.setAttribute('aria-expanded', 'false');
     if (list.contains(document.activeElement)) opener.focus();
@@ -40,9 +46,6 @@ export function menu(label, items, text = '⋯') {
   });
   node.addEventListener('focusout', (event) => {
     if (event.relatedTarget && !node.contains(event.relatedTarget)) close();
-  });
-  document.addEventListener('pointerdown', (event) => {
-    if (!list.hidden && !node.contains(event.target)) close();
   });
   return node;
 }

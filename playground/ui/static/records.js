@@ -22,7 +22,7 @@ export function readSetting(value) {
   }
 }
 
-const views = new Map(); // by kind: {visible, record(), adopt(…)}
+const views = new Map(); // by kind
 const waiting = new Map(); // what waits for a view that Gradio has not drawn yet
 
 // Chat and Compare say that they are there.
@@ -30,6 +30,9 @@ export function addView(kind, view) {
   views.set(kind, view);
   waiting.get(kind)?.forEach((resolve) => resolve(view));
 }
+
+// Chat or Compare when it is there: {visible, entry, record(), adopt(…)}.
+export const viewIfDrawn = (kind) => views.get(kind);
 
 // The same, once Gradio has drawn it.
 export function viewOf(kind) {
@@ -80,15 +83,15 @@ export function currentRecord() {
 const shownMessages = (messages) => structuredClone(messages).map((message) => (
   message.role === 'user' ? message : { ...message, blocks: [], shown: 0 }));
 
-function openChat(chat, { columns: [{ setting, messages }] }, words) {
+function openChat(chat, { columns: [{ setting, messages }] }, words, handle) {
   const before = panelState();
   const { preset, edits, limit, note, ...others } = editable(setting);
-  chat.adopt(shownMessages(messages), [words, note].filter(Boolean).join(' '), { setting, undone: () => usePanel(before) });
+  chat.adopt(shownMessages(messages), [words, note].filter(Boolean).join(' '), { setting, handle, undone: () => usePanel(before) });
   usePreset(preset, edits, limit, others);
   return true;
 }
 
-function openComparison(comparison, { columns }, words) {
+function openComparison(comparison, { columns }, words, handle) {
   const made = columns.map(({ setting }) => editable(setting));
   const notes = new Set(made.map(({ note }) => note).filter(Boolean));
   const shared = (name) => new Set(made.map((each) => each[name])).size === 1;
@@ -103,17 +106,19 @@ function openComparison(comparison, { columns }, words) {
     })),
     { sameSeed: shared('seed'), seed: shared('seed') ? seed : '', stop, system },
     [words, ...notes].join(' '),
+    handle,
   );
 }
 
 // Puts a record into Chat or Compare, which says `words` with a way back. The sampler values become
-// the record's own. Gives whether it did; where not, the tab says why. Throws in words.
-export async function openRecord(opened, words) {
+// the record's own. handle: of the history's entry that is gone on with; else it gets one when it is
+// changed. Gives whether it did; where not, the tab says why. Throws in words.
+export async function openRecord(opened, words, handle = {}) {
   checkRecord(opened);
   const chat = opened.kind === 'chat';
   document.getElementById(`view-${chat ? 'chat' : 'compare'}-button`).click();
   const view = await viewOf(opened.kind);
-  return (chat ? openChat : openComparison)(view, opened, words);
+  return (chat ? openChat : openComparison)(view, opened, words, handle);
 }
 
 // A record from a text: JSON, Markdown as recordMarkdown writes it, or a comparison that an earlier

@@ -108,10 +108,11 @@ export function recordMarkdown({ kind, title, columns }) {
   return lines.join('\n');
 }
 
-function readMarkdown(written) {
+// All records of a text in Markdown, checked. Throws in words.
+export function readMarkdown(written) {
   const windows = /^[^\n]*\r\n/.test(written);
   const lines = (windows ? written.replaceAll('\r\n', '\n') : written).split('\n');
-  const record = { format, columns: [] };
+  const records = [];
   let message = null;
   lines.forEach((line, i) => {
     if (line === '>' || line.startsWith('> ')) {
@@ -128,20 +129,21 @@ function readMarkdown(written) {
       throw new Error(`Line ${i + 1} was changed and cannot be read.`);
     }
     const [, name] = found;
-    if (name === format) Object.assign(record, value);
-    else if (name === 'column') record.columns.push({ ...value, messages: [] });
-    else if (['user', 'assistant'].includes(name) && record.columns.length > 0) {
+    const columns = records.at(-1)?.columns;
+    if (name === format) records.push({ format, ...value, columns: [] });
+    else if (name === 'column') columns?.push({ ...value, messages: [] });
+    else if (['user', 'assistant'].includes(name) && columns?.length > 0) {
       message = { name, value, lines: [], closed: false };
-      record.columns.at(-1).messages.push(message);
+      columns.at(-1).messages.push(message);
     }
   });
-  if (record.version === undefined) throw new Error('It is neither JSON nor Markdown that this page has written.');
-  for (const column of record.columns) {
+  if (records.length === 0) throw new Error('It is neither JSON nor Markdown that this page has written.');
+  for (const column of records.flatMap(({ columns }) => columns)) {
     column.messages = column.messages.map(({ name: role, value, lines: said }) => (role === 'user'
       ? { role, content: said.join('\n') }
       : { role, content: said.join('\n'), ...value, receipt: null, done: null }));
   }
-  return record;
+  return records.map(checkRecord);
 }
 
 // A comparison as earlier versions of the page wrote it. resolve(setting, label, receipt): all values
@@ -183,5 +185,8 @@ export const isJSON = (written) => /^\s*[[{]/.test(written);
 // One record of a text. Throws in words.
 export function readText(written, resolve) {
   const body = written.replace(/^\ufeff/, '');
-  return isJSON(body) ? recordOf(parseJSON(body), resolve) : checkRecord(readMarkdown(body));
+  if (isJSON(body)) return recordOf(parseJSON(body), resolve);
+  const [record, ...others] = readMarkdown(body);
+  if (others.length > 0) throw new Error('It holds several conversations: import it in History.');
+  return record;
 }

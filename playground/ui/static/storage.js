@@ -49,6 +49,11 @@ export function save(name, value) {
   }
 }
 
+// Says that something else cannot be stored, unless more was said already.
+export function refuse(words) {
+  if (!refused) onRefused(words);
+}
+
 // Whether this browser tab sees the page for the first time; a reload is not a visit.
 export function firstVisit() {
   try {
