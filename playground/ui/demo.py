@@ -105,13 +105,15 @@ def _head(link: DemoLink) -> str:
             '<h2>System text</h2><p class="system" tabindex="0" id="demo-system">'
             f"{escape(fixed.system)}</p>"
         )
-    summaries = "; ".join(f"{_name(pane)}: {_summary(pane)}" for pane in fixed.panes)
+    summary = "Every value of every column"  # whose heads say what is set
+    if len(fixed.panes) == 1:
+        summary = f"{_name(fixed.panes[0])}: {_summary(fixed.panes[0])}"
     return f"""<section class="demo-head">
 <h1>{escape(fixed.title)}</h1>
 <p>You write the messages. Every knob is fixed by the owner of this link, and so is how many tokens
 its answers may take together.</p>{until}
 <p class="soft" id="demo-model" hidden></p>{system}
-<details class="fixed"><summary>{escape(summaries)}</summary>
+<details class="fixed"><summary>{escape(summary)}</summary>
 <div class="scroll" tabindex="0">{_table(fixed.panes)}</div></details></section>"""
 
 
