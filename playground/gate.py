@@ -60,10 +60,10 @@ class Ticket:
         self.turn = 0
         self.since = time.monotonic()
         self.waited_s = 0.0
-        self.changed = asyncio.Event()
+        self._changed = asyncio.Event()
 
     def tell(self) -> None:
-        self.changed.set()
+        self._changed.set()
 
     async def waits(self, idle: float) -> AsyncGenerator[int | None, None]:
         """Its place, now and after every change of it or of a stop, until it is being answered.
@@ -71,13 +71,13 @@ class Ticket:
         ``None`` when nothing has changed for `idle` seconds.
         """
         while self.place:
+            self._changed.clear()
             yield self.place
-            while self.place and not self.changed.is_set():
+            while self.place and not self._changed.is_set():
                 with anyio.move_on_after(idle):
-                    await self.changed.wait()
-                if not self.changed.is_set():
+                    await self._changed.wait()
+                if not self._changed.is_set():
                     yield None
-            self.changed = asyncio.Event()
 
 
 class Gate:

@@ -148,13 +148,14 @@ async def _check_prompts(engine: Engine, panes: Sequence[PaneRequest], settings:
 
 async def _queued(ticket: Ticket, begin: Callable[[Sequence[int]], Batches]) -> Batches:
     """The place in line of every pane, then the answers to those that were not stopped there."""
-    left = list(range(len(ticket.stops)))
+    left, told = list(range(len(ticket.stops))), 0
     async with closing(ticket.waits(KEEP_ALIVE_S)) as places:
         async for place in places:
             ended = [pane for pane in left if ticket.stops[pane].asked]
             left = [pane for pane in left if pane not in ended]
             batch: list[tuple[int, Event]] = [(pane, ticket.stops[pane].ending) for pane in ended]
-            if place is not None:
+            if place is not None and place != told:
+                told = place
                 batch += [(pane, Waiting(place)) for pane in left]
             yield batch
             if not left:
