@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import json
 import logging
 import os
 import signal
@@ -12,34 +11,21 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from functools import partial
 from typing import Final
 
 from playground import logs
 from playground.auth.command import add_users_command, change_users
 from playground.auth.exposure import check_exposure
-from playground.engines.tgi import TGIEngine
+from playground.doctor.command import check
 from playground.errors import PlaygroundError
 from playground.names import Tunnel
 from playground.presets import PresetsError
-from playground.proof import Prover, contradictions
 from playground.server import Server
 from playground.settings import Settings, SettingsError, load_settings
 
 _EPILOG: Final = """settings are read from the environment and from .env: PLAYGROUND_TGI_URL,
 PLAYGROUND_HOST, PLAYGROUND_PORT and the others that .env.example explains."""
-_VERDICTS: Final = {
-    "proven": "proven",
-    "weaker": "weaker than OpenAI's",
-    "none": "without effect",
-    "unclear": "not clear",
-}
-_UNKNOWN: Final = {
-    "ignored": "is accepted and ignored: that a field is accepted proves nothing",
-    "refused": "is refused",
-    "changes the answer": "changes the answer, which it should not",
-}
 _OPTIONS: Final = ("host", "port", "tgi_url", "tunnel", "open")  # settings, too
 _UNUSABLE: Final = 2  # exit status of this program and of the embedded engine
 _DEMO_PACE: Final = 60.0  # tokens a second
@@ -74,16 +60,16 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help=f"pace of an answer ({_DEMO_PACE:g}, about a 7B model on one GPU); 0 is full speed",
     )
-    check = commands.add_parser(
+    doctor = commands.add_parser(
         "check", help="what the engine says of itself, or what is wrong and the fix", epilog=_EPILOG
     )
-    check.add_argument(
+    doctor.add_argument(
         "--samplers",
         action="store_true",
         help="prove which of the seven parameters take effect, with some 280 short answers",
     )
-    check.add_argument("--json", action="store_true", help="print the check as JSON")
-    for command in (serve, check):
+    doctor.add_argument("--json", action="store_true", help="print the check as JSON")
+    for command in (serve, doctor):
         command.add_argument("--tgi-url", metavar="URL", help="where TGI answers")
     for command in (serve, demo):
         command.add_argument("--host", help="address to listen on (127.0.0.1)")
@@ -180,52 +166,6 @@ def _demo(settings: Settings, model: str | None, tokens_per_second: float) -> in
         return _serve(settings.model_copy(update={"tgi_url": f"http://127.0.0.1:{port}"}), engine)
 
 
-async def _check(settings: Settings, *, samplers: bool, as_json: bool) -> int:
-    """What the engine says of itself, and with `samplers` what its answers say."""
-    # Whoever asks once cannot wait and see whether a closed port is one that opens later.
-    engine = TGIEngine.from_settings(settings, loading_for=0.0)
-    try:
-        state = await engine.state()
-    finally:
-        await engine.aclose()
-    proof, false = None, list[str]()
-    if samplers and state.info is not None:
-        if not as_json:
-            print("Asking the engine for some 280 short answers …", file=sys.stderr, flush=True)
-        proof = await Prover(settings.tgi_url, settings.api_key()).proof(state.info)
-        false = contradictions(proof, state.info.applied)
-    if as_json:
-        document = asdict(state) | {"proof": proof and asdict(proof), "contradictions": false}
-        print(json.dumps({"url": settings.tgi_url, **document}, indent=2))
-        return 1 if false or state.info is None else 0
-    print(f"{settings.tgi_url}: {state.state}. {state.reason}".rstrip())
-    if state.info is None:
-        return 1
-    info = state.info
-    print(f"  engine   {info.name}")
-    print(f"  model    {info.model_id} {info.model_sha or ''}".rstrip())
-    print(f"  context  {info.max_total_tokens} tokens, prompt at most {info.max_input_tokens}")
-    print("  samplers")
-    for name, applied in info.applied.items():
-        print(f"    {name:<19} {applied.how:<12} {applied.reason}".rstrip())
-    if proof is not None:
-        print("  proof")
-        for found in proof.findings:
-            words = _VERDICTS[found.verdict]
-            print(f"    {found.parameter:<19} {words:<20} {found.evidence}")
-        repeat = "repeats its answer" if proof.seeds_repeat else "does NOT repeat its answer"
-        print(f"    {'seed':<19} {repeat}")
-        print(f"    {'an unknown field':<19} {_UNKNOWN[proof.unknown_field]}")
-        print(
-            f"    {sum(each.verdict == 'proven' for each in proof.findings)} of "
-            f"{len(proof.findings)} proven, by {proof.generations} answers with "
-            f"{proof.tokens:,} tokens in {proof.seconds:.0f} s"
-        )
-    for name in false:
-        print(f"  {name} is said to be applied, and it changes nothing.")
-    return 1 if false else 0
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The entry point. Returns the exit status: 0 done, 1 the check found a fault, 2 unusable."""
     options = _parser().parse_args(arguments)
@@ -235,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             **{name: value for name, value in given.items() if value is not None}
         )
         if options.command == "check":
-            return asyncio.run(_check(settings, samplers=options.samplers, as_json=options.json))
+            return asyncio.run(check(settings, samplers=options.samplers, as_json=options.json))
         if options.command == "users":
             return change_users(options, settings)
         check_exposure(settings)

@@ -32,6 +32,7 @@ LAYERS = [
     ["api"],
     ["auth"],
     ["ui"],
+    ["doctor"],
     ["app", "__main__"],
 ]
 ORDER = [name for layer in LAYERS for name in layer]

@@ -17,7 +17,7 @@ from sqlalchemy import URL, Connection, NullPool, PoolProxiedConnection, event, 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from playground.settings import Settings
-from playground.store.migration import migrate
+from playground.store.migration import migrate, revision
 from playground.store.trouble import translated
 
 PATIENCE: Final = 5.0  # seconds
@@ -67,6 +67,21 @@ class Database:
         """A transaction that only reads, also while another program writes. Raises StoreError."""
         async with self._transaction(writing=False) as connection:
             yield connection
+
+    async def revision(self) -> str | None:
+        """Which tables it has, ``None`` for none yet; nothing is made or changed by asking.
+
+        Raises StoreError.
+        """
+        if self._path is not None and not self._path.exists():
+            return None
+        with translated():
+            engine = self._connecting(PATIENCE, poolclass=NullPool)
+            try:
+                async with engine.connect() as connection:
+                    return await connection.run_sync(revision)
+            finally:
+                await engine.dispose()
 
     async def aclose(self) -> None:
         """Close all connections; the next transaction would open it again."""

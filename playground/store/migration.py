@@ -50,11 +50,17 @@ def _migrate(connect: Callable[[], AsyncEngine]) -> None:
         asyncio.run(run())
 
 
+def revision(connection: Connection) -> str | None:
+    """Which tables are there; ``None`` for none."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return found
+
+
 def _upgrade(connection: Connection) -> None:
-    if inspect(connection).has_table("alembic_version"):
-        [*found] = connection.scalars(text("SELECT version_num FROM alembic_version"))
-        if found == [REVISION]:
-            return
+    if revision(connection) == REVISION:
+        return
     # Here, since most starts have nothing to migrate, and it takes 10 MB and a tenth of a second.
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
