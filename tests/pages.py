@@ -36,10 +36,11 @@ def engine() -> Iterator[Server]:
         yield server
 
 
-def serve(engine_url: str) -> Server:
+def serve(engine_url: str, **env: str) -> Server:
     return Server(
         ["-m", "playground", "serve", "--port", "0", "--tgi-url", engine_url],
         ready="^Playground: http",
+        env=env,
     )
 
 

@@ -182,7 +182,7 @@ def test_the_mark_stands_at_the_first_token_that_differs(page: Page) -> None:
     columns = json.loads(Path(download.value.path()).read_text(encoding="utf-8"))["columns"]
     texts = [each["messages"][-1]["content"] for each in columns]
     answered = page.request.post(
-        page.url + "api/pieces",
+        page.url.partition("#")[0] + "api/pieces",
         data=json.dumps({"texts": texts}),
         headers={"Content-Type": "application/json"},
     )
@@ -645,7 +645,10 @@ def pure(page: Page, module: str, expression: str, *arguments: object) -> Any:
     assert main is not None
     return page.evaluate(
         f"async ([url, a]) => {{ const m = await import(url); return {expression}; }}",
-        [page.url + main.removeprefix("./").replace("main.js", module), arguments],
+        [
+            page.url.partition("#")[0] + main.removeprefix("./").replace("main.js", module),
+            arguments,
+        ],
     )
 
 

@@ -8,7 +8,7 @@ import { longest, setupText, tabButton } from './links.js';
 import { addPreset, allPresets, locked, removePreset } from './presets.js';
 import { viewOf } from './records.js';
 import { editable } from './resolved.js';
-import { panelState, usePanel, usePreset } from './samplers.js';
+import { panelState, redrawPanel, usePanel, usePreset } from './samplers.js';
 import { json } from './server.js';
 import { nameOf, summary } from './settings.js';
 
@@ -125,12 +125,12 @@ function use(view, setup) {
   const made = setup.columns.map((column) => place(column, notes, added));
   const draft = view.prompt.value;
   const back = chat ? setChat(setup, made) : setComparison(view, setup, made);
-  if (added.length > 0) usePanel(panelState());
+  if (added.length > 0) redrawPanel();
   if (setup.prompt !== '') write(view.prompt, setup.prompt);
   const undo = () => {
     back();
     added.reverse().forEach((preset) => removePreset(preset));
-    if (added.length > 0) usePanel(panelState());
+    if (added.length > 0) redrawPanel();
     if (view.prompt.value === setup.prompt) write(view.prompt, draft);
   };
   const say = (words) => view.notice(words, chat ? undo : { undo });

@@ -283,12 +283,17 @@ export function usePanel({ preset, edits, request }) {
   stored.edits = structuredClone(edits);
   const { 'max-new-tokens': limit, ...others } = request;
   usePreset(preset, edits[preset] ?? {}, limit, others);
+  redrawPanel();
+}
+
+// Shows again which presets there are, and what is kept.
+export function redrawPanel() {
   handle(shared).redraw();
 }
 
 export function startSamplers(onChange) {
   startParameters(JSON.parse(form().dataset.parameters));
-  startPresets(JSON.parse(form().dataset.presets), () => handle(shared).redraw());
+  startPresets(JSON.parse(form().dataset.presets), redrawPanel);
   // A new visit begins with the default; a reload goes on with what was chosen.
   const kept = presetById(stored.preset);
   const visit = firstVisit();
