@@ -7,14 +7,17 @@ import pytest
 
 from tests import servers
 from tests.pages import chromium, engine, page, profile, site
+from tests.postgres import database, postgres
 
 __all__ = [
     "anyio_backend",
     "chromium",
+    "database",
     "embedded",
     "embedded_url",
     "engine",
     "page",
+    "postgres",
     "profile",
     "site",
 ]

@@ -7,10 +7,13 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
+
+from tests.servers import data_dir
 
 _PROGRAMS: Final = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
@@ -84,10 +87,23 @@ class Cluster:
         return done.stdout
 
 
-def cluster() -> Cluster:
-    """A running cluster; skips or fails the test where PostgreSQL is not installed."""
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A running cluster, shared; skips or fails the test where PostgreSQL is not installed."""
     if not _PROGRAMS:
         if required():
             pytest.fail("PostgreSQL is not installed, and the run requires it")
         pytest.skip("PostgreSQL is not installed: it was not tested")
-    return Cluster()
+    running = Cluster()
+    yield running
+    running.remove()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> dict[str, str]:
+    """The settings of a playground with an empty database, once of each kind."""
+    folder = {"data_dir": data_dir()}
+    if request.param == "sqlite":
+        return folder
+    cluster: Cluster = request.getfixturevalue("postgres")
+    return {**folder, "database_url": cluster.database()}

@@ -1,0 +1,86 @@
+"""Records as the browser makes them: answers with all that the server said of them."""
+
+from typing import Any, Final
+
+# What a database, a JSON library or a proxy may change on the way.
+AWKWARD: Final = (
+    "NUL \x00, escape \x1b, line separators \u2028\u2029\x85, no-break \xa0, BOM \ufeff, "
+    "right to left \u202eabc\u202c, combining e\u0301 and é, 👩‍👩‍👧 𝄞, \\u0041 \"'`, "
+    "</script><!--, trailing  \r\n\ttabs  "
+)
+
+RECEIPT: Final[dict[str, Any]] = {
+    "engine": "TGI 3.3.7",
+    "model_id": "ContextualAI/Contextual_KTO_Mistral_PairRM",
+    "model_sha": None,
+    "preset": "Min-p",
+    "edited": ["min_p"],
+    "sent": {"temperature": 1.0, "top_k": 0, "seed": 2**64 - 1, "stop": ["<|user|>"], "x": 1e-7},
+    "applied": {"min_p": {"how": "unsupported", "reason": "TGI has no min_p."}},
+    "prompt_tokens": 11,
+    "dropped_turns": 0,
+    "edits": {"min_p": {"from": 0.1, "to": None}},
+    "left_out": {"min_p": "TGI has no min_p."},
+    "prompt_sha256": "0" * 64,
+    "system": "",
+    "continued": 0,
+    "note": "",
+}
+DONE: Final[dict[str, Any]] = {
+    "finish_reason": "eos_token",
+    "generated_tokens": 2**53 + 1,
+    "input_tokens": 11,
+    "seed": 2**64 - 1,
+    "ttft_ms": 0.1,
+    "duration_ms": 123456.7,
+    "tokens_per_second": 5e-324,
+}
+
+
+def setting(**values: Any) -> dict[str, Any]:
+    return {
+        "preset": "min-p",
+        "name": "Min-p",
+        "sampler": {"temperature": 1.0, "min_p": 0.1},
+        "max_new_tokens": None,
+        "seed": 2**64 - 1,
+        "stop": ["\n\n"],
+        "system": "",
+        **values,
+    }
+
+
+def answer(content: str = "**Hello**", **values: Any) -> dict[str, Any]:
+    return {
+        "role": "assistant",
+        "content": content,
+        "state": "done",
+        "preset": "min-p",
+        "receipt": RECEIPT,
+        "done": DONE,
+        "problem": None,
+        **values,
+    }
+
+
+def column(*messages: dict[str, Any], label: str = "Min-p") -> dict[str, Any]:
+    said = messages or ({"role": "user", "content": AWKWARD}, answer())
+    return {"label": label, "setting": setting(), "messages": list(said)}
+
+
+def record(*columns: dict[str, Any], **values: Any) -> dict[str, Any]:
+    """A chat, or a comparison when there is more than one column."""
+    shown = columns or (column(),)
+    return {
+        "format": "kto-mistral-playground",
+        "version": 1,
+        "kind": "chat" if len(shown) == 1 else "comparison",
+        "title": "A greeting",
+        "columns": list(shown),
+        **values,
+    }
+
+
+def long_record(size: int) -> dict[str, Any]:
+    """A chat of about so many bytes, which no compression would make small."""
+    return record(column({"role": "user", "content": "x" * size}, answer()))
