@@ -26,6 +26,7 @@ class Server:
     arguments: what follows ``python``, such as ``["-m", "tgi.embedded", "--port", "0"]``.
     ready: a regular expression; the first line of output that it is found in ends the wait.
     url: the first address in that line, "" when it names none.
+    group: whether it is the first of a process group of its own, as in a terminal.
     Output of both streams is kept in ``lines``; it is part of the message when the start fails.
     """
 
@@ -37,6 +38,7 @@ class Server:
         env: Mapping[str, str] | None = None,
         cwd: Path = ROOT,
         timeout: float = 60.0,
+        group: bool = False,
     ) -> None:
         self.lines: list[str] = []
         self.url = ""
@@ -53,6 +55,7 @@ class Server:
             errors="replace",
             cwd=cwd,
             env={**environment(), **(env or {})},
+            process_group=0 if group else None,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
