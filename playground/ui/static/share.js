@@ -1,9 +1,11 @@
 // The window Share: links to what is on the page, and the list of those that there are.
 
+import { demoSection } from './demos.js';
 import { openDialog } from './dialog.js';
 import { snapshotSection } from './freeze.js';
 import { myLinks } from './mylinks.js';
 import { currentRecord } from './records.js';
+import { setupSection } from './setup.js';
 import { tabs } from './tabs.js';
 
 // Opens the window. record: what a snapshot freezes; what the visible tab holds, unless it is given.
@@ -15,6 +17,8 @@ export function openShare(record = currentRecord()) {
   };
   const window = openDialog('Share', tabs('What to share', [
     { label: 'Snapshot', content: once(() => snapshotSection(record)) },
+    { label: 'Set-up', content: once(setupSection) },
+    { label: 'Demo', content: once(demoSection) },
     { label: 'My links', content: () => [myLinks()] },
   ]));
   window.classList.add('share');
