@@ -1,9 +1,9 @@
 """The connection to the database: SQLite in the data folder, or PostgreSQL.
 
 It is opened by the first who needs it, and anew after it failed: a playground whose database is
-away starts and chats. No call takes longer than `PATIENCE` seconds for each of its steps. Whoever
-adds a kind of thing to keep writes a table (tables.py), a migration, and a module with a class that
-takes a Database and works inside ``async with database.begin() as connection``.
+away starts and chats. Nobody waits for it longer than `PATIENCE` seconds a step. Whoever adds a
+kind of thing to keep writes a table (tables.py), a migration, and a module with a class that takes
+a Database and works inside ``async with database.begin() as connection``.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from playground.settings import Settings
 from playground.store.migration import migrate, revision
-from playground.store.trouble import translated
+from playground.store.trouble import Unmade, translated
 
 PATIENCE: Final = 5.0  # seconds
 _MIGRATION_PATIENCE: Final = 60.0
@@ -31,15 +31,20 @@ class Database:
 
     path: the SQLite file; made with its folder, for its owner alone, where it is not there.
     url: PostgreSQL's address instead.
+    patience: seconds that each step may take: a connection, another writer's end, a transaction.
     """
 
-    def __init__(self, path: Path | None = None, url: URL | None = None) -> None:
+    def __init__(
+        self, path: Path | None = None, url: URL | None = None, *, patience: float = PATIENCE
+    ) -> None:
         assert (path is None) != (url is None)
+        self._patience = patience
         self._path = path
-        self._url = url or URL.create("sqlite+aiosqlite", database=str(path))
+        self.url = url or URL.create("sqlite+aiosqlite", database=str(path))
         self._engine: AsyncEngine | None = None
         self._opening: asyncio.Task[AsyncEngine] | None = None
         self._file: tuple[int, int] | None = None
+        self._writing = asyncio.Lock()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -93,9 +98,26 @@ class Database:
     async def _transaction(self, *, writing: bool) -> AsyncIterator[AsyncConnection]:
         with translated():
             engine = await self._opened()
-            async with engine.execution_options(writing=writing).begin() as connection:
-                with _watched(await connection.get_raw_connection()):
+            async with (
+                self._turn(writing),
+                engine.execution_options(writing=writing).begin() as connection,
+            ):
+                with self._watched(await connection.get_raw_connection()):
                     yield connection
+
+    @asynccontextmanager
+    async def _turn(self, writing: bool) -> AsyncIterator[None]:
+        """SQLite's own wait for a writer is a lottery: of fifty at once, some lose it for seconds.
+        So those of this process write in the order in which they came."""
+        if self._path is None or not writing:
+            yield
+            return
+        async with asyncio.timeout(self._patience):
+            await self._writing.acquire()
+        try:
+            yield
+        finally:
+            self._writing.release()
 
     async def _opened(self) -> AsyncEngine:
         if self._engine is not None and self._path and self._file != _identity(self._path):
@@ -106,7 +128,7 @@ class Database:
         if self._opening is None:
             self._opening = asyncio.create_task(self._open())
             self._opening.add_done_callback(self._open_ended)
-        async with asyncio.timeout(PATIENCE * 2):
+        async with asyncio.timeout(2 * self._patience):
             return await asyncio.shield(self._opening)
 
     def _open_ended(self, opening: "asyncio.Task[AsyncEngine]") -> None:
@@ -122,7 +144,10 @@ class Database:
             self._file = _identity(self._path)
         remote = self._path is None
         return self._connecting(
-            PATIENCE, pool_size=_CONNECTIONS, pool_timeout=PATIENCE, pool_pre_ping=remote
+            self._patience,
+            pool_size=_CONNECTIONS,
+            pool_timeout=self._patience,
+            pool_pre_ping=remote,
         )
 
     def _migrating(self) -> AsyncEngine:
@@ -135,23 +160,41 @@ class Database:
             arguments: dict[str, Any] = {"timeout": patience}  # for another writer's end
         else:
             arguments = {
-                "timeout": PATIENCE,  # for the connection
+                "timeout": self._patience,  # for the connection
                 "command_timeout": patience,
                 "server_settings": {"application_name": "playground"},
             }
         engine = create_async_engine(
-            self._url, connect_args=arguments, hide_parameters=True, **options
+            self.url, connect_args=arguments, hide_parameters=True, **options
         )
         if self._path is not None:
             event.listen(engine.sync_engine, "connect", _set_pragmas)
             event.listen(engine.sync_engine, "begin", _begin)
         return engine
 
+    @contextmanager
+    def _watched(self, connection: PoolProxiedConnection) -> Iterator[None]:
+        """Ends a PostgreSQL connection under a transaction that takes too long.
+
+        To cancel its task would not do: asyncpg would wait for the hung server to confirm that.
+        """
+        end = getattr(connection.driver_connection, "terminate", None)
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(self._patience, end) if end is not None else None
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()
+
 
 def _make(path: Path) -> None:
     """The folder and the file, for their owner alone; those that are there stay as they are."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise Unmade from error
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -176,18 +219,3 @@ def _begin(connection: Connection) -> None:
     both want to write."""
     writing = connection.get_execution_options().get("writing")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
-
-@contextmanager
-def _watched(connection: PoolProxiedConnection) -> Iterator[None]:
-    """Ends a PostgreSQL connection under a transaction that takes too long.
-
-    To cancel its task would not do: asyncpg would wait for the hung server to confirm that.
-    """
-    end = getattr(connection.driver_connection, "terminate", None)
-    timer = asyncio.get_running_loop().call_later(PATIENCE, end) if end is not None else None
-    try:
-        yield
-    finally:
-        if timer is not None:
-            timer.cancel()

@@ -5,6 +5,7 @@ event loop of its own: no stream waits for it, and two databases of one process 
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +63,7 @@ def _upgrade(connection: Connection) -> None:
     if revision(connection) == REVISION:
         return
     # Here, since most starts have nothing to migrate, and it takes 10 MB and a tenth of a second.
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
     from alembic.script import ScriptDirectory

@@ -105,6 +105,10 @@ _SYSTEM: Final = {
 }
 
 
+class Unmade(Exception):
+    """The file or its folder could not be made; the OSError that it comes from says why."""
+
+
 class NewerSchema(Exception):
     """The tables are those of a version that this program does not know."""
 
@@ -114,7 +118,7 @@ def translated() -> Iterator[None]:
     """Raises StoreError for what SQLAlchemy, a driver or the operating system raises."""
     try:
         yield
-    except (SQLAlchemyError, OSError, TimeoutError, NewerSchema) as error:
+    except (SQLAlchemyError, OSError, TimeoutError, Unmade, NewerSchema) as error:
         (what, remedy), code = _cause(error)
         _log.warning("%s %s", what, code)
         raise StoreError(
@@ -126,6 +130,9 @@ def _cause(error: BaseException) -> tuple[_Words, str]:
     """The words for an error, and its code for the log."""
     if isinstance(error, NewerSchema):
         return _NEWER, "newer schema"
+    if isinstance(error, Unmade) and isinstance(error.__cause__, OSError):
+        number = error.__cause__.errno or 0
+        return _SYSTEM.get(number, _CLOSED), errno.errorcode.get(number, "")
     driver = error.orig if isinstance(error, DBAPIError) and error.orig else error
     if name := getattr(driver, "sqlite_errorname", None):
         return _named(_SQLITE, name), name
