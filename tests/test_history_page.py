@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, FilePayload, Locator, Page, expect
 
-from tests.pages import READY, opened
+from tests.pages import READY, opened, watched
 from tests.test_comparison_page import answer as answer_of
 from tests.test_comparison_page import compare
 from tests.test_comparison_page import finished as compared
@@ -345,3 +345,256 @@ def test_two_tabs_never_overwrite_what_the_other_keeps(page: Page, site: str) ->
     expect(questions(other)).to_have_count(2)  # the chat stays on the page
     assert len(stored(other)) == 1  # and is not kept again until something is said
     other.close()
+
+
+def test_a_full_storage_is_said_and_loses_nothing_on_the_page(chromium: Browser, site: str) -> None:
+    with opened(chromium, site + "/") as page:
+        browser = page.context.new_cdp_session(page)
+        # Before the first write: the browser hands out room in advance.
+        browser.send("Storage.overrideQuotaForOrigin", {"origin": site, "quotaSize": 50_000})
+        ask(page, "Hello!")
+        expect(page.locator("#notice")).to_contain_text("The storage of this browser is full")
+        said = finished(page)
+        rows = history(page)
+        expect(page.locator("#history-problem")).to_contain_text("is full")
+        upload(page, one_json=json.dumps(chat("One")), two_json=json.dumps(chat("Two")))
+        expect(page.locator("#history-notice")).to_contain_text("is full")
+        assert stored(page) == []
+        page.get_by_role("tab", name="Chat").click()
+        page.reload()
+        page.wait_for_selector(READY)
+        assert finished(page) == said
+        browser.send("Storage.overrideQuotaForOrigin", {"origin": site})
+        ask(page, "Go on.")
+        finished(page)
+        history(page)
+        expect(rows).to_have_count(1)
+        expect(page.locator("#history-problem")).to_be_hidden()
+        assert texts(stored(page)[0]) == ["Hello!", "Go on."]
+
+
+def test_without_a_storage_the_page_says_so_and_goes_on(chromium: Browser, site: str) -> None:
+    context = chromium.new_context()
+    context.add_init_script(FORBIDDEN)
+    with watched(context.new_page(), site + "/") as page:
+        ask(page, "Hello!")
+        expect(page.locator("#notice")).to_contain_text("does not let the page keep a history")
+        assert finished(page)
+        history(page)
+        expect(page.locator("#history-list")).to_contain_text("does not let the page keep")
+        expect(page.get_by_role("button", name="Try again")).to_be_visible()
+        page.get_by_role("tab", name="Chat").click()
+        expect(answers(page)).to_have_count(1)
+        page.reload()
+        page.wait_for_selector(READY)
+        expect(answers(page)).to_have_count(1)
+    context.close()
+
+
+def test_a_newer_page_takes_over_and_the_older_one_says_so(page: Page, site: str) -> None:
+    ask(page, "Hello!")
+    finished(page)
+    holds(page, 1)
+    newer = page.context.new_page()
+    newer.route(
+        "**/archive.js",
+        lambda route: route.fulfill(
+            response=(response := route.fetch()),
+            body=response.text().replace("const layout = 1;", "const layout = 2;"),
+        ),
+    )
+    page.evaluate(
+        """new Promise((resolve) => {
+            const opening = indexedDB.open('kto-playground');
+            opening.onsuccess = () => resolve(window.held = opening.result);
+        }).then(() => {})"""
+    )
+    newer.goto(site + "/")
+    newer.wait_for_selector(READY)
+    history(newer)
+    expect(newer.locator("#history-list")).to_contain_text("Another tab with an older version")
+    page.evaluate("window.held.close()")
+    newer.get_by_role("button", name="Try again").click()
+    expect(newer.get_by_test_id("entry")).to_have_count(1)
+    ask(page, "Go on.")
+    expect(page.locator("#notice")).to_contain_text("A newer version of this page has taken over")
+    finished(page)
+    for each in (newer, page):  # for the tests that follow
+        each.goto(site + "/livez")
+    page.evaluate(
+        """new Promise((resolve) => {
+            indexedDB.deleteDatabase('kto-playground').onsuccess = resolve;
+        }).then(() => {})"""
+    )
+    newer.close()
+    page.goto(site + "/")
+    page.wait_for_selector(READY)
+
+
+def test_what_was_deleted_with_the_sites_data_begins_anew(page: Page) -> None:
+    ask(page, "Hello!")
+    finished(page)
+    holds(page, 1)
+    page.evaluate(
+        """new Promise((resolve) => {
+            indexedDB.deleteDatabase('kto-playground').onsuccess = resolve;
+        }).then(() => {})"""
+    )
+    rows = history(page)
+    expect(page.get_by_role("heading", name="Nothing here yet")).to_be_visible()
+    page.get_by_role("tab", name="Chat").click()
+    ask(page, "Go on.")
+    finished(page)
+    history(page)
+    expect(rows).to_have_count(1)
+    assert texts(stored(page)[0]) == ["Hello!", "Go on."]
+
+
+def test_other_versions_are_kept_shown_and_migrated(page: Page) -> None:
+    older = {
+        "format": "kto-mistral-playground comparison",
+        "version": 1,
+        "exported": "2026-01-01T00:00:00.000Z",
+        "columns": [
+            {
+                "name": name,
+                "setting": {"preset": preset, "edits": {"top_k": "3"}, "limit": "9", "seed": ""},
+                "messages": chat("Old one")["columns"][0]["messages"],
+            }
+            for name, preset in (("AlpacaEval, edited", "alpacaeval"), ("Gone", "-own-1-2"))
+        ],
+    }
+    newer = {"title": "From tomorrow", "more": 1}
+    plant(page, newer, id="newer", version=2)
+    plant(page, {"title": "Broken"}, id="broken")
+    plant(page, older, id="older")
+    before = sorted(stored(page), key=lambda entry: entry["id"])
+    rows = history(page)
+    expect(rows).to_have_count(3)
+    expect(rows.filter(has_text="From tomorrow")).to_contain_text("A newer version of this page")
+    expect(rows.filter(has_text="Broken")).to_contain_text("format is missing")
+    whole = saved(page, "More for the history", "Export all as JSON")
+    assert sorted(json.loads(whole)["entries"], key=lambda entry: entry["id"]) == before
+    one = saved(page, "More for “From tomorrow”", "Export as JSON")
+    choose(page, "From tomorrow", "Delete")
+    expect(rows).to_have_count(2)
+    upload(page, one_json=one, older_json=json.dumps(older))
+    expect(rows).to_have_count(3)
+    expect(page.locator("#history-notice")).to_contain_text("1 was here already")
+    assert sorted(stored(page), key=lambda entry: entry["id"]) == before
+    page.get_by_role("button", name="Old one", exact=True).click()
+    expect(page.locator("#compare-notice")).to_contain_text("The preset “Gone” is not here")
+    record = call(page, "records.js", CURRENT)
+    expected = {"temperature": 0.7, "top_p": 0.95, "top_k": 3}
+    assert record["columns"][0]["setting"]["sampler"] == expected
+    assert record["columns"][0]["setting"]["max_new_tokens"] == 9
+
+
+BROKEN = {
+    "half_json": ('{"format": "kto-mistral', "It is not whole JSON"),
+    "other_json": ('{"columns": []}', "format is missing"),
+    "newer_json": (json.dumps(chat("x", version=2)), "written by a newer version"),
+    "two_json": (json.dumps(chat("x", columns=chat("x")["columns"] * 2)), "exactly one column"),
+    "empty_json": (json.dumps(chat("x", columns=[])), "columns must be a list of 1 to 4"),
+    "more_json": (json.dumps(chat("x", html="<b>")), "html is not known here"),
+    "text_md": ("# Shopping\n\n- milk", "neither JSON nor Markdown"),
+    "none_md": ("", "neither JSON nor Markdown"),
+    "cut_md": (
+        '<!-- kto-mistral-playground {"version":1,"kind":"chat","title":"x"} -->\n'
+        "<!-- column {oops} -->",
+        "Line 2 was changed",
+    ),
+}
+
+
+def test_broken_files_are_named_and_nothing_of_them_is_kept(page: Page) -> None:
+    history(page)
+    wrong = chat("x")
+    wrong["columns"][0]["messages"][1]["state"] = "streaming"
+    entry = {"version": 1, "revision": 1, "created": 1, "updated": 1, "renamed": False}
+    half: dict[str, Any] = {
+        "format": "kto-mistral-playground history",
+        "version": 1,
+        "exported": "2026-01-01",
+    }
+    half["entries"] = [{**entry, "id": "a", "record": chat("whole")}]
+    half["entries"].append({**entry, "id": "b", "record": wrong})
+    files = {name: text for name, (text, _) in BROKEN.items()}
+    files["state_json"] = json.dumps(wrong)
+    files["half_history_json"] = json.dumps(half)
+    upload(page, **files, good_json=json.dumps(chat("Good one")))
+    notice = page.locator("#history-notice")
+    expect(notice).to_contain_text("Imported 1 entry.")
+    expect(page.get_by_test_id("entry")).to_have_count(1)
+    reasons = {name: reason for name, (_, reason) in BROKEN.items()}
+    state = "columns[0].messages[1].state must be one of done, stopped, failed"
+    reasons |= {"state_json": state, "half_history_json": f"entries[1].record: {state}"}
+    for name, reason in reasons.items():
+        line = notice.locator("li").filter(has_text=f"{name.replace('_', '.')} was left out.")
+        expect(line).to_contain_text(reason)
+    assert len(stored(page)) == 1
+
+
+@pytest.mark.parametrize("kind", ["chat", "comparison"])
+def test_markup_in_a_record_is_text_everywhere(page: Page, kind: str) -> None:
+    record = chat(NASTY, NASTY, kind=kind, title=NASTY)
+    [column] = record["columns"]
+    column["label"] = NASTY
+    column["setting"].update(preset=NASTY, name=NASTY, stop=[NASTY], system=NASTY)
+    column["setting"]["sampler"][NASTY] = 1
+    receipt: dict[str, Any] = {
+        "engine": NASTY,
+        "model_id": NASTY,
+        "model_sha": NASTY,
+        "preset": NASTY,
+    }
+    receipt |= {"sent": {NASTY: NASTY}, "prompt_tokens": 3, "dropped_turns": 1, "note": NASTY}
+    receipt |= {"applied": {NASTY: {"how": NASTY, "reason": NASTY}}, "left_out": {NASTY: NASTY}}
+    receipt |= {"edits": {NASTY: {"from": None, "to": 1}}, "system": NASTY, "prompt": NASTY}
+    done: dict[str, Any] = {
+        "finish_reason": NASTY,
+        "generated_tokens": 1,
+        "input_tokens": 3,
+        "seed": 7,
+    }
+    done |= {"ttft_ms": 1.5, "duration_ms": 2, "tokens_per_second": None}
+    answer = column["messages"][3]
+    answer.update(content=NASTY, preset=NASTY, receipt=receipt, done=done, letter=NASTY)
+    answer.update(chosen=True)
+    problem = {"kind": NASTY, "message": NASTY, "retryable": False}
+    column["messages"][1].update(state="failed", problem=problem, preset=None)
+    history(page)
+    upload(page, nasty_json=json.dumps(record))
+    page.fill("#history-search", "onerror")
+    expect(page.get_by_test_id("entry")).to_contain_text("<script>")
+    choose(page, NASTY, "Rename")
+    page.get_by_label("Title", exact=True).press("Enter")
+    page.get_by_test_id("entry").locator(".entry-title").click()
+    shown = page.locator("#chat" if kind == "chat" else "#comparison")
+    expect(shown.locator('[data-role="assistant"]').last).to_contain_text("<script>")
+    expect(shown.locator(".block-html").last).to_contain_text("onerror")
+    shown.get_by_role("button", name="Receipt").click()
+    expect(shown.locator(".receipt")).to_contain_text(NASTY)
+    assert page.locator("img, #views script").count() == 0
+    assert page.evaluate("window.hacked") is None
+    current = call(page, "records.js", CURRENT)
+    assert current["columns"][0]["messages"] == column["messages"]
+
+
+def test_a_thousand_entries_are_drawn_as_they_are_needed(page: Page) -> None:
+    plant(page, *(chat(f"Question {i} of many", f"More of {i}") for i in range(1000)))
+    rows = history(page)
+    expect(page.locator("#history-count")).to_have_text("1,000 entries")
+    assert rows.count() < 400
+    expect(rows.first).to_contain_text("Question 0 of many")
+    page.fill("#history-search", "question 77")
+    found = sum("77" in str(i) for i in range(1000))
+    expect(page.locator("#history-count")).to_have_text(f"{found} of 1,000 entries")
+    expect(rows).to_have_count(found)
+    page.fill("#history-search", "")
+    shown = rows.count()
+    rows.last.scroll_into_view_if_needed()
+    page.wait_for_function(
+        "(shown) => document.querySelectorAll('.entry').length > shown", arg=shown
+    )
+    assert rows.count() < 1000

@@ -32,7 +32,9 @@ function open() {
   return new Promise((resolve, reject) => {
     const request = indexedDB.open(name, layout); // where there is none, this throws and so rejects
     let blocked = false;
-    request.onupgradeneeded = () => request.result.createObjectStore(store, { keyPath: 'id' });
+    request.onupgradeneeded = ({ oldVersion }) => {
+      if (oldVersion < 1) request.result.createObjectStore(store, { keyPath: 'id' });
+    };
     request.onblocked = () => {
       blocked = true;
       reject({ name: 'blocked' });

@@ -28,9 +28,11 @@ function readHistory(value) {
   shape(value, '');
   return value.entries.map((entry, i) => {
     if (entry.version > entryVersion) return entry; // kept for the page that can read it
-    const { problem, ...read } = readEntry(entry);
-    if (problem) throw new Error(`entries[${i}]: ${problem}`);
-    return read;
+    try {
+      return { ...entry, record: recordOf(entry.record, olderSetting) };
+    } catch ({ message }) {
+      throw new Error(`entries[${i}].record: ${message}`);
+    }
   });
 }
 
