@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from playground.links.reading import parse_link
 from playground.links.setup import MAX_CHARS, Setup, Values
@@ -123,7 +123,9 @@ def test_a_chat_goes_through_a_link_into_another_profile(chromium: Browser, page
     page.fill("#chat-prompt", "not to be sent along")
     address(page, "&stop=%3Cb%3E%26end")
     with visiting(chromium, page.url) as other:
-        expect(other.locator("#notice")).to_contain_text("Set up from the link.")
+        expect(other.locator("#notice")).to_contain_text(
+            "Set up from the link: AlpacaEval, edited, seed 7, stop sequences, a system text."
+        )
         for name, value in (("temperature", "0.9"), ("top_p", ""), ("top_k", "")):
             expect(knob(other, name)).to_have_value(value)
         expect(other.locator(".preset:visible .edited")).to_contain_text("temperature was 0.7")
@@ -287,7 +289,7 @@ def test_a_prompt_runs_only_after_a_click_and_sends_what_was_shown(
         asked: list[str] = []
         other.on("request", lambda each: asked.append(each.url))
         card = other.locator("dialog.link-card")
-        expect(card).to_contain_text("AlpacaEval, edited – temperature 0.8 · top_p 0.95")
+        expect(card).to_contain_text("AlpacaEval, edited – temperature 0.8 · top_p 0.95 · max 2048")
         expect(card).to_contain_text("seed 7")
         expect(card).to_contain_text("stop sequences “zzz”")
         assert card.locator("pre").all_inner_texts() == ["Be kind.", STORY]
@@ -460,6 +462,25 @@ def test_a_preset_that_has_other_values_by_now_is_told_and_the_links_are_used(
         sent = receipt(answers(page).last)
         assert (sent["temperature"], sent["top_p"]) == (0.7, 0.95)
         address(page, "column=alpacaeval,temperature:0.5:0.7,top_p:0.95,max:100:2048&end")
+
+
+def test_a_link_leads_below_another_path_too(chromium: Browser, engine: Server) -> None:
+    with serve(engine.url, PLAYGROUND_ROOT_PATH="/below") as site:
+        context = chromium.new_context()
+        page = context.new_page()
+
+        def proxy(route: Route) -> None:
+            answer = route.fetch(url=route.request.url.replace("/below/", "/", 1))
+            route.fulfill(response=answer)
+
+        page.route(f"{site.url}/below/**", proxy)
+        page.goto(f"{site.url}/below/#{TEXT.replace('0.7', '0.7:0.2')}")
+        page.wait_for_selector(READY)
+        expect(knob(page, "temperature")).to_have_value("0.2")
+        knob(page, "top_k").fill("3")
+        address(page, f"{site.url}/below/#setup=1&tab=chat&", "top_k:-:3")
+        assert link(page) == page.url
+        context.close()
 
 
 def test_what_is_too_long_for_a_link_is_said(page: Page) -> None:

@@ -7,7 +7,7 @@
 const pause = 400; // ms between two changes of the address: browsers allow 100 in 30 s
 const openers = new Map(); // by the name in front of “=”
 let describe = null; // gives {tab, text}
-let opening = false;
+let opening = 0; // links that are being opened
 let timer = null;
 
 // open(value, fragment): what is done with an address that ends in #name=value…; false leaves the
@@ -18,7 +18,7 @@ export function onFragment(name, open) {
 
 function write() {
   timer = null;
-  if (opening) return;
+  if (opening > 0) return;
   const { tab, text } = describe();
   const url = `${location.pathname}${location.search}${text && `#${text}`}`;
   const before = history.state?.playground;
@@ -35,12 +35,15 @@ export function touch() {
 
 async function dispatch() {
   const [, name, value] = /^#([a-z]+)=(.*)$/s.exec(location.hash) ?? [];
-  opening = true;
-  const opened = await openers.get(name)?.(value, location.hash.slice(1));
-  opening = false;
-  clearTimeout(timer);
-  timer = null;
-  if (opened !== false) write();
+  opening += 1;
+  try {
+    if (await openers.get(name)?.(value, location.hash.slice(1)) === false) return;
+  } finally {
+    opening -= 1;
+    clearTimeout(timer);
+    timer = null;
+  }
+  write();
 }
 
 // describing(): {tab, text} of now. selecting(tab): goes to a tab. known: whether this browser tab

@@ -10,7 +10,7 @@ import { viewOf } from './records.js';
 import { editable } from './resolved.js';
 import { panelState, redrawPanel, usePanel, usePreset } from './samplers.js';
 import { json } from './server.js';
-import { nameOf, summary } from './settings.js';
+import { nameOf, presetOf, summary } from './settings.js';
 
 const paragraph = (className, textContent) => element('p', { className, textContent });
 
@@ -92,14 +92,30 @@ const seedWords = ({ seed, own_seeds: own, columns }) => (own
   ? `seeds ${columns.map((column) => column.seed ?? 'random').join(', ')}`
   : seed === null ? 'a random seed' : `seed ${seed}`);
 
+function valuesOf(each) {
+  const most = presetOf(each).max_new_tokens ?? null;
+  return summary(each) + (each.limit === '' && most !== null ? ` · max ${most}` : '');
+}
+
 function lines(setup, made) {
   const compared = setup.tab === 'compare';
   return [
-    ...made.map((each, i) => `${compared ? `Column ${i + 1}: ` : ''}${nameOf(each)} – ${summary(each)}`),
+    ...made.map((each, i) => `${compared ? `Column ${i + 1}: ` : ''}${nameOf(each)} – ${valuesOf(each)}`),
     seedWords(setup),
     ...(setup.stop.length > 0 ? [`stop sequences ${setup.stop.map((text) => `“${text}”`).join(', ')}`] : []),
     ...(compared ? [setup.blind ? 'blind' : `difference: ${{ first: 'first token', words: 'words', off: 'off' }[setup.difference]}`] : []),
   ];
+}
+
+// What was set, in short.
+function brief(setup, made) {
+  return [
+    setup.tab === 'chat' ? nameOf(made[0]) : `${made.length} columns`,
+    seedWords(setup),
+    setup.stop.length > 0 && 'stop sequences',
+    setup.system !== '' && 'a system text',
+    setup.blind && 'blind',
+  ].filter(Boolean).join(', ');
 }
 
 // Shows what was set, and what a click would send.
@@ -114,7 +130,7 @@ function offer(setup, made, notes, busy, said, run) {
     element('ul', {}, ...lines(setup, made).map((line) => element('li', { textContent: line }))),
     ...text('System text', setup.system), ...text('Prompt', setup.prompt),
     ...remarks.map((words) => paragraph('note', words)),
-    ...(busy ? [] : [start]));
+    ...(busy ? [] : [paragraph('note', 'The page is set up so. Run sends the prompt.'), start]));
   window.classList.add('link-card');
   if (!busy) start.focus();
 }
@@ -134,7 +150,7 @@ function use(view, setup) {
     if (view.prompt.value === setup.prompt) write(view.prompt, draft);
   };
   const say = (words) => view.notice(words, chat ? undo : { undo });
-  say(['Set up from the link.', ...notes].join(' '));
+  say([`Set up from the link: ${brief(setup, made)}.`, ...notes].join(' '));
   if (setup.prompt === '') return;
   const busy = chat ? view.running !== null : view.busy;
   const messages = chat ? view.pane.messages : view.columns.flatMap((column) => column.messages);
@@ -143,7 +159,7 @@ function use(view, setup) {
     view.send(setup.prompt);
     if (view.prompt.value === setup.prompt) return; // it was not sent, and the view says why
     write(view.prompt, draft === setup.prompt ? '' : draft);
-    if (!chat) say('Ran the prompt of the link.');
+    if (!chat && !view.blind.open) say('Ran the prompt of the link.');
   });
 }
 

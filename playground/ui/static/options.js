@@ -30,7 +30,9 @@ export class Options {
     }
     $('#compare-texts-open').addEventListener('click', () => {
       this.#showTexts(this.#texts.hidden);
-      if (!this.#texts.hidden) $('#compare-system').focus();
+      if (this.#texts.hidden) return;
+      this.fold(); // there is no room for both on a narrow page
+      $('#compare-system').focus();
     });
     $('#compare-options').addEventListener('click', () => this.#open(!this.panel.classList.contains('open')));
   }
