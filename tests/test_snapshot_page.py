@@ -410,7 +410,9 @@ def test_every_link_that_leads_nowhere_has_the_same_page(
 def test_a_preview_says_the_title_unless_it_is_private(
     playground: Playground, private: bool
 ) -> None:
-    page = httpx.get(share(playground.url, record(), title="The title", private=private))
+    url = share(playground.url, record(), title="The title", private=private)
+    assert httpx.head(url).status_code == 200
+    page = httpx.get(url)
     assert "noindex" in page.headers["x-robots-tag"]
     assert '<meta name="robots" content="noindex">' in page.text
     assert ("The title" in page.text) is not private

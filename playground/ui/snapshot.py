@@ -37,7 +37,7 @@ def snapshot_routes(services: Services, version: str) -> APIRouter:
             root_path=root,
         )
 
-    @router.get("/s/{token}", response_class=Response)
+    @router.api_route("/s/{token}", methods=["GET", "HEAD"], response_class=Response)
     async def page(request: Request) -> Response:
         """What is not there, and what its reader may not see, is one and the same page."""
         token, who = request.path_params["token"], visitor(request.scope)
@@ -62,7 +62,7 @@ def snapshot_routes(services: Services, version: str) -> APIRouter:
             return plain.answer(html, 429, {"Retry-After": str(error.retry_after)})
         except StoreError as error:
             return plain.answer(sheet("Not now", escape(str(error))), 503)
-        if share.owner != who.owner:
+        if share.owner != who.owner and request.method == "GET":
             with suppress(StoreError):  # read all the same, if not counted
                 await shares.seen(token)
         return plain.answer(

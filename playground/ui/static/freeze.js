@@ -93,5 +93,8 @@ export function snapshotSection(record) {
       note(restricted ? 'People must log in here to open it.' : 'Everybody who has it can open it. Under My links you can revoke it.'));
     result.scrollIntoView({ block: 'nearest' });
   };
-  return element('div', {}, form(record, created), result);
+  const writing = document.querySelector('.message[data-state="streaming"]') !== null;
+  return element('div', {},
+    ...(writing ? [note('An answer is still being written: a link that is made now has what stood there when this window was opened.')] : []),
+    form(record, created), result);
 }
