@@ -3,10 +3,16 @@
 import time
 from collections.abc import AsyncGenerator, Mapping
 from math import ceil
+from typing import Final
 
 from playground.coalesce import closing
 from playground.engines.base import Chunk, Engine, EngineState, Finish, GenerationRequest
 from playground.errors import EngineError
+
+# No engine writes one answer faster, in tokens a second; and so long a stream is not read at most,
+# in seconds: its tokens are taken out of the connection on a beat.
+_FASTEST: Final = 2000
+_UNREAD_S: Final = 0.25
 
 
 class Meter:
@@ -33,7 +39,7 @@ class Meter:
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[Chunk | Finish, None]:
         """The generation. A finished one counts what the engine says, any other what came of it and
-        what the engine can have written since, at the pace that it had."""
+        what can have been on its way: rather some tokens too many than one too few."""
         told: int | None = None
         came, first, last = 0, 0.0, 0.0
         refused = False
@@ -65,4 +71,5 @@ def _unseen(came: int, over: float, since: float) -> int:
 
     came: tokens that came over so many seconds, the last of them so many seconds ago.
     """
-    return 1 + (ceil(came * since / over) if over > 0 else came)
+    pace = 2 * came / over if over > _UNREAD_S else _FASTEST
+    return 1 + ceil(pace * min(since, _UNREAD_S))
