@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 
 import pytest
 from sqlalchemy import update
@@ -11,7 +10,7 @@ from sqlalchemy import update
 from playground.demos import UsedUp, parse_terms
 from playground.errors import Busy, NotFound
 from playground.presets import load_presets
-from playground.store.database import Database
+from playground.settings import load_settings
 from playground.store.demos import HOLD_S, DemoLink, Reservation
 from playground.store.store import Store
 from playground.store.tables import demos, reservations
@@ -20,12 +19,12 @@ Connect = Callable[[], AbstractAsyncContextManager[Store]]
 
 
 @pytest.fixture
-def connect(tmp_path: Path) -> Connect:
+def connect(database: dict[str, str]) -> Connect:
     """Opens one more store on the same database."""
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Store]:
-        store = Store(Database(tmp_path / "data" / "playground.sqlite"))
+        store = Store.from_settings(load_settings(**database))
         try:
             yield store
         finally:
