@@ -43,6 +43,10 @@ class Cluster:
                   f"--username={self._user}", f"--pgdata={self._data}")  # fmt: skip
         self.start()
 
+    @property
+    def runs(self) -> bool:
+        return (self._data / "postmaster.pid").exists()
+
     def start(self) -> None:
         options = f"-p {self.port} -k {self._folder} -c listen_addresses=127.0.0.1 -c fsync=off"
         self._run("pg_ctl", "start", "--wait", f"--pgdata={self._data}",
@@ -71,7 +75,7 @@ class Cluster:
                          f"--dbname={database}", f"--command={command}")  # fmt: skip
 
     def remove(self) -> None:
-        if (self._data / "postmaster.pid").exists():
+        if self.runs:
             self._run("pg_ctl", "stop", "--wait", "--mode=immediate", f"--pgdata={self._data}")
         shutil.rmtree(self._folder)
 
