@@ -5,6 +5,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -184,11 +185,31 @@ def share(url: str, shared: dict[str, Any], **body: Any) -> str:
     return f"{url}/s/{token}"
 
 
-def test_a_snapshot_opens_elsewhere_exactly_as_it_was(
-    chromium: Browser, reader: Page, playground: Playground
-) -> None:
-    """Also when the server was restarted, and the preset it was made with has other values; and
-    asked again with its own values and seed it says the same."""
+@dataclass(frozen=True)
+class Sent:
+    """A snapshot made in the window Share, and what stood on its maker's page."""
+
+    path: str
+    texts: list[str]
+    receipts: list[list[str]]
+    record: Any
+
+    def check(self, reader: Page, playground: Playground, root: str = "") -> None:
+        """That a reader gets the same: by the API and on the page."""
+        answer = httpx.get(f"{playground.url}/api/shares/{self.path.rpartition('/')[2]}")
+        assert orjson.dumps(self.record) in answer.content
+        read(reader, playground.url + root + self.path)
+        assert texts(reader) == self.texts
+        assert receipts(reader) == self.receipts
+        expect(reader.get_by_role("heading", level=1)).to_have_text("Animals & min_p")
+        expect(reader.locator(".frozen .values summary")).to_have_text(
+            re.compile(r"temperature 0\.7 · top_p 0\.95 · max 2048 · seed 7")
+        )
+
+
+@pytest.fixture(scope="module")
+def sent(chromium: Browser, playground: Playground) -> Sent:
+    """A conversation of two answers, frozen by its maker."""
     posted: list[str] = []
     with opened(chromium, playground.url + "/", permissions=CLIPBOARD) as sender:
         sender.on(
@@ -212,36 +233,26 @@ def test_a_snapshot_opens_elsewhere_exactly_as_it_was(
         expect(dialog).to_contain_text("the whole conversation (4 messages)")
         dialog.get_by_role("button", name="Create the link").click()
         link = dialog.get_by_label("The link", exact=True).input_value()
+    [body] = posted
+    frozen = orjson.loads(body)["record"]
+    assert orjson.dumps(frozen).decode() in body  # so bytes may be compared
+    return Sent(httpx.URL(link).path, said, shown, frozen)
 
-    sent = orjson.loads(posted[0])["record"]
-    kept = sent["columns"][0]["messages"][1::2]
-    assert [json.loads(copied) for *_, copied in shown] == [
+
+def test_a_snapshot_opens_in_another_profile_exactly_as_it_was(
+    reader: Page, playground: Playground, sent: Sent
+) -> None:
+    kept = sent.record["columns"][0]["messages"][1::2]
+    assert [json.loads(copied) for *_, copied in sent.receipts] == [
         {"receipt": answer["receipt"], "done": answer["done"]} for answer in kept
     ]
+    sent.check(reader, playground)
 
-    def check() -> None:
-        path = httpx.URL(link).path
-        answer = httpx.get(f"{playground.url}/api/shares/{path.rpartition('/')[2]}")
-        assert orjson.dumps(sent) in answer.content
-        assert orjson.dumps(sent).decode() in posted[0]
-        read(reader, playground.url + path)
-        assert texts(reader) == said
-        assert receipts(reader) == shown
-        expect(reader.get_by_role("heading", level=1)).to_have_text("Animals & min_p")
-        expect(reader.locator(".frozen .values summary")).to_have_text(
-            re.compile(r"temperature 0\.7 · top_p 0\.95 · max 2048 · seed 7")
-        )
 
-    check()
-    presets = playground.presets.read_text(encoding="utf-8")
-    assert "temperature = 0.7" in presets
-    playground.presets.write_text(
-        presets.replace("temperature = 0.7", "temperature = 1.9"), encoding="utf-8"
-    )
-    playground.restart()
-    check()
-
-    before = texts(reader)
+def test_run_again_says_the_same_with_the_same_seed_and_shows_what_another_changes(
+    reader: Page, playground: Playground, sent: Sent
+) -> None:
+    read(reader, playground.url + sent.path)
     reader.get_by_role("button", name="Run again and show what changed").click()
     expect(reader.locator(".outcome")).to_have_text("Same text.")
     again = reader.locator(".again")
@@ -249,7 +260,7 @@ def test_a_snapshot_opens_elsewhere_exactly_as_it_was(
     expect(again.locator(".changes")).to_contain_text(
         "Model, engine, values, seed and prompt are the same."
     )
-    assert again.locator(".body").inner_text() == said[-1]
+    assert again.locator(".body").inner_text() == sent.texts[-1]
 
     reader.get_by_role("button", name="Run again with another seed").click()
     expect(reader.locator(".outcome")).to_contain_text("Another text")
@@ -257,7 +268,7 @@ def test_a_snapshot_opens_elsewhere_exactly_as_it_was(
     expect(again.locator(".changes")).to_contain_text(re.compile(r"seed: 7 then, \d+ now\."))
     marked = "CSS.highlights.get('difference-words').size"
     assert reader.evaluate(marked) > 0
-    assert texts(reader)[: len(before)] == before
+    assert texts(reader)[: len(sent.texts)] == sent.texts
     reader.get_by_role("button", name="Hide the new answer").click()
     expect(again).to_have_count(0)
     assert reader.evaluate(marked) == 0
@@ -490,12 +501,17 @@ def test_who_may_not_ask_the_model_can_still_read(reader: Page, playground: Play
     expect(reader.locator(".receipt pre")).to_contain_text("Name ten animals.")
 
 
-def test_a_proxy_may_put_it_under_any_path(reader: Page, playground: Playground) -> None:
-    """The last test here: the server stays below that path."""
+def test_a_snapshot_outlives_a_restart_other_presets_and_another_path(
+    reader: Page, playground: Playground, sent: Sent
+) -> None:
+    """The last test here: the server stays below that path, where a proxy has put it."""
+    presets = playground.presets.read_text(encoding="utf-8")
+    assert "temperature = 0.7" in presets
+    playground.presets.write_text(
+        presets.replace("temperature = 0.7", "temperature = 1.9"), encoding="utf-8"
+    )
     playground.restart(PLAYGROUND_ROOT_PATH="/play")
-    answer = httpx.post(f"{playground.url}/api/shares", json={"record": record()})
-    url = answer.json()["url"]
-    assert httpx.URL(url).path == f"/play/s/{answer.json()['token']}"
+    astray: list[str] = []
 
     def proxy(route: Route) -> None:
         path = httpx.URL(route.request.url).path
@@ -505,15 +521,16 @@ def test_a_proxy_may_put_it_under_any_path(reader: Page, playground: Playground)
             astray.append(path)
             route.abort()
 
-    astray: list[str] = []
     reader.route("**/*", proxy)
-    read(reader, url)
+    sent.check(reader, playground, "/play")
+    reader.get_by_role("button", name="Run again and show what changed").click()
+    expect(reader.locator(".outcome")).to_have_text("Same text.")
     link = reader.get_by_role("link", name="Continue from here")
     expect(link).to_have_attribute("href", re.compile(r"/play/#continue="))
     assert reader.evaluate("getComputedStyle(document.body).marginTop") == "0px"
-    reader.get_by_role("button", name="Run again and show what changed").click()
-    expect(reader.locator(".outcome")).to_contain_text("Another text")
-    reader.goto(url.replace("/s/", "/s/x"))
+    made = httpx.post(f"{playground.url}/api/shares", json={"record": record()}).json()
+    assert httpx.URL(made["url"]).path == f"/play/s/{made['token']}"
+    reader.goto(f"{playground.url}/play/s/xyz")
     reader.get_by_role("link", name="Open the playground").click()
     reader.wait_for_selector(READY)
     assert astray == []
