@@ -1,0 +1,110 @@
+"""Snapshots across processes: one after the other on a file, two at once on PostgreSQL."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+
+from playground.settings import load_settings
+from playground.store.store import Store
+from tests.conversations import answer, column, record
+from tests.postgres import Cluster
+from tests.servers import Server, data_dir
+
+COMPARISON = record(column(), column(answer("Once upon a time.", letter="B", chosen=True)))
+OTHER_PRESETS = """
+version = 2
+
+[[preset]]
+id = "min-p"
+name = "Something else"
+[preset.sampler]
+temperature = 0.1
+"""
+
+
+def serve(**env: str) -> Server:
+    return Server(
+        ["-m", "playground", "serve", "--port", "0", "--tgi-url", "http://127.0.0.1:9"],
+        ready="^Playground: http",
+        env={f"PLAYGROUND_{name}": value for name, value in env.items()},
+    )
+
+
+def share(client: httpx.Client, body: dict[str, Any] = COMPARISON) -> str:
+    made = client.post("/api/shares", json={"record": body})
+    assert made.status_code == 201, made.text
+    token: str = made.json()["token"]
+    return token
+
+
+def frozen(url: str, token: str) -> bytes:
+    """The record's bytes in the answer to somebody who has never been here."""
+    found = httpx.get(f"{url}/api/shares/{token}")
+    assert found.status_code == 200, found.text
+    return found.content.partition(b'"record":')[2].partition(b',"blocks":')[0]
+
+
+def views(client: httpx.Client) -> list[int]:
+    return [each["views"] for each in client.get("/api/shares").json()["shares"]]
+
+
+async def withdraw(folder: str, token: str) -> None:
+    """As another process does it: here, this one."""
+    store = Store.from_settings(load_settings(data_dir=folder))
+    await store.shares.delete(token, (await store.shares.get(token)).share.owner)
+    await store.aclose()
+
+
+def test_a_snapshot_outlives_a_crash_and_other_presets(tmp_path: Path) -> None:
+    folder = data_dir()
+    presets = tmp_path / "presets.toml"
+    presets.write_text(OTHER_PRESETS)
+    sent = orjson.dumps(COMPARISON)
+    with serve(DATA_DIR=folder) as before, httpx.Client(base_url=before.url) as owner:
+        token, withdrawn = share(owner), share(owner)
+        assert frozen(before.url, token) == sent
+        cookies = owner.cookies
+        asyncio.run(withdraw(folder, withdrawn))
+        assert httpx.get(f"{before.url}/api/shares/{withdrawn}").status_code == 404
+        before.kill()
+    with (
+        serve(DATA_DIR=folder, PRESETS_FILE=str(presets)) as after,
+        httpx.Client(base_url=after.url, cookies=cookies) as owner,
+    ):
+        names = [each["name"] for each in owner.get("/api/presets").json()["presets"]]
+        assert names == ["Something else"]
+        assert frozen(after.url, token) == sent
+        assert [each["token"] for each in owner.get("/api/shares").json()["shares"]] == [token]
+        assert owner.delete(f"/api/shares/{token}").status_code == 204
+        assert owner.get(f"/api/shares/{token}").status_code == 404
+
+
+def both(**env: str) -> Sequence[Server]:
+    """Two playgrounds that start at the same time."""
+    with ThreadPoolExecutor() as pool:
+        return [each.result() for each in [pool.submit(serve, **env) for _ in range(2)]]
+
+
+def test_two_playgrounds_share_one_database(postgres: Cluster) -> None:
+    one, other = both(DATABASE_URL=postgres.database())
+    with one, other, httpx.Client(base_url=one.url) as owner:
+        token = share(owner)
+        assert frozen(other.url, token) == orjson.dumps(COMPARISON)
+        elsewhere = httpx.Client(base_url=other.url, cookies=owner.cookies)
+        assert views(elsewhere) == [0], "to read the API is not to open the page"
+        for url in (other.url, one.url, other.url):
+            page = httpx.get(f"{url}/s/{token}")
+            assert (page.status_code, page.headers["X-Robots-Tag"]) == (200, "noindex")
+        assert owner.get(f"/s/{token}").status_code == 200
+        assert views(owner) == views(elsewhere) == [3], "and the owner's own look is not counted"
+        assert elsewhere.delete(f"/api/shares/{token}").status_code == 204
+        gone = [httpx.get(f"{url}{path}/{token}") for url in (one.url, other.url)
+                for path in ("/api/shares", "/s")]  # fmt: skip
+        assert {each.status_code for each in gone} == {404}
+        assert views(owner) == []
+        elsewhere.close()
