@@ -209,6 +209,7 @@ def test_an_answer_is_in_the_metrics(site: Server) -> None:
     assert grown("playground_answers_total outcome=done") == 2
     assert grown("playground_time_to_first_token_seconds_count") == 2
     assert grown("playground_inter_token_gap_seconds_count") > 0
+    assert grown("playground_wait_seconds_count") == 1
     assert grown("playground_refusals_total kind=invalid") == 1
     requests = "playground_requests_total method=POST route=/api/stream status="
     assert (grown(f"{requests}200"), grown(f"{requests}422")) == (1, 1)

@@ -117,7 +117,11 @@ async def open_stream(
 
     async def done(scope: Scope) -> None:
         gate.leave(ticket)
-        for tally in tallies:
+        if not ticket.place:
+            metrics.waited(ticket.waited_s)
+        for stop, tally in zip(stops, tallies, strict=True):
+            if stop.asked and tally.outcome == "left":  # stopped in line
+                tally.outcome = stop.ending.kind
             metrics.answered(tally)
         scope["figures"] = {  # for the journal
             "panes": len(panes),
