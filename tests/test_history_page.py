@@ -219,6 +219,9 @@ def test_a_conversation_has_one_entry_that_goes_on_after_a_reload(page: Page) ->
     assert "html" not in json.dumps(column["messages"])
     page.get_by_role("tab", name="Chat").click()
     page.get_by_role("button", name="New chat").click()
+    page.locator("#notice").get_by_role("button", name="Undo").click()
+    expect(questions(page)).to_have_count(2)
+    page.get_by_role("button", name="New chat").click()
     ask(page, "Name ten animals.")
     finished(page)
     assert [texts(each) for each in holds(page, 2)] == [["Name ten animals."], ["Hello!", STORY]]

@@ -14,6 +14,7 @@ import { openRecord, recordJSON, recordMarkdown, viewIfDrawn } from './records.j
 
 const first = 60; // rows that are drawn at once
 const $ = (selector) => document.querySelector(selector);
+const quoted = (title) => `“${title.replace(/\.$/, '')}”`;
 const entriesIn = (count) => `${number.format(count)} ${count === 1 ? 'entry' : 'entries'}`;
 
 class History {
@@ -125,7 +126,7 @@ class History {
       days.set(day, [...(days.get(day) ?? []), row(item, query, this.#actions)]);
     }
     return [...days].map(([day, rows]) => {
-      const section = element('section', {}, element('h3', { textContent: day }), element('ul', {}, ...rows));
+      const section = element('section', {}, element('h2', { textContent: day }), element('ul', {}, ...rows));
       section.setAttribute('aria-label', day);
       return section;
     });
@@ -172,7 +173,7 @@ class History {
             download(fileName(item.title, 'md'), 'text/markdown', recordMarkdown(record)))) },
           { label: 'Export as JSON', run: () => this.#with(item, ({ record }, entry) => (
             download(fileName(item.title, 'json'), 'application/json', whole ? recordJSON(record) : entriesJSON([entry])))) },
-          { label: 'Delete', run: () => this.#delete([item.id], `Deleted “${item.title}”.`) },
+          { label: 'Delete', run: () => this.#delete([item.id], `Deleted ${quoted(item.title)}.`) },
         ];
       },
     };
@@ -193,7 +194,7 @@ class History {
       const view = viewIfDrawn(record.kind);
       const now = view?.entry.handle.id === id ? view.record() : null;
       if (now && covers(now, record)) $(`#view-${record.kind === 'chat' ? 'chat' : 'compare'}-button`).click();
-      else await openRecord(record, `Opened “${record.title}”.`, { id, revision });
+      else await openRecord(record, `Opened ${quoted(record.title)}.`, { id, revision });
     });
   }
 

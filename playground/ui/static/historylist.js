@@ -5,6 +5,7 @@ import { element } from './dom.js';
 import { menu } from './menu.js';
 import { brief } from './recordtext.js';
 
+const lastDay = 8.64e15; // milliseconds that a date can be away from 1970
 const around = 70; // characters in front of what a search has found
 const kinds = { chat: 'Chat', comparison: 'Comparison' };
 const clock = new Intl.DateTimeFormat('en', { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
@@ -17,7 +18,7 @@ const several = (count, word) => `${count} ${word}${count === 1 ? '' : 's'}`;
 // was said, all of it, and `sought` is searched.
 export function itemOf(entry) {
   const { id, revision, updated, record, problem } = readEntry(entry);
-  const when = Number.isFinite(updated) ? updated : 0;
+  const when = Math.abs(updated) <= lastDay ? updated : 0;
   if (problem) {
     const title = typeof record?.title === 'string' && brief(record.title);
     return { id, revision, problem, title: title || 'Unreadable', updated: when, facts: [], text: '', sought: (title || 'unreadable').toLowerCase() };
@@ -26,7 +27,7 @@ export function itemOf(entry) {
   const messages = columns.flatMap((column) => column.messages);
   const models = messages.flatMap(({ receipt }) => (receipt ? [receipt.model_id.split('/').at(-1)] : []));
   const facts = [
-    kinds[kind], columns.map(({ label }) => label).join(', '), [...new Set(models)].join(', '),
+    kinds[kind], columns.map(({ label }) => label).join(' / '), [...new Set(models)].join(', '),
     several(Math.max(...columns.map((column) => column.messages.filter(({ role }) => role === 'user').length)), 'prompt'),
   ].filter(Boolean);
   const text = messages.map(({ content }) => content).join('\n');
@@ -75,7 +76,7 @@ export function row(item, query, actions) {
   open.disabled = item.problem !== undefined;
   const time = element('time', { textContent: clock.format(item.updated), dateTime: new Date(item.updated).toISOString() });
   const main = element('div', { className: 'entry-main' }, open,
-    element('p', { className: 'entry-facts' }, ...item.facts.map((fact) => element('span', { textContent: fact }))),
+    element('p', { className: 'entry-facts', textContent: item.facts.join(' · ') }),
     ...(item.problem ? [element('p', { className: 'entry-problem', textContent: item.problem })] : excerpt(item, words)));
   const node = element('li', { className: 'entry', dataset: { testid: 'entry', id: item.id } }, main, time,
     menu(`More for “${item.title}”`, () => actions.choices(item, () => renaming(node, item, actions))));
