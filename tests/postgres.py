@@ -74,6 +74,19 @@ class Cluster:
                          "--host=127.0.0.1", f"--port={self.port}", f"--username={self._user}",
                          f"--dbname={database}", f"--command={command}")  # fmt: skip
 
+    def pipe(
+        self, program: str, *arguments: str, stdin: Path | None = None, stdout: Path | None = None
+    ) -> None:
+        """A client program, from one file and into another."""
+        with (
+            (stdin or Path(os.devnull)).open("rb") as read,
+            (stdout or Path(os.devnull)).open("wb") as written,
+        ):
+            command = [str(self._programs / program), "--host=127.0.0.1", f"--port={self.port}"]
+            subprocess.run(
+                [*command, *arguments], stdin=read, stdout=written, check=True, timeout=60
+            )
+
     def remove(self) -> None:
         if self.runs:
             self._run("pg_ctl", "stop", "--wait", "--mode=immediate", f"--pgdata={self._data}")
