@@ -14,7 +14,11 @@ import orjson
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
+from playground.auth.passwords import Passwords
+from playground.auth.users import UsersFile
 from playground.presets import BUNDLED
+from playground.samplers import BY_NAME
+from playground.ui.page import static_version
 from tests.pages import READY, opened
 from tests.servers import Server
 
@@ -288,6 +292,53 @@ def test_another_engine_is_said_before_and_after_running_again(
     assert texts(reader)[1] == "Hello."
 
 
+@pytest.mark.parametrize(
+    ("parameters", "left_out", "set_now", "again"),
+    [
+        # what was sent says it, whatever the setting has become
+        ({"temperature": 0.7, "do_sample": True}, {}, {"temperature": 2}, {"temperature": 0.7}),
+        # what was set and not sent stands in the setting
+        (
+            {"temperature": 1.5, "do_sample": True},
+            {"min_p": "TGI has no min_p"},
+            {"temperature": 1.5, "min_p": 0.1},
+            {"temperature": 1.5, "min_p": 0.1},
+        ),
+        # greedy, and the engine's own temperature, are said by do_sample alone
+        ({"do_sample": False}, {"temperature": "Greedy"}, {}, {"temperature": 0}),
+        ({"do_sample": True, "top_k": 5}, {"temperature": "1"}, {}, {"temperature": 1, "top_k": 5}),
+    ],
+)
+def test_the_very_same_values_are_asked_for_again(
+    reader: Page,
+    playground: Playground,
+    parameters: dict[str, Any],
+    left_out: dict[str, str],
+    set_now: dict[str, float],
+    again: dict[str, float],
+) -> None:
+    [column] = record(sampler=set_now, system="now")["columns"]
+    receipt = column["messages"][1]["receipt"]
+    own = {"max_new_tokens": 64, "seed": 7, "stop": ["<|user|>", "END"]}
+    receipt.update(sent={**parameters, **own}, left_out=left_out, system="then", continued=3)
+    reader.goto(f"{playground.url}/livez")
+    pane = reader.evaluate(
+        """async ([path, column, names]) => (await import(path)).paneAgain(column, names)""",
+        [f"/ui/{static_version()}/changes.js", column, list(BY_NAME)],
+    )
+    assert pane == {
+        "sampler": again,
+        "max_new_tokens": 64,
+        "seed": 7,
+        "stop": ["END"],
+        "messages": [
+            {"role": "system", "content": "then"},
+            {"role": "user", "content": "Name ten animals."},
+            {"role": "assistant", "content": "Hel"},
+        ],
+    }
+
+
 def test_a_comparison_stands_in_columns_and_below_each_other_on_a_phone(
     chromium: Browser, reader: Page, playground: Playground
 ) -> None:
@@ -484,21 +535,52 @@ def test_a_text_is_a_text_in_every_field(reader: Page, playground: Playground) -
     assert reader.evaluate("window.harmed === undefined")
 
 
-def test_who_may_not_ask_the_model_can_still_read(reader: Page, playground: Playground) -> None:
-    refusal = {"error": "You are logged out.", "kind": "login", "field": None}
-    reader.route("**/api/engine", lambda route: route.fulfill(status=401, json=refusal))
-    url = share(playground.url, record())
-    read(reader, url)
-    login = reader.get_by_role("link", name="Log in")
-    token = url.rpartition("/")[2]
-    expect(login).to_have_attribute("href", re.compile(rf"/login\?next=%2Fs%2F{token}$"))
-    expect(reader.get_by_role("button", name="Run again")).to_have_count(0)
-    expect(reader.get_by_role("link", name="Continue from here")).to_have_attribute(
-        "href", re.compile(rf"/login\?next=%2F%23continue%3D{token}$")
-    )
-    answers(reader).get_by_role("button", name="Receipt", exact=True).click()
-    reader.get_by_role("tab", name="Prompt").click()
-    expect(reader.locator(".receipt pre")).to_contain_text("Name ten animals.")
+def test_to_read_needs_no_login_and_to_ask_the_model_does(
+    chromium: Browser, reader: Page, engine: Server, tmp_path: Path
+) -> None:
+    """What is private looks like nothing until its reader has logged in."""
+    UsersFile(tmp_path / "users").put("anna", Passwords().hashed("correct horse"), instead_of=None)
+    environment = {"PLAYGROUND_DATA_DIR": str(tmp_path), "PLAYGROUND_AUTH": "users"}
+    arguments = ["-m", "playground", "serve", "--port", "0", "--tgi-url", engine.url]
+    credentials = {"name": "anna", "password": "correct horse"}
+    with Server(arguments, ready="^Playground: http", env=environment) as server:
+        with httpx.Client(base_url=server.url) as owner:
+            assert owner.post("/login", data=credentials).status_code == 303
+            open_one, private = (
+                owner.post("/api/shares", json={"record": record(), "private": private}).json()
+                for private in (False, True)
+            )
+        unknown = httpx.get(f"{server.url}/s/{'A' * 22}")
+        assert unknown.status_code == 404
+        assert httpx.get(private["url"]).content == unknown.content
+        assert "log in" in unknown.text
+
+        def log_in(page: Page) -> None:
+            page.get_by_label("Name").fill("anna")
+            page.get_by_label("Password").fill("correct horse")
+            page.get_by_role("button", name="Log in").click()
+
+        read(reader, open_one["url"])
+        expect(reader.locator(".warn")).to_contain_text("To read it needs no login.")
+        expect(reader.get_by_role("button", name="Run again")).to_have_count(0)
+        answers(reader).get_by_role("button", name="Receipt", exact=True).click()
+        reader.get_by_role("tab", name="Prompt").click()
+        expect(reader.locator(".receipt pre")).to_contain_text("Name ten animals.")
+        reader.get_by_role("link", name="Continue from here").click()
+        log_in(reader)
+        reader.wait_for_selector(READY)
+        expect(reader.locator("#notice")).to_contain_text("Continued from the snapshot")
+
+        with chromium.new_context() as context:
+            another = context.new_page()
+            read(another, open_one["url"])
+            another.get_by_role("link", name="Log in").click()
+            log_in(another)
+            another.wait_for_selector(DRAWN)
+            expect(another.get_by_role("button", name="Run again")).to_be_visible()
+            read(another, private["url"])
+            expect(another).to_have_title("A shared conversation")
+            expect(another.get_by_role("heading", level=1)).to_have_text("A conversation")
 
 
 def test_a_snapshot_outlives_a_restart_other_presets_and_another_path(

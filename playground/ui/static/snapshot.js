@@ -78,9 +78,6 @@ function statistics(columns) {
         ...cells.map((textContent) => element('td', { textContent }))))))));
 }
 
-// The address of the login, which then leads to a place below the playground's own.
-const login = (next) => address(`login?next=${encodeURIComponent(`/${next}`)}`);
-
 function draw(snapshot) {
   const { share, record, blocks } = snapshot;
   const chat = record.kind === 'chat';
@@ -122,8 +119,8 @@ function draw(snapshot) {
   run.hidden = !again.possible;
 
   page.classList.toggle('comparison-of-columns', !chat);
-  const onward = element('a', { className: 'primary', href: address(`#continue=${token}`), textContent: 'Continue from here' });
-  const actions = element('div', { className: 'row' }, onward, run, other, hide, copyButton('Copy the link', () => location.href));
+  const actions = element('div', { className: 'row' },
+    element('a', { className: 'primary', href: address(`#continue=${token}`), textContent: 'Continue from here' }), run, other, hide, copyButton('Copy the link', () => location.href));
   page.replaceChildren(
     element('header', { className: 'snapshot-head' },
       element('h1', { textContent: share.title }), facts(snapshot, columns),
@@ -131,11 +128,11 @@ function draw(snapshot) {
       note, actions, outcome),
     board, statistics(columns));
   marks.update(true);
-  compareEngine(columns, { note, run, onward });
+  compareEngine(columns, note, run);
 }
 
 // What runs here now: another model is said, and so is who may not ask it.
-async function compareEngine(columns, { note, run, onward }) {
+async function compareEngine(columns, note, run) {
   const say = (...parts) => {
     note.replaceChildren(...parts);
     note.hidden = false;
@@ -148,9 +145,8 @@ async function compareEngine(columns, { note, run, onward }) {
   } catch (error) {
     if (error.kind === 'login') {
       run.hidden = true;
-      onward.href = login(`#continue=${token}`);
       for (const { pane } of columns) pane.alone = true;
-      say(element('a', { href: login(`s/${token}`), textContent: 'Log in' }), ' to run it again or to continue it. To read it needs no login.');
+      say(element('a', { href: address(`login?next=/s/${token}`), textContent: 'Log in' }), ' to run it again or to continue it. To read it needs no login.');
     } else {
       say(error.message);
     }
