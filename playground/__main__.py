@@ -1,4 +1,5 @@
-"""The command line: `playground serve`, `demo`, `check` and `users`, or `python -m playground`."""
+"""The command line: `playground serve | demo | check | users | share`; `python -m playground` is
+the same."""
 
 import argparse
 import asyncio
@@ -23,6 +24,7 @@ from playground.names import Tunnel
 from playground.presets import PresetsError
 from playground.server import Server
 from playground.settings import Settings, SettingsError, load_settings
+from playground.sharing import add_share_command, share
 
 _EPILOG: Final = """settings are read from the environment and from .env: PLAYGROUND_TGI_URL,
 PLAYGROUND_HOST, PLAYGROUND_PORT and the others that .env.example explains."""
@@ -89,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
             help="let everybody in who reaches it, without a login",
         )
     add_users_command(commands)
+    add_share_command(commands)
     return parser
 
 
@@ -178,6 +181,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return asyncio.run(check(settings, samplers=options.samplers, as_json=options.json))
         if options.command == "users":
             return change_users(options, settings)
+        if options.command == "share":
+            return share(options, settings)
         check_exposure(settings)
         # uvicorn raises a signal again when it has stopped, and by default that would end this
         # process before it has ended the engine.

@@ -13,6 +13,7 @@ from typing import Any, Final
 from playground.errors import Forbidden, InvalidRequest
 from playground.messages import Message, PaneRequest
 from playground.presets import Preset
+from playground.records import one_line
 from playground.wire import MAX_PANES, messages_of, object_of, pane_of, whole_number
 
 MAX_TITLE_CHARS: Final = 120
@@ -67,9 +68,7 @@ class Terms:
 def parse_terms(body: object, presets: Sequence[Preset]) -> Terms:
     """POST /api/demos. Raises InvalidRequest naming the field."""
     top = object_of(body, "", _TERMS)
-    title = " ".join(_text(top.get("title"), "title", MAX_TITLE_CHARS).split())
-    if not title:
-        raise InvalidRequest("A demo needs a title: its visitors read it first.", field="title")
+    title = one_line(_text(top.get("title"), "title", MAX_TITLE_CHARS), "title", MAX_TITLE_CHARS)
     system = _text(top.get("system", ""), "system", MAX_SYSTEM_CHARS).strip()
     most = whole_number(top.get("max_new_tokens"), "max_new_tokens", 1, MAX_BUDGET)
     panes = tuple(_limited(pane, most) for pane in _panes(top.get("panes"), presets))

@@ -32,7 +32,7 @@ LAYERS = [
     ["api"],
     ["auth"],
     ["ui"],
-    ["doctor"],
+    ["doctor", "sharing"],
     ["app", "__main__"],
 ]
 ORDER = [name for layer in LAYERS for name in layer]

@@ -86,10 +86,12 @@ class Shares:
             raise NotFound(GONE)
         return Snapshot(self._share(row), row.record)
 
-    async def of(self, owner: str) -> list[Share]:
-        """The snapshots of an owner, the newest first; also those that have expired lately."""
-        query = select(*_SHOWN).where(shares.c.owner == owner)
-        query = query.order_by(shares.c.created.desc(), shares.c.id)
+    async def of(self, owner: str | None = None) -> list[Share]:
+        """The snapshots of an owner, or of everybody, the newest first; also those that have
+        expired lately."""
+        query = select(*_SHOWN).order_by(shares.c.created.desc(), shares.c.id)
+        if owner is not None:
+            query = query.where(shares.c.owner == owner)
         async with self._database.read() as connection:
             return [self._share(row) for row in await connection.execute(query)]
 
@@ -99,10 +101,12 @@ class Shares:
         async with self._database.begin() as connection:
             await connection.execute(change.values(views=shares.c.views + 1))
 
-    async def delete(self, token: str, owner: str) -> None:
-        """Withdraw a snapshot; its link shows nothing from now on. Raises NotFound, also when it
-        is another's."""
-        which = and_(shares.c.id == digest(token), shares.c.owner == owner)
+    async def delete(self, token: str, owner: str | None = None) -> None:
+        """Withdraw a snapshot, which must be this owner's if one is named; its link shows nothing
+        from now on. Raises NotFound."""
+        which = shares.c.id == digest(token)
+        if owner is not None:
+            which = and_(which, shares.c.owner == owner)
         async with self._database.begin() as connection:
             found = await connection.execute(delete(shares).where(which))
         if not found.rowcount:
