@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.conversations import record
 from tests.servers import Server
 
 NAME = "playground.example"
@@ -81,6 +82,20 @@ def test_the_page_is_there(server: str) -> None:
     page = httpx.get(f"{server}/")
     assert page.status_code == 200
     assert "main.js" in page.text
+
+
+def test_a_browser_owns_what_it_shared_by_a_cookie(server: str) -> None:
+    with httpx.Client(base_url=server) as one, httpx.Client(base_url=server) as two:
+        assert "HttpOnly" in one.get("/").headers["set-cookie"]
+        assert "set-cookie" not in one.get("/").headers, "it has one now"
+        two.get("/")
+        token = one.post("/api/shares", json={"record": record()}).json()["token"]
+        assert [each["token"] for each in one.get("/api/shares").json()["shares"]] == [token]
+        assert two.get("/api/shares").json()["shares"] == []
+        assert one.get("/api/visitor").json() == {"name": None, "logout": False}
+        assert one.get("/login").headers["location"] == "/"
+    chosen = httpx.get(server, headers={"cookie": "playground_browser=chosen"})
+    assert "set-cookie" in chosen.headers, "that one was not drawn here"
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
