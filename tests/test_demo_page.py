@@ -1,0 +1,216 @@
+"""The page of a demo link in a real browser: what is fixed is shown, nothing written is lost."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.pages import READY
+
+pytestmark = pytest.mark.browser
+
+STORY = "Tell me a story about a lighthouse."
+
+
+@pytest.fixture(scope="module")
+def owner(site: str) -> Iterator[httpx.Client]:
+    """A browser of its own, to which the demos belong."""
+    with httpx.Client(base_url=site, trust_env=False, timeout=20) as client:
+        yield client
+
+
+def made(owner: httpx.Client, **terms: Any) -> str:
+    body = {"title": "Try min-p", "panes": [{"preset": "min-p"}], "budget_tokens": 2000, **terms}
+    answer = owner.post("/api/demos", json=body)
+    assert answer.status_code == 201, answer.text
+    token: str = answer.json()["token"]
+    return token
+
+
+def switch(owner: httpx.Client, token: str, enabled: bool) -> None:
+    assert owner.patch(f"/api/demos/{token}", json={"enabled": enabled}).is_success
+
+
+@contextmanager
+def visiting(chromium: Browser, address: str, **options: Any) -> Iterator[Page]:
+    """The page in a profile of its own; a script error or a request elsewhere fails the test."""
+    context = chromium.new_context(**options)
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on(
+        "request",
+        lambda request: (
+            None
+            if request.url.startswith(address.split("/d/")[0])
+            else problems.append(request.url)
+        ),
+    )
+    page.goto(address)
+    page.wait_for_selector(READY)
+    expect(page.locator("#demo-left")).to_contain_text("tokens left")
+    yield page
+    assert problems == []
+    context.close()
+
+
+def ask(page: Page, text: str = STORY) -> None:
+    page.fill("#demo-prompt", text)
+    page.press("#demo-prompt", "Enter")
+
+
+def answers(page: Page) -> Locator:
+    return page.locator('[data-testid="message"][data-role="assistant"]')
+
+
+def left(page: Page) -> int:
+    said = page.locator("#demo-left").inner_text()
+    return int(said.split()[0].replace(",", ""))
+
+
+def test_what_is_fixed_is_shown_and_the_budget_falls(
+    chromium: Browser, site: str, owner: httpx.Client
+) -> None:
+    system = "You keep a lighthouse.\n<b>Be kind.</b>"
+    token = made(owner, system=system, expires_in_s=86_400)
+    with visiting(chromium, f"{site}/d/{token}") as page:
+        expect(page.get_by_role("heading", name="Try min-p")).to_be_visible()
+        assert page.locator("#demo-system").inner_text() == system
+        expect(page.get_by_text(re.compile("Open until"))).to_be_visible()
+        expect(page.get_by_text("Every knob is fixed by the owner")).to_be_visible()
+        page.get_by_text("Min-p: temperature 1 · min_p 0.1 · at most 1,024 tokens").click()
+        rows = page.locator(".fixed tbody tr").all_inner_texts()
+        assert [row.split("\t")[-1] for row in rows] == [
+            *("1", "–", "–", "–", "–", "–", "0.1", "1,024", "random", "none")
+        ]
+        assert page.locator("input, select").count() == 0
+        assert left(page) == 2000
+        ask(page)
+        expect(answers(page)).to_have_attribute("data-state", "done")
+        expect(page.locator("#demo-left")).not_to_contain_text("2,000 of")
+        tokens = int(re.findall(r"(\d+) tokens", answers(page).inner_text())[0])
+        assert left(page) == 2000 - tokens
+        page.get_by_role("button", name="Receipt").click()
+        expect(page.get_by_role("tab", name="Prompt")).to_be_visible()
+        assert page.get_by_role("tab", name="Code").count() == 0
+        page.get_by_role("tab", name="Prompt").click()
+        expect(page.locator(".receipt pre")).to_contain_text("You keep a lighthouse.")
+        text = answers(page).locator(".body").inner_text()
+        page.fill("#demo-prompt", "a draft")
+        page.reload()
+        page.wait_for_selector(READY)
+        assert answers(page).locator(".body").inner_text() == text
+        expect(page.locator("#demo-prompt")).to_have_value("a draft")
+
+
+def test_a_stopped_answer_is_settled_and_goes_on(
+    chromium: Browser, site: str, owner: httpx.Client
+) -> None:
+    with visiting(chromium, f"{site}/d/{made(owner)}") as page:
+        ask(page)
+        expect(answers(page).locator(".running, .block-html").first).not_to_be_empty()
+        page.get_by_role("button", name="Stop", exact=True).click()
+        expect(answers(page)).to_have_attribute("data-state", "stopped")
+        expect(page.locator("#demo-left")).not_to_contain_text("2,000 of")
+        assert 1000 < left(page) < 2000
+        before = answers(page).locator(".body").inner_text().strip()
+        page.get_by_role("button", name="Continue").click()
+        expect(answers(page)).to_have_attribute("data-state", "done")
+        assert answers(page).locator(".body").inner_text().startswith(before[:10])
+
+
+def test_a_used_up_budget_is_said_and_keeps_what_was_written(
+    chromium: Browser, site: str, owner: httpx.Client
+) -> None:
+    with visiting(chromium, f"{site}/d/{made(owner, budget_tokens=20)}") as page:
+        ask(page)
+        expect(answers(page)).to_have_attribute("data-state", "done")
+        expect(page.locator("#demo-note")).to_contain_text("budget of this demo is used up")
+        expect(page.locator("#demo-send")).to_be_disabled()
+        page.fill("#demo-prompt", "One more thing")
+        page.press("#demo-prompt", "Enter")
+        expect(page.locator("#demo-prompt")).to_have_value("One more thing")
+        expect(answers(page)).to_have_count(1)
+        assert answers(page).locator(".body").inner_text().strip()
+
+
+def test_a_demo_that_is_closed_midway_keeps_the_text(
+    chromium: Browser, site: str, owner: httpx.Client
+) -> None:
+    token = made(owner)
+    with visiting(chromium, f"{site}/d/{token}") as page:
+        ask(page)
+        expect(answers(page).locator(".running, .block-html").first).not_to_be_empty()
+        switch(owner, token, False)
+        expect(answers(page)).to_have_attribute("data-state", "failed")
+        expect(answers(page).locator(".problem")).to_contain_text("This demo was closed")
+        assert answers(page).locator(".body").inner_text().strip()
+        expect(page.locator("#demo-note")).to_contain_text("not open any more")
+        expect(page.locator("#demo-send")).to_be_disabled()
+        closed = owner.get(f"/d/{token}")
+        unknown = owner.get("/d/never-was")
+        assert (closed.status_code, closed.text) == (404, unknown.text)
+        assert closed.headers["x-robots-tag"] == unknown.headers["x-robots-tag"] == "noindex"
+        switch(owner, token, True)
+        expect(page.locator("#demo-note")).to_be_hidden()
+        page.get_by_role("button", name="Retry").click()
+        expect(answers(page)).to_have_attribute("data-state", "done")
+
+
+def test_several_columns_on_a_phone_in_the_dark(
+    chromium: Browser, site: str, owner: httpx.Client
+) -> None:
+    panes = [{"preset": "alpacaeval"}, {"preset": "min-p", "sampler": {"temperature": 1.4}}]
+    token = made(owner, panes=panes, max_new_tokens=40)
+    with visiting(
+        chromium,
+        f"{site}/d/{token}",
+        viewport={"width": 390, "height": 844},
+        color_scheme="dark",
+        has_touch=True,
+        is_mobile=True,
+    ) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        expect(page.get_by_role("heading", name="Min-p, edited")).to_be_attached()
+        ask(page)
+        for pane in (0, 1):
+            log = page.locator(f'[data-testid="pane-{pane}"]')
+            expect(log.locator('[data-role="assistant"]')).to_have_attribute("data-state", "done")
+        background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert background == "rgb(20, 21, 22)"
+        box = page.locator("#demo-send").bounding_box()
+        assert box is not None
+        assert box["height"] >= 44
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_a_demo_is_made_and_switched_in_the_window_share(
+    page: Page, chromium: Browser, site: str
+) -> None:
+    page.get_by_role("tab", name="Min-p").click()
+    page.fill("#system", "Be brief.")
+    page.get_by_role("button", name="Share").click()
+    page.get_by_role("tab", name="Demo").click()
+    window = page.get_by_role("dialog")
+    expect(window).to_contain_text("Min-p: temperature 1 · min_p 0.1")
+    window.get_by_label("Title").fill("My demo")
+    window.get_by_label("all answers together").fill("500")
+    window.get_by_role("button", name="Create the demo link").click()
+    link = window.get_by_label("The link", exact=True).input_value()
+    assert link.startswith(f"{site}/d/")
+    mine = window.locator("#my-demos li")
+    expect(mine).to_contain_text("0 of 500 tokens spent, 500 left")
+    with visiting(chromium, link) as visitor:
+        expect(visitor.locator("#demo-system")).to_have_text("Be brief.")
+        expect(visitor.get_by_role("heading", name="My demo")).to_be_visible()
+    window.get_by_role("button", name="Switch off My demo").click()
+    expect(mine).to_have_attribute("data-state", "off")
+    assert httpx.get(link).status_code == 404
+    window.get_by_role("button", name="Delete My demo").click()
+    window.get_by_role("button", name="Delete it").click()
+    expect(mine).to_have_count(0)
