@@ -65,6 +65,8 @@ function setChat(setup, [made]) {
 function setComparison(comparison, setup, made) {
   const { board, entry, options } = comparison;
   const before = { options: options.value, handle: entry.handle };
+  entry.flush();
+  if (made.length < comparison.columns.length) entry.begin(); // what the others say stays in its entry
   const back = board.replace(made.map(({ preset, edits, limit, seed }, i) => ({
     setting: { preset, edits, limit, seed },
     messages: structuredClone(comparison.columns[i]?.messages ?? []),
