@@ -24,6 +24,9 @@ class Server(uvicorn.Server):
     With the first signal nothing new is begun, while everything else is still answered: that this
     server is not ready any more, and the stop of a single answer. When all answers have ended, the
     last ones cut off when their time is up, the socket is closed. A second signal ends it at once.
+
+    Behind a proxy no new connection is taken from the first signal on: a proxy that is refused asks
+    the next replica, where one that is answered would pass the refusal on.
     """
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
@@ -39,6 +42,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._gate: Gate = app.state.gate
         self._grace = settings.grace_seconds
+        self._behind_proxy = bool(settings.trusted_networks())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.should_exit
@@ -51,6 +55,9 @@ class Server(uvicorn.Server):
                 answers,
                 self._grace,
             )
+        if self._behind_proxy:
+            for listening in self.servers:
+                listening.close()
         draining = asyncio.create_task(self._gate.drain(self._grace))
         while not (draining.done() or self.force_exit):
             await asyncio.wait([draining], timeout=0.1)

@@ -1,0 +1,95 @@
+"""What a real Caddy and a real nginx do to a stream, with the configurations that come with us."""
+
+import asyncio
+import json
+import threading
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx
+from httpx_sse import aconnect_sse, connect_sse
+
+from tests.faults import Peer, event
+from tests.proxies import PROXIES, caddy, noticed
+from tests.servers import Server, embedded
+from tests.stock import tgi, tokens
+
+
+async def test_events_pass_as_they_are_written_and_leaving_is_passed_on(tmp_path: Path) -> None:
+    """The engine writes its next token only when the reader has the one before."""
+    more, left = asyncio.Event(), asyncio.Event()
+
+    async def one_by_one(peer: Peer) -> None:
+        await peer.head()
+        for _ in range(3):
+            await peer.send(event(" word"))
+            await more.wait()
+            more.clear()
+        await peer.send(b"".join(tokens([" end"], "eos_token")))
+
+    async def endless(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(event(" word"))
+        await peer.gone()
+        left.set()
+
+    hi = {"messages": [{"role": "user", "content": "Hi"}], "panes": [{}]}
+    async with AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(tgi(one_by_one, endless, one_by_one, endless))
+        server = stack.enter_context(
+            Server(
+                ["-m", "playground", "serve", "--port", "0", "--tgi-url", engine.url],
+                ready="Playground: http",
+            )
+        )
+        client = await stack.enter_async_context(httpx.AsyncClient(timeout=20))
+        for name, make in PROXIES.items():
+            folder = tmp_path / name
+            folder.mkdir()
+            url = await asyncio.to_thread(stack.enter_context, make(folder, [server.url]))
+            text = ""
+            async with aconnect_sse(client, "POST", f"{url}/api/stream", json=hi) as source:
+                async for each in source.aiter_sse():
+                    if each.event == "delta":
+                        text += json.loads(each.data)["text"]
+                        more.set()
+            assert text == "word word word end"
+            left.clear()
+            async with aconnect_sse(client, "POST", f"{url}/api/stream", json=hi) as source:
+                async for each in source.aiter_sse():
+                    if each.event == "delta":
+                        break
+            async with asyncio.timeout(20):
+                await left.wait()
+
+
+def test_several_engines_share_the_work(tmp_path: Path) -> None:
+    """The Caddy in front of TGI asks the one that has less to do."""
+    with embedded("--tokens-per-second", "60") as one, embedded("--tokens-per-second", "60") as two:
+        urls = [one.url, two.url]
+
+        def served() -> list[int]:
+            texts = [httpx.get(f"{each}/metrics").text for each in urls]
+            return [int(each.partition("\ntgi_request_count ")[2].split()[0]) for each in texts]
+
+        before = served()
+        with caddy(tmp_path, urls, file="balancer.Caddyfile") as url, httpx.Client() as client:
+            assert client.get(f"{url}/info").json() == client.get(f"{one.url}/info").json()
+            prompt = "<|user|>\nA story!\n<|assistant|>\n"
+            body = {"inputs": prompt, "parameters": {"max_new_tokens": 60}}
+
+            def read() -> None:
+                with connect_sse(client, "POST", f"{url}/generate_stream", json=body) as source:
+                    assert source.response.status_code == 200, (tmp_path / "log").read_text()
+                    assert [each.data for each in source.iter_sse()]
+
+            threads = [threading.Thread(target=read) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(30)
+            assert [now - was for was, now in zip(before, served(), strict=True)] == [2, 2]
+            two.kill()
+            noticed(tmp_path)
+            for _ in range(4):
+                read()
