@@ -20,7 +20,7 @@ export function takeReceipt({ prompt, ...receipt }) {
 async function promptOf(message, before, alone = false) {
   const { receipt } = message;
   if (prompts.has(receipt.prompt_sha256)) return prompts.get(receipt.prompt_sha256);
-  if (alone) throw new Error('This page had the prompt until it was loaded anew; it is not kept with the answer.');
+  if (alone) throw new Error('The prompt is not kept with this answer.');
   const gone = 'This browser no longer has the prompt of this answer: what stands before it was changed since.';
   if (!receipt.prompt_sha256) throw new Error('This answer is older than the prompts in receipts.');
   const messages = before.filter(({ content }) => content !== '').map(({ role, content }) => ({ role, content }));
