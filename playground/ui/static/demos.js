@@ -47,7 +47,7 @@ function form(made) {
   problem.setAttribute('role', 'alert');
   const create = element('button', { type: 'submit', className: 'primary', textContent: 'Create the demo link' });
   const node = element('form', { className: 'share-form demo-form' },
-    note('Whoever has the link can write to the model without an account, with exactly this set-up:'),
+    note('Whoever opens the link writes to the model of this server, with exactly this set-up:'),
     element('ul', {}, ...fixed.map((setting) => element('li', { textContent: fixes(setting) })),
       element('li', { textContent: system === '' ? 'no system text' : `the system text, which visitors can read: “${system}”` })),
     labelled('Title, which visitors read first', title),
