@@ -70,6 +70,16 @@ async def test_a_link_is_found_until_it_is_off_over_or_gone(connect: Connect) ->
         assert {*refused, str(caught.value)} == {str(caught.value)}
 
 
+async def test_a_link_ends_with_what_the_server_keeps(database: dict[str, str]) -> None:
+    store = Store.from_settings(load_settings(**database, retention_days=2))
+    try:
+        made = await link(store)
+        assert made.expires == made.created + 2 * 86_400
+        assert await store.demos.get(made.token) == made
+    finally:
+        await store.aclose()
+
+
 async def test_only_the_owner_sees_and_changes_a_link(connect: Connect) -> None:
     async with connect() as store:
         made, other = await link(store), await link(store, owner="user:bob")

@@ -67,15 +67,20 @@ class Reservation:
 
 
 class Demos:
-    """All demo links. Every method raises StoreError when the database does not do its part."""
+    """All demo links. Every method raises StoreError when the database does not do its part.
 
-    def __init__(self, database: Database) -> None:
+    retention_s: a link ends so many seconds after it was made, whatever its own end is.
+    """
+
+    def __init__(self, database: Database, retention_s: int | None = None) -> None:
         self._database = database
+        self._retention_s = retention_s
 
     async def create(self, owner: str, terms: Terms) -> DemoLink:
         """A link that works from now on."""
         token, now = new_token(), int(time.time())
-        expires = None if terms.expires_in_s is None else now + terms.expires_in_s
+        lives = [each for each in (terms.expires_in_s, self._retention_s) if each is not None]
+        expires = now + min(lives) if lives else None
         async with self._database.begin() as connection:
             await connection.execute(
                 insert(demos).values(

@@ -31,7 +31,7 @@ class Store:
         self.database = database
         self._retention_s = None if retention_days is None else retention_days * _DAY_S
         self.shares = Shares(database, self._retention_s)
-        self.demos = Demos(database)
+        self.demos = Demos(database, self._retention_s)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
