@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Browser, FilePayload, Locator, Page, expect
 
 from tests.pages import READY, opened, watched
+from tests.test_comparison_page import PHONE, compare
 from tests.test_comparison_page import answer as answer_of
-from tests.test_comparison_page import compare
 from tests.test_comparison_page import finished as compared
 from tests.test_page import answers, ask, finished, growing, questions
 
@@ -601,3 +601,27 @@ def test_a_thousand_entries_are_drawn_as_they_are_needed(page: Page) -> None:
         "(shown) => document.querySelectorAll('.entry').length > shown", arg=shown
     )
     assert rows.count() < 1000
+
+
+def test_on_a_phone_it_fits_and_can_be_touched(chromium: Browser, site: str) -> None:
+    with opened(chromium, site + "/", **PHONE) as page:
+        plant(page, chat(STORY * 3), chat("Hello!"))
+        rows = history(page)
+        expect(rows).to_have_count(2)
+        page.get_by_role("button", name="More for “Hello!”").click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        small = page.evaluate(
+            """() => [...document.querySelectorAll('#history button, #history input')]
+                .filter(e => e.checkVisibility() && e.getBoundingClientRect().height < 43.5)
+                .map(e => e.textContent || e.id)"""
+        )
+        assert small == []
+        page.keyboard.press("ArrowDown")
+        expect(page.get_by_role("button", name="Rename", exact=True)).to_be_focused()
+        page.keyboard.press("Enter")
+        field = page.get_by_label("Title", exact=True)
+        expect(field).to_be_focused()
+        field.press("Escape")
+        expect(page.get_by_role("button", name="Hello!", exact=True)).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(questions(page).locator(".body")).to_have_text("Hello!")

@@ -66,12 +66,15 @@ function transaction(database, mode, work) {
 async function transact(mode, work) {
   for (let again = true; ; again = false) {
     try {
-      opening ??= open();
+      opening ??= open().catch((error) => {
+        opening = null;
+        throw error;
+      });
       return await transaction(await opening, mode, work);
     } catch (error) {
-      opening = null;
       // The connection was closed between two transactions: once more with a new one.
       if (!again || error?.name !== 'InvalidStateError') throw new Refused(error);
+      opening = null;
     }
   }
 }
