@@ -13,10 +13,12 @@ import orjson
 import pytest
 
 from tests.conversations import answer, column, long_record, record
+from tests.servers import Server
 from tests.stock import playground, until
 
 NOWHERE = "http://127.0.0.1:9"
 Settings = dict[str, str]
+OWN = ("date", "x-request-id")  # of each answer
 
 
 @asynccontextmanager
@@ -92,7 +94,7 @@ async def test_an_owner_sees_and_withdraws_only_the_own(database: Settings) -> N
 def same(one: httpx.Response, other: httpx.Response) -> bool:
     """Whether two answers cannot be told from each other, and say that nothing is there."""
     assert one.status_code == 404
-    headers = [{k: v for k, v in each.headers.items() if k != "date"} for each in (one, other)]
+    headers = [{k: v for k, v in each.headers.items() if k not in OWN} for each in (one, other)]
     return (one.status_code, one.content) == (other.status_code, other.content) and (
         headers[0] == headers[1]
     )
@@ -191,6 +193,37 @@ async def test_half_a_character_is_refused_and_not_replaced() -> None:
         headers = {"content-type": "application/json"}
         refused = await asking.post("/api/shares", content=body, headers=headers)
     assert (refused.status_code, refused.json()["field"]) == (422, "record.title")
+
+
+def test_a_private_snapshot_is_for_who_is_logged_in() -> None:
+    env = {
+        "PLAYGROUND_AUTH": "proxy",
+        "PLAYGROUND_TRUSTED_PROXIES": "127.0.0.1",
+        "PLAYGROUND_PROXY_USER_HEADER": "X-User",
+    }
+    arguments = ["-m", "playground", "serve", "--port", "0", "--tgi-url", NOWHERE]
+    with Server(arguments, ready="^Playground: http", env=env) as server:
+        anna, ben, stranger = (
+            httpx.Client(base_url=server.url, headers=headers)
+            for headers in ({"X-User": "anna"}, {"X-User": "ben"}, {})
+        )
+        tokens = [
+            anna.post("/api/shares", json={"record": record(), "private": private}).json()["token"]
+            for private in (True, False)
+        ]
+        private, public = (f"/api/shares/{token}" for token in tokens)
+        stranger.get("/api/shares/unknown")  # and gets a cookie
+        unknown = stranger.get("/api/shares/unknown")
+        assert same(stranger.get(private), unknown)
+        assert stranger.get(public).json()["share"]["mine"] is False
+        assert stranger.get("/api/shares").status_code == 401
+        assert ben.get(private).json()["share"]["mine"] is False
+        assert ben.get("/api/shares").json() == {"shares": []}
+        assert same(ben.delete(private), ben.delete("/api/shares/unknown"))
+        assert anna.get(private).json()["share"]["mine"] is True
+        assert len(anna.get("/api/shares").json()["shares"]) == 2
+        for each in (anna, ben, stranger):
+            each.close()
 
 
 async def test_what_is_larger_than_a_request_may_be_is_refused() -> None:

@@ -9,7 +9,7 @@ a Database and works inside ``async with database.begin() as connection``.
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -21,7 +21,7 @@ from playground.store.migration import migrate, revision
 from playground.store.trouble import Unmade, translated
 
 PATIENCE: Final = 5.0  # seconds
-_MIGRATION_PATIENCE: Final = 60.0
+_MIGRATION_PATIENCE: Final = 30.0
 _CONNECTIONS: Final = 5
 FILE: Final = "playground.sqlite"
 
@@ -90,9 +90,14 @@ class Database:
 
     async def aclose(self) -> None:
         """Close all connections; the next transaction would open it again."""
+        if self._opening is not None:
+            self._opening.cancel()
         engine, self._engine = self._engine, None
         if engine is not None:
-            await engine.dispose()
+            # A server that hangs does not say goodbye either.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._patience):
+                    await engine.dispose()
 
     @asynccontextmanager
     async def _transaction(self, *, writing: bool) -> AsyncIterator[AsyncConnection]:
