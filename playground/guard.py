@@ -1,16 +1,10 @@
 """What never reaches the application: other sites' names for this host, and Gradio's own API."""
 
-from ipaddress import ip_address
-from typing import Final
-
 import orjson
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from playground.names import Names, host_of
-
-# What other machines ask of a container by its address, which is in no setting.
-_PROBES: Final = ("/livez", "/readyz", "/metrics")
 
 # Pages that work without a script; all else that changes something is a route of the API.
 _FORMS = ("login", "logout")
@@ -33,7 +27,7 @@ class Guard:
         await (refusal or self._app)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        if not (self._names.knows(scope) or _is_probe(scope)):
+        if not self._names.knows(scope):
             return _answer(
                 421,
                 f"This server is not known as {host_of(scope) or 'nothing'}. If that is its name, "
@@ -50,17 +44,6 @@ class Guard:
         ):
             return _answer(405, "Method Not Allowed", "method")
         return None
-
-
-def _is_probe(scope: Scope) -> bool:
-    """Whether it is a probe of an address. Another site can point a name here, and no address."""
-    if scope["path"] not in _PROBES:
-        return False
-    try:
-        ip_address(host_of(scope).strip("[]"))
-    except ValueError:
-        return False
-    return True
 
 
 def _answer(status: int, error: str, kind: str) -> Response:
