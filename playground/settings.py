@@ -59,8 +59,8 @@ class Settings(BaseSettings):
         SecretStr | None,
         Field(
             min_length=16,
-            description="a text of at least 16 characters, the same on every replica; it seals "
-            "blind comparisons, and without one each process draws its own",
+            description="a text of at least 16 characters, the same on every replica; it signs "
+            "logins and seals blind comparisons, and without one it is drawn and kept in DATA_DIR",
         ),
     ] = None
     secret_file: Annotated[

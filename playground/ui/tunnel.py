@@ -23,8 +23,6 @@ from gradio import networking, tunneling
 
 from playground.names import Tunnel
 
-# From the start of the program until its address is known.
-_DEADLINE_S: Final = 30.0
 _TIMEOUT: Final = httpx.Timeout(10.0)
 # What the program says when it is through; the address is what follows.
 _OPEN: Final = re.compile(r"start proxy success: (https?://\S+)")
@@ -40,11 +38,15 @@ class PublicAddress:
 
     say: called with a line for whoever started this, when it is open, and when it could not be
         opened or broke.
+    deadline_s: from the start of the program until its address is known.
     """
 
-    def __init__(self, tunnel: Tunnel, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, tunnel: Tunnel, say: Callable[[str], None], *, deadline_s: float = 30.0
+    ) -> None:
         self._tunnel = tunnel
         self._say = say
+        self._deadline_s = deadline_s
         self._process: subprocess.Popen[bytes] | None = None
         self._closing = threading.Event()
         self._lock = threading.Lock()
@@ -99,7 +101,7 @@ class PublicAddress:
                     f"{program} cannot be run ({error.strerror}). Delete it, and it is fetched "
                     "again; HF_HOME names another place for it"
                 ) from error
-        return _address(process)
+        return _address(process, self._deadline_s)
 
 
 def _program() -> Path:
@@ -164,7 +166,7 @@ def _server(folder: Path) -> tuple[str, Path | None]:
         ) from error
 
 
-def _address(process: "subprocess.Popen[bytes]") -> str:
+def _address(process: "subprocess.Popen[bytes]", deadline_s: float) -> str:
     """The address that the program names; what it writes later is read and dropped."""
     found: list[str] = []
     known = threading.Event()
@@ -185,12 +187,12 @@ def _address(process: "subprocess.Popen[bytes]") -> str:
 
     threading.Thread(target=read, daemon=True, name="tunnel's words").start()
     begun = time.monotonic()
-    known.wait(_DEADLINE_S)
+    known.wait(deadline_s)
     if found:
         return found[0]
     _end(process)
-    late = time.monotonic() - begun >= _DEADLINE_S
-    why = f"it named none within {_DEADLINE_S:g} s" if late else "its program gave up"
+    late = time.monotonic() - begun >= deadline_s
+    why = f"its program named none within {deadline_s:g} s" if late else "its program gave up"
     words = f" and said: {said[-1]}" if said else ""
     raise TunnelError(f"{why}{words}. Check that this network lets it out, or try again later")
 
