@@ -67,6 +67,7 @@ class Journal:
             return
         number = _number(scope["headers"])
         request_id.set(number)
+        path = _path(scope)  # now: what is mounted takes its own part of it away
         begun, status, written = time.monotonic(), 0, 0
 
         async def sent(message: Message) -> None:
@@ -80,7 +81,7 @@ class Journal:
             await send(message)
 
         try:
-            if self._may_scrape(scope):
+            if self._may_scrape(scope, path):
                 scope["route"] = _METRICS
                 answer = Response(await self._metrics.text(), media_type=CONTENT_TYPE)
                 answer.headers["Cache-Control"] = "no-store"
@@ -92,10 +93,11 @@ class Journal:
             if not status:
                 await _failed()(scope, receive, sent)
         finally:
-            self._write(scope, status or _LEFT, time.monotonic() - begun, written)
+            route = _template(scope, path)
+            self._write(scope, route, status or _LEFT, time.monotonic() - begun, written)
 
-    def _may_scrape(self, scope: Scope) -> bool:
-        if _path(scope) != "/metrics" or scope["method"] not in ("GET", "HEAD"):
+    def _may_scrape(self, scope: Scope, path: str) -> bool:
+        if path != "/metrics" or scope["method"] not in ("GET", "HEAD"):
             return False
         try:
             peer = ip_address((scope.get("client") or ("",))[0])
@@ -108,14 +110,14 @@ class Journal:
             and (not peer.is_loopback or self._names.knows(scope))
         )
 
-    def _write(self, scope: Scope, status: int, seconds: float, written: int) -> None:
-        route = _template(scope)
+    def _write(self, scope: Scope, route: str, status: int, seconds: float, written: int) -> None:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         refusal = scope.get("refusal") or _KINDS.get(status)
         if refusal:
             self._metrics.refused(refusal)
         self._metrics.requested(method, route, status, seconds)
-        level = logging.DEBUG if route in _QUIET and status < 500 else logging.INFO
+        quiet = route in _QUIET or "." in route or route.endswith(":path}")  # Gradio's files
+        level = logging.DEBUG if quiet and status < 500 else logging.INFO
         if not _log.isEnabledFor(level):
             return
         fields: dict[str, object] = {
@@ -152,12 +154,11 @@ def _path(scope: Scope) -> str:
     return path[len(root) :] if root and path.startswith(f"{root}/") else path
 
 
-def _template(scope: Scope) -> str:
+def _template(scope: Scope, path: str) -> str:
     """The route's own path, with names in the place of values; no path that was asked for."""
-    path = getattr(scope.get("route"), "path", None)
-    if path is None:
-        return "/ui" if _path(scope).startswith("/ui/") else "none"
-    return "/ui" if path.startswith("/ui/") else path
+    if path.startswith("/ui/"):
+        return "/ui"
+    return getattr(scope.get("route"), "path", "none")
 
 
 def _number(headers: Sequence[tuple[bytes, bytes]]) -> str:

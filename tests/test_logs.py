@@ -254,6 +254,7 @@ def test_no_path_is_a_label_or_a_field(site: Server) -> None:
     found = metrics(site)
     assert not [name for name in found if PATH in name]
     assert found["playground_requests_total method=other route=none status=405"] == 1
+    assert found["playground_requests_total method=GET route=/ui status=404"] == 1
     assert found["playground_requests_total method=GET route=/s/{token} status=404"] >= 1
     assert PATH not in site.output
 
