@@ -26,6 +26,7 @@ function clock(seconds) {
 
 function words(state) {
   if (state.state === 'ready') return `Ready · ${state.engine.name}`;
+  if (state.loggedOut) return 'Logged out';
   return state.state === 'loading' ? 'Loading' : 'Offline';
 }
 
@@ -48,7 +49,7 @@ export async function look() {
   try {
     current = await json('api/engine');
   } catch (error) {
-    current = { ...current, state: 'offline', reason: error.message };
+    current = { ...current, state: 'offline', reason: error.message, loggedOut: error.kind === 'login' };
   }
   looking = false;
   show();

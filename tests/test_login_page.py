@@ -1,0 +1,136 @@
+"""Logging in and out in a real browser."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from playground.auth.passwords import Passwords
+from playground.auth.users import UsersFile
+from tests.pages import READY
+from tests.servers import Server
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(scope="module")
+def users(tmp_path_factory: pytest.TempPathFactory) -> UsersFile:
+    users = UsersFile(tmp_path_factory.mktemp("data") / "users")
+    users.put("anna", Passwords().hashed(PASSWORD), instead_of=None)
+    return users
+
+
+@pytest.fixture(scope="module")
+def team(engine: Server, users: UsersFile) -> Iterator[str]:
+    settings = {"AUTH": "users", "DATA_DIR": str(users.path.parent)}
+    with Server(
+        ["-m", "playground", "serve", "--port", "0", "--tgi-url", engine.url],
+        ready="Playground: http",
+        env={f"PLAYGROUND_{name}": value for name, value in settings.items()},
+    ) as server:
+        yield server.url
+
+
+@pytest.fixture
+def guest(chromium: Browser, team: str) -> Iterator[Page]:
+    """A browser that nobody has logged in with."""
+    context = chromium.new_context(base_url=team)
+    context.set_default_timeout(20_000)
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    yield page
+    context.close()
+    assert problems == []
+
+
+def enter(page: Page, password: str = PASSWORD) -> None:
+    page.get_by_label("Name").fill("anna")
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
+
+
+def test_in_chat_reload_and_out(guest: Page, team: str) -> None:
+    guest.goto("/#preset-of-a-link")
+    expect(guest).to_have_url(f"{team}/login#preset-of-a-link")
+    expect(guest.get_by_label("Name")).to_be_focused()
+    enter(guest, "not her password")
+    expect(guest.get_by_role("alert")).to_contain_text("do not belong together")
+    expect(guest.get_by_label("Name")).to_have_value("anna")
+    expect(guest.get_by_label("Password")).to_be_focused()
+    enter(guest)
+    guest.wait_for_selector(READY)
+    expect(guest.locator("#account")).to_contain_text("anna")
+
+    guest.locator("#chat-prompt").fill("Name two animals.")
+    guest.locator("#chat-send").click()
+    answer = guest.locator("[data-testid=message][data-role=assistant]")
+    expect(answer).to_have_attribute("data-state", "done")
+    said = answer.locator(".body").inner_text()
+    guest.reload()
+    guest.wait_for_selector(READY)
+    expect(answer.locator(".body")).to_have_text(said, use_inner_text=True)
+
+    guest.get_by_role("button", name="Log out").click()
+    expect(guest.get_by_role("heading", name="Log in")).to_be_visible()
+    guest.goto("/")
+    expect(guest).to_have_url(f"{team}/login")
+
+
+def test_logged_out_elsewhere_while_the_page_is_open(guest: Page, team: str) -> None:
+    guest.goto("/login")
+    enter(guest)
+    guest.wait_for_selector(READY)
+    guest.locator("#chat-prompt").fill("Say one word.")
+    [session] = [c for c in guest.context.cookies() if c["name"] == "playground_session"]
+    httpx.post(f"{team}/logout", cookies={session["name"]: session["value"]})
+    guest.locator("#chat-send").click()
+
+    answer = guest.locator("[data-testid=message][data-role=assistant]")
+    expect(answer).to_have_attribute("data-state", "failed")
+    expect(answer).to_contain_text("You are logged out.")
+    expect(answer.get_by_role("link", name="Log in")).to_be_visible()
+    expect(guest.locator("#engine-state")).to_contain_text("Logged out")
+    words = guest.locator("#logged-out")
+    expect(words).to_contain_text("What is on this page stays.")
+    expect(guest.locator("[data-testid=message][data-role=user]")).to_contain_text("Say one word.")
+
+    with guest.context.expect_page() as opened:
+        words.get_by_role("link", name="Log in again").click()
+    enter(opened.value)
+    expect(opened.value.get_by_role("heading", name="You are logged in")).to_be_visible()
+    opened.value.close()
+    expect(words).to_have_count(0)
+    answer.get_by_role("button", name="Retry").click()
+    expect(answer).to_have_attribute("data-state", "done")
+
+
+def test_what_stands_behind_the_hash_is_kept(guest: Page, team: str) -> None:
+    """A link to a set-up leads there, too, when its reader has to log in first."""
+    guest.goto("/s?x=1#setup=1&tab=compare")
+    expect(guest).to_have_url(f"{team}/login?next=/s%3Fx%3D1#setup=1&tab=compare")
+    enter(guest)
+    expect(guest).to_have_url(f"{team}/s?x=1#setup=1&tab=compare")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_login_works_without_scripts_on_a_phone(
+    chromium: Browser, team: str, scheme: str
+) -> None:
+    context = chromium.new_context(
+        viewport={"width": 320, "height": 568},
+        java_script_enabled=False,
+        color_scheme="dark" if scheme == "dark" else "light",
+    )
+    page = context.new_page()
+    page.goto(f"{team}/login?next=/livez")
+    boxes = [
+        box for box in (each.bounding_box() for each in page.locator("main input").all()) if box
+    ]
+    assert boxes
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= 320 for box in boxes)
+    assert all(box["height"] >= 44 for box in boxes)
+    enter(page)
+    expect(page).to_have_url(f"{team}/livez")
+    context.close()
