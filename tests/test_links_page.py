@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -241,6 +242,19 @@ def test_tabs_are_in_the_address_and_in_the_way_back(chromium: Browser, site: st
         expect(page.locator("#engine-info")).to_be_visible()
 
 
+def test_a_reload_with_an_address_of_some_changes_ago_goes_on_with_what_is_set(page: Page) -> None:
+    earlier = address(page, "&end")
+    knob(page, "top_k").fill("3")
+    now = address(page, "top_k:-:3")
+    # What a browser does that is asked to reload before it has taken over the last address.
+    page.evaluate("url => history.replaceState(null, '', url)", earlier)
+    page.reload()
+    page.wait_for_selector(READY)
+    expect(page).to_have_url(now)
+    expect(knob(page, "top_k")).to_have_value("3")
+    expect(page.locator("#notice")).to_be_hidden()
+
+
 def test_many_changes_are_few_entries_of_the_address(page: Page) -> None:
     address(page, "&end")
     before = page.evaluate("history.length")
@@ -442,15 +456,23 @@ def test_a_broken_link_at_the_start_leaves_a_page_that_works(chromium: Browser, 
         finished(page)
 
 
-def test_a_preset_that_has_other_values_by_now_is_told_and_the_links_are_used(
-    chromium: Browser, engine: Server, tmp_path: Any
+def test_elsewhere_a_preset_that_has_other_values_is_told_and_the_links_are_used(
+    chromium: Browser, engine: Server, tmp_path: Path
 ) -> None:
     presets = tmp_path / "presets.toml"
     presets.write_text(MOVED)
-    with (
-        serve(engine.url, PLAYGROUND_PRESETS_FILE=str(presets)) as moved,
-        visiting(chromium, f"{moved.url}/#{TEXT}") as page,
-    ):
+    settings = {"PLAYGROUND_PRESETS_FILE": str(presets), "PLAYGROUND_ROOT_PATH": "/below"}
+    with serve(engine.url, **settings) as site:
+        context = chromium.new_context()
+        page = context.new_page()
+
+        def proxy(route: Route) -> None:
+            answer = route.fetch(url=route.request.url.replace("/below/", "/", 1))
+            route.fulfill(response=answer)
+
+        page.route(f"{site.url}/below/**", proxy)
+        page.goto(f"{site.url}/below/#{TEXT}")
+        page.wait_for_selector(READY)
         expect(page.locator("#notice")).to_contain_text(
             "AlpacaEval has other values now than when the link was made: the link’s values are "
             "used."
@@ -461,25 +483,8 @@ def test_a_preset_that_has_other_values_by_now_is_told_and_the_links_are_used(
         finished(page)
         sent = receipt(answers(page).last)
         assert (sent["temperature"], sent["top_p"]) == (0.7, 0.95)
-        address(page, "column=alpacaeval,temperature:0.5:0.7,top_p:0.95,max:100:2048&end")
-
-
-def test_a_link_leads_below_another_path_too(chromium: Browser, engine: Server) -> None:
-    with serve(engine.url, PLAYGROUND_ROOT_PATH="/below") as site:
-        context = chromium.new_context()
-        page = context.new_page()
-
-        def proxy(route: Route) -> None:
-            answer = route.fetch(url=route.request.url.replace("/below/", "/", 1))
-            route.fulfill(response=answer)
-
-        page.route(f"{site.url}/below/**", proxy)
-        page.goto(f"{site.url}/below/#{TEXT.replace('0.7', '0.7:0.2')}")
-        page.wait_for_selector(READY)
-        expect(knob(page, "temperature")).to_have_value("0.2")
-        knob(page, "top_k").fill("3")
-        address(page, f"{site.url}/below/#setup=1&tab=chat&", "top_k:-:3")
-        assert link(page) == page.url
+        column = "column=alpacaeval,temperature:0.5:0.7,top_p:0.95,max:100:2048&end"
+        assert link(page) == address(page, f"{site.url}/below/#setup=1&tab=chat&{column}")
         context.close()
 
 

@@ -4,7 +4,10 @@
 // The entries of the browser's history that this page writes carry {playground: tab}, and going back
 // to one goes to its tab. Any other entry is a link that somebody opened.
 
+import { recall, remember } from './storage.js';
+
 const pause = 400; // ms between two changes of the address: browsers allow 100 in 30 s
+const known = 12; // the last addresses, by which a reload knows its own
 const openers = new Map(); // by the name in front of “=”
 let describe = null; // gives {tab, text}
 let opening = 0; // links that are being opened
@@ -20,7 +23,9 @@ function write() {
   timer = null;
   if (opening > 0) return;
   const { tab, text } = describe();
-  const url = `${location.pathname}${location.search}${text && `#${text}`}`;
+  const fragment = text && `#${text}`;
+  remember('addresses', [fragment, ...recall('addresses').filter((each) => each !== fragment)].slice(0, known));
+  const url = `${location.pathname}${location.search}${fragment}`;
   const before = history.state?.playground;
   if (before === tab && url === location.pathname + location.search + location.hash) return;
   const state = { ...history.state, playground: tab };
@@ -46,9 +51,18 @@ async function dispatch() {
   write();
 }
 
-// describing(): {tab, text} of now. selecting(tab): goes to a tab. known: whether this browser tab
-// still has what it was set to, so that an address of ours has nothing to tell.
-export function startAddress(describing, selecting, known) {
+// Where a reload goes on: the tab of an address that this page wrote, which tells nothing that this
+// browser tab does not know. A reload may come with an address of some changes ago and without the
+// entry's state, since browsers take both over late.
+function resumed() {
+  const written = recall('addresses');
+  const ours = history.state?.playground || written.includes(location.hash);
+  if (written.length === 0 || !ours) return null;
+  return history.state?.playground ?? /[#&]tab=([a-z]+)/.exec(written[0])?.[1] ?? null;
+}
+
+// describing(): {tab, text} of now. selecting(tab): goes to a tab.
+export function startAddress(describing, selecting) {
   describe = describing;
   addEventListener('popstate', ({ state }) => {
     if (!state?.playground) return;
@@ -56,9 +70,9 @@ export function startAddress(describing, selecting, known) {
     touch();
   });
   addEventListener('hashchange', () => { if (!history.state?.playground) dispatch(); });
-  const ours = history.state?.playground;
-  if (ours && known) {
-    selecting(ours);
+  const tab = resumed();
+  if (tab) {
+    selecting(tab);
     touch();
   } else {
     dispatch();

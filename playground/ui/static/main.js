@@ -8,7 +8,6 @@ import { whenAdded } from './dom.js';
 import { watchEngine } from './engine.js';
 import { currentTab, setupText, tabButton } from './links.js';
 import { startSamplers } from './samplers.js';
-import { load } from './storage.js';
 
 // What the address says: nothing where a field cannot be read, or where it would be too long.
 function described() {
@@ -42,7 +41,7 @@ function start() {
   new MutationObserver(touch).observe(document.querySelector('#views > .tab-wrapper'), {
     subtree: true, attributeFilter: ['aria-selected'],
   });
-  startAddress(described, (tab) => tabButton(tab)?.click(), load('samplers', null) !== null);
+  startAddress(described, (tab) => tabButton(tab)?.click());
   document.documentElement.dataset.playground = 'ready';
 }
 

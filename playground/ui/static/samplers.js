@@ -50,11 +50,6 @@ export function presetName(given) {
   return typeof given === 'string' ? presetById(given)?.name ?? given : given.name;
 }
 
-// The sampler table, and the presets: the server's, none, and this browser's own.
-export function tables() {
-  return { parameters: parameters(), presets: allPresets() };
-}
-
 function write(preset, name, text) {
   const edits = editsOf(preset);
   edit(preset, edits, name, text);

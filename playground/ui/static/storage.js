@@ -54,6 +54,24 @@ export function refuse(words) {
   if (!refused) onRefused(words);
 }
 
+// A list that is kept for a reload of this browser tab alone.
+export function recall(name) {
+  try {
+    const list = JSON.parse(sessionStorage.getItem(prefix + name));
+    return Array.isArray(list) ? list : [];
+  } catch {
+    return [];
+  }
+}
+
+export function remember(name, list) {
+  try {
+    sessionStorage.setItem(prefix + name, JSON.stringify(list));
+  } catch {
+    // then a reload does without
+  }
+}
+
 // Whether this browser tab sees the page for the first time; a reload is not a visit.
 export function firstVisit() {
   try {
