@@ -84,7 +84,9 @@ def upstream() -> Server:
 def product(url: str) -> Server:
     """The playground as `playground serve` runs it, in front of a TGI."""
     arguments = ["-m", "playground", "serve", "--port", "0", "--tgi-url", url]
-    return Server(arguments, ready="Playground: http")
+    # All readers come from one address.
+    env = {"PLAYGROUND_MAX_STREAMS_PER_USER": "200"}
+    return Server(arguments, ready="Playground: http", env=env)
 
 
 def naive(url: str, tokens: int) -> Server:
