@@ -148,9 +148,18 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
             job["static_configs"] = [{"targets": found}]
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
         port = free_port()
-        command = [program("prometheus"), f"--config.file={folder}/prometheus.yml"]
-        command += [f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{port}"]
+        service = compose(BASE)["services"]["prometheus"]
+        moved = {
+            "--config.file": folder / "prometheus.yml",
+            "--storage.tsdb.path": folder / "data",
+            "--web.listen-address": f"127.0.0.1:{port}",
+        }
+        own = [each for each in service["command"] if each.partition("=")[0] not in moved]
+        assert len(own) == len(service["command"]) - 2
+        command = [program("prometheus"), *own, *(f"{name}={to}" for name, to in moved.items())]
         url = stack.enter_context(running(command, port, folder))
+        health = service["healthcheck"]["test"][-1].replace("http://127.0.0.1:9090", url)
+        wait(lambda: httpx.get(health).status_code == 200)
         made = Prometheus(url)
         wait(lambda: made.query("up") == [1, 1, 1])
         for number in range(2):  # before a scrape and after it: a rate needs two

@@ -5,18 +5,22 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import tomllib
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests import servers
-from tests.composition import BASE, CPU, ROOT, compose, has_compose, has_daemon
+from tests.composition import BASE, CPU, GPUS, ROOT, compose, has_compose, has_daemon
+from tests.postgres import Cluster
+from tests.proxies import program
 
 DOCKERFILE = ROOT / "playground/Dockerfile"
 
@@ -136,15 +140,66 @@ def test_the_page_starts_as_the_image_starts_it(tmp_path: Path) -> None:
     assert run(health_check(), server.url) != 0
 
 
+def test_the_database_is_asked_whether_it_is_ready(postgres: Cluster) -> None:
+    kind, *check = compose(BASE)["services"]["postgres"]["healthcheck"]["test"]
+    assert kind == "CMD"
+    assert check[0] == "pg_isready"
+    check += ["--port", str(postgres.port)]
+    assert subprocess.run(check).returncode == 0
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        check[-1] = str(probe.getsockname()[1])
+    assert subprocess.run(check).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("files", "service", "variables"),
+    [
+        ((BASE,), "caddy", {"PLAYGROUND_PUBLIC_URL": "https://playground.example"}),
+        ((BASE, GPUS), "balancer", {}),
+    ],
+)
+def test_caddy_takes_its_configuration(
+    files: Sequence[Path], service: str, variables: Mapping[str, str], tmp_path: Path
+) -> None:
+    found = compose(*files, variables=variables)["services"][service]
+    [source] = [each for each in found["volumes"] if each.endswith("/etc/caddy/Caddyfile:ro")]
+    file = tmp_path / "Caddyfile"
+    file.write_text((ROOT / source.split(":")[0]).read_text())
+    env = {**os.environ, **found["environment"], "HOME": str(tmp_path)}
+    for command in (["validate"], ["adapt", "--pretty"]):
+        done = subprocess.run(
+            [program("caddy"), *command, "--config", str(file), "--adapter", "caddyfile"],
+            env=env,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+    health = httpx.URL(found["healthcheck"]["test"][-1])
+    assert f'"127.0.0.1:{health.port}"' in done.stdout
+    for name in found["environment"].get("UPSTREAMS", "playground:7860").split():
+        assert f'"dial": "{name}"' in done.stdout
+
+
 @pytest.mark.docker
 @pytest.mark.timeout(1800)
-def test_the_cpu_set_builds_and_runs() -> None:
+@pytest.mark.parametrize("profiles", ["", "obs,postgres"])
+def test_the_cpu_set_builds_and_runs(profiles: str, tmp_path: Path) -> None:
     if not (has_daemon() and has_compose()):
         pytest.skip("no Docker daemon with `docker compose` on this machine")
     port = "17860"
     command = ["docker", "compose", "-p", "kto-mistral-playground-test"]
     command += ["-f", str(BASE), "-f", str(CPU)]
     variables = {**os.environ, "PORT": port, "PLAYGROUND_VERSION": "test"}
+    if profiles:
+        password = tmp_path / "password"
+        password.write_text("of a database that is thrown away")
+        password.chmod(0o644)
+        variables |= {
+            "COMPOSE_PROFILES": profiles,
+            "GRAFANA_PORT": "13000",
+            "PLAYGROUND_DATABASE_URL": "postgresql://playground@postgres/playground",
+            "PLAYGROUND_DATABASE_PASSWORD_FILE": str(password),
+        }
     try:
         subprocess.run(
             [*command, "up", "--build", "--detach", "--wait", "--wait-timeout", "300"],
