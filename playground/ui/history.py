@@ -12,6 +12,7 @@ def history() -> str:
 <button type="button" class="quiet" id="history-import">Import…</button>
 <span id="history-more"></span></div>
 <p class="problem" id="history-problem" role="alert" hidden></p>
+<div class="row" id="history-rescue"></div>
 <div class="notice" id="history-notice" role="status" hidden></div>
 <div id="history-list" aria-busy="true"><p class="note">Reading the history…</p></div>
 </div>"""

@@ -40,7 +40,7 @@ class History {
     onEntries((ids) => this.#changed(ids));
     whenRefusal(() => this.#showRefusal());
     this.#showRefusal();
-    const catchUp = () => this.stale && this.#show();
+    const catchUp = () => (this.stale || this.failure || currentRefusal()) && this.#show();
     new IntersectionObserver(catchUp).observe(this.node);
     this.list.addEventListener('focusout', () => setTimeout(catchUp));
     await this.#load();
@@ -81,8 +81,17 @@ class History {
 
   #showRefusal() {
     const problem = $('#history-problem');
-    problem.hidden = !currentRefusal() || this.failure !== null;
-    if (problem.textContent !== (currentRefusal() ?? '')) problem.textContent = currentRefusal() ?? '';
+    const words = this.failure ?? currentRefusal() ?? '';
+    problem.hidden = words === '';
+    if (problem.textContent !== words) problem.textContent = words;
+    $('#history-rescue').replaceChildren(...(words === '' ? [] : this.#rescue()));
+  }
+
+  // What only the page holds can be saved as a file.
+  #rescue() {
+    const held = ['chat', 'comparison'].flatMap((kind) => viewIfDrawn(kind)?.record() ?? []);
+    return held.map((record) => button(`Export the ${record.kind} of this page`, () => (
+      download(fileName(record.title, 'json'), 'application/json', recordJSON(record)))));
   }
 
   #show() {
@@ -105,7 +114,7 @@ class History {
 
   #content(found, query) {
     if (this.failure) {
-      return [element('p', { className: 'problem', textContent: this.failure }), button('Try again', () => this.#load())];
+      return [button('Try again', () => this.#load())];
     }
     if (this.items.size === 0) {
       return [element('div', { className: 'history-empty' }, element('h2', { textContent: 'Nothing here yet' }),
