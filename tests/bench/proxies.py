@@ -1,8 +1,9 @@
 """What a proxy costs a stream: python -m tests.bench.proxies
 
-Asks one playground for short answers directly, through Caddy and through nginx, in random order, so
-that whatever else the machine does meets all three. The time to the first token is from the request to
-the first event with text; the latency is from a token's emission, which it says itself, to here.
+Asks one playground for short answers directly, through Caddy and through nginx, in random order,
+so that whatever else the machine does meets all three. The time to the first token is from the
+request to the first event with text; the latency is from a token's emission, which it says itself,
+to here.
 """
 
 import argparse
