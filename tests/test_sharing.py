@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from httpx_sse import aconnect_sse
 
+from playground.__main__ import main
 from tests.conversations import record
 from tests.servers import ROOT
 from tests.stock import playground, tgi
@@ -26,7 +28,10 @@ async def share(data: Path, *arguments: str, **env: str) -> "subprocess.Complete
     )
 
 
-async def test_an_operator_makes_lists_switches_and_deletes_links(tmp_path: Path) -> None:
+async def test_an_operator_makes_lists_switches_and_deletes_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAYGROUND_DATA_DIR", str(tmp_path))
     done = await share(
         tmp_path,
         *("demo", "--preset", "alpacaeval", "--preset", "min-p", "--system", "Be brief."),
@@ -59,7 +64,7 @@ async def test_an_operator_makes_lists_switches_and_deletes_links(tmp_path: Path
         assert kinds == ["closed", "closed"]
         bell.set()
         assert (await client.get(f"/api/demos/{token}")).status_code == 404
-        assert (await share(tmp_path, "on", token)).returncode == 0
+        assert await asyncio.to_thread(main, ["share", "on", token]) == 0
         assert (await client.get(f"/api/demos/{token}")).status_code == 200
         mine = await client.post("/api/shares", json={"record": record(), "title": "A \u202etalk"})
         snapshot = mine.json()["token"]
@@ -71,20 +76,34 @@ async def test_an_operator_makes_lists_switches_and_deletes_links(tmp_path: Path
         assert "made on the command line" in listed.stdout
         assert "of 20,000 tokens spent" in listed.stdout
         assert "A \N{REPLACEMENT CHARACTER}talk" in listed.stdout
-        assert (await share(tmp_path, "delete", link)).returncode == 0
-        assert (await share(tmp_path, "revoke", snapshot)).returncode == 0
+        assert await asyncio.to_thread(main, ["share", "delete", link]) == 0
+        assert await asyncio.to_thread(main, ["share", "revoke", f"/s/{snapshot}"]) == 0
         assert (await client.get(f"/api/demos/{token}")).status_code == 404
         assert (await client.get(f"/api/shares/{snapshot}")).status_code == 404
 
 
-async def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
-    demo = ("demo", "--title", "T", "--budget", "500", "--preset")
-    for arguments, words in (
-        ((*demo, "no-such"), "there are alpacaeval, huggingchat, min-p"),
-        ((*demo, "min-p", "--expires", "soon"), "write 30m, 12h, 7d or 2w"),
+DEMO = ("demo", "--title", "T", "--budget", "500", "--preset")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((*DEMO, "no-such"), "there are alpacaeval, huggingchat, min-p"),
+        ((*DEMO, "min-p", "--expires", "soon"), "write 30m, 12h, 7d or 2w"),
+        ((*DEMO, "min-p", "--system-file", "/nowhere"), "/nowhere cannot be read"),
         (("off", "https://demo.example/d/unknown"), "There is no such demo"),
-    ):
-        done = await share(tmp_path, *arguments)
-        assert done.returncode == 2
-        assert words in done.stderr
-        assert "Traceback" not in done.stderr
+        (("revoke", "unknown"), "There is nothing here"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    arguments: tuple[str, ...],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("PLAYGROUND_DATA_DIR", str(tmp_path))
+    assert main(["share", *arguments]) == 2
+    said = capsys.readouterr()
+    assert words in said.err
+    assert said.out == ""

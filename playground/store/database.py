@@ -194,10 +194,15 @@ class Database:
 
 
 def _make(path: Path) -> None:
-    """The folder and the file, for their owner alone; those that are there stay as they are."""
+    """The folder and the file, for their owner alone; those that are there stay as they are.
+
+    A file that is there is not even opened: to close it would take away the locks that other
+    connections of this process have on it, and so damage it.
+    """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError as error:
         raise Unmade from error
 
