@@ -1,20 +1,18 @@
 """How many tokens accounts have used, by day."""
 
-from collections.abc import Callable, Mapping
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Date, bindparam, select, text
 
 from playground.store.database import Database
 from playground.store.tables import usage
 
-# Both have ON CONFLICT in the same words, and SQLAlchemy no common name for it.
-_INSERT: Final[Mapping[str, Callable[..., Any]]] = {
-    "postgresql": postgresql.insert,
-    "sqlite": sqlite.insert,
-}
+# SQLite and PostgreSQL have the same words for it; SQLAlchemy's would need a dialect of each.
+_ADD: Final = text(
+    "INSERT INTO usage (account, day, tokens) VALUES (:account, :day, :tokens) "
+    "ON CONFLICT (account, day) DO UPDATE SET tokens = usage.tokens + excluded.tokens"
+).bindparams(bindparam("day", type_=Date()))
 
 
 class Usage:
@@ -32,12 +30,4 @@ class Usage:
     async def add(self, account: str, day: date, tokens: int) -> None:
         """Count more of them; replicas may do so at the same time."""
         async with self._database.begin() as connection:
-            added = _INSERT[connection.dialect.name](usage).values(
-                account=account, day=day, tokens=tokens
-            )
-            await connection.execute(
-                added.on_conflict_do_update(
-                    index_elements=[usage.c.account, usage.c.day],
-                    set_={"tokens": usage.c.tokens + added.excluded.tokens},
-                )
-            )
+            await connection.execute(_ADD, {"account": account, "day": day, "tokens": tokens})
