@@ -51,7 +51,7 @@ async def seen(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @asynccontextmanager
-async def door(**settings: Any) -> AsyncIterator[str]:
+async def door(root_path: str = "", **settings: Any) -> AsyncIterator[str]:
     """Where the door listens that these settings make."""
     values = load_settings(**settings)
     names = Names(values)
@@ -62,7 +62,9 @@ async def door(**settings: Any) -> AsyncIterator[str]:
         links=values.public_links,
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, log_level="warning", access_log=False, proxy_headers=False)
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, proxy_headers=False, root_path=root_path
+        )
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started:  # noqa: ASYNC110  (uvicorn offers no event)
@@ -196,6 +198,17 @@ async def test_a_websocket_is_closed_before_it_opens(tmp_path: Path) -> None:
         scope: Scope = {"type": "websocket", "path": path, "headers": []}
         await guarded(scope, receive, send)
     assert [message["type"] for message in sent] == ["websocket.close"] * 3
+
+
+async def test_below_another_path_all_of_it_stays_below(tmp_path: Path) -> None:
+    """The proxy takes the path away, the page's address has it."""
+    users: Mapping[str, Any] = {"auth": "users", "secret": "a secret of 16 and more"}
+    async with door("/team", **users, data_dir=tmp_path) as url:
+        for path, to in (("/", "/team/login"), ("/x?y=1", "/team/login?next=/x%3Fy%3D1")):
+            assert (await ask(url, path=path)).headers["location"] == to
+        answer = await ask(url, path="/login")
+        assert "; Path=/team;" in answer.headers["set-cookie"]
+        assert (await ask(url, path="/api/visitor")).json()["kind"] == "login"
 
 
 # What must not be open by accident

@@ -86,8 +86,10 @@ def login_routes(login: UserLogin | None, settings: Settings, version: str) -> A
                 request.headers.get("cookie", ""),
             )
         except WrongPassword as error:
+            request.scope["refusal"] = error.kind
             return page(401, name=name, after=after, problem=str(error))
         except Busy as error:
+            request.scope["refusal"] = error.kind
             words = f"{error} Try again in {_words(error.retry_after)}."
             return page(429, name=name, after=after, problem=words, wait=error.retry_after)
         answer = _to(f"{root}{after}")
