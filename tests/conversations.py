@@ -1,5 +1,7 @@
 """Records as the browser makes them: answers with all that the server said of them."""
 
+import base64
+import random
 from typing import Any, Final
 
 # What a database, a JSON library or a proxy may change on the way.
@@ -83,4 +85,5 @@ def record(*columns: dict[str, Any], **values: Any) -> dict[str, Any]:
 
 def long_record(size: int) -> dict[str, Any]:
     """A chat of about so many bytes, which no compression would make small."""
-    return record(column({"role": "user", "content": "x" * size}, answer()))
+    said = base64.b64encode(random.Random(size).randbytes(size * 3 // 4)).decode()
+    return record(column({"role": "user", "content": said}, answer()))

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -32,11 +33,11 @@ class Cluster:
     def __init__(self) -> None:
         self._programs = _PROGRAMS[-1]
         self._as = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-        self._folder = Path(tempfile.mkdtemp(prefix="playground-postgres-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="playground-postgres-"))
         if self._as:
-            shutil.chown(self._folder, "postgres")
+            shutil.chown(self.folder, "postgres")
         self._user = "postgres" if self._as else getpass.getuser()
-        self._data = self._folder / "data"
+        self._data = self.folder / "data"
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port: int = probe.getsockname()[1]
         self._run("initdb", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8",
@@ -48,9 +49,9 @@ class Cluster:
         return (self._data / "postmaster.pid").exists()
 
     def start(self) -> None:
-        options = f"-p {self.port} -k {self._folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off"
         self._run("pg_ctl", "start", "--wait", f"--pgdata={self._data}",
-                  f"--log={self._folder / 'log'}", "--options", options)  # fmt: skip
+                  f"--log={self.folder / 'log'}", "--options", options)  # fmt: skip
 
     def stop(self) -> None:
         """At once; open connections are ended."""
@@ -62,10 +63,29 @@ class Cluster:
         found = subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True)
         return [parent, *map(int, found.stdout.split())]
 
-    def database(self) -> str:
+    @contextmanager
+    def tablespace(self, folder: Path) -> Iterator[str]:
+        """The name of a place for databases; with it go those that were made there."""
+        name = f"space_{secrets.token_hex(6)}"
+        if self._as:
+            shutil.chown(folder, "postgres")
+        self.psql("postgres", f"CREATE TABLESPACE {name} LOCATION '{folder}'")
+        try:
+            yield name
+        finally:
+            made = self.psql(
+                "postgres",
+                "SELECT datname FROM pg_database JOIN pg_tablespace t ON dattablespace = t.oid "
+                f"WHERE spcname = '{name}'",
+            )
+            for each in made.split():
+                self.psql("postgres", f"DROP DATABASE {each} WITH (FORCE)")
+            self.psql("postgres", f"DROP TABLESPACE {name}")
+
+    def database(self, options: str = "") -> str:
         """A new database that is empty; its address."""
         name = f"test_{secrets.token_hex(6)}"
-        self.psql("postgres", f"CREATE DATABASE {name}")
+        self.psql("postgres", f"CREATE DATABASE {name} {options}")
         return f"postgresql://{self._user}@127.0.0.1:{self.port}/{name}"
 
     def psql(self, database: str, command: str) -> str:
@@ -90,12 +110,12 @@ class Cluster:
     def remove(self) -> None:
         if self.runs:
             self._run("pg_ctl", "stop", "--wait", "--mode=immediate", f"--pgdata={self._data}")
-        shutil.rmtree(self._folder)
+        shutil.rmtree(self.folder)
 
     def _run(self, program: str, *arguments: str) -> str:
         done = subprocess.run(
             [*self._as, str(self._programs / program), *arguments],
-            cwd=self._folder,
+            cwd=self.folder,
             capture_output=True,
             text=True,
             timeout=60,

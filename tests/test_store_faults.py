@@ -81,15 +81,22 @@ def sound(folder: str) -> bool:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MiB of its own."""
-    folder = tmp_path / "disk"
+    with disk(tmp_path / "disk", "1m") as folder:
+        yield folder
+
+
+@contextmanager
+def disk(folder: Path, size: str) -> Iterator[Path]:
+    """A file system of its own, with so much room."""
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"this user may not mount a file system: {done.stderr.strip()}")
-    yield folder
-    run("umount", str(folder))
+    try:
+        yield folder
+    finally:
+        run("umount", "--lazy", str(folder))
 
 
 def run(*command: str) -> None:
@@ -112,6 +119,27 @@ async def test_a_disk_that_becomes_full(small_disk: Path) -> None:
         tokens.append(await share(client, long_record(100_000)))
         await holds(client, *tokens)
     assert sound(folder)
+
+
+async def test_a_server_whose_disk_becomes_full(postgres: Cluster) -> None:
+    # An empty database has 7 MiB, when it is copied as files; else parts of it come later.
+    with disk(postgres.folder / "disk", "10m") as small, postgres.tablespace(small) as space:
+        address = postgres.database(f"TABLESPACE {space} STRATEGY file_copy")
+        async with running(database_url=address) as client:
+            tokens = [await share(client)]
+            for _ in range(60):
+                made = await client.post("/api/shares", json={"record": long_record(100_000)})
+                if made.status_code == 503:
+                    break
+                tokens.append(made.json()["token"])
+            assert 1 < len(tokens) < 60
+            await fails(
+                client, "The disk of the playground's database is full.", long_record(100_000)
+            )
+            await holds(client, *tokens)
+            run("mount", "-o", "remount,size=20m", str(small))
+            tokens.append(await share(client, long_record(100_000)))
+            await holds(client, *tokens)
 
 
 async def test_a_disk_that_is_full_at_the_start(small_disk: Path) -> None:

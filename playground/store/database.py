@@ -7,6 +7,7 @@ a Database and works inside ``async with database.begin() as connection``.
 """
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -203,6 +204,8 @@ def _make(path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        if not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+            raise OSError(errno.EROFS, "not writable")  # SQLite would only say: cannot open
     except OSError as error:
         raise Unmade from error
 
@@ -217,11 +220,15 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _set_pragmas(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # transactions begin when we say so, in _begin
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
+    try:
+        connection.isolation_level = None  # transactions begin when we say so, in _begin
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+    except BaseException:
+        connection.close()  # the pool does not know it yet, and would leave it and its thread
+        raise
 
 
 def _begin(connection: Connection) -> None:

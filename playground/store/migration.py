@@ -7,6 +7,7 @@ event loop of its own: no stream waits for it, and two databases of one process 
 import asyncio
 import logging
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -48,7 +49,18 @@ def _migrate(connect: Callable[[], AsyncEngine]) -> None:
             await engine.dispose()
 
     with _TURN:
-        asyncio.run(run())
+        try:
+            asyncio.run(run())
+        except BaseException as error:
+            _forget(error)
+            raise
+
+
+def _forget(error: BaseException | None) -> None:
+    """Drop what the frames of an error hold: cursors among it, which keep a closed file open."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def revision(connection: Connection) -> str | None:
