@@ -175,7 +175,8 @@ def _fields(
     known = {**needed, **(optional or {})}
 
     def shape(value: object, field: str) -> Mapping[str, Any]:
-        known_here = [*known, *value] if more and isinstance(value, dict) else known
+        # A set: a receipt has as many other names as whoever sends it likes.
+        known_here = {*known, *value} if more and isinstance(value, dict) else known
         found = object_of(value, field, known_here)
         for name in needed:
             if name not in found:

@@ -121,3 +121,26 @@ def test_a_newer_version_is_told_from_a_wrong_one() -> None:
 
 def test_the_answers_are_found() -> None:
     assert answers(record(column(), column(answer("x")))) == [[None, "**Hello**"], ["x"]]
+
+
+class Name(str):
+    """A name that counts how often another one is compared with it."""
+
+    compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Name.compared += 1
+        return str.__eq__(self, other)
+
+
+def test_many_names_are_not_compared_each_with_all() -> None:
+    """A megabyte of them would hold the server up for minutes."""
+    names = {Name(f"name {number}"): 1 for number in range(300)}
+    body = broken(f"{ANSWER}.receipt", {**answer()["receipt"], **names})
+    del body["title"]
+    body["title"] = 1  # wrong, and looked at last
+    Name.compared = 0
+    with pytest.raises(InvalidRequest, match="title"):
+        parse_record(body)
+    assert Name.compared < 20 * len(names)
