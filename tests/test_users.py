@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -409,3 +410,17 @@ def test_the_command_line_says_what_is_wrong(
     assert users(monkeypatch, *arguments, said=said) == 2
     assert words in capsys.readouterr().err
     assert data.read_text() == f"anna:{A}\n"
+
+
+async def test_what_is_no_session_is_not_remembered_at_any_length() -> None:
+    """Whoever asks chooses the cookie, and needs no login for that."""
+    sessions = Sessions(SECRET, 3600, Database())
+    assert await sessions.find(sessions.begin("a" * 64, A), {"a" * 64: A}), "the longest name"
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            assert await sessions.find(f"{number}".ljust(100_000, "x"), {"anna": A}) is None
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1_000_000

@@ -20,6 +20,9 @@ _SIGNING: Final = {"key_derivation": "hmac", "digest_method": sha256}
 # For so long another replica's logout may go unnoticed, and an answer of the database is kept.
 _FRESH_S: Final = 10.0
 _REMEMBERED: Final = 20_000
+# Characters of a cookie, some twice as many as the longest has: what was read is remembered, and
+# whoever is not logged in must not choose how much that is.
+_LONGEST: Final = 512
 # The chat does not wait longer for a database that says nothing.
 _PATIENCE_S: Final = 1.0
 
@@ -59,7 +62,7 @@ class Sessions:
 
     async def find(self, cookie: str, hashes: Mapping[str, str]) -> Session | None:
         """The session of a cookie; None when it is over, or was never one."""
-        session = self._read(cookie)
+        session = self._read(cookie) if len(cookie) <= _LONGEST else None
         if session is None or time.time() > session.began + self.lasts_s:
             return None
         stored = hashes.get(session.name)
