@@ -8,14 +8,37 @@ from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from playground.gate import Gate
 from playground.settings import Settings
 
 # What else is under way when the last answer has ended may take so long.
 _REST_SECONDS: Final = 3
+# What a request's head may have, in bytes; what is read at once comes on top.
+_MOST_HEAD: Final = 65_536
 
 _log = logging.getLogger(__name__)
+
+
+class _Connection(HttpToolsProtocol):
+    """Ends a connection that brings headers without an end: the parser would keep all of them."""
+
+    _unread = 0  # bytes since the last head was whole, or the last part of a body came
+
+    def data_received(self, data: bytes) -> None:
+        self._unread += len(data)
+        super().data_received(data)
+        if self._unread > _MOST_HEAD and not self.transport.is_closing():
+            self.send_400_response("The headers of this request are too long.")
+
+    def on_headers_complete(self) -> None:
+        self._unread = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unread = 0
+        super().on_body(body)
 
 
 class Server(uvicorn.Server):
@@ -32,6 +55,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: FastAPI, settings: Settings) -> None:
         config = uvicorn.Config(
             app,
+            http=_Connection,
             log_config=None,
             log_level="warning",
             access_log=False,

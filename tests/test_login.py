@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,7 @@ PASSWORDS = {
 OLD = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 SESSION = "playground_session"
 RECORD = record(column({"role": "user", "content": "Hi"}, answered()))
+CHUNKED = "POST /livez HTTP/1.1\r\ntransfer-encoding: chunked\r\nhost: x\r\n\r\n0\r\n"
 PROXY = "127.0.0.2"  # the address of the test's proxy; the test itself comes from 127.0.0.1
 
 
@@ -400,6 +402,17 @@ def test_a_wrong_name_and_a_wrong_password_read_alike(site: str) -> None:
 def test_a_form_that_is_too_large_is_no_login(site: str) -> None:
     with client(site, "198.51.100.5") as browser:
         assert enter(browser, "anna", "x" * 100_000).status_code == 401
+
+
+@pytest.mark.parametrize("head", ["GET /livez HTTP/1.1\r\n", CHUNKED])
+def test_headers_without_an_end_are_not_read_to_their_end(site: str, head: str) -> None:
+    """Neither those of a request nor those behind its body."""
+    url = httpx.URL(site)
+    with socket.create_connection((url.host, url.port or 80), timeout=30) as connection:
+        connection.sendall(f"{head}host: {url.host}\r\nx: ".encode())
+        with pytest.raises(ConnectionError):
+            connection.sendall(b"x" * 64_000_000)
+    assert httpx.get(f"{site}/livez", headers={"x": "x" * 60_000}).status_code == 200
 
 
 # What a request says of itself
