@@ -129,8 +129,8 @@ class Gate:
         if own + size > self.most_each:
             who = kind_of(account)
             raise Busy(
-                f"{own} answers for this {who} are being written or wait, and this server takes "
-                f"{self.most_each} at a time for one {who}. Try again when one of them has ended.",
+                f"This server takes {self.most_each} answers at a time for one {who}, those in "
+                f"line included, and has {own} already. Try again when one has ended.",
                 retry_after=self._seconds(size / own),
             )
         if not self._line and self.writing + size <= self.most:
@@ -143,10 +143,10 @@ class Gate:
         else:
             ahead = sum(each.size for each in self._line) + size
             seconds = self._seconds(ahead / self.most)
-            line = f" and {self.waiting} requests wait" if self._line else ""
+            room = "the line behind them is full" if self.most_waiting else "all are under way"
             raise Busy(
-                f"{self.writing} answers are being written{line}; this server writes {self.most} "
-                f"at a time. Try again in {'a second' if seconds == 1 else f'{seconds} seconds'}.",
+                f"This server writes {self.most} answers at a time, and {room}. Try again in "
+                f"{'a second' if seconds == 1 else f'{seconds} seconds'}.",
                 retry_after=seconds,
             )
         self._own[account] += size

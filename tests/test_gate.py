@@ -277,7 +277,7 @@ async def test_nobody_has_more_than_a_share_and_a_comparison_beside_a_chat_fits(
                 assert (await reader.end())[-1][0] == "done"
     assert (refused.status_code, refused.json()["kind"]) == (429, "busy")
     assert int(refused.headers["retry-after"]) >= 1
-    assert "5 at a time for one address" in refused.json()["error"]
+    assert "5 answers at a time for one address" in refused.json()["error"]
 
 
 async def test_who_waits_counts_and_who_leaves_the_line_does_not() -> None:
