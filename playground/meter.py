@@ -9,8 +9,8 @@ from playground.coalesce import closing
 from playground.engines.base import Chunk, Engine, EngineState, Finish, GenerationRequest
 from playground.errors import EngineError
 
-# No engine writes one answer faster, in tokens a second; and so long a stream is not read at most,
-# in seconds: its tokens are taken out of the connection on a beat.
+# No engine writes one answer faster, in tokens a second; and so long at most, in seconds, a stream
+# is not read while something has come: its tokens are taken out of the connection on a beat.
 _FASTEST: Final = 2000
 _UNREAD_S: Final = 0.25
 
@@ -71,5 +71,7 @@ def _unseen(came: int, over: float, since: float) -> int:
 
     came: tokens that came over so many seconds, the last of them so many seconds ago.
     """
+    if not came or since > _UNREAD_S:
+        return 1  # the connection is being waited on: nothing lies in it
     pace = 2 * came / over if over > _UNREAD_S else _FASTEST
-    return 1 + ceil(pace * min(since, _UNREAD_S))
+    return 1 + ceil(pace * since)
