@@ -337,6 +337,11 @@ def test_tgi_knows_every_variable_that_it_is_given() -> None:
     assert given <= LAUNCHER
 
 
+def test_people_wait_in_the_pages_line_and_not_in_tgis() -> None:
+    at_a_time = int(environment(ROOT / "tgi/serve/fp8.env")["MAX_CONCURRENT_REQUESTS"])
+    assert at_a_time > load_settings().max_streams
+
+
 # The shell's part of the services' commands, run by a shell
 
 
@@ -400,6 +405,5 @@ def test_stopping_waits_for_the_answers_that_are_being_written() -> None:
     }
     tgi = int(environment(ROOT / "tgi/serve/fp8.env")["GRACEFUL_TERMINATION_TIMEOUT"])
     assert seconds["tgi"] == seconds["tgi-1"] == seconds["balancer"] >= tgi + 10
-    grace = getattr(load_settings(), "grace_seconds", 30)
-    assert seconds["playground"] >= grace + 10
+    assert seconds["playground"] >= load_settings().grace_seconds + 10
     assert seconds["caddy"] >= seconds["playground"]

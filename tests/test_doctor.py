@@ -1,6 +1,7 @@
 """`playground check` as a doctor: each known failure, and the fix that it names."""
 
 import json
+import os
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,10 +14,13 @@ from playground.doctor.command import check
 from playground.messages import Message
 from playground.prompt import render
 from playground.settings import load_settings
+from playground.store.store import Store
 from tests import stock
 from tests.faults import FaultServer, Peer, Script, serving
+from tests.postgres import Cluster
 
 Finding = dict[str, str]
+PATH = os.environ["PATH"]
 MODEL = "ContextualAI/Contextual_KTO_Mistral_PairRM"
 INFO: Mapping[str, Any] = {
     **stock.INFO,
@@ -362,6 +366,28 @@ async def test_a_database_that_is_away(capsys: pytest.CaptureFixture[str], free_
     assert report.status == 1
     assert "PLAYGROUND_DATABASE_URL" in report.of("database", "fault")["fix"]
     assert "canary" not in json.dumps(report.document)
+
+
+async def test_a_database_that_is_there(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, postgres: Cluster
+) -> None:
+    monkeypatch.setenv("PATH", PATH)  # of the programs that run the database
+    address = postgres.database()
+    name = address.rpartition("/")[2]
+    async with engine() as server:
+        report = await examined(capsys, server.url, database_url=address)
+        assert "no tables yet" in report.of("database", "ok")["says"]
+        made = "SELECT * FROM pg_tables WHERE schemaname = 'public'"
+        assert not postgres.psql(name, made)
+        store = Store.from_settings(load_settings(database_url=address))
+        assert await store.answers()
+        await store.aclose()
+        report = await examined(capsys, server.url, database_url=address)
+        assert "tables at" in report.of("database", "ok")["says"]
+        postgres.psql(name, "UPDATE alembic_version SET version_num = '9999'")
+        report = await examined(capsys, server.url, database_url=address)
+        assert report.status == 0
+        assert "newer" in report.of("database", "note")["fix"]
 
 
 async def test_a_page_that_would_be_open_to_strangers(capsys: pytest.CaptureFixture[str]) -> None:
