@@ -134,7 +134,7 @@ function offer(setup, made, notes, busy, said, run) {
     ...remarks.map((words) => paragraph('note', words)),
     ...(busy ? [] : [paragraph('note', 'The page is set up so. Run sends the prompt.'), start]));
   window.classList.add('link-card');
-  if (!busy) start.focus();
+  if (!busy) start.focus({ preventScroll: true }); // what it sends is read first
 }
 
 function use(view, setup) {

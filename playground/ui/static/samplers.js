@@ -7,15 +7,14 @@
 import { onFragment, touch } from './address.js';
 import { button, whenAdded } from './dom.js';
 import { closeDrawer, openDrawer, startDrawer } from './drawer.js';
-import {
-  edit, lacking, limitOf, original, parameters, readOf, samplerOf, startParameters, stopsOf, textOf,
-} from './edits.js';
+import { edit, lacking, limitOf, parameters, samplerOf, startParameters, stopsOf, textOf } from './edits.js';
 import { onEngine } from './engine.js';
 import { offerPreset } from './exchange.js';
+import { showPreset } from './knobs.js';
 import { editButtons, presetActions, presetChoice } from './own.js';
 import { allPresets, defaultPreset, hasDefault, presetById, reference, startPresets } from './presets.js';
 import { firstVisit, load, save } from './storage.js';
-import { engineSays, prove, treatment } from './treatment.js';
+import { engineSays, prove } from './treatment.js';
 import { wholeNumber } from './values.js';
 
 const panel = () => document.getElementById('samplers');
@@ -57,49 +56,9 @@ function write(preset, name, text) {
   else delete stored.edits[preset.id];
 }
 
-function showKnob(preset, parameter, knob) {
-  const { value, problem } = readOf(preset, editsOf(preset), parameter);
-  const unset = (value ?? null) === null;
-  const position = unset ? parameter.neutral : value;
-  const slide = knob.querySelector('.slide');
-  knob.classList.toggle('unset', unset);
-  slide.value = position;
-  slide.setAttribute('aria-valuetext', unset ? 'unset' : String(value));
-  slide.style.setProperty('--at', `${(100 * (position - parameter.minimum)) / (parameter.maximum - parameter.minimum)}%`);
-  knob.querySelector('.value').setAttribute('aria-invalid', String(problem !== undefined));
-  const { words, level } = treatment(parameter.name);
-  const how = knob.querySelector('.how');
-  how.className = `how ${problem === undefined ? level : 'invalid'}`;
-  how.textContent = problem ?? words;
-}
-
-function showTab(preset, lacks) {
-  const node = tab(preset);
-  if (!node) return;
-  node.classList.toggle('lacking', lacks.length > 0);
-  if (lacks.length > 0) node.setAttribute('aria-description', `Needs ${lacks.join(' and ')}, which this engine does not apply`);
-  else node.removeAttribute('aria-description');
-  node.title = lacks.length > 0 ? `Needs ${lacks.join(' and ')}, which this engine does not apply` : '';
-}
-
 function show(slot) {
   const preset = shownIn(slot);
-  const shown = sectionOf(slot);
-  const lacks = lacking(preset, editsOf(preset));
-  showTab(preset, lacks);
-  if (!shown) return;
-  for (const parameter of parameters()) {
-    showKnob(preset, parameter, shown.querySelector(`[data-parameter="${parameter.name}"]`));
-  }
-  const warning = shown.querySelector('.warning');
-  warning.hidden = lacks.length === 0;
-  warning.textContent = `This engine does not apply ${lacks.join(' and ')}: the answer is made without.`;
-  shown.querySelector('.source').textContent = preset.source;
-  shown.querySelector('.source').hidden = preset.source === '';
-  const edits = Object.keys(editsOf(preset));
-  const edited = shown.querySelector('.edited');
-  edited.hidden = edits.length === 0;
-  edited.firstElementChild.textContent = `Edited: ${edits.map((name) => `${name} was ${original(preset, name) || '–'}`).join(', ')}.`;
+  showPreset(tab(preset), sectionOf(slot), preset, editsOf(preset));
 }
 
 // Writes what is kept into a slot's fields, if they have been drawn.
