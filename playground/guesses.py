@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from limits import RateLimitItemPerMinute
@@ -12,6 +11,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from playground.errors import Busy, NotFound
+from playground.visitor import network_of
 
 MISSES_A_MINUTE: Final = 30
 
@@ -30,7 +30,7 @@ class Guesses:
         Raises Busy when the address has missed too often, also for a link that is right: otherwise
         who goes on guessing would still see which one that is.
         """
-        whose = _network(address)
+        whose = network_of(address)
         if not self._window.test(self._limit, whose):
             again = self._window.get_window_stats(self._limit, whose).reset_time - time.time()
             raise Busy(
@@ -43,12 +43,3 @@ class Guesses:
         except NotFound:
             self._window.hit(self._limit, whose)
             raise
-
-
-def _network(address: str) -> str:
-    """What one household has: an IPv4 address, or the half of an IPv6 address that it is given."""
-    try:
-        known = ip_address(address)
-    except ValueError:
-        return address
-    return str(int(known) >> 64) if isinstance(known, IPv6Address) else address

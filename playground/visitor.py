@@ -1,6 +1,7 @@
 """Who asks: what shares, usage and limits are counted on."""
 
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
 from starlette.types import Scope
@@ -14,7 +15,8 @@ class Visitor:
 
     name: the login; None where nobody logs in.
     owner: whose shares these are: ``user:<name>``, or ``browser:<digest>`` of a random cookie.
-    account: whose streams and tokens are counted: ``user:<name>``, or ``address:<ip>``.
+    account: whose streams and tokens are counted: ``user:<name>``, or ``address:<ip>``, of
+        IPv6 the network (`network_of`).
     address: where the request comes from, past the proxies that are trusted: an IP address, or
         ELSEWHERE. What comes through the public tunnel, or a proxy on this machine that is not
         trusted, has the address of this machine and yet is not from here.
@@ -33,6 +35,18 @@ def visitor(scope: Scope) -> Visitor:
         return known
     address = (scope.get("client") or ("", 0))[0]
     return Visitor(None, f"address:{address}", f"address:{address}", address)
+
+
+def network_of(address: str) -> str:
+    """What one household or machine has, and is counted as one: an IPv4 address, and of IPv6 the
+    network of /64, in which anybody has addresses without number. ELSEWHERE stays as it is."""
+    try:
+        known = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(known, IPv6Address):
+        return str(ip_network((int(known), 64), strict=False))
+    return address
 
 
 def kind_of(account: str) -> str:

@@ -21,7 +21,7 @@ from playground.auth.logins import way_in
 from playground.errors import StoreError
 from playground.names import Names
 from playground.settings import SettingsError, load_settings
-from playground.visitor import ELSEWHERE, visitor
+from playground.visitor import ELSEWHERE, network_of, visitor
 
 PROXY = "127.0.0.2"  # the address of the test's proxy; the test itself comes from 127.0.0.1
 
@@ -164,8 +164,26 @@ async def test_the_last_address_that_is_no_proxys_is_the_visitors(
         headers = [("x-forwarded-for", forwarded), ("x-forwarded-proto", "https")]
         who = (await ask(url, headers, through=PROXY)).json()
         assert who["address"] == address
-        assert who["account"] == f"address:{address}"
+        assert who["account"] == f"address:{network_of(address)}"
         assert who["scheme"] == "https"
+
+
+async def test_all_addresses_of_one_ipv6_network_are_one_account() -> None:
+    """Or whoever has one would have as many accounts as they like."""
+    async with door(**TRUSTING) as url:
+        accounts = []
+        for address in (
+            "2001:db9::1",
+            "2001:db9::ffff:2",
+            "fe80::1%a",
+            "fe80::2%b",
+            "2001:db9:1::",
+        ):
+            who = (await ask(url, {"x-forwarded-for": address}, through=PROXY)).json()
+            accounts.append(who["account"])
+        assert accounts[0] == accounts[1] == "address:2001:db9::/64"
+        assert accounts[2] == accounts[3] == "address:fe80::/64"
+        assert accounts[4] not in accounts[:4]
 
 
 async def test_what_an_untrusted_proxy_on_this_machine_brings_is_not_from_here() -> None:

@@ -109,7 +109,6 @@ LINKS = {
     "/s/{token}",
     "/d/{token}",
     "/api/shares/{token}",
-    "/api/shares/{token}/rendered",
     "/api/demos/{token}",
     "/api/demos/{token}/stream",
     "/api/demos/{token}/render",

@@ -14,7 +14,7 @@ from playground.api.http import refusal
 from playground.auth.arrivals import Arrival, Arrivals
 from playground.auth.cookies import BROWSER, cookie, set_cookie
 from playground.errors import Forbidden, LoginRequired
-from playground.visitor import Visitor
+from playground.visitor import Visitor, network_of
 
 # As long as browsers keep any cookie.
 _YEAR_S: Final = 400 * 86_400
@@ -27,7 +27,7 @@ _NOT_KEPT: Final = {"Cache-Control": "no-store"}
 _FILES: Final = r"/ui/[0-9a-f]+/[\w.-]+|/favicon\.ico|/livez|/readyz"
 _ALWAYS: Final = {"GET": rf"/login|/logout|{_FILES}", "POST": r"/login|/logout"}
 _LINKS: Final = {
-    "GET": r"/[sd]/[\w-]+|/api/shares/[\w-]+(/rendered)?|/api/demos/[\w-]+",
+    "GET": r"/[sd]/[\w-]+|/api/shares/[\w-]+|/api/demos/[\w-]+",
     "POST": r"/api/demos/[\w-]+/(stream|render)",
     "DELETE": r"/api/stream/[\w-]+/panes/\d+",
 }
@@ -91,7 +91,7 @@ class Door:
         if name is not None:
             owner = account = f"user:{name}"
         else:
-            account = f"address:{arrival.address}"
+            account = f"address:{network_of(arrival.address)}"
             known = cookie(arrival.cookies, BROWSER)
             if known is None or _BROWSER.fullmatch(known) is None:
                 known = token_urlsafe(24)

@@ -12,7 +12,6 @@ is under attack, five minutes at most after it ended. Counters are in the memory
 several replicas, each counts its own.
 """
 
-from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 from time import time
 from typing import Final
@@ -22,6 +21,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 
 from playground.errors import Busy
+from playground.visitor import network_of
 
 TRIES: Final = 10
 _LIMIT: Final = RateLimitItemPerMinute(TRIES, 5)
@@ -39,7 +39,7 @@ class Throttle:
 
         device: the id of a browser in which this name has logged in before.
         """
-        keys = (f"device {device}",) if device else (f"from {_network(address)}", f"for {name}")
+        keys = (f"device {device}",) if device else (f"from {network_of(address)}", f"for {name}")
         for key in keys:
             if not self._limiter.test(_LIMIT, key):
                 wait = self._limiter.get_window_stats(_LIMIT, key).reset_time - time()
@@ -52,13 +52,3 @@ class Throttle:
         """Take back what was counted."""
         for key in keys:
             self._limiter.clear(_LIMIT, key)
-
-
-def _network(address: str) -> str:
-    try:
-        known = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(known, IPv6Address):
-        return str(ip_network((known, 64), strict=False))
-    return address
