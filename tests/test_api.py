@@ -376,6 +376,9 @@ async def test_says_that_the_engine_is_loading(free_tcp_port: int) -> None:
     async with playground(f"http://127.0.0.1:{free_tcp_port}") as url, browser(url) as client:
         state = (await client.get("/api/engine")).json()
         ready = await client.get("/readyz")
+        assert (await client.head("/readyz")).status_code == 503, "as programs ask that watch pages"
+        assert (await client.head("/livez")).status_code == 200
+    assert ready.json() == {"state": "loading"}, "and no address of the engine's"
     assert state["state"] == ready.json()["state"] == "loading"
     assert (state["engine"], state["applied"], state["raw"]) == (None, {}, None)
     assert state["reason"]
