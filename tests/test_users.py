@@ -51,6 +51,7 @@ def test_a_file_is_read_line_by_line() -> None:
         ("anna:$argon2id$v=19$m=8", "no hash"),
         (f"anna:{A.replace('argon2id', 'argon2i')}", "not of the kind argon2id"),
     ],
+    ids=["no colon", "capital", "no name", "twice", "no hash", "cut off", "other kind"],
 )
 def test_a_broken_line_is_named_and_harms_no_other(line: str, words: str) -> None:
     listed = read(f"ben:{B}\n{line}\nzoe:{A}\n")
