@@ -51,6 +51,22 @@ def _comparison(page: Page, picture: Path) -> None:
     page.screenshot(path=picture)
 
 
+def _snapshot(page: Page, picture: Path) -> None:
+    """What the page shows, frozen behind a link, read in another profile and asked again."""
+    page.get_by_role("button", name="Share", exact=True).click()
+    window = page.get_by_role("dialog")
+    window.get_by_role("button", name="Create the link").click()
+    link = window.get_by_label("The link", exact=True).input_value()
+    browser = page.context.browser
+    assert browser is not None
+    reader = browser.new_context(**_DESK).new_page()
+    reader.goto(link)
+    reader.get_by_role("button", name="Run again and show what changed").click()
+    reader.get_by_role("button", name="Run again with another seed").click()
+    reader.wait_for_function("document.querySelector('.outcome')?.textContent.includes('text in')")
+    reader.screenshot(path=picture)
+
+
 def main() -> int:
     """Write the pictures; 1 without a browser."""
     path = browsers.executable()
@@ -66,7 +82,9 @@ def main() -> int:
         _chat(_page(browser, url, **_DESK), FOLDER / "light.png")
         _chat(_page(browser, url, **_DESK, color_scheme="dark"), FOLDER / "dark.png")
         _chat(_page(browser, url, **_PHONE), FOLDER / "phone.png")
-        _comparison(_page(browser, url, **_DESK), FOLDER / "compare.png")
+        page = _page(browser, url, **_DESK)
+        _comparison(page, FOLDER / "compare.png")
+        _snapshot(page, FOLDER / "snapshot.png")
         browser.close()
     return 0
 
