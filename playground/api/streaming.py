@@ -23,6 +23,8 @@ from playground.tally import Tally
 from playground.visitor import Visitor, visitor
 
 KEEP_ALIVE_S: Final = 15.0
+# So long a reader may take nothing of what is sent: a computer that was closed does not say so.
+READER_S: Final = 60.0
 
 Batches = AsyncGenerator[list[tuple[int, Event]], None]
 Settled = Callable[[Sequence[Tally]], Awaitable[None]]
@@ -35,12 +37,19 @@ class EventStream(Response):
     nothing to send. An empty batch becomes a comment, which keeps proxies from closing.
 
     number: the stream's id. done: called once when nothing more is written, whatever ended it.
+    patience_s: a reader that takes nothing for so many seconds has left, too. Its answers would
+        hold their places for as long as it likes.
     """
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, batches: Batches, number: str, done: Callable[[Scope], Awaitable[None]]
+        self,
+        batches: Batches,
+        number: str,
+        done: Callable[[Scope], Awaitable[None]],
+        *,
+        patience_s: float = READER_S,
     ) -> None:
         super().__init__(
             headers={
@@ -53,6 +62,7 @@ class EventStream(Response):
         self.number = number
         self._batches = batches
         self._done = done
+        self._patience_s = patience_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -75,7 +85,10 @@ class EventStream(Response):
         async with closing(self._batches) as batches:
             async for batch in batches:
                 body = wire.encode(batch) if batch else wire.KEEP_ALIVE
-                await send({"type": "http.response.body", "body": body, "more_body": True})
+                with anyio.move_on_after(self._patience_s) as sending:
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
+                if sending.cancelled_caught:
+                    return
         await send({"type": "http.response.body", "body": b""})
 
 
