@@ -425,3 +425,10 @@ async def test_what_is_no_session_is_not_remembered_at_any_length() -> None:
     finally:
         tracemalloc.stop()
     assert kept < 1_000_000
+
+
+def test_the_data_folder_is_its_owners_alone_whoever_makes_it(tmp_path: Path) -> None:
+    with_secret(load_settings(data_dir=tmp_path / "first", secret=None))
+    UsersFile(tmp_path / "second" / "users").put("anna", A, instead_of=None)
+    for name in ("first", "second"):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o700

@@ -37,7 +37,7 @@ def with_secret(settings: Settings) -> Settings:
 
 def _kept(path: Path) -> str:
     """The secret in a file, which is made when it is not there. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     with suppress(FileNotFoundError):
         return _read(path)

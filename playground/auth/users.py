@@ -114,7 +114,7 @@ class UsersFile:
         path = self.path.resolve()
         draft = path.with_name(f"{path.name}.new")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _only_one(draft) as file:
                 try:
                     text = self._text()
