@@ -228,7 +228,7 @@ class Readers:
             assert self._begun.acquire(timeout=30)
 
     def _read(self, client: httpx.Client) -> None:
-        self._results.append(stream(client, tokens=150, begun=self._begun.release))
+        self._results.append(stream(client, tokens=300, begun=self._begun.release))
 
     def ends(self) -> list[str]:
         """How the answers ended, when all have."""
@@ -246,15 +246,20 @@ def test_a_replica_stops_under_load_and_comes_back(
     """Nobody gets an error but those whose answers are longer than the grace, and they are told."""
     with browser(site) as anna:
         readers = Readers(anna, 6)
-        assert replicas.figures("playground_streams") == [3, 3]
+        written = replicas.figures("playground_streams")
+        assert min(written) >= 1, "one of the two writes nothing"
         stopping = replicas.servers[number]
+        seen = (tmp_path / "log").stat().st_size
         stopping.signal(signal.SIGTERM)
         if proxy == "caddy":
-            noticed(tmp_path)
+            noticed(tmp_path, seen)
         for _ in range(6):  # while it stops
             assert ends(stream(anna)) == ["done"]
         assert replicas.refuses(number)
-        assert readers.ends() == sorted(["done"] * 3 + [end] * 3)
+        told = readers.ends()
+        assert len(told) == 6
+        assert set(told) == {"done", end}
+        assert told.count("shutdown") <= written[number]  # nobody whom the other one answered
         assert stopping.wait() == 0
         for _ in range(2):  # when it has stopped
             assert ends(stream(anna)) == ["done"]

@@ -89,7 +89,8 @@ def test_several_engines_share_the_work(tmp_path: Path) -> None:
             for thread in threads:
                 thread.join(30)
             assert [now - was for was, now in zip(before, served(), strict=True)] == [2, 2]
+            seen = (tmp_path / "log").stat().st_size
             two.kill()
-            noticed(tmp_path)
+            noticed(tmp_path, seen)
             for _ in range(4):
                 read()
