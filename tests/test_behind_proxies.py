@@ -71,7 +71,7 @@ class Replicas:
         """The sum of the metrics whose name and labels are like this, of each."""
         sums = []
         for url in self.urls:
-            text = httpx.get(f"{url}/metrics").raise_for_status().text
+            text = httpx.get(f"{url}/metrics", timeout=60).raise_for_status().text
             found = re.findall(rf"^{pattern} (\S+)$", text, re.MULTILINE)
             sums.append(sum(map(float, found)))
         return sums
@@ -112,7 +112,7 @@ def site(proxy: str, replicas: Replicas, tmp_path: Path) -> Iterator[str]:
 @contextmanager
 def browser(url: str, name: str = "anna") -> Iterator[httpx.Client]:
     """Somebody who has logged in."""
-    with httpx.Client(base_url=url, timeout=30) as client:
+    with httpx.Client(base_url=url, timeout=60) as client:
         answer = client.post("/login", data={"name": name, "password": PASSWORDS[name]})
         assert answer.status_code == 303, answer.text
         yield client
@@ -225,7 +225,7 @@ class Readers:
         for thread in self._threads:
             thread.start()
         for _ in self._threads:
-            assert self._begun.acquire(timeout=30)
+            assert self._begun.acquire(timeout=60)
 
     def _read(self, client: httpx.Client) -> None:
         self._results.append(stream(client, tokens=300, begun=self._begun.release))

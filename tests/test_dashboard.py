@@ -106,7 +106,9 @@ class Prometheus:
 
     def query(self, expression: str) -> list[float]:
         """The values now; those that are no number are left out."""
-        answer = httpx.post(f"{self.url}/api/v1/query", data={"query": expression}).json()
+        answer = httpx.post(
+            f"{self.url}/api/v1/query", data={"query": expression}, timeout=60
+        ).json()
         assert answer["status"] == "success", f"{expression}: {answer}"
         values = [float(each["value"][1]) for each in answer["data"]["result"]]
         return [value for value in values if value == value]
@@ -159,7 +161,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
         command = [program("prometheus"), *own, *(f"{name}={to}" for name, to in moved.items())]
         url = stack.enter_context(running(command, port, folder))
         health = service["healthcheck"]["test"][-1].replace("http://127.0.0.1:9090", url)
-        wait(lambda: httpx.get(health).status_code == 200)
+        wait(lambda: httpx.get(health, timeout=60).status_code == 200)
         made = Prometheus(url)
         wait(lambda: made.query("up") == [1, 1, 1])
         for number in range(2):  # before a scrape and after it: a rate needs two
@@ -167,7 +169,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
             assert stream(sites[0].url, max_new_tokens=20, stop=["x"] * 9) == 422
             assert stream(sites[1].url) in (200, 503)
             bad = {"inputs": "", "parameters": {}}
-            assert httpx.post(f"{engine.url}/generate", json=bad).status_code == 422
+            assert httpx.post(f"{engine.url}/generate", json=bad, timeout=60).status_code == 422
             made.wait_for("sum(playground_errors_total)", above=number)
         yield made
 

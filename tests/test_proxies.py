@@ -42,7 +42,7 @@ async def test_events_pass_as_they_are_written_and_leaving_is_passed_on(tmp_path
                 ready="Playground: http",
             )
         )
-        client = await stack.enter_async_context(httpx.AsyncClient(timeout=20))
+        client = await stack.enter_async_context(httpx.AsyncClient(timeout=60))
         for name, make in PROXIES.items():
             folder = tmp_path / name
             folder.mkdir()
@@ -59,7 +59,7 @@ async def test_events_pass_as_they_are_written_and_leaving_is_passed_on(tmp_path
                 async for each in source.aiter_sse():
                     if each.event == "delta":
                         break
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await left.wait()
 
 
@@ -69,11 +69,14 @@ def test_several_engines_share_the_work(tmp_path: Path) -> None:
         urls = [one.url, two.url]
 
         def served() -> list[int]:
-            texts = [httpx.get(f"{each}/metrics").text for each in urls]
+            texts = [httpx.get(f"{each}/metrics", timeout=60).text for each in urls]
             return [int(each.partition("\ntgi_request_count ")[2].split()[0]) for each in texts]
 
         before = served()
-        with caddy(tmp_path, urls, file="balancer.Caddyfile") as url, httpx.Client() as client:
+        with (
+            caddy(tmp_path, urls, file="balancer.Caddyfile") as url,
+            httpx.Client(timeout=60) as client,
+        ):
             assert client.get(f"{url}/info").json() == client.get(f"{one.url}/info").json()
             prompt = "<|user|>\nA story!\n<|assistant|>\n"
             body = {"inputs": prompt, "parameters": {"max_new_tokens": 60}}
@@ -87,7 +90,7 @@ def test_several_engines_share_the_work(tmp_path: Path) -> None:
             for thread in threads:
                 thread.start()
             for thread in threads:
-                thread.join(30)
+                thread.join(60)
             assert [now - was for was, now in zip(before, served(), strict=True)] == [2, 2]
             seen = (tmp_path / "log").stat().st_size
             two.kill()
