@@ -6,12 +6,15 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
 import pytest
 
+from playground.api.rendering import MOST_CHARACTERS
+from playground.quota import LINKS_AN_HOUR
 from tests.conversations import answer, column, long_record, record
 from tests.servers import Server
 from tests.stock import playground, until
@@ -233,3 +236,32 @@ async def test_what_is_larger_than_a_request_may_be_is_refused() -> None:
         made = await share(asking, record=long_record(900_000))
         found = await asking.get(f"/api/shares/{made['token']}")
         assert found.json()["record"] == long_record(900_000)
+
+
+async def test_nobody_fills_the_disk(tmp_path: Path) -> None:
+    async with (
+        playground(NOWHERE, data_dir=tmp_path) as url,
+        client(url) as one,
+        client(url, "127.0.0.2") as other,
+    ):
+        for _ in range(LINKS_AN_HOUR):
+            await share(one)
+        refused = await one.post("/api/shares", json={"record": record()})
+        assert (refused.status_code, refused.json()["kind"]) == (429, "busy")
+        assert 0 < int(refused.headers["Retry-After"]) <= 3600
+        assert len((await one.get("/api/shares")).json()["shares"]) == LINKS_AN_HOUR
+        await share(other)
+
+
+async def test_what_a_reader_would_wait_for_is_shown_as_text(tmp_path: Path) -> None:
+    size = 50_000  # characters, as many as an answer may have
+    long = [answer("a" * size)] * (MOST_CHARACTERS // size)
+    body = record(column(answer("**first**"), *long, answer("**last**")))
+    async with playground(NOWHERE, data_dir=tmp_path) as url, client(url) as asking:
+        made = await share(asking, record=body)
+        found = (await asking.get(f"/api/shares/{made['token']}")).json()
+    [[first, *others, fifth, last]] = found["blocks"]
+    assert first == ["<p><strong>first</strong></p>\n"]
+    assert all(others)
+    assert (fifth, last) == (None, None)
+    assert found["record"] == body

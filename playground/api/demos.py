@@ -18,7 +18,6 @@ from playground.coalesce import closing
 from playground.demos import capped, parse_terms, parse_toggle, parse_visit, shown_panes
 from playground.engines.base import EngineState
 from playground.errors import StoreError
-from playground.markdown import render
 from playground.messages import Event, Failed
 from playground.meter import Meter
 from playground.store.demos import HOLD_S, DemoLink, Demos, Reservation
@@ -107,8 +106,9 @@ def demo_routes(services: Services) -> APIRouter:
     @router.post("/api/demos")
     @answering
     async def create(request: Request) -> Response:
-        terms = parse_terms(await body_of(request), services.presets)
-        link = await demos.create(visitor(request.scope).owner, terms)
+        terms, who = parse_terms(await body_of(request), services.presets), visitor(request.scope)
+        services.quota.take(who.account)
+        link = await demos.create(who.owner, terms)
         return json_answer(owned(link, request), 201)
 
     @router.get("/api/demos")
@@ -181,7 +181,7 @@ def demo_routes(services: Services) -> APIRouter:
         """As POST /api/render, which may need a login."""
         text = wire.parse_render(await body_of(request))
         await read_demo(services, request)
-        return json_answer({"blocks": await anyio.to_thread.run_sync(render, text)})
+        return json_answer({"blocks": await services.link_rendering.blocks(text)})
 
     return router
 

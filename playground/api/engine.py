@@ -3,7 +3,6 @@
 import time
 from dataclasses import asdict
 
-import anyio
 from fastapi import APIRouter, Request, Response
 
 from playground import wire
@@ -11,7 +10,6 @@ from playground.api.http import answering, body_of, json_answer
 from playground.api.services import Services
 from playground.card import CardShelf
 from playground.errors import EngineError
-from playground.markdown import render
 from playground.proof import Prover
 from playground.session import plan
 from playground.snippets import snippets
@@ -96,8 +94,7 @@ def engine_routes(services: Services) -> APIRouter:
     @answering
     async def render_markdown(request: Request) -> Response:
         text = wire.parse_render(await body_of(request))
-        # In a thread: a text made for it takes seconds, which the streams have not.
-        return json_answer({"blocks": await anyio.to_thread.run_sync(render, text)})
+        return json_answer({"blocks": await services.rendering.blocks(text)})
 
     @router.get("/api/card")
     @answering

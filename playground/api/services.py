@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from playground.allowance import Allowance
+from playground.api.rendering import Renderer
 from playground.engines.base import Engine
 from playground.gate import Gate
 from playground.guesses import Guesses
 from playground.metrics import Metrics
 from playground.presets import Preset
+from playground.quota import Quota
 from playground.settings import Settings
 from playground.store.store import Store
 from playground.store.usage import Usage
@@ -23,6 +25,9 @@ class Services:
     engine: Engine
     store: Store
     guesses: Guesses = field(default_factory=Guesses)
+    quota: Quota = field(default_factory=Quota)
+    rendering: Renderer = field(default_factory=Renderer)
+    link_rendering: Renderer = field(default_factory=Renderer)  # strangers wait for strangers
     gate: Gate = field(init=False)
     metrics: Metrics = field(init=False)
     allowance: Allowance = field(init=False)

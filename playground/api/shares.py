@@ -1,6 +1,5 @@
 """Snapshots: made, listed and withdrawn by their owner, read by whoever has the link."""
 
-import functools
 from typing import Any, Final
 
 import anyio
@@ -9,9 +8,9 @@ from fastapi import APIRouter, Request, Response
 
 from playground import records
 from playground.api.http import answering, body_of, json_answer, own_address
+from playground.api.rendering import MOST_CHARACTERS, Renderer
 from playground.api.services import Services
 from playground.errors import InvalidRequest, NotFound
-from playground.markdown import render
 from playground.settings import Settings
 from playground.store.shares import GONE, Share, Snapshot
 from playground.visitor import Visitor, visitor
@@ -38,8 +37,6 @@ async def read_snapshot(services: Services, request: Request, token: str) -> Sna
 def share_routes(services: Services) -> APIRouter:
     """Where nobody logs in, `private` only keeps the title out of what a link's preview shows."""
     shares, settings = services.store.shares, services.settings
-    # One record at a time, so that long ones leave the other threads and the streams their share.
-    rendering = anyio.Semaphore(1)
     router = APIRouter()
 
     @router.post("/api/shares")
@@ -54,12 +51,12 @@ def share_routes(services: Services) -> APIRouter:
         private = body.get("private", False)
         if not isinstance(private, bool):
             raise InvalidRequest("private must be true or false.", field="private")
+        title = records.one_line(title, "title")
+        expires_in_s = whole_number(body.get("expires_in_s"), "expires_in_s", 1, _MAX_LIFE_S)
+        who = visitor(request.scope)
+        services.quota.take(who.account)
         share = await shares.create(
-            visitor(request.scope).owner,
-            record,
-            title=records.one_line(title, "title"),
-            expires_in_s=whole_number(body.get("expires_in_s"), "expires_in_s", 1, _MAX_LIFE_S),
-            private=private,
+            who.owner, record, title=title, expires_in_s=expires_in_s, private=private
         )
         return json_answer(_owned(share, request, settings), 201)
 
@@ -74,8 +71,7 @@ def share_routes(services: Services) -> APIRouter:
     async def show(request: Request) -> Response:
         """The record exactly as it was stored, and beside it the answers' texts as HTML."""
         snapshot = await read_snapshot(services, request, request.path_params["token"])
-        async with rendering:
-            blocks = await anyio.to_thread.run_sync(_rendered, snapshot.record)
+        blocks = await _rendered(services.link_rendering, snapshot.record)
         return json_answer(
             {
                 "share": _shown(snapshot.share, visitor(request.scope)),
@@ -96,13 +92,17 @@ def share_routes(services: Services) -> APIRouter:
     return router
 
 
-@functools.lru_cache(maxsize=8)
-def _rendered(record: str) -> list[list[list[str] | None]]:
-    """Of each column and message the blocks of HTML; ``None`` for what a user said."""
-    return [
-        [None if text is None else render(text) for text in column]
-        for column in records.answers(orjson.loads(record))
-    ]
+async def _rendered(renderer: Renderer, record: str) -> list[list[list[str] | None]]:
+    """Of each column and message the blocks of HTML; ``None`` for what a user said, and for what
+    comes after so much text that its reader would wait: that is shown as it is."""
+    columns, left = [], MOST_CHARACTERS
+    for texts in records.answers(orjson.loads(record)):
+        column: list[list[str] | None] = []
+        for text in texts:
+            left -= len(text or "")
+            column.append(None if text is None or left < 0 else await renderer.blocks(text))
+        columns.append(column)
+    return columns
 
 
 def _shown(share: Share, who: Visitor) -> dict[str, Any]:

@@ -1,0 +1,29 @@
+"""Markdown as HTML beside the streams: a text that was made for it takes seconds."""
+
+import functools
+from typing import Final
+
+import anyio
+
+from playground.markdown import render
+
+# Of all that one request has rendered: a context full of text in four columns is half of it.
+MOST_CHARACTERS: Final = 250_000
+_KEPT: Final = 32  # texts: the answers of some snapshots that are read just now
+
+
+class Renderer:
+    """One text at a time, in the order in which they come, so that nobody waits for all that
+    another has."""
+
+    def __init__(self) -> None:
+        self._turns = anyio.CapacityLimiter(1)
+
+    async def blocks(self, text: str) -> list[str]:
+        """The blocks of a text, as markdown.render gives them."""
+        return list(await anyio.to_thread.run_sync(_blocks, text, limiter=self._turns))
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _blocks(text: str) -> tuple[str, ...]:
+    return tuple(render(text))
