@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import tracemalloc
+from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import VerifyMismatchError
 
 from playground.__main__ import main
+from playground.auth.logins import UserLogin, WrongPassword
 from playground.auth.passwords import Passwords, stand_in
 from playground.auth.secret import with_secret
 from playground.auth.sessions import Sessions
@@ -210,7 +212,7 @@ def test_an_address_a_name_and_a_known_browser_are_counted_apart() -> None:
     with pytest.raises(Busy):
         throttle.count("anna", "192.0.2.99", "her laptop")
     counted = throttle.count("anna", "192.0.2.2", None)
-    throttle.clear(counted)
+    throttle.take_back(counted)
 
 
 def test_a_network_of_ipv6_is_one_address() -> None:
@@ -226,7 +228,31 @@ def test_who_gets_in_counts_no_more() -> None:
     """So that twenty colleagues behind one address can log in at nine o'clock."""
     throttle = Throttle()
     for i in range(3 * TRIES):
-        throttle.clear(throttle.count(f"name{i}", "192.0.2.1", None))
+        throttle.take_back(throttle.count(f"name{i}", "192.0.2.1", None))
+
+
+def test_a_name_of_ones_own_gives_no_more_tries_at_others() -> None:
+    throttle = Throttle()
+    for i in range(TRIES - 1):
+        throttle.count(f"name{i}", "192.0.2.1", None)
+        throttle.take_back(throttle.count("anna", "192.0.2.1", None))
+    throttle.count("ben", "192.0.2.1", None)
+    with pytest.raises(Busy):
+        throttle.count("anna", "192.0.2.1", None)
+
+
+async def test_a_login_that_is_not_taken_is_no_try(tmp_path: Path) -> None:
+    sessions, passwords = Sessions(SECRET, 3600, Database()), Passwords(Counted(takes_s=0.01))
+    login = UserLogin(UsersFile(tmp_path / "users"), sessions, passwords, Throttle())
+
+    def tries(number: int, address: str) -> list[Awaitable[object]]:
+        return [login.enter(f"name{i}", "wrong", address.format(i), "") for i in range(number)]
+
+    flood = [*tries(60, "192.0.2.{}"), *tries(2 * TRIES, "198.51.100.1")]
+    last = (await asyncio.gather(*flood, return_exceptions=True))[-2 * TRIES :]
+    assert {type(each) for each in last} == {Busy}, "so many are not taken at once"
+    with pytest.raises(WrongPassword):
+        await login.enter("name", "wrong", "198.51.100.1", "")
 
 
 # Sessions

@@ -82,9 +82,14 @@ class UserLogin:
         device = cookie(cookies, DEVICE)
         counted = self._throttle.count(known, address, self.sessions.device_id(device, known))
         hashes = self._users.hashes()
-        if not await self._passwords.match(known, password, hashes):
+        try:
+            right = await self._passwords.match(known, password, hashes)
+        except Busy:  # nothing was tried
+            self._throttle.take_back(counted)
+            raise
+        if not right:
             raise WrongPassword("This name and this password do not belong together.")
-        self._throttle.clear(counted)
+        self._throttle.take_back(counted)
         stored = await self._renew(known, password, hashes[known])
         return Entry(self.sessions.begin(known, stored), self.sessions.device(known))
 

@@ -29,7 +29,8 @@ _LIMIT: Final = RateLimitItemPerMinute(TRIES, 5)
 
 class Throttle:
     """Counts tries before they are made, so that many at once are counted, too; a login that
-    succeeds takes its count back, so that an office behind one address is not kept out."""
+    succeeds takes its own try back, so that an office behind one address is not kept out, and
+    nobody with a name of their own gets more tries at those of others."""
 
     def __init__(self) -> None:
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
@@ -48,7 +49,8 @@ class Throttle:
             self._limiter.hit(_LIMIT, key)
         return keys
 
-    def clear(self, keys: tuple[str, ...]) -> None:
-        """Take back what was counted."""
+    def take_back(self, keys: tuple[str, ...]) -> None:
+        """Take back the one try that `count` counted on these."""
         for key in keys:
-            self._limiter.clear(_LIMIT, key)
+            if self._limiter.get_window_stats(_LIMIT, key).remaining < TRIES:  # not over meanwhile
+                self._limiter.hit(_LIMIT, key, cost=-1)
