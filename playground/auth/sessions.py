@@ -54,6 +54,7 @@ class Sessions:
         self._devices = URLSafeSerializer(secret, "device 1", signer_kwargs=_SIGNING)
         self._ended = ended
         self._known: dict[str, tuple[bool, float]] = {}  # by id: whether ended, and until when
+        self._room = _REMEMBERED
         self._read = lru_cache(maxsize=4096)(self._unsigned)
 
     def begin(self, name: str, stored: str) -> str:
@@ -113,9 +114,11 @@ class Sessions:
         return ended
 
     def _remember(self, session: str, ended: bool, for_s: float) -> None:
-        if len(self._known) >= _REMEMBERED:
+        if len(self._known) >= self._room:
             now = time.monotonic()
             self._known = {each: it for each, it in self._known.items() if it[0] and it[1] > now}
+            # Room for as many again: those that stay are not gone through for each new one.
+            self._room = max(_REMEMBERED, 2 * len(self._known))
         self._known[session] = (ended, time.monotonic() + for_s)
 
 
