@@ -2,12 +2,18 @@
 
 import orjson
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from playground.names import Names, host_of
 
 # Pages that work without a script; all else that changes something is a route of the API.
 _FORMS = ("login", "logout")
+# Of pages that bring no policy of their own, which is Gradio's.
+_POLICY = (
+    (b"content-security-policy", b"frame-ancestors 'self'"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+)
 
 
 class Guard:
@@ -15,7 +21,8 @@ class Guard:
 
     Gradio draws the page and does nothing more, so all that it offers under /gradio_api is not
     there: among it is an upload that any site could fill the disk with. What changes something is
-    asked of the routes under /api alone.
+    asked of the routes under /api alone. No other site may show the page in a frame of its own,
+    where people would click what they do not see.
     """
 
     def __init__(self, app: ASGIApp, names: Names) -> None:
@@ -24,6 +31,8 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = self._refusal(scope) if scope["type"] == "http" else None
+        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
+            send = _with_policy(send)
         await (refusal or self._app)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:
@@ -44,6 +53,20 @@ class Guard:
         ):
             return _answer(405, "Method Not Allowed", "method")
         return None
+
+
+def _with_policy(send: Send) -> Send:
+    """A `send` whose answers, when they are pages, say what browsers may do with them."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = dict(message.get("headers", ()))
+            page = headers.get(b"content-type", b"").startswith(b"text/html")
+            if page and b"content-security-policy" not in headers:
+                message = {**message, "headers": [*message["headers"], *_POLICY]}
+        await send(message)
+
+    return sent
 
 
 def _answer(status: int, error: str, kind: str) -> Response:

@@ -82,12 +82,21 @@ def test_the_page_is_there(server: str) -> None:
     page = httpx.get(f"{server}/")
     assert page.status_code == 200
     assert "main.js" in page.text
+    assert page.headers["content-security-policy"] == "frame-ancestors 'self'"
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert page.headers["referrer-policy"] == "same-origin", "a form's request has its origin"
+    unknown = httpx.get(f"{server}/s/unknown").headers.get_list("content-security-policy")
+    assert len(unknown) == 1
+    assert "default-src 'none'" in unknown[0], "pages with a policy of their own keep it"
 
 
 def test_a_browser_owns_what_it_shared_by_a_cookie(server: str) -> None:
     with httpx.Client(base_url=server) as one, httpx.Client(base_url=server) as two:
         assert "HttpOnly" in one.get("/").headers["set-cookie"]
-        assert "set-cookie" not in one.get("/").headers, "it has one now"
+        assert "set-cookie" not in one.get("/api/visitor").headers, "it has one now"
+        mine = one.cookies["playground_browser"]
+        renewed = one.get("/").headers["set-cookie"]
+        assert renewed.startswith(f"playground_browser={mine}; Max-Age=34560000;"), "for longer"
         two.get("/")
         token = one.post("/api/shares", json={"record": record()}).json()["token"]
         assert [each["token"] for each in one.get("/api/shares").json()["shares"]] == [token]

@@ -93,10 +93,13 @@ class Door:
         else:
             account = f"address:{network_of(arrival.address)}"
             known = cookie(arrival.cookies, BROWSER)
+            # It begins anew whenever the page is opened: whoever comes back keeps their links.
+            given = path == "/" and scope.get("method") == "GET"
             if known is None or _BROWSER.fullmatch(known) is None:
                 known = token_urlsafe(24)
-                if scope["type"] == "http" and _WITHOUT_OWNER.fullmatch(path) is None:
-                    send = _giving(set_cookie(scope, BROWSER, known, _YEAR_S), send)
+                given = scope["type"] == "http" and _WITHOUT_OWNER.fullmatch(path) is None
+            if given:
+                send = _giving(set_cookie(scope, BROWSER, known, _YEAR_S), send)
             owner = f"browser:{sha256(known.encode()).hexdigest()[:32]}"
         visitor = Visitor(name, owner, account, arrival.address)
         scope.setdefault("state", {})["visitor"] = visitor
