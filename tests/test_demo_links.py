@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,13 @@ import httpx
 import pytest
 from httpx_sse import aconnect_sse
 
+from playground.api.running import CLOSED, Running
+from playground.compare import Stop
+from playground.errors import StoreError
+from playground.gate import Gate
+from playground.settings import load_settings
+from playground.store.demos import Demos
+from playground.store.store import Store
 from tests.faults import Peer, Script, event
 from tests.postgres import Cluster
 from tests.servers import Server
@@ -348,3 +355,35 @@ async def test_what_was_used_is_settled_when_the_database_is_back(postgres: Clus
             return await account(client, token) == (6, 0)
 
         await until(settled)
+
+
+class Broken(Demos):
+    """A database that fails one look by its own fault, and another by nobody knows whose."""
+
+    looks = 0
+
+    async def working(self, tokens: Collection[str]) -> set[str]:
+        self.looks += 1
+        if self.looks == 1:
+            raise StoreError("It is away.")
+        if self.looks == 2:
+            raise RuntimeError("Something else.")
+        return set()
+
+
+async def test_no_fault_of_one_look_ends_the_watch(tmp_path: Path) -> None:
+    settings = load_settings(data_dir=tmp_path)
+    gate, stop = Gate.from_settings(settings), Stop()
+    demos = Broken(Store.from_settings(settings).database)
+    running = Running(demos, gate)
+    number = gate.enter("somebody", [stop]).number
+    running.begin(number, "token")
+    await running.look()  # as after the switch, which was thrown all the same
+    assert demos.looks == 1
+
+    async def stopped() -> bool:
+        return stop.asked
+
+    await until(stopped)
+    assert (demos.looks, stop.ending) == (3, CLOSED)
+    running.end(number)

@@ -5,8 +5,8 @@ replica, on the command line. Whoever writes answers looks at it every second.
 """
 
 import asyncio
+import logging
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +15,7 @@ from playground.gate import Gate
 from playground.messages import Failed
 from playground.store.demos import ANSWERS_END_S, Demos
 
+_log: Final = logging.getLogger(__name__)
 _LOOK_S: Final = 1.0
 CLOSED: Final = Failed(
     "closed",
@@ -54,13 +55,16 @@ class Running:
             self._watching = None
 
     async def look(self) -> None:
-        """Stop what is not to go on. Raises StoreError."""
+        """Stop what is not to go on. While the database is away, that is what took too long."""
         now = time.monotonic()
         for number, answers in self._answers.items():
             if answers.until < now:
                 self._gate.cut_off(number, TOO_LONG)
         if tokens := {answers.token for answers in self._answers.values()}:
-            working = await self._demos.working(tokens)
+            try:
+                working = await self._demos.working(tokens)
+            except StoreError:  # the log says why, and the next look is in a second
+                return
             for number, answers in self._answers.items():
                 if answers.token in tokens - working:
                     self._gate.cut_off(number, CLOSED)
@@ -68,5 +72,7 @@ class Running:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_S)
-            with suppress(StoreError):  # nobody can have thrown the switch, and the log says why
+            try:
                 await self.look()
+            except Exception:  # or nothing would look after the answers any more
+                _log.exception("What is to go on could not be seen; the next look is in a second.")
