@@ -152,6 +152,7 @@ def test_a_demo_that_is_closed_midway_keeps_the_text(
         assert answers(page).locator(".body").inner_text().strip()
         expect(page.locator("#demo-note")).to_contain_text("not open any more")
         expect(page.locator("#demo-send")).to_be_disabled()
+        assert owner.head(f"/d/{token}").status_code == 404
         closed = owner.get(f"/d/{token}")
         unknown = owner.get("/d/never-was")
         assert (closed.status_code, closed.text) == (404, unknown.text)
@@ -167,6 +168,8 @@ def test_several_columns_on_a_phone_in_the_dark(
 ) -> None:
     panes = [{"preset": "alpacaeval"}, {"preset": "min-p", "sampler": {"temperature": 1.4}}]
     token = made(owner, panes=panes, max_new_tokens=40)
+    seen = owner.head(f"/d/{token}")  # as programs do that preview links
+    assert (seen.status_code, seen.headers["content-type"]) == (200, "text/html; charset=utf-8")
     with visiting(
         chromium,
         f"{site}/d/{token}",

@@ -179,6 +179,7 @@ def test_what_is_open_is_open(site: str) -> None:
     with httpx.Client(base_url=site) as browser:
         for path in ("/login", "/livez", "/favicon.ico"):
             assert browser.get(path).status_code == 200, path
+        assert browser.head("/login").status_code == 200
         for path in ("/s/nothing", "/d/nothing", "/api/shares/nothing", "/api/demos/nothing"):
             assert browser.get(path).status_code == 404, path
         style = re.search(r'href="(/ui/[^"]+)"', browser.get("/login").text)

@@ -23,7 +23,7 @@ def demo_pages(services: Services, version: str) -> APIRouter:
     router = APIRouter()
     root = services.settings.root_path
 
-    @router.get("/d/{token}")
+    @router.api_route("/d/{token}", methods=["GET", "HEAD"], response_class=Response)
     async def page(request: Request) -> Response:
         try:
             link = await read_demo(services, request)

@@ -57,7 +57,7 @@ def login_routes(login: UserLogin | None, settings: Settings, version: str) -> A
         """Who is logged in, and whether there is a way out."""
         return json_answer({"name": visitor(request.scope).name, "logout": login is not None})
 
-    @router.get("/login", response_class=Response)
+    @router.api_route("/login", methods=["GET", "HEAD"], response_class=Response)
     async def ask(request: Request) -> Response:
         if login is None:
             return _to(f"{root}/")
@@ -100,7 +100,7 @@ def login_routes(login: UserLogin | None, settings: Settings, version: str) -> A
         ]
         return answer
 
-    @router.get("/logout", response_class=Response)
+    @router.api_route("/logout", methods=["GET", "HEAD"], response_class=Response)
     async def not_by_a_link() -> Response:
         return _to(f"{root}/login")
 
