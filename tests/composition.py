@@ -47,7 +47,8 @@ def _override(loader: Loader, node: yaml.Node) -> Override:
 Loader.add_constructor("!reset", lambda loader, node: Reset())
 Loader.add_constructor("!override", _override)
 
-VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?:(:?[-?+])([^}]*))?\}|(\w+))")
+# A default may hold another variable.
+VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?:(:?[-?+])((?:[^{}]|\{[^{}]*\})*))?\}|(\w+))")
 
 
 def interpolate(value: Any, variables: Mapping[str, str]) -> Any:
@@ -67,10 +68,10 @@ def interpolate(value: Any, variables: Mapping[str, str]) -> Any:
             return "$"
         given = variables.get(name or bare)
         if operator == ":+":
-            return str(default) if given else ""
+            return VARIABLE.sub(replace, default) if given else ""
         if operator and (given is None or (operator.startswith(":") and not given)):
             assert not operator.endswith("?"), f"{name} must be set: {default}"
-            return str(default)
+            return VARIABLE.sub(replace, default)
         return given or ""
 
     return VARIABLE.sub(replace, value)

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +201,9 @@ def test_a_profile_adds_and_needs_nothing_else(
 def test_what_is_private_has_no_way_out(files: Sequence[Path]) -> None:
     project = compose(*files)
     services = project["services"]
-    assert project["networks"] == {"frontend": None, "backend": {"internal": True}, "egress": None}
+    networks = project["networks"]
+    assert networks.keys() == {"frontend", "backend", "egress"}
+    assert networks["backend"]["internal"] is True
     on = {
         network: {name for name, each in services.items() if network in each["networks"]}
         for network in project["networks"]
@@ -211,6 +214,27 @@ def test_what_is_private_has_no_way_out(files: Sequence[Path]) -> None:
     assert not tgis & on["frontend"]
     for name in ("postgres", "prometheus"):
         assert services[name]["networks"] == ["backend"]
+
+
+@pytest.mark.parametrize("subnets", ["172.30", "10.99"])
+def test_caddy_has_an_address_that_nobody_else_can_get(subnets: str) -> None:
+    """So that it alone is trusted: what comes in by a port has another address of this network."""
+    project = compose(BASE, variables={"SUBNETS": subnets})
+    [pool] = project["networks"]["frontend"]["ipam"]["config"]
+    caddy = ip_address(project["services"]["caddy"]["networks"]["frontend"]["ipv4_address"])
+    network, dealt = ip_network(pool["subnet"]), ip_network(pool["ip_range"])
+    assert caddy in network
+    assert caddy not in dealt
+    assert caddy != network[1], "where Docker puts itself"
+    assert dealt[0] in network
+    [behind] = project["networks"]["backend"]["ipam"]["config"]
+    settings = load_settings(
+        metrics_from=project["services"]["playground"]["environment"]["PLAYGROUND_METRICS_FROM"]
+    )
+    assert ip_network(behind["subnet"]) in settings.metrics_networks()
+    assert not any(network.overlaps(each) for each in settings.metrics_networks()[2:])
+    if subnets == example()["SUBNETS"]:
+        assert f"PLAYGROUND_TRUSTED_PROXIES={caddy} " in (ROOT / "README.md").read_text()
 
 
 @every_set

@@ -244,6 +244,8 @@ async def test_below_another_path_all_of_it_stays_below(tmp_path: Path) -> None:
         {"public_url": "http://localhost:8000"},
         {"tunnel": True, "auth": "users"},
         {"auth": "proxy", "trusted_proxies": "10.0.0.0/8"},
+        {"auth": "proxy", "trusted_proxies": "10.1.2.0/24,fd00::/64", "host": "0.0.0.0"},
+        {"auth": "users", "trusted_proxies": "10.0.0.0/8", "host": "0.0.0.0"},
     ],
 )
 def test_may_start(settings: dict[str, Any]) -> None:
@@ -262,6 +264,14 @@ def test_may_start(settings: dict[str, Any]) -> None:
         ({"tunnel": True}, "leave the tunnel out"),
         ({"auth": "proxy"}, "PLAYGROUND_TRUSTED_PROXIES names no proxy"),
         ({"auth": "proxy", "trusted_proxies": "127.0.0.1,::/0"}, "holds every address"),
+        (
+            {"auth": "proxy", "trusted_proxies": "127.0.0.1,172.16.0.0/12", "host": "0.0.0.0"},
+            "holds 172.16.0.0/12, and the page is published on 0.0.0.0",
+        ),
+        (
+            {"auth": "proxy", "trusted_proxies": "fd00::/48", "published_host": "::"},
+            "holds fd00::/48",
+        ),
         ({"tunnel": True, "open": True, "root_path": "/x"}, "do not go together"),
     ],
 )

@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 from playground.settings import Settings, SettingsError, is_loopback
 
 _TUNNEL: Final = "the tunnel's public address"
+# Proxies are few, and stand together: by the version of IP, the widest network that is theirs.
+_WIDEST: Final = {4: 24, 6: 64}
 _CLOSED: Final = (
     "let only this machine in (PLAYGROUND_HOST=127.0.0.1, or PLAYGROUND_PUBLISHED_HOST=127.0.0.1 "
     "where a container is published there)"
@@ -40,6 +42,16 @@ def check_exposure(settings: Settings) -> None:
             raise SettingsError(
                 "PLAYGROUND_TRUSTED_PROXIES holds every address, so everybody could say who they "
                 "are; with PLAYGROUND_AUTH=proxy it must name the proxy alone."
+            )
+        wide = [each for each in networks if each.prefixlen < _WIDEST[each.version]]
+        if wide and not is_loopback(settings.seen_host()):
+            raise SettingsError(
+                f"PLAYGROUND_TRUSTED_PROXIES holds {wide[0]}, and the page is published on "
+                f"{settings.seen_host()}: whoever comes from an address in there could say who "
+                "they are, and a container's port shows outsiders with one of Docker's own. With "
+                "PLAYGROUND_AUTH=proxy, name the proxy's address or a network of at most /24 (of "
+                "IPv6 /64); or publish the page to the proxy alone (PLAYGROUND_HOST=127.0.0.1, or "
+                "BIND=127.0.0.1 with compose)."
             )
 
 
