@@ -3,6 +3,7 @@
 import { openDialog } from './dialog.js';
 import { button, element } from './dom.js';
 import { openRecord } from './records.js';
+import { brief } from './recordtext.js';
 import { json } from './server.js';
 
 // Puts the snapshot's conversation or comparison into its tab; what was there can be brought back.
@@ -10,7 +11,7 @@ import { json } from './server.js';
 export async function continueFrom(token) {
   try {
     const { share, record } = await json(`api/shares/${encodeURIComponent(token)}`);
-    return await openRecord(record, `Continued from the snapshot “${share.title}”.`);
+    return await openRecord(record, `Continued from the snapshot “${brief(share.title)}”.`);
   } catch (error) {
     const window = openDialog('The snapshot was not opened',
       element('p', { className: 'problems', textContent: error.message }),
