@@ -4,7 +4,6 @@ import logging
 import re
 import time
 from collections.abc import Collection, Sequence
-from hashlib import blake2b
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Final
 from uuid import uuid4
@@ -16,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from playground.logs import request_id, request_words
 from playground.metrics import CONTENT_TYPE, Metrics
 from playground.names import Names
-from playground.visitor import Visitor
+from playground.visitor import Visitor, pseudonyms
 
 _ID: Final = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _FORWARDED: Final = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"})
@@ -59,7 +58,7 @@ class Journal:
         self._metrics = metrics
         self._scrapers = scrapers
         self._names = names
-        self._key = blake2b(key).digest()
+        self._pseudonym = pseudonyms(key)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -132,8 +131,7 @@ class Journal:
             fields["kind"] = refusal
         asker: Visitor | None = scope.get("state", {}).get("visitor")
         if asker is not None:
-            digest = blake2b(asker.account.encode(), key=self._key, digest_size=6)
-            fields["account"] = digest.hexdigest()
+            fields["account"] = self._pseudonym(asker.account)
         _log.log(level, "request", extra={"fields": fields})
 
 

@@ -27,6 +27,7 @@ from playground.auth.throttle import TRIES, Throttle
 from playground.auth.users import UsersError, UsersFile, read
 from playground.errors import Busy, StoreError
 from playground.settings import load_settings
+from playground.visitor import pseudonyms
 from tests.servers import ROOT, environment
 
 QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -243,7 +244,7 @@ def test_a_name_of_ones_own_gives_no_more_tries_at_others() -> None:
 
 async def test_a_login_that_is_not_taken_is_no_try(tmp_path: Path) -> None:
     sessions, passwords = Sessions(SECRET, 3600, Database()), Passwords(Counted(takes_s=0.01))
-    login = UserLogin(UsersFile(tmp_path / "users"), sessions, passwords, Throttle())
+    login = UserLogin(UsersFile(tmp_path / "users"), sessions, passwords, Throttle(), str)
 
     def tries(number: int, address: str) -> list[Awaitable[object]]:
         return [login.enter(f"name{i}", "wrong", address.format(i), "") for i in range(number)]
@@ -253,6 +254,39 @@ async def test_a_login_that_is_not_taken_is_no_try(tmp_path: Path) -> None:
     assert {type(each) for each in last} == {Busy}, "so many are not taken at once"
     with pytest.raises(WrongPassword):
         await login.enter("name", "wrong", "198.51.100.1", "")
+
+
+async def test_two_logins_at_once_make_one_hash_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    users, passwords = UsersFile(tmp_path / "users"), Passwords(QUICK)
+    old = PasswordHasher(time_cost=2, memory_cost=8, parallelism=1).hash("the password")
+    users.put("anna", old, instead_of=None)
+    sessions = Sessions(SECRET, 3600, Database())
+    login = UserLogin(users, sessions, passwords, Throttle(), str)
+    entries = await asyncio.gather(
+        *(login.enter("anna", "the password", "192.0.2.1", "") for _ in range(2))
+    )
+    assert users.hashes()["anna"] != old
+    for entry in entries:
+        assert await sessions.find(entry.session, users.hashes())
+    assert not caplog.records
+
+
+async def test_a_hash_that_stays_old_is_said_without_a_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("playground.auth.users._PATIENCE_S", 0.0)
+    users = UsersFile(tmp_path / "team")
+    old = PasswordHasher(time_cost=2, memory_cost=8, parallelism=1).hash("the password")
+    users.put("anna", old, instead_of=None)
+    (tmp_path / "team.new").touch()
+    sessions, pseudonym = Sessions(SECRET, 3600, Database()), pseudonyms(b"a secret")
+    login = UserLogin(users, sessions, Passwords(QUICK), Throttle(), pseudonym)
+    await login.enter("anna", "the password", "192.0.2.1", "")
+    assert "keeps its old parameters" in caplog.text
+    assert pseudonym("user:anna") in caplog.text
+    assert "anna" not in caplog.text.replace(str(tmp_path), "")
 
 
 # Sessions

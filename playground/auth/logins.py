@@ -1,6 +1,7 @@
 """The two ways of logging in: a name and a password, or the word of a proxy."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,9 +12,10 @@ from playground.auth.cookies import DEVICE, SESSION, cookie
 from playground.auth.passwords import LONGEST, Passwords
 from playground.auth.sessions import Ended, Session, Sessions
 from playground.auth.throttle import Throttle
-from playground.auth.users import UsersError, UsersFile, proper, users_file
+from playground.auth.users import Overtaken, UsersError, UsersFile, proper, users_file
 from playground.errors import Busy, Forbidden, PlaygroundError
 from playground.settings import Settings
+from playground.visitor import pseudonyms
 
 _log: Final = logging.getLogger(__name__)
 
@@ -30,7 +32,8 @@ def way_in(settings: Settings, ended: Ended) -> "UserLogin | ProxyLogin | None":
     secret = settings.sealing_secret()
     assert secret is not None
     sessions = Sessions(secret, round(settings.session_hours * 3600), ended)
-    return UserLogin(users_file(settings), sessions, Passwords(), Throttle())
+    pseudonym = pseudonyms(secret.encode())
+    return UserLogin(users_file(settings), sessions, Passwords(), Throttle(), pseudonym)
 
 
 class WrongPassword(PlaygroundError):
@@ -48,15 +51,24 @@ class Entry:
 
 
 class UserLogin:
-    """Names and passwords from a file, and sessions that follow from them."""
+    """Names and passwords from a file, and sessions that follow from them.
+
+    pseudonym: what the log calls an account, as in the journal.
+    """
 
     def __init__(
-        self, users: UsersFile, sessions: Sessions, passwords: Passwords, throttle: Throttle
+        self,
+        users: UsersFile,
+        sessions: Sessions,
+        passwords: Passwords,
+        throttle: Throttle,
+        pseudonym: Callable[[str], str],
     ) -> None:
         self.sessions = sessions
         self._users = users
         self._passwords = passwords
         self._throttle = throttle
+        self._pseudonym = pseudonym
 
     async def name(self, arrival: Arrival) -> str | None:
         session = await self.session(arrival.cookies)
@@ -101,8 +113,13 @@ class UserLogin:
                 put = self._users.put
                 await anyio.to_thread.run_sync(lambda: put(name, new, instead_of=stored))
                 return new
+        except Overtaken:  # by another login of theirs, most likely
+            hashes = self._users.hashes()
+            if await self._passwords.match(name, password, hashes):
+                return hashes[name]
         except (UsersError, Busy) as error:
-            _log.warning("The hash of %s keeps its old parameters: %s", name, error)
+            account = self._pseudonym(f"user:{name}")
+            _log.warning("The hash of account %s keeps its old parameters: %s", account, error)
         return stored
 
 

@@ -34,6 +34,10 @@ class UsersError(PlaygroundError):
     kind = "users"
 
 
+class Overtaken(UsersError):
+    """The user was changed by somebody else meanwhile. The words name the user."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listed:
     """What stands in the file: hashes by name, and a sentence for each line that is broken."""
@@ -49,7 +53,8 @@ def proper(name: str) -> str | None:
 
 
 def read(text: str) -> Listed:
-    """The users of a file's text. A line that is broken lets nobody in, and harms no other."""
+    """The users of a file's text. A line that is broken lets nobody in, and harms no other; what
+    is said of it names nobody, since it stands in the log."""
     hashes: dict[str, str] = {}
     problems = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -67,12 +72,12 @@ def _problem(name: str, stored: str, before: Mapping[str, str]) -> str | None:
     if proper(name) != name:
         return f"it does not begin with a name and a colon ({NAME_RULE})."
     if name in before:
-        return f"{name} stands in a line above already."
+        return "its name stands in a line above already."
     try:
         kind = extract_parameters(stored).type
     except (InvalidHashError, ValueError):
-        return f"what follows {name}: is no hash of argon2."
-    return None if kind is Type.ID else f"the hash of {name} is not of the kind argon2id."
+        return "what follows the name is no hash of argon2."
+    return None if kind is Type.ID else "its hash is not of the kind argon2id."
 
 
 class UsersFile:
@@ -119,7 +124,7 @@ class UsersFile:
                 try:
                     text = self._text()
                     if read(text).hashes.get(name) != instead_of:
-                        raise UsersError(f"{name} was changed by somebody else just now.")
+                        raise Overtaken(f"{name} was changed by somebody else just now.")
                     file.write(_with(text, name, stored).encode())
                     file.flush()
                     os.fsync(file.fileno())
