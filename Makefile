@@ -33,9 +33,10 @@ check: $(VENV)/.test  ## format, lint and types
 browser: $(VENV)/.test
 	@$(BIN)/python -m tests.browser
 
-# What fails beside a thousand others is run once more by itself; failing again fails the run.
+# Two files at a time, since much of a test is waiting. What fails beside two thousand others is run
+# once more by itself; failing again fails the run.
 test: check browser  ## everything: lint, types, unit, server and browser tests
-	$(BIN)/pytest || $(BIN)/pytest --last-failed --last-failed-no-failures none
+	$(BIN)/pytest -n 2 --dist loadfile || $(BIN)/pytest --last-failed --last-failed-no-failures none
 
 bench: $(VENV)/.test browser  ## measure it beside a naive Gradio app: 8 minutes, or one with QUICK=1
 	$(BIN)/python -m tests.bench $(if $(QUICK),--quick)
