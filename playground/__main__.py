@@ -140,8 +140,15 @@ def _serve(settings: Settings, engine: "subprocess.Popen[bytes] | None" = None) 
         if engine is not None:
 
             def watch() -> None:
-                if engine.wait() == _UNUSABLE:
+                status = engine.wait()
+                if status == _UNUSABLE:
                     server.should_exit = True
+                elif not server.should_exit:
+                    _say(
+                        settings,
+                        f"The embedded engine has ended (status {status}). The page stays, and no "
+                        "answers come until `playground demo` is started anew.",
+                    )
 
             threading.Thread(target=watch, daemon=True).start()
         if tunnel is not None:

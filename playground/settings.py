@@ -315,7 +315,7 @@ def load_settings(**overrides: Any) -> Settings:
         lines = []
         for problem in error.errors():
             name = str(problem["loc"][0])
-            given = "a secret" if name in _SECRETS else repr(problem["input"])
             field = Settings.model_fields[name]
-            lines.append(f"{PREFIX}{name.upper()} is {given}; it must be {field.description}.")
+            given = "cannot be used" if name in _SECRETS else f"is {problem['input']!r}"
+            lines.append(f"{PREFIX}{name.upper()} {given}; it must be {field.description}.")
         raise SettingsError("\n".join(lines)) from error

@@ -96,7 +96,10 @@ async def _demo(options: argparse.Namespace, settings: Settings, store: Store) -
         "max_new_tokens": options.max_new_tokens,
         "expires_in_s": None if options.expires is None else _seconds(options.expires),
     }
-    terms = parse_terms(body, load_presets(settings.presets_file))
+    try:
+        terms = parse_terms(body, load_presets(settings.presets_file))
+    except InvalidRequest as error:
+        raise _in_options(error) from error
     link = await store.demos.create(OPERATOR, terms)
     root, guessed = _address(settings)
     address = f"{root}/d/{link.token}"
@@ -110,6 +113,14 @@ async def _demo(options: argparse.Namespace, settings: Settings, store: Store) -
     print(f"{_facts(link)}. `playground share off {address}` closes it.", file=sys.stderr)
     _say_guessed(guessed)
     return 0
+
+
+def _in_options(error: InvalidRequest) -> InvalidRequest:
+    """What is wrong with a demo in the words of the command line."""
+    words = str(error).replace(", or null.", ".")
+    for name, option in (("budget_tokens", "--budget"), ("max_new_tokens", "--max-new-tokens")):
+        words = words.replace(name, option)
+    return InvalidRequest(words.replace("expires_in_s", "--expires"), field=error.field)
 
 
 async def _list(_: argparse.Namespace, settings: Settings, store: Store) -> int:

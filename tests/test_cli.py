@@ -1,5 +1,7 @@
 """The command line, run as people run it."""
 
+import os
+import re
 import signal
 import socket
 import subprocess
@@ -115,6 +117,19 @@ def test_the_demo_starts_both_and_ends_both(number: int) -> None:
         assert demo.wait() == 0
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{engine_url}/health")
+
+
+def test_an_engine_of_the_demo_that_dies_is_told() -> None:
+    demo = Server(["-m", "playground", "demo", "--port", "0"], ready="^Playground: http")
+    try:
+        number = re.search(r"process (\d+)", demo.wait_for("^Embedded engine: process"))
+        assert number is not None
+        demo.wait_for("tgi.embedded listening on")
+        os.kill(int(number[1]), signal.SIGKILL)
+        assert "started anew" in demo.wait_for("The embedded engine has ended")
+        assert httpx.get(f"{demo.url}/livez").status_code == 200
+    finally:
+        assert demo.terminate() == 0
 
 
 def test_a_demo_whose_engine_cannot_start_ends_with_its_words() -> None:

@@ -89,6 +89,10 @@ DEMO = ("demo", "--title", "T", "--budget", "500", "--preset")
     ("arguments", "words"),
     [
         ((*DEMO, "no-such"), "there are alpacaeval, huggingchat, min-p"),
+        (
+            (*DEMO, "min-p", "--budget", "-1"),
+            "--budget must be a whole number from 16 to",
+        ),
         ((*DEMO, "min-p", "--expires", "soon"), "write 30m, 12h, 7d or 2w"),
         ((*DEMO, "min-p", "--system-file", "/nowhere"), "/nowhere cannot be read"),
         (("off", "https://demo.example/d/unknown"), "There is no such demo"),
