@@ -1,7 +1,7 @@
 // The tab Chat: one conversation, its composer, and what is done to its messages.
 
 import { answerInto, conversation, renderAll } from './answers.js';
-import { button, fit, isSend, number } from './dom.js';
+import { button, element, fit, isSend, number, whenTaller } from './dom.js';
 import { engine, onEngine } from './engine.js';
 import { Entry } from './entry.js';
 import { Pane } from './pane.js';
@@ -83,6 +83,7 @@ export class Chat {
       this.following = page.scrollHeight - page.scrollTop - page.clientHeight < 60;
       jump.hidden = this.following;
     }, { passive: true });
+    whenTaller($('#chat .dock'), () => this.following && this.pane.messages.length > 0 && this.#toEnd());
     addEventListener('pagehide', () => this.#keep());
   }
 

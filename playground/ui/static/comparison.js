@@ -4,7 +4,7 @@ import { touch } from './address.js';
 import { answerInto, conversation } from './answers.js';
 import { BlindRound, deal } from './blind.js';
 import { Board, fewest } from './board.js';
-import { button, element, fit, isSend } from './dom.js';
+import { button, element, fit, isSend, whenTaller } from './dom.js';
 import { onEngine } from './engine.js';
 import { Entry } from './entry.js';
 import { download } from './exports.js';
@@ -107,6 +107,7 @@ class Comparison {
       starter.addEventListener('click', () => this.send(starter.textContent));
     }
     addEventListener('pagehide', () => this.keep());
+    whenTaller($('.compare-dock'), () => this.board.follow());
     new ResizeObserver(() => {
       const { top } = this.node.getBoundingClientRect();
       if (this.node.offsetParent !== null) this.node.style.setProperty('--above', `${top + scrollY}px`);
