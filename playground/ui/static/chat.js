@@ -93,6 +93,7 @@ export class Chat {
     if (text.trim() === '') return;
     const request = this.#request();
     if (!request) return;
+    if (this.noticeStays) $('#notice').hidden = true;
     this.pane.add({ role: 'user', content: text.trim() });
     if (text === this.prompt.value) {
       this.prompt.value = '';
@@ -211,7 +212,7 @@ export class Chat {
       this.pane.show(messages);
       if (handle) this.entry.take(handle);
       else this.entry.begin();
-    }, undone);
+    }, { undone, stay: true });
     this.#settle();
     this.#toEnd();
     this.#render();
@@ -221,7 +222,7 @@ export class Chat {
     renderAll(this.pane, () => this.following && this.#toEnd());
   }
 
-  #change(words, change, undone = () => {}) {
+  #change(words, change, { undone = () => {}, stay = false } = {}) {
     const before = structuredClone(this.pane.messages);
     for (const message of before) if (message.state === 'streaming') message.state = 'stopped';
     const { setting } = this;
@@ -236,17 +237,19 @@ export class Chat {
       undone();
       this.#settle();
       this.#render();
-    });
+    }, stay);
   }
 
-  notice(words, undo) {
+  // undo: brings back what was before. stay: until it is closed, or until the next message.
+  notice(words, undo, stay = false) {
     const notice = $('#notice');
-    const back = button('Undo', () => { notice.hidden = true; undo(); });
-    back.hidden = undo === undefined;
-    notice.replaceChildren(Object.assign(document.createElement('span'), { textContent: words }), back);
+    const close = () => { notice.hidden = true; };
+    const back = undo ? button('Undo', () => { close(); undo(); }) : '';
+    notice.replaceChildren(element('span', { textContent: words }), back, stay ? button('Close', close) : '');
     notice.hidden = false;
+    this.noticeStays = stay;
     clearTimeout(this.noticing);
-    this.noticing = setTimeout(() => { notice.hidden = true; }, 12_000);
+    if (!stay) this.noticing = setTimeout(close, 12_000);
   }
 
   #settle() {

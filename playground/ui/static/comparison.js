@@ -265,7 +265,7 @@ class Comparison {
     this.options.use(options);
     this.entry.take(handle);
     this.settle();
-    this.notice(words, { undo: () => {
+    this.notice(words, { stay: true, undo: () => {
       this.entry.flush();
       this.stopAll();
       back();
@@ -333,14 +333,16 @@ class Comparison {
     });
   }
 
-  // undo: brings back what was before. more: a further button. stay: until the next prompt.
+  // undo: brings back what was before. more: a further button. stay: until it is closed, or until the
+  // next prompt.
   notice(words, { undo, more, stay = false } = {}) {
     const shown = $('#compare-notice');
-    const back = undo ? button('Undo', () => { shown.hidden = true; undo(); }) : '';
-    shown.replaceChildren(element('span', { textContent: words }), back, more ?? '');
+    const close = () => { shown.hidden = true; };
+    const back = undo ? button('Undo', () => { close(); undo(); }) : '';
+    shown.replaceChildren(element('span', { textContent: words }), back, more ?? '', stay ? button('Close', close) : '');
     shown.hidden = false;
     clearTimeout(this.noticing);
-    if (!stay) this.noticing = setTimeout(() => { shown.hidden = true; }, 12_000);
+    if (!stay) this.noticing = setTimeout(close, 12_000);
   }
 }
 
