@@ -7,6 +7,7 @@ PlaygroundError
 │   └── Spent           what a user may have in a day is used up
 ├── ShuttingDown        this server is stopping; says when to come again
 ├── LoginRequired       nobody is logged in, and this needs somebody
+├── OtherLogin          the page was opened under another name than is logged in now
 ├── Forbidden           who asks may not
 ├── NotFound            what is named is not there, or no longer
 ├── StoreError          the database is away, locked or full; nothing was half-written
@@ -59,6 +60,10 @@ class ShuttingDown(PlaygroundError):
 
 class LoginRequired(PlaygroundError):
     kind = "login"
+
+
+class OtherLogin(PlaygroundError):
+    kind = "other_login"
 
 
 class Forbidden(PlaygroundError):

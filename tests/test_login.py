@@ -237,6 +237,19 @@ def test_in_and_out(site: str) -> None:
         assert httpx.get(f"{site}/api/visitor", cookies={SESSION: cookie}).status_code == 401
 
 
+def test_a_page_of_another_login_is_refused(site: str) -> None:
+    with client(site) as browser:
+        enter(browser)
+        assert browser.get("/api/shares", headers={"x-opened-as": "anna"}).status_code == 200
+        answer = browser.get("/api/shares", headers={"x-opened-as": "Zo%C3%AB"})
+        assert (answer.status_code, answer.json()["kind"]) == (409, "other_login")
+        assert "opened as Zoë, and you are logged in as anna now" in answer.json()["error"]
+        assert browser.get("/", headers={"x-opened-as": "Zo%C3%AB"}).status_code == 200
+        browser.post("/logout")
+        answer = browser.get("/api/shares", headers={"x-opened-as": "anna"})
+        assert (answer.status_code, answer.json()["kind"]) == (401, "login")
+
+
 def test_a_login_holds_on_every_replica_and_outlives_a_restart(
     folder: Path, site: str, replica: str
 ) -> None:

@@ -17,7 +17,8 @@ PASSWORD = "correct horse battery"
 @pytest.fixture(scope="module")
 def users(tmp_path_factory: pytest.TempPathFactory) -> UsersFile:
     users = UsersFile(tmp_path_factory.mktemp("data") / "users")
-    users.put("anna", Passwords().hashed(PASSWORD), instead_of=None)
+    for name in ("anna", "bob"):
+        users.put(name, Passwords().hashed(PASSWORD), instead_of=None)
     return users
 
 
@@ -45,8 +46,8 @@ def guest(chromium: Browser, team: str) -> Iterator[Page]:
     assert problems == []
 
 
-def enter(page: Page, password: str = PASSWORD) -> None:
-    page.get_by_label("Name").fill("anna")
+def enter(page: Page, password: str = PASSWORD, name: str = "anna") -> None:
+    page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Log in").click()
 
@@ -104,6 +105,42 @@ def test_logged_out_elsewhere_while_the_page_is_open(guest: Page, team: str) -> 
     expect(words).to_have_count(0)
     answer.get_by_role("button", name="Retry").click()
     expect(answer).to_have_attribute("data-state", "done")
+
+
+def test_another_login_in_another_tab_does_nothing_in_the_wrong_name(
+    guest: Page, team: str
+) -> None:
+    guest.goto("/login")
+    enter(guest)
+    guest.wait_for_selector(READY)
+    # Told of nothing, the tab is still refused whatever it asks.
+    guest.evaluate("BroadcastChannel.prototype.postMessage = () => {}")
+    guest.locator("#chat-prompt").fill("Say one word.")
+    other = guest.context.new_page()
+    other.add_init_script("BroadcastChannel.prototype.postMessage = () => {}")
+    other.goto("/")
+    other.get_by_role("button", name="Log out").click()
+    enter(other, name="bob")
+    expect(other.locator("#account")).to_contain_text("bob")
+
+    guest.locator("#chat-send").click()
+    answer = guest.locator("[data-testid=message][data-role=assistant]")
+    expect(answer).to_have_attribute("data-state", "failed")
+    expect(answer).to_contain_text("opened as anna, and you are logged in as bob now")
+    words = guest.locator("#logged-out")
+    expect(words).to_contain_text("opened as anna, and you are logged in as bob now")
+    words.get_by_role("button", name="Reload").click()
+    expect(guest.locator("#account")).to_contain_text("bob")
+    expect(words).to_have_count(0)
+    answer.get_by_role("button", name="Retry").click()
+    expect(answer).to_have_attribute("data-state", "done")
+
+    aware = guest.context.new_page()  # which tells, and the first tab hears it
+    aware.goto("/")
+    aware.get_by_role("button", name="Log out").click()
+    expect(words).to_contain_text("You are logged out.")
+    enter(aware)
+    expect(words).to_contain_text("opened as bob, and you are logged in as anna now")
 
 
 def test_what_stands_behind_the_hash_is_kept(guest: Page, team: str) -> None:

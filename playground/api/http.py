@@ -17,6 +17,7 @@ from playground.errors import (
     InvalidRequest,
     LoginRequired,
     NotFound,
+    OtherLogin,
     PlaygroundError,
     ShuttingDown,
     StoreError,
@@ -57,6 +58,8 @@ def refusal(error: PlaygroundError) -> Response:
             status = 422
         case LoginRequired():
             status = 401
+        case OtherLogin():
+            status = 409
         case Forbidden():
             status = 403
         case NotFound():

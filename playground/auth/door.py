@@ -5,17 +5,20 @@ from collections.abc import MutableSequence
 from hashlib import sha256
 from secrets import token_urlsafe
 from typing import Any, Final, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
+from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from playground.api.http import refusal
 from playground.auth.arrivals import Arrival, Arrivals
 from playground.auth.cookies import BROWSER, cookie, set_cookie
-from playground.errors import Forbidden, LoginRequired
+from playground.errors import Forbidden, LoginRequired, OtherLogin
 from playground.visitor import Visitor, network_of
 
+# For whom a page was drawn, percent-encoded; every request that it makes of the API says so.
+_OPENED_AS: Final = "X-Opened-As"
 # As long as browsers keep any cookie.
 _YEAR_S: Final = 400 * 86_400
 _BROWSER: Final = re.compile(r"[\w-]{32}")
@@ -80,6 +83,8 @@ class Door:
                 if name is None and self._login is not None and not self._is_open(scope, path)
                 else None
             )
+            if name is not None and path.startswith("/api/"):
+                refused = _as_another(scope, name)
         except Forbidden as error:
             refused = refusal(error) if path.startswith("/api/") else _in_words(403, str(error))
         if refused is not None:
@@ -123,6 +128,20 @@ class Door:
         after = "" if asked == "/" else f"?next={quote(asked, safe='/')}"
         root = scope.get("root_path", "")
         return RedirectResponse(f"{root}{_LOGIN}{after}", 303, _NOT_KEPT)
+
+
+def _as_another(scope: Scope, name: str) -> Response | None:
+    """Refuses what a page asks that was opened under another name: it would be done, and counted,
+    in a name that its reader does not see."""
+    opened = unquote(Headers(scope=scope).get(_OPENED_AS, ""))
+    if opened in ("", name):
+        return None
+    return refusal(
+        OtherLogin(
+            f"This page was opened as {opened}, and you are logged in as {name} now. Reload the "
+            f"page to go on as {name}; what is on it stays."
+        )
+    )
 
 
 def _in_words(status: int, text: str) -> Response:

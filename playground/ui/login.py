@@ -66,7 +66,11 @@ def login_routes(login: UserLogin | None, settings: Settings, version: str) -> A
         if name is None:
             return page(200, after=after)
         html = plain.document(
-            title="Logged in", body=_inside(root, name, after), version=version, root_path=root
+            title="Logged in",
+            body=_inside(root, name, after),
+            scripts=["login.js"],
+            version=version,
+            root_path=root,
         )
         return plain.answer(html, headers={"Referrer-Policy": "same-origin"})
 

@@ -1,14 +1,22 @@
-// Who is logged in, beside the engine's state; and what is said when a login is over while the page
-// is open.
+// Who is logged in, beside the engine's state; and what is said when a login is over, or another
+// one's, while the page is open.
 
-import { element } from './dom.js';
+import { button, element } from './dom.js';
 import { engine, look, onEngine } from './engine.js';
-import { address, json, LOGGED_OUT } from './server.js';
+import { address, drawnFor, json, LOGGED_OUT } from './server.js';
 
 export async function startAccount() {
-  // The engine is asked for again and again, so that a login in another tab is noticed by itself.
-  onEngine(({ loggedOut }) => (loggedOut ? say() : document.getElementById('logged-out')?.remove()));
-  document.addEventListener(LOGGED_OUT, () => { if (!engine().loggedOut) look(); });
+  onEngine(({ refused, reason }) => {
+    const said = document.getElementById('logged-out');
+    if (said?.dataset.refused === refused) return;
+    said?.remove();
+    if (refused) say(refused, reason);
+  });
+  document.addEventListener(LOGGED_OUT, () => { if (!engine().refused) look(); });
+  // Pages that are opened after a login or a logout in another tab tell of it.
+  const logins = new BroadcastChannel('kto-playground.logins');
+  logins.onmessage = look;
+  logins.postMessage(null);
   let visitor;
   try {
     visitor = await json('api/visitor');
@@ -16,16 +24,20 @@ export async function startAccount() {
     return; // the engine's state says why
   }
   if (visitor.name === null) return;
+  drawnFor(visitor.name);
   const account = element('form', { id: 'account', method: 'post', action: address('logout') }, element('span', { textContent: visitor.name }));
   if (visitor.logout) account.append(element('button', { className: 'quiet', textContent: 'Log out' }));
   document.getElementById('engine-state').before(account);
 }
 
-function say() {
-  if (document.getElementById('logged-out')) return;
-  const words = element('p', { id: 'logged-out' },
-    'You are logged out. What is on this page stays. ',
-    element('a', { href: address('login?next=/login'), target: '_blank', textContent: 'Log in again' }));
+function say(refused, reason) {
+  const words = element('p', { id: 'logged-out', dataset: { refused } });
+  if (refused === 'login') {
+    words.append('You are logged out. What is on this page stays. ',
+      element('a', { href: address('login?next=/login'), target: '_blank', textContent: 'Log in again' }));
+  } else {
+    words.append(`${reason} `, button('Reload', () => location.reload()));
+  }
   words.setAttribute('role', 'alert');
   document.querySelector('.masthead').after(words);
 }

@@ -26,7 +26,7 @@ function clock(seconds) {
 
 function words(state) {
   if (state.state === 'ready') return `Ready · ${state.engine.name}`;
-  if (state.loggedOut) return 'Logged out';
+  if (state.refused) return state.refused === 'login' ? 'Logged out' : 'Another login';
   return state.state === 'loading' ? 'Loading' : 'Offline';
 }
 
@@ -49,16 +49,18 @@ export async function look() {
   try {
     current = await json('api/engine');
   } catch (error) {
-    current = { ...current, state: 'offline', reason: error.message, loggedOut: error.kind === 'login' };
+    current = { ...current, state: 'offline', reason: error.message, refused: ['login', 'other_login'].includes(error.kind) ? error.kind : null };
   }
   looking = false;
   show();
   for (const listener of listeners) listener(current);
-  if (!document.hidden) timer = setTimeout(look, current.state === 'ready' ? calm : keen);
+  // Who is refused is refused until somebody logs in, or the page is loaded anew.
+  if (!document.hidden && !current.refused) timer = setTimeout(look, current.state === 'ready' ? calm : keen);
 }
 
 export function watchEngine() {
   document.addEventListener('visibilitychange', () => { if (!document.hidden) look(); });
   addEventListener('online', look);
+  addEventListener('focus', () => { if (current.refused) look(); });
   look();
 }

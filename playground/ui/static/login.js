@@ -3,3 +3,5 @@
 for (const form of document.querySelectorAll('form')) {
   if (location.hash) form.action += location.hash;
 }
+// Pages that are open in other tabs look whether they are still somebody's.
+new BroadcastChannel('kto-playground.logins').postMessage(null);

@@ -3,8 +3,15 @@
 
 const root = new URL('../../', import.meta.url);
 
-// An event of the document: a request was refused since nobody is logged in any more.
+// An event of the document: a request was refused since nobody is logged in any more, or somebody else
+// is.
 export const LOGGED_OUT = 'playground-logged-out';
+
+// For whom the page is drawn. The server refuses what is asked after somebody else has logged in.
+let visitor = null;
+export function drawnFor(name) {
+  visitor = name;
+}
 
 export const address = (path) => new URL(path, root).href;
 
@@ -20,9 +27,10 @@ export class RequestFailed extends Error {
 }
 
 async function request(path, body, signal, method = body === undefined ? 'GET' : 'POST') {
-  const options = { signal, method };
+  const options = { signal, method, headers: {} };
+  if (visitor !== null) options.headers['X-Opened-As'] = encodeURIComponent(visitor);
   if (body !== undefined) {
-    options.headers = { 'Content-Type': 'application/json' };
+    options.headers['Content-Type'] = 'application/json';
     // Half a surrogate pair, as a cut text may end with, is no character and would be refused.
     options.body = JSON.stringify(body, (_, value) => (typeof value === 'string' ? value.toWellFormed?.() ?? value : value));
   }
@@ -40,7 +48,7 @@ async function request(path, body, signal, method = body === undefined ? 'GET' :
   } catch {
     // not ours: a proxy's page, say; the status is all there is to tell
   }
-  if (problem.kind === 'login') document.dispatchEvent(new Event(LOGGED_OUT));
+  if (problem.kind === 'login' || problem.kind === 'other_login') document.dispatchEvent(new Event(LOGGED_OUT));
   throw new RequestFailed(
     problem.error ?? `The server answered ${response.status}.`,
     problem.kind ?? `http_${response.status}`,
