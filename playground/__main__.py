@@ -23,7 +23,7 @@ from playground.errors import PlaygroundError
 from playground.names import Tunnel
 from playground.presets import PresetsError
 from playground.server import Server
-from playground.settings import Settings, SettingsError, load_settings
+from playground.settings import Settings, SettingsError, load_settings, unknown_names
 from playground.sharing import add_share_command, share
 
 _EPILOG: Final = """settings are read from the environment and from .env: PLAYGROUND_TGI_URL,
@@ -184,6 +184,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = load_settings(
             **{name: value for name, value in given.items() if value is not None}
         )
+        unknown = unknown_names()
+        if unknown and settings.log_format == "text":
+            print(f"playground: {unknown}", file=sys.stderr)
         if options.command == "check":
             return asyncio.run(check(settings, samplers=options.samplers, as_json=options.json))
         if options.command == "users":
@@ -197,6 +200,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # a terminal that is closed
             signal.signal(signal.SIGHUP, lambda *_: sys.exit(0))
         logs.configure(settings.log_format, settings.log_level)
+        if unknown and settings.log_format == "json":
+            _log.warning(unknown)
         if options.command == "demo":
             return _demo(settings, options.model, options.tokens_per_second)
         return _serve(settings)

@@ -4,6 +4,7 @@ A secret may also stand in a file, as Docker's secrets do: ``PLAYGROUND_TGI_API_
 """
 
 import os
+from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -18,7 +19,12 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    SettingsConfigDict,
+)
 
 from playground.errors import PlaygroundError
 
@@ -29,6 +35,11 @@ _SECRETS: Final = ("tgi_api_key", "secret", "database_url", "database_password")
 _POSTGRESQL: Final = ("postgresql", "postgres", "postgresql+asyncpg")
 # Of an address's options: where a socket is, and how the connection is secured.
 _OPTIONS: Final = frozenset({"host", "port", "ssl", "sslmode"})
+
+
+# What has the prefix and is no setting of this program: of compose, and of the tests.
+_COMPOSE: Final = frozenset({"playground_version", "playground_memory"})
+_TESTS: Final = "playground_tests_"
 
 
 class SettingsError(PlaygroundError):
@@ -319,3 +330,16 @@ def load_settings(**overrides: Any) -> Settings:
             given = "cannot be used" if name in _SECRETS else f"is {problem['input']!r}"
             lines.append(f"{PREFIX}{name.upper()} {given}; it must be {field.description}.")
         raise SettingsError("\n".join(lines)) from error
+
+
+def unknown_names() -> str:
+    """What is set under a name that no setting has, in words; empty where there is nothing."""
+    settings = [f"{PREFIX}{name}".upper() for name in Settings.model_fields]
+    given = {**DotEnvSettingsSource(Settings).env_vars, **EnvSettingsSource(Settings).env_vars}
+    words = []
+    for name in sorted(each.upper() for each in {each.lower() for each in given} - _COMPOSE):
+        if not name.startswith(PREFIX) or name.startswith(_TESTS.upper()) or name in settings:
+            continue
+        near = get_close_matches(name, settings, 1)
+        words.append(f"{name} is no setting{f' (is it {near[0]}?)' if near else ''}")
+    return f"{', '.join(words)}: ignored. .env.example has all names." if words else ""

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,12 +16,12 @@ from tests.servers import ROOT, Server, embedded, environment
 
 
 def playground(
-    *arguments: str, env: Mapping[str, str] | None = None
+    *arguments: str, env: Mapping[str, str] | None = None, cwd: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "playground", *arguments],
-        cwd=ROOT,
-        env={**environment(), **(env or {})},
+        cwd=cwd,
+        env={**environment(), "PYTHONPATH": str(ROOT), **(env or {})},
         capture_output=True,
         text=True,
         timeout=60,
@@ -86,6 +87,22 @@ def test_a_wrong_setting_is_named(name: str, value: str) -> None:
     assert name in done.stderr
     assert value in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("place", ["environment", ".env"])
+def test_a_name_that_no_setting_has_is_told(tmp_path: Path, free_port: int, place: str) -> None:
+    given = {"PLAYGROUND_MAX_STREAM": "3", "PLAYGROUND_VERSION": "1", "PLAYGROUND_TESTS_X": "1"}
+    if place == ".env":
+        lines = "".join(f"{name}={value}\n" for name, value in given.items())
+        (tmp_path / ".env").write_text(f"{lines}OTHER=1\n")
+        given = {}
+    url = f"http://127.0.0.1:{free_port}"
+    done = playground("check", "--tgi-url", url, env=given, cwd=tmp_path)
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert "PLAYGROUND_MAX_STREAM is no setting (is it PLAYGROUND_MAX_STREAMS?)" in line
+    assert "VERSION" not in line
+    assert "TESTS" not in line
 
 
 def test_a_busy_port_is_said() -> None:
