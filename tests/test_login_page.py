@@ -90,11 +90,15 @@ def test_logged_out_elsewhere_while_the_page_is_open(guest: Page, team: str) -> 
 
     answer = guest.locator("[data-testid=message][data-role=assistant]")
     expect(answer).to_have_attribute("data-state", "failed")
-    expect(answer).to_contain_text("You are logged out.")
+    expect(answer).to_contain_text("Not sent: you are logged out.")
     expect(answer.get_by_role("link", name="Log in")).to_be_visible()
     expect(guest.locator("#engine-state")).to_contain_text("Logged out")
     words = guest.locator("#logged-out")
     expect(words).to_contain_text("What is on this page stays.")
+    expect(guest.locator(".engine-note")).to_be_hidden()
+    for tab in ("Chat", "About"):  # the banner lies above the tabs, not over them
+        guest.get_by_role("tab", name=tab, exact=True).click()
+    guest.get_by_role("tab", name="Chat", exact=True).click()
     expect(guest.locator("[data-testid=message][data-role=user]")).to_contain_text("Say one word.")
 
     with guest.context.expect_page() as opened:

@@ -31,6 +31,7 @@ export class Chat {
     this.setting = null; // what the last answer was asked for with, all values
     this.following = true; // whether the page scrolls along with the answer
     this.metering = null;
+    this.measured = null; // what the context meter shows the tokens of
   }
 
   start() {
@@ -294,9 +295,14 @@ export class Chat {
     const draft = this.prompt.value.trim();
     if (draft !== '') messages.push({ role: 'user', content: draft });
     if (!messages.some((message) => message.role === 'user')) {
+      this.measuring?.abort();
+      this.measured = null;
       shown.hidden = true;
       return;
     }
+    const measured = JSON.stringify([messages, engine().engine]);
+    if (measured === this.measured) return;
+    this.measured = measured;
     this.measuring?.abort();
     this.measuring = new AbortController();
     try {
@@ -311,6 +317,7 @@ export class Chat {
       shown.hidden = false;
     } catch (error) {
       if (error.name === 'AbortError') return;
+      if (error.kind !== 'too_long') this.measured = null; // the next look asks again
       shown.hidden = error.kind !== 'too_long';
       shown.classList.add('full');
       shown.querySelector('span').textContent = 'too long for the context';
@@ -319,7 +326,9 @@ export class Chat {
 
   #engineChanged(state) {
     const note = $('.engine-note');
-    note.hidden = state.state === 'ready' || state.state === 'unknown';
+    // What the last answer says already is not said twice, and a refusal is told above the tabs.
+    const told = this.pane.messages.at(-1)?.problem?.message === state.reason;
+    note.hidden = ['ready', 'unknown'].includes(state.state) || told || state.refused !== undefined;
     if (note.textContent !== state.reason) note.textContent = state.reason;
     if (state.state !== 'ready') return;
     $('.model-note').textContent = state.engine.model_id === missionModel

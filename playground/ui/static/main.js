@@ -34,6 +34,10 @@ function start() {
   whenAdded(document.getElementById('views'), '#history', async (node) => {
     (await import('./history.js')).startHistory(node);
   });
+  // The tabs stick below the masthead, which is higher while it says that nobody is logged in.
+  new ResizeObserver(([{ borderBoxSize: [{ blockSize }] }]) => {
+    document.body.style.setProperty('--bar', `${blockSize}px`);
+  }).observe(document.getElementById('masthead'));
   watchEngine();
   startAccount();
   onFragment('setup', async (...link) => (await import('./opening.js')).openSetup(...link));

@@ -15,6 +15,12 @@ const reasons = {
   length: 'reached max new tokens',
 };
 
+// What is said of an answer that failed. That nobody is logged in is told on the whole page, too.
+function problemWords({ content, problem }) {
+  if (problem.kind === 'login') return `Not ${content === '' ? 'sent' : 'continued'}: you are logged out.`;
+  return content === '' ? problem.message : `Incomplete. ${problem.message.replace(/^The text is not complete\. /, '')}`;
+}
+
 const endings = { one: 'st', two: 'nd', few: 'rd', other: 'th' };
 const rules = new Intl.PluralRules('en', { type: 'ordinal' });
 
@@ -192,8 +198,7 @@ export class Pane {
       parts.push(element('p', { className: 'remark', textContent: 'The model wrote nothing.' }));
     }
     if (message.state === 'failed') {
-      const what = message.content === '' ? '' : 'Incomplete. ';
-      const problem = element('p', { className: 'problem', textContent: what + message.problem.message });
+      const problem = element('p', { className: 'problem', textContent: problemWords(message) });
       if (message.problem.kind === 'login') problem.append(' ', element('a', { href: address('login?next=/login'), target: '_blank', textContent: 'Log in' }));
       if (this.failing === message) problem.setAttribute('role', 'alert');
       parts.push(problem);
