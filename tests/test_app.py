@@ -101,7 +101,8 @@ def test_a_browser_owns_what_it_shared_by_a_cookie(server: str) -> None:
         token = one.post("/api/shares", json={"record": record()}).json()["token"]
         assert [each["token"] for each in one.get("/api/shares").json()["shares"]] == [token]
         assert two.get("/api/shares").json()["shares"] == []
-        assert one.get("/api/visitor").json() == {"name": None, "logout": False}
+        me = {"name": None, "logout": False, "max_body_bytes": 1_000_000}
+        assert one.get("/api/visitor").json() == me
         assert one.get("/login").headers["location"] == "/"
     chosen = httpx.get(server, headers={"cookie": "playground_browser=chosen"})
     assert "set-cookie" in chosen.headers, "that one was not drawn here"

@@ -225,7 +225,7 @@ def test_in_and_out(site: str) -> None:
         for word in ("HttpOnly", "SameSite=Lax", "Path=/"):
             assert word in session
         assert "Secure" not in session
-        assert browser.get("/api/visitor").json() == {"name": "anna", "logout": True}
+        assert browser.get("/api/visitor").json()["name"] == "anna"
         assert "main.js" in browser.get("/").text
         assert "You are logged in" in browser.get("/login").text
 

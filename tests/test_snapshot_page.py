@@ -442,6 +442,36 @@ def test_what_cannot_be_created_loses_nothing(chromium: Browser, playground: Pla
     assert httpx.get(link).status_code == 404
 
 
+def test_prompts_stay_away_where_the_server_takes_no_more(
+    chromium: Browser, engine: Server
+) -> None:
+    """The texts of the questions fit, and the same texts in the prompts behind them do not."""
+    with (
+        Server(
+            ["-m", "playground", "serve", "--port", "0", "--tgi-url", engine.url],
+            ready="^Playground: http",
+            env={"PLAYGROUND_MAX_BODY_BYTES": "10000"},
+        ) as server,
+        opened(chromium, server.url + "/") as page,
+    ):
+        page.fill("#max-new-tokens", "8")
+        for i in range(2):
+            page.fill("#chat-prompt", "hello " * 300)
+            page.press("#chat-prompt", "Enter")
+            expect(answers(page)).to_have_count(i + 1)
+            expect(answers(page).last).to_have_attribute("data-state", "done")
+        page.get_by_role("button", name="Share", exact=True).click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_role("button", name="Create the link").click()
+        link = dialog.get_by_label("The link", exact=True).input_value()
+        shared = httpx.get(link.replace("/s/", "/api/shares/")).json()["record"]
+        messages = shared["columns"][0]["messages"]
+        assert [len(each["content"]) > 1500 for each in messages] == [True, False] * 2
+        for answer in messages[1::2]:
+            assert answer["receipt"]["prompt_sha256"]
+            assert "prompt" not in answer["receipt"]
+
+
 def test_every_link_that_leads_nowhere_has_the_same_page(
     reader: Page, playground: Playground
 ) -> None:

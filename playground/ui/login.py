@@ -54,8 +54,14 @@ def login_routes(login: UserLogin | None, settings: Settings, version: str) -> A
     @router.get("/api/visitor")
     @answering
     async def who(request: Request) -> Response:
-        """Who is logged in, and whether there is a way out."""
-        return json_answer({"name": visitor(request.scope).name, "logout": login is not None})
+        """Who is logged in, whether there is a way out, and how much a request may bring."""
+        return json_answer(
+            {
+                "name": visitor(request.scope).name,
+                "logout": login is not None,
+                "max_body_bytes": settings.max_body_bytes,
+            }
+        )
 
     @router.api_route("/login", methods=["GET", "HEAD"], response_class=Response)
     async def ask(request: Request) -> Response:

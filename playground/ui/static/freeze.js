@@ -6,7 +6,7 @@ import { json } from './server.js';
 
 const day = 86_400;
 const lives = [[null, 'until you revoke it'], [day, 'for a day'], [7 * day, 'for a week'], [30 * day, 'for 30 days']];
-const most = 900_000; // bytes of a record that the server surely takes
+const beside = 2_000; // bytes of a request that are not its record
 const note = (text) => element('p', { className: 'note', textContent: text });
 const count = (n, one, many) => `${number.format(n)} ${n === 1 ? one : many}`;
 
@@ -29,6 +29,7 @@ function visible({ kind, columns }) {
 // The record with its prompts, as far as there is room for them, those of the last answers first.
 async function complete(record) {
   const whole = structuredClone(record);
+  const most = (await json('api/visitor')).max_body_bytes - beside;
   for (const { messages } of whole.columns) await addPrompts(messages);
   const size = () => new Blob([JSON.stringify(whole)]).size;
   for (const { receipt } of whole.columns.flatMap(({ messages }) => messages)) {
