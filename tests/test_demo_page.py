@@ -83,10 +83,10 @@ def test_what_is_fixed_is_shown_and_the_budget_falls(
         assert page.locator("#demo-system").inner_text() == system
         expect(page.get_by_text(re.compile("Open until"))).to_be_visible()
         expect(page.get_by_text("Every knob is fixed by the owner")).to_be_visible()
-        page.get_by_text("Min-p: temperature 1 · min_p 0.1 · at most 1,024 tokens").click()
+        page.get_by_text("Min-p: temperature 1 · min_p 0.1 · at most 1024 tokens").click()
         rows = page.locator(".fixed tbody tr").all_inner_texts()
         assert [row.split("\t")[-1] for row in rows] == [
-            *("1", "–", "–", "–", "–", "–", "0.1", "1,024", "random", "none")
+            *("1", "–", "–", "–", "–", "–", "0.1", "1024", "random", "none")
         ]
         assert page.locator("input, select").count() == 0
         assert left(page) == 2000

@@ -124,7 +124,7 @@ def _table(panes: tuple[PaneRequest, ...]) -> str:
         for parameter, _ in panes[0].sampler
     ]
     rows += [
-        ("max new tokens", [f"{pane.max_new_tokens:,}" for pane in panes]),
+        ("max new tokens", [str(pane.max_new_tokens) for pane in panes]),
         ("seed", ["random" if pane.seed is None else str(pane.seed) for pane in panes]),
         ("stop sequences", [", ".join(map(repr, pane.stop)) or "none" for pane in panes]),
     ]
@@ -143,7 +143,7 @@ def _name(pane: PaneRequest) -> str:
 
 def _summary(pane: PaneRequest) -> str:
     values = [f"{p.name} {value:g}" for p, value in pane.sampler if value is not None]
-    return " · ".join([*values, f"at most {pane.max_new_tokens:,} tokens"])
+    return " · ".join([*values, f"at most {pane.max_new_tokens} tokens"])
 
 
 def _value(value: float | None) -> str:

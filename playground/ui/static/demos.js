@@ -1,16 +1,15 @@
 // The section Demo of the window Share: makes a link under which others may try the set-up, and lists
 // one's own with what their answers have taken.
 
-import { button, copyButton, element, number } from './dom.js';
+import { button, copyButton, dates, element, number } from './dom.js';
 import { viewIfDrawn } from './records.js';
-import { columnSetting, panelSetting } from './resolved.js';
+import { columnSetting, labelOf, panelSetting } from './resolved.js';
 import { change, json } from './server.js';
 import { wholeNumber } from './values.js';
 
 const day = 86_400;
 const lives = [[null, 'until you switch it off'], [day, 'for a day'], [7 * day, 'for a week'], [30 * day, 'for 30 days']];
 const usualBudget = 20_000;
-const dates = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'short' });
 const note = (text) => element('p', { className: 'note', textContent: text });
 const date = (seconds) => dates.format(new Date(1000 * seconds));
 const addressOf = ({ token }) => new URL(`../../d/${token}`, import.meta.url).href;
@@ -27,11 +26,12 @@ function paneOf({ preset, name, sampler, max_new_tokens: limit, seed, stop }) {
   return { preset: preset ?? own, sampler, max_new_tokens: limit, seed, stop };
 }
 
-function fixes({ name, sampler, max_new_tokens: limit, seed }) {
+function fixes(setting) {
+  const { sampler, max_new_tokens: limit, seed } = setting;
   const set = Object.entries(sampler).map((pair) => pair.join(' '));
-  if (limit !== null) set.push(`max ${number.format(limit)}`);
+  if (limit !== null) set.push(`max ${limit}`);
   if (seed !== null) set.push(`seed ${seed}`);
-  return `${name}: ${set.join(' · ') || 'the engine’s own choice'}`;
+  return `${labelOf(setting)}: ${set.join(' · ') || 'the engine’s own choice'}`;
 }
 
 const labelled = (label, field) => element('label', {}, label, field);
@@ -39,7 +39,7 @@ const labelled = (label, field) => element('label', {}, label, field);
 function form(made) {
   const fixed = settings();
   const [{ system }] = fixed;
-  const title = element('input', { type: 'text', className: 'name-field', maxLength: 120, required: true, value: `Try ${fixed.map(({ name }) => name).join(', ')}`.slice(0, 120) });
+  const title = element('input', { type: 'text', className: 'name-field', maxLength: 120, required: true, value: `Try ${fixed.map(labelOf).join(', ')}`.slice(0, 120) });
   const budget = element('input', { type: 'text', className: 'name-field', inputMode: 'numeric', value: String(usualBudget) });
   const limit = element('input', { type: 'text', className: 'name-field', inputMode: 'numeric', placeholder: 'as the presets say, else 1024' });
   const life = element('select', {}, ...lives.map(([seconds, label]) => new Option(label, seconds ?? '')));

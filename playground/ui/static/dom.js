@@ -67,3 +67,6 @@ export function whenAdded(root, selector, found) {
 }
 
 export const number = new Intl.NumberFormat('en');
+
+// Days with a time of 24 hours, as in the history.
+export const dates = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'short', hourCycle: 'h23' });

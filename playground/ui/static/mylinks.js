@@ -1,9 +1,8 @@
 // The list of one's own snapshots: open, copy, revoke.
 
-import { button, copyButton, element, number } from './dom.js';
+import { button, copyButton, dates, element, number } from './dom.js';
 import { change, json } from './server.js';
 
-const dates = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'short' });
 const kinds = { chat: 'conversation', comparison: 'comparison' };
 const note = (text) => element('p', { className: 'note', textContent: text });
 const date = (seconds) => dates.format(new Date(1000 * seconds));

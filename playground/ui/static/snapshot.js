@@ -1,7 +1,7 @@
 // The page /s/<token>: a frozen conversation or comparison, as its owner saw it.
 
 import { Again } from './again.js';
-import { button, copyButton, element, number } from './dom.js';
+import { button, copyButton, dates, element, number } from './dom.js';
 import { FrozenColumn } from './frozen.js';
 import { Marks } from './marks.js';
 import { address, json } from './server.js';
@@ -10,12 +10,11 @@ import { distinct, overlap } from './statistics.js';
 const page = document.getElementById('snapshot');
 const { token } = page.dataset;
 const parameters = JSON.parse(page.dataset.parameters);
-const times = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'short' });
 
 // seconds: since 1970.
 const time = (seconds) => {
   const at = new Date(1000 * seconds);
-  return element('time', { dateTime: at.toISOString(), textContent: times.format(at) });
+  return element('time', { dateTime: at.toISOString(), textContent: dates.format(at) });
 };
 const line = (...parts) => element('span', {}, ...parts);
 const distinctValues = (values) => [...new Set(values)];
