@@ -174,6 +174,7 @@ export class Chat {
   async #run(request, answer) {
     const messages = conversation(this.pane.messages, answer, request.system);
     answer.preset = request.pane.preset;
+    answer.edited = 'sampler' in request.pane;
     this.setting = panelSetting();
     this.running = new AbortController();
     this.#settle();

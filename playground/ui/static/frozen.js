@@ -44,7 +44,7 @@ export class FrozenColumn {
     this.pane.show(this.messages);
     this.node = element('section', { className: 'column' },
       element('header', {},
-        element('h2', { textContent: alone ? column.setting.name : column.label }),
+        element('h2', { textContent: column.label }),
         values(column.setting, parameters), this.verdict),
       this.log);
   }

@@ -1,9 +1,9 @@
 // One column of conversation: a list of messages and the answer that streams into the last one.
 //
 // A message is a plain value that can be stored: {role, content} and, for an answer,
-// {blocks: [html], shown, preset, state, receipt, done, problem}, where state is streaming, done,
-// stopped or failed and problem is {message, kind, retryable}. `content` is the whole raw text, and
-// the blocks show its first `shown` characters.
+// {blocks: [html], shown, preset, edited, state, receipt, done, problem}, where state is streaming,
+// done, stopped or failed and problem is {message, kind, retryable}. `content` is the whole raw text,
+// and the blocks show its first `shown` characters.
 
 import { button, copyButton, element, fit, isSend, number } from './dom.js';
 import { receiptView, takeReceipt } from './receipt.js';
@@ -18,7 +18,7 @@ const reasons = {
 // What is said of an answer that failed. That nobody is logged in is told on the whole page, too.
 function problemWords({ content, problem }) {
   if (problem.kind === 'login') return `Not ${content === '' ? 'sent' : 'continued'}: you are logged out.`;
-  return content === '' ? problem.message : `Incomplete. ${problem.message.replace(/^The text is not complete\. /, '')}`;
+  return content === '' ? problem.message : `Incomplete. ${problem.message.replace(/^The text is not complete[.:] (.)/, (_, first) => first.toUpperCase())}`;
 }
 
 const endings = { one: 'st', two: 'nd', few: 'rd', other: 'th' };
@@ -210,7 +210,7 @@ export class Pane {
     const { done, receipt } = message;
     const facts = [];
     if (!this.plain && (receipt?.preset || message.preset)) {
-      const edited = receipt?.edited?.length > 0 ? ', edited' : '';
+      const edited = (receipt?.edited ? receipt.edited.length > 0 : message.edited) ? ', edited' : '';
       facts.push(this.actions.presetName(receipt?.preset ?? message.preset) + edited);
     }
     if (message.letter) facts.push(`answer ${message.letter}${message.chosen ? ', chosen' : ''}`);
