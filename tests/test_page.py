@@ -54,6 +54,26 @@ def test_an_answer_streams_and_tells_its_figures(page: Page) -> None:
     expect(page.locator("#context-meter")).to_contain_text("/")
 
 
+def test_the_context_is_counted_once_for_one_text(page: Page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
+    page.fill("#chat-prompt", "Name two animals.")
+    meter = page.locator("#context-meter")
+    expect(meter).to_contain_text("/")
+    before = meter.inner_text()
+    for _ in range(2):
+        with page.expect_response("**/api/engine") as looked:
+            page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        looked.value.finished()
+        # A timer that is set after the meter's, and that lasts longer, ends after it.
+        page.evaluate("new Promise((done) => setTimeout(() => setTimeout(done, 400), 100))")
+    assert asked.count("engine") >= 2
+    assert asked.count("tokenize") == 1
+    page.fill("#chat-prompt", "Name two animals, and where they live.")
+    expect(meter).not_to_have_text(before)
+    assert asked.count("tokenize") == 2
+
+
 def test_stop_keeps_the_text_and_continue_goes_on(page: Page) -> None:
     ask(page, "Tell me a story about a lighthouse.")
     growing(page)

@@ -49,7 +49,7 @@ export async function look() {
   try {
     current = await json('api/engine');
   } catch (error) {
-    current = { ...current, state: 'offline', reason: error.message, refused: ['login', 'other_login'].includes(error.kind) ? error.kind : null };
+    current = { ...current, state: 'offline', reason: error.message, refused: ['login', 'other_login'].includes(error.kind) ? error.kind : undefined };
   }
   looking = false;
   show();
