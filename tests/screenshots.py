@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests import browser as browsers
 from tests.pages import READY
@@ -52,7 +52,10 @@ def _comparison(page: Page, picture: Path) -> None:
 
 
 def _snapshot(page: Page, picture: Path) -> None:
-    """What the page shows, frozen behind a link, read in another profile and asked again."""
+    """An answer frozen behind a link, read in another profile and asked again."""
+    page.fill("#chat-prompt", "Explain repetition_penalty with an example.")
+    page.press("#chat-prompt", "Enter")
+    page.wait_for_selector('[data-role="assistant"][data-state="done"]')
     page.get_by_role("button", name="Share", exact=True).click()
     window = page.get_by_role("dialog")
     window.get_by_role("button", name="Create the link").click()
@@ -62,8 +65,10 @@ def _snapshot(page: Page, picture: Path) -> None:
     reader = browser.new_context(**_DESK).new_page()
     reader.goto(link)
     reader.get_by_role("button", name="Run again and show what changed").click()
+    expect(reader.locator(".outcome")).to_contain_text("Same text")
     reader.get_by_role("button", name="Run again with another seed").click()
-    reader.wait_for_function("document.querySelector('.outcome')?.textContent.includes('text in')")
+    expect(reader.locator(".outcome")).to_contain_text("Another text")
+    reader.evaluate("() => scrollTo(0, 0)")
     reader.screenshot(path=picture)
 
 
@@ -82,9 +87,8 @@ def main() -> int:
         _chat(_page(browser, url, **_DESK), FOLDER / "light.png")
         _chat(_page(browser, url, **_DESK, color_scheme="dark"), FOLDER / "dark.png")
         _chat(_page(browser, url, **_PHONE), FOLDER / "phone.png")
-        page = _page(browser, url, **_DESK)
-        _comparison(page, FOLDER / "compare.png")
-        _snapshot(page, FOLDER / "snapshot.png")
+        _comparison(_page(browser, url, **_DESK), FOLDER / "compare.png")
+        _snapshot(_page(browser, url, **_DESK), FOLDER / "snapshot.png")
         browser.close()
     return 0
 
