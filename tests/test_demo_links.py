@@ -171,7 +171,7 @@ async def test_the_engine_gets_what_the_owner_fixed(tmp_path: Path) -> None:
             300,
         )
         assert set(shown) == {
-            *("title", "panes", "system", "budget", "left", "used_up", "expires", "engine")
+            *("title", "panes", "system", "budget", "left", "held", "used_up", "expires", "engine")
         }
         assert shown["engine"] == {"state": "ready", "reason": "", "model_id": "some/model"}
         events = await visit(client, token)
@@ -305,6 +305,7 @@ async def test_what_is_cut_off_is_counted_with_what_was_written(leaves: bool) ->
             stream = source.aiter_sse()
             assert (await anext(stream)).event == "receipt"
             assert await account(client, token) == (0, 1000)
+            assert (await client.get(f"/api/demos/{token}")).json()["held"] == 1000
             await written.wait()  # the engine has; not all of it was read
             if not leaves:
                 number = source.response.headers["X-Stream-Id"]

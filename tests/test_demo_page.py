@@ -132,6 +132,10 @@ def test_a_used_up_budget_is_said_and_keeps_what_was_written(
         expect(answers(page)).to_have_attribute("data-state", "done")
         expect(page.locator("#demo-note")).to_contain_text("budget of this demo is used up")
         expect(page.locator("#demo-send")).to_be_disabled()
+        expect(answers(page)).to_contain_text("cut: the budget of this demo")
+        expect(page.get_by_role("button", name="Receipt")).to_be_visible()
+        for name in ("Retry", "Continue"):
+            expect(page.get_by_role("button", name=name)).to_have_count(0)
         page.fill("#demo-prompt", "One more thing")
         page.press("#demo-prompt", "Enter")
         expect(page.locator("#demo-prompt")).to_have_value("One more thing")

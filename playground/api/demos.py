@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from playground.coalesce import closing
 from playground.demos import capped, parse_terms, parse_toggle, parse_visit, shown_panes
 from playground.engines.base import EngineState
 from playground.errors import StoreError
-from playground.messages import Event, Failed
+from playground.messages import Done, Event, Failed, PaneRequest
 from playground.meter import Meter
 from playground.store.demos import HOLD_S, DemoLink, Demos, Reservation
 from playground.visitor import visitor
@@ -39,12 +39,23 @@ _log: Final = logging.getLogger(__name__)
 
 
 class _Bill:
-    """What the answers to one request use of a reservation; settled once."""
+    """What the answers to one request use of a reservation; settled once.
 
-    def __init__(self, demos: Demos, reservation: Reservation, meter: Meter) -> None:
+    panes: as the demo has them.
+    """
+
+    def __init__(
+        self, demos: Demos, reservation: Reservation, meter: Meter, panes: Sequence[PaneRequest]
+    ) -> None:
         self._demos = demos
         self._reservation = reservation
         self._meter = meter
+        self.panes = capped(panes, reservation.tokens)
+        self._cut = {
+            i: share.max_new_tokens
+            for i, (pane, share) in enumerate(zip(panes, self.panes, strict=True))
+            if share.max_new_tokens != pane.max_new_tokens
+        }
         self._settling: asyncio.Task[None] | None = None
 
     async def settle(self) -> None:
@@ -68,10 +79,19 @@ class _Bill:
         try:
             async with closing(batches) as stream:
                 async for batch in stream:
-                    yield [(pane, _plain(event)) for pane, event in batch]
+                    yield [(pane, self._told(pane, event)) for pane, event in batch]
         finally:
             with anyio.CancelScope(shield=True):
                 await self.settle()
+
+    def _told(self, pane: int, event: Event) -> Event:
+        """An event as the demo's visitors see it."""
+        if isinstance(event, Done) and event.finish_reason == "length":
+            spent = pane in self._cut and event.generated_tokens == self._cut[pane]
+            return replace(event, finish_reason="budget") if spent else event
+        if isinstance(event, Failed) and event.kind in _PLAIN and event.message:
+            return replace(event, message=_PLAIN[event.kind])
+        return event
 
 
 async def read_demo(services: Services, request: Request) -> DemoLink:
@@ -97,7 +117,6 @@ def demo_routes(services: Services) -> APIRouter:
             "token": link.token,
             "url": f"{own_address(request, services.settings)}/d/{link.token}",
             "spent": link.spent,
-            "held": link.held,
             "enabled": link.enabled,
             "expired": link.expired,
             "created": link.created,
@@ -151,7 +170,7 @@ def demo_routes(services: Services) -> APIRouter:
         panes = parse_visit(body, link.demo)
         reservation = await demos.reserve(link.token, link.demo.most_tokens, link.demo.least_tokens)
         meter = Meter(services.engine)
-        bill = _Bill(demos, reservation, meter)
+        bill = _Bill(demos, reservation, meter, panes)
         number = ""
 
         async def settled(_: object) -> None:
@@ -162,7 +181,7 @@ def demo_routes(services: Services) -> APIRouter:
             answers = await open_stream(
                 services,
                 visitor(request.scope),
-                capped(panes, reservation.tokens),
+                bill.panes,
                 engine=meter,
                 hidden=bill.over,
                 settled=settled,
@@ -194,6 +213,7 @@ def _shown(link: DemoLink) -> dict[str, Any]:
         "system": link.demo.system,
         "budget": link.budget,
         "left": max(0, link.left),
+        "held": link.held,
         "used_up": link.left < link.demo.least_tokens,
         "expires": link.expires,
     }
@@ -206,9 +226,3 @@ def _engine(now: EngineState) -> dict[str, Any]:
         "reason": _PLAIN.get(now.state, ""),
         "model_id": now.info and now.info.model_id,
     }
-
-
-def _plain(event: Event) -> Event:
-    if isinstance(event, Failed) and event.kind in _PLAIN and event.message:
-        return replace(event, message=_PLAIN[event.kind])
-    return event

@@ -31,12 +31,12 @@ class Demo {
     this.prompt = $('#demo-prompt');
     const logs = [...page.querySelectorAll('[role="log"]')];
     const single = logs.length === 1;
-    const actions = {
-      presetName: (name) => name,
-      retry: (index) => this.retry(index),
-      ...(single ? { resume: (index) => this.resume(index) } : {}),
-    };
-    this.panes = logs.map((log) => new Pane(log, actions, { alone: true, plain: !single }));
+    this.actions = { presetName: (name) => name };
+    this.offers = { retry: (index) => this.retry(index) };
+    if (single) this.offers.resume = (index) => this.resume(index);
+    Object.assign(this.actions, this.offers);
+    this.offering = true; // whether the answers have these buttons
+    this.panes = logs.map((log) => new Pane(log, this.actions, { alone: true, plain: !single }));
     this.running = null; // {controller, id}: the stream of the answers under way
     this.known = null; // what the server said of the link last
     this.gone = false;
@@ -206,15 +206,26 @@ class Demo {
     if (note.textContent !== words) note.textContent = words;
     note.hidden = words === '';
     if (known) {
-      const left = `${number.format(known.left)} of ${number.format(known.budget)} tokens left`;
+      const held = known.held < known.left ? `, ${number.format(known.held)} of them` : ',';
+      const left = `${number.format(known.left)} of ${number.format(known.budget)} tokens left`
+        + (known.held > 0 ? `${held} held by answers that are being written` : '');
       if ($('#demo-left').textContent !== left) $('#demo-left').textContent = left;
       const { model_id: model } = known.engine;
       const model_ = $('#demo-model');
       model_.hidden = !model || model === missionModel;
       model_.textContent = `A stand-in answers here (${model}), not the 7B model.`;
     }
+    if (!busy) this.#offer(closed === '');
     page.dataset.state = this.gone ? 'gone' : closed ? 'used-up' : known?.engine.state ?? 'unknown';
     this.#keep();
+  }
+
+  // Retry and Continue stand below the answers only while they can do something.
+  #offer(offering) {
+    if (offering === this.offering) return;
+    this.offering = offering;
+    for (const [name, action] of Object.entries(this.offers)) this.actions[name] = offering ? action : undefined;
+    for (const pane of this.panes) pane.show(pane.messages);
   }
 
   #keep() {

@@ -13,6 +13,7 @@ const reasons = {
   eos_token: '',
   stop_sequence: 'ended at a stop sequence',
   length: 'reached max new tokens',
+  budget: 'cut: the budget of this demo',
 };
 
 // What is said of an answer that failed. That nobody is logged in is told on the whole page, too.
@@ -227,7 +228,7 @@ export class Pane {
     const seed = done?.seed ?? receipt?.sent?.seed;
     if (seed !== undefined && seed !== null) facts.push(`seed ${seed}`);
     const unfinished = message.content !== ''
-      && (message.state !== 'done' || done?.finish_reason === 'length');
+      && (message.state !== 'done' || ['length', 'budget'].includes(done?.finish_reason));
     const actions = [
       message.content !== '' && copyButton('Copy', () => message.content),
       this.actions.retry && button('Retry', at('retry')),
