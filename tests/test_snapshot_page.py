@@ -25,6 +25,7 @@ from tests.servers import Server
 pytestmark = pytest.mark.browser
 
 CLIPBOARD = ["clipboard-read", "clipboard-write"]
+AGAIN = re.compile("again and show what changed$")
 DRAWN = "html[data-snapshot=ready]"
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
@@ -257,7 +258,8 @@ def test_run_again_says_the_same_with_the_same_seed_and_shows_what_another_chang
     reader: Page, playground: Playground, sent: Sent
 ) -> None:
     read(reader, playground.url + sent.path)
-    reader.get_by_role("button", name="Run again and show what changed").click()
+    reader.get_by_role("button", name="Run the last answer again and show what changed").click()
+    expect(reader.get_by_role("heading", name="New answer")).to_be_visible()
     expect(reader.locator(".outcome")).to_have_text("Same text.")
     again = reader.locator(".again")
     expect(again.locator(".verdict")).to_have_text("Same text as the frozen answer")
@@ -283,7 +285,7 @@ def test_another_engine_is_said_before_and_after_running_again(
 ) -> None:
     read(reader, share(playground.url, record()))
     expect(reader.locator(".warn")).to_contain_text("The model here now is another one")
-    reader.get_by_role("button", name="Run again and show what changed").click()
+    reader.get_by_role("button", name=AGAIN).click()
     changes = reader.locator(".changes li")
     expect(changes).to_contain_text(
         ["Another model: some/model then", "Another revision", "Another engine: TGI 9.9.9 then"]
@@ -357,7 +359,7 @@ def test_a_comparison_stands_in_columns_and_below_each_other_on_a_phone(
     assert boxes[0]
     assert boxes[1]
     assert boxes[0]["y"] == boxes[1]["y"]
-    reader.get_by_role("button", name="Run again and show what changed").click()
+    reader.get_by_role("button", name=AGAIN).click()
     expect(reader.locator(".again")).to_have_count(2)
     expect(reader.locator(".outcome")).to_contain_text("Same text in 0 of 2 columns")
 
@@ -592,7 +594,7 @@ def test_to_read_needs_no_login_and_to_ask_the_model_does(
 
         read(reader, open_one["url"])
         expect(reader.locator(".warn")).to_contain_text("To read it needs no login.")
-        expect(reader.get_by_role("button", name="Run again")).to_have_count(0)
+        expect(reader.get_by_role("button", name=AGAIN)).to_have_count(0)
         answers(reader).get_by_role("button", name="Receipt", exact=True).click()
         reader.get_by_role("tab", name="Prompt").click()
         expect(reader.locator(".receipt pre")).to_contain_text("Name ten animals.")
@@ -607,7 +609,7 @@ def test_to_read_needs_no_login_and_to_ask_the_model_does(
             another.get_by_role("link", name="Log in").click()
             log_in(another)
             another.wait_for_selector(DRAWN)
-            expect(another.get_by_role("button", name="Run again")).to_be_visible()
+            expect(another.get_by_role("button", name=AGAIN)).to_be_visible()
             read(another, private["url"])
             expect(another).to_have_title("A shared conversation")
             expect(another.get_by_role("heading", level=1)).to_have_text("A conversation")
@@ -635,7 +637,7 @@ def test_a_snapshot_outlives_a_restart_other_presets_and_another_path(
 
     reader.route("**/*", proxy)
     sent.check(reader, playground, "/play")
-    reader.get_by_role("button", name="Run again and show what changed").click()
+    reader.get_by_role("button", name=AGAIN).click()
     expect(reader.locator(".outcome")).to_have_text("Same text.")
     link = reader.get_by_role("link", name="Continue from here")
     expect(link).to_have_attribute("href", re.compile(r"/play/#continue="))

@@ -16,7 +16,7 @@ class Version {
     this.log.setAttribute('aria-label', 'The answer now');
     this.pane = new Pane(this.log, { presetName: (name) => name, stop });
     this.node = element('section', { className: 'again' },
-      element('h3', { textContent: 'Run again' }), this.log, this.verdict, this.changes);
+      element('h3', { textContent: 'New answer' }), this.log, this.verdict, this.changes);
     // What the marks compare: the frozen answer and this one, under the same question.
     const { answer, log, messages } = column;
     this.then = { label: 'the frozen answer', answer, log, messages, say: () => {} };

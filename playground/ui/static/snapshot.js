@@ -86,7 +86,10 @@ function draw(snapshot) {
 
   const note = element('p', { className: 'warn', hidden: true });
   note.setAttribute('role', 'status');
-  const run = button('Run again and show what changed', () => (again.running ? again.stop() : again.run()), 'second');
+  // Of several turns the last answers alone are asked for again.
+  const last = columns.some(({ messages }) => messages.filter(({ role }) => role === 'assistant').length > 1);
+  const offered = `Run ${last ? `the last ${chat ? 'answer' : 'answers'} ` : ''}again and show what changed`;
+  const run = button(offered, () => (again.running ? again.stop() : again.run()), 'second');
   const other = button('Run again with another seed', () => again.run({ otherSeed: true }));
   const hide = button('Hide the new answers', () => again.hide());
   const marks = new Marks(() => {
@@ -105,7 +108,7 @@ function draw(snapshot) {
     told: tell,
     changed: () => {
       const { running, shown, versions } = again;
-      run.textContent = running ? 'Stop' : shown ? 'Run again' : 'Run again and show what changed';
+      run.textContent = running ? 'Stop' : shown ? 'Run again' : offered;
       other.hidden = !shown || running !== null;
       hide.hidden = other.hidden;
       hide.textContent = versions.length === 1 ? 'Hide the new answer' : 'Hide the new answers';
