@@ -294,7 +294,7 @@ def test_a_prompt_runs_only_after_a_click_and_sends_what_was_shown(
 ) -> None:
     knob(page, "temperature").fill("0.8")
     page.fill("#seed", "7")
-    page.fill("#system", "Be kind.")
+    page.fill("#system", "Be \u202ekind.")  # what follows would be seen turned round
     page.fill("#stop", "zzz")
     ask(page, STORY)
     text = finished(page)
@@ -306,7 +306,7 @@ def test_a_prompt_runs_only_after_a_click_and_sends_what_was_shown(
         expect(card).to_contain_text("AlpacaEval, edited – temperature 0.8 · top_p 0.95 · max 2048")
         expect(card).to_contain_text("seed 7")
         expect(card).to_contain_text("stop sequences “zzz”")
-        assert card.locator("pre").all_inner_texts() == ["Be kind.", STORY]
+        assert card.locator("pre").all_inner_texts() == ["Be ⟨U+202E⟩kind.", STORY]
         expect(other.locator("#chat-prompt")).to_have_value(STORY)
         expect(answers(other)).to_have_count(0)
         assert not any("api/stream" in each for each in asked)
@@ -315,7 +315,7 @@ def test_a_prompt_runs_only_after_a_click_and_sends_what_was_shown(
         assert receipt(answers(other).last) == sent
         expect(questions(other)).to_have_count(1)
         expect(other.locator("#chat-prompt")).to_have_value("")
-        assert "prompt=" not in address(other, "&system=Be%20kind.")
+        assert "prompt=" not in address(other, "&system=Be%20%E2%80%AEkind.")
 
 
 def receipt(shown: Locator) -> Any:

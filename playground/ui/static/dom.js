@@ -33,6 +33,10 @@ export function copyButton(label, text) {
   return copy;
 }
 
+// A text with those marks that turn its direction, unseen, told by their numbers instead.
+export const unturned = (text) => text.replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+  (mark) => `⟨U+${mark.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}⟩`);
+
 // Enter sends; Shift+Enter breaks the line, and an input method's Enter takes its word.
 export const isSend = (event) => event.key === 'Enter' && !event.shiftKey && !event.isComposing;
 

@@ -3,7 +3,7 @@
 // Nothing that is on the page gets lost: conversations stay, and a notice brings back what was set.
 
 import { openDialog } from './dialog.js';
-import { button, element } from './dom.js';
+import { button, element, unturned } from './dom.js';
 import { longest, setupText, tabButton } from './links.js';
 import { addPreset, allPresets, locked, removePreset } from './presets.js';
 import { viewOf } from './records.js';
@@ -124,14 +124,14 @@ function brief(setup, made) {
 function offer(setup, made, notes, busy, said, run) {
   const start = button('Run', () => { window.close(); run(); }, 'primary');
   const text = (title, content) => (content === '' ? [] : [
-    element('h3', { textContent: title }), element('pre', { textContent: content, tabIndex: 0 })]);
+    element('h3', { textContent: title }), element('pre', { textContent: unturned(content), tabIndex: 0 })]);
   const remarks = [...notes];
   if (busy) remarks.push('An answer is being written here. The prompt waits in the composer.');
   else if (said) remarks.push('To run it begins anew here; what was said comes back with Undo, or from the history.');
   const window = openDialog('A set-up from a link',
-    element('ul', {}, ...lines(setup, made).map((line) => element('li', { textContent: line }))),
+    element('ul', {}, ...lines(setup, made).map((line) => element('li', { textContent: unturned(line) }))),
     ...text('System text', setup.system), ...text('Prompt', setup.prompt),
-    ...remarks.map((words) => paragraph('note', words)),
+    ...remarks.map((words) => paragraph('note', unturned(words))),
     ...(busy ? [] : [paragraph('note', 'The page is set up so. Run sends the prompt.'), start]));
   window.classList.add('link-card');
   if (!busy) start.focus({ preventScroll: true }); // what it sends is read first

@@ -4,7 +4,7 @@
 // The prompt is not stored with the conversation. After a reload the server renders it again, and
 // its hash in the receipt says whether it is the same text.
 
-import { copyButton, element, number } from './dom.js';
+import { copyButton, element, number, unturned } from './dom.js';
 import { json } from './server.js';
 import { tabs } from './tabs.js';
 
@@ -82,7 +82,7 @@ function receiptTab(message) {
   return [
     facts(message),
     heading('Sent to the engine, with the prompt'),
-    element('pre', { textContent: JSON.stringify(receipt.sent, null, 2), tabIndex: 0 }),
+    element('pre', { textContent: unturned(JSON.stringify(receipt.sent, null, 2)), tabIndex: 0 }),
     ...(left.length > 0 ? [heading('Set, and not sent'), list(left)] : []),
     ...(ways.length > 0 ? [heading('How this engine treats the parameters'),
       list(ways.map(([name, way]) => [name, `${way.how === 'unsupported' ? 'not applied' : way.how}: ${way.reason}`]))] : []),
@@ -119,13 +119,13 @@ async function promptTab(message, before, alone) {
   for (const found of prompt.matchAll(marked)) {
     const turn = found[0].startsWith('<');
     if (!turn) harmless += 1;
-    parts.push(prompt.slice(at, found.index), element('mark', {
+    parts.push(unturned(prompt.slice(at, found.index)), element('mark', {
       className: turn ? 'turn' : 'harmless', textContent: found[0],
       title: turn ? 'a turn marker' : 'changed so that it cannot act as a marker',
     }));
     at = found.index + found[0].length;
   }
-  parts.push(prompt.slice(at));
+  parts.push(unturned(prompt.slice(at)));
   const count = message.receipt.prompt_tokens;
   const words = [`${number.format(count)} tokens, the one that the engine puts in front included.`];
   if (harmless === 1) words.push('A marker in what was written is set in ‹ ›, so that it cannot act as one.');
