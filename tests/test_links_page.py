@@ -444,6 +444,7 @@ def test_a_link_that_cannot_be_used_is_refused_in_words_and_changes_nothing(page
         assert page.evaluate(PANEL) == before
         expect(knob(page, "top_k")).to_have_value("3")
         expect(page.locator("#notice")).to_be_hidden()
+        address(page, "top_k:-:3")  # and a reload refuses nothing anew
     knob(page, "top_k").fill("4")
     address(page, "top_k:-:4")
 

@@ -7,7 +7,7 @@ import { brief } from './recordtext.js';
 import { json } from './server.js';
 
 // Puts the snapshot's conversation or comparison into its tab; what was there can be brought back.
-// Gives whether it did; where not, the page says why.
+// Where it cannot, the page says why. False when it may be opened later.
 export async function continueFrom(token) {
   try {
     const { share, record } = await json(`api/shares/${encodeURIComponent(token)}`);
@@ -19,6 +19,6 @@ export async function continueFrom(token) {
     if (error.retryable) {
       window.append(button('Try again', () => { window.close(); continueFrom(token); }, 'primary'));
     }
-    return false;
+    return !error.retryable && error.kind !== 'login';
   }
 }

@@ -14,6 +14,7 @@ import { nameOf, presetOf, summary } from './settings.js';
 
 const paragraph = (className, textContent) => element('p', { className, textContent });
 
+// False where the address may still be opened later.
 function refuse(fragment, { message, kind = 'link_broken', field, retryable }) {
   const place = field ? `, at ${field}` : '';
   const window = openDialog('This link was not opened',
@@ -23,7 +24,7 @@ function refuse(fragment, { message, kind = 'link_broken', field, retryable }) {
   if (retryable) {
     window.append(button('Try again', () => { window.close(); openSetup(null, fragment); }, 'primary'));
   }
-  return false;
+  return !retryable && kind !== 'login';
 }
 
 const same = (a, b) => a.max_new_tokens === (b.max_new_tokens ?? null)
@@ -173,7 +174,7 @@ const isShown = (fragment) => {
   }
 };
 
-// Opens the link whose text this is; false when it could not be opened, and the page says why.
+// Opens the link whose text this is, or says why not. False when it may be opened later.
 export async function openSetup(_, fragment) {
   if (isShown(fragment)) return true;
   let setup;
