@@ -41,6 +41,7 @@ class Demo {
     this.known = null; // what the server said of the link last
     this.gone = false;
     this.trouble = '';
+    this.loggedOut = false; // where links need a login
     this.following = true;
   }
 
@@ -83,6 +84,7 @@ class Demo {
     document.addEventListener('keydown', (event) => { if (event.key === 'Escape') this.stop(); });
     document.addEventListener('visibilitychange', () => { if (!document.hidden) this.look(); });
     addEventListener('online', () => this.look());
+    addEventListener('focus', () => { if (this.loggedOut) this.look(); });
     addEventListener('pagehide', () => this.#keep());
     addEventListener('scroll', () => {
       const { scrollHeight, scrollTop, clientHeight } = document.scrollingElement;
@@ -181,17 +183,19 @@ class Demo {
   // Asks the server how the link stands.
   async look() {
     clearTimeout(this.timer);
+    this.loggedOut = false;
     try {
       this.known = await json(at);
       this.gone = false;
       this.trouble = this.known.engine.reason;
     } catch (error) {
       this.gone = error.kind === 'not_found';
+      this.loggedOut = error.kind === 'login'; // until the reader comes back from logging in
       this.trouble = error.message;
     }
     this.#settle();
     clearTimeout(this.timer); // another look may have ended meanwhile
-    if (!document.hidden) this.timer = setTimeout(() => this.look(), this.trouble === '' ? calm : keen);
+    if (!document.hidden && !this.loggedOut) this.timer = setTimeout(() => this.look(), this.trouble === '' ? calm : keen);
   }
 
   #settle() {
