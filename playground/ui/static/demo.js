@@ -4,7 +4,7 @@
 // budget. Whatever comes back, what was written stays; a reload finds it, too, in this browser tab.
 
 import { answerInto, conversation, renderRest } from './answers.js';
-import { button, element, fit, isSend, number } from './dom.js';
+import { button, element, fit, isSend, number, whenTaller } from './dom.js';
 import { Pane } from './pane.js';
 import { json, stopPane } from './server.js';
 
@@ -85,6 +85,7 @@ class Demo {
     document.addEventListener('visibilitychange', () => { if (!document.hidden) this.look(); });
     addEventListener('online', () => this.look());
     addEventListener('focus', () => { if (this.loggedOut) this.look(); });
+    whenTaller($('.dock, .compare-dock'), () => this.following && this.messages.length > 0 && this.#toEnd());
     addEventListener('pagehide', () => this.#keep());
     addEventListener('scroll', () => {
       const { scrollHeight, scrollTop, clientHeight } = document.scrollingElement;
