@@ -1,6 +1,7 @@
 """History in a real browser: what the page keeps of conversations and comparisons."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,16 +44,12 @@ def stored(page: Page) -> list[dict[str, Any]]:
 
 
 def holds(page: Page, count: int) -> list[dict[str, Any]]:
-    """The entries when there are so many."""
-    page.wait_for_function(
-        """async (count) => {
-            const main = document.querySelector("script[src*='main.js']").src;
-            const { allEntries } = await import(main.replace('main.js', 'archive.js'));
-            return (await allEntries()).length === count;
-        }""",
-        arg=count,
-    )
-    return stored(page)
+    """The entries as soon as there are so many."""
+    deadline = time.monotonic() + 20
+    while len(found := stored(page)) != count:
+        assert time.monotonic() < deadline, f"{len(found)} entries, and not {count}"
+        page.wait_for_timeout(50)
+    return found
 
 
 def texts(entry: dict[str, Any]) -> list[str]:
