@@ -1,7 +1,5 @@
 """Who tries links out: too many that lead nowhere, and none is opened for a while."""
 
-import math
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -12,6 +10,7 @@ from limits.strategies import MovingWindowRateLimiter
 
 from playground.errors import Busy, NotFound
 from playground.visitor import network_of
+from playground.waits import seconds_left
 
 MISSES_A_MINUTE: Final = 30
 
@@ -32,11 +31,10 @@ class Guesses:
         """
         whose = network_of(address)
         if not self._window.test(self._limit, whose):
-            again = self._window.get_window_stats(self._limit, whose).reset_time - time.time()
             raise Busy(
                 "Too many links that lead nowhere were opened from your network. Links open again "
                 "in a minute.",
-                retry_after=max(1, math.ceil(again)),
+                retry_after=seconds_left(self._window, self._limit, whose),
             )
         try:
             yield

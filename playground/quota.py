@@ -1,7 +1,6 @@
 """How many links an account may make: what is kept takes room on the server's disk."""
 
 import math
-import time
 from typing import Final
 
 from limits import RateLimitItemPerHour
@@ -9,6 +8,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from playground.errors import Busy
+from playground.waits import seconds_left
 
 LINKS_AN_HOUR: Final = 60
 
@@ -24,11 +24,11 @@ class Quota:
         """One more link. Raises Busy, with the time after which there is room for another."""
         if self._window.hit(self._limit, account):
             return
-        again = self._window.get_window_stats(self._limit, account).reset_time - time.time()
-        minutes = max(1, math.ceil(again / 60))
+        seconds = seconds_left(self._window, self._limit, account)
+        minutes = math.ceil(seconds / 60)
         raise Busy(
             f"{LINKS_AN_HOUR} links in an hour is as many as one user makes here, or one address "
             f"where nobody logs in. Try again in {minutes} "
             f"{'minute' if minutes == 1 else 'minutes'}.",
-            retry_after=max(1, math.ceil(again)),
+            retry_after=seconds,
         )

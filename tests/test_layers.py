@@ -26,7 +26,7 @@ LAYERS = [
     ],
     ["settings", "engines", "meter", "store", "card", "visitor"],
     ["session", "proof"],
-    ["compare", "seal", "gate", "guesses", "quota", "metrics", "allowance"],
+    ["compare", "seal", "gate", "waits", "guesses", "quota", "metrics", "allowance"],
     ["names", "guard", "journal", "server"],
     ["api"],
     ["auth"],

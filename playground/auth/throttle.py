@@ -12,8 +12,6 @@ is under attack, five minutes at most after it ended. Counters are in the memory
 several replicas, each counts its own.
 """
 
-from math import ceil
-from time import time
 from typing import Final
 
 from limits import RateLimitItemPerMinute
@@ -22,6 +20,7 @@ from limits.strategies import FixedWindowRateLimiter
 
 from playground.errors import Busy
 from playground.visitor import network_of
+from playground.waits import seconds_left
 
 TRIES: Final = 10
 _LIMIT: Final = RateLimitItemPerMinute(TRIES, 5)
@@ -43,8 +42,8 @@ class Throttle:
         keys = (f"device {device}",) if device else (f"from {network_of(address)}", f"for {name}")
         for key in keys:
             if not self._limiter.test(_LIMIT, key):
-                wait = self._limiter.get_window_stats(_LIMIT, key).reset_time - time()
-                raise Busy("Too many tries to log in.", retry_after=max(1, ceil(wait)))
+                wait = seconds_left(self._limiter, _LIMIT, key)
+                raise Busy("Too many tries to log in.", retry_after=wait)
         for key in keys:
             self._limiter.hit(_LIMIT, key)
         return keys
