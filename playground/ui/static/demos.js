@@ -1,7 +1,8 @@
 // The section Demo of the window Share: makes a link under which others may try the set-up, and lists
 // one's own with what their answers have taken.
 
-import { button, copyButton, dates, element, number } from './dom.js';
+import { alertOf, button, copyButton, dates, element, note, number } from './dom.js';
+import { linkList, showLink } from './linklist.js';
 import { viewIfDrawn } from './records.js';
 import { columnSetting, labelOf, panelSetting } from './resolved.js';
 import { change, json } from './server.js';
@@ -10,7 +11,6 @@ import { wholeNumber } from './values.js';
 const day = 86_400;
 const lives = [[null, 'until you switch it off'], [day, 'for a day'], [7 * day, 'for a week'], [30 * day, 'for 30 days']];
 const usualBudget = 20_000;
-const note = (text) => element('p', { className: 'note', textContent: text });
 const date = (seconds) => dates.format(new Date(1000 * seconds));
 const addressOf = ({ token }) => new URL(`../../d/${token}`, import.meta.url).href;
 
@@ -43,8 +43,7 @@ function form(made) {
   const budget = element('input', { type: 'text', className: 'name-field', inputMode: 'numeric', value: String(usualBudget) });
   const limit = element('input', { type: 'text', className: 'name-field', inputMode: 'numeric', placeholder: 'as the presets say, else 1024' });
   const life = element('select', {}, ...lives.map(([seconds, label]) => new Option(label, seconds ?? '')));
-  const problem = element('p', { className: 'problems', hidden: true });
-  problem.setAttribute('role', 'alert');
+  const problem = alertOf();
   const create = element('button', { type: 'submit', className: 'primary', textContent: 'Create the demo link' });
   const node = element('form', { className: 'share-form demo-form' },
     note('Whoever opens the link writes to the model of this server, with exactly this set-up:'),
@@ -84,8 +83,7 @@ function facts({ spent, budget, left, held, enabled, expired, expires, created }
 }
 
 function row(demo, again) {
-  const problem = element('p', { className: 'problems', hidden: true });
-  problem.setAttribute('role', 'alert');
+  const problem = alertOf();
   const run = (words, act) => async () => {
     problem.hidden = true;
     try {
@@ -122,41 +120,15 @@ function row(demo, again) {
   return item;
 }
 
-// The links that there are; show(words) draws them anew and says something.
-function list() {
-  const node = element('div', { className: 'links', id: 'my-demos' });
-  async function show(words = '') {
-    node.setAttribute('aria-busy', 'true');
-    const said = words === '' ? [] : [element('p', { className: 'done', textContent: words })];
-    said[0]?.setAttribute('role', 'status');
-    try {
-      const { demos } = await json('api/demos');
-      const rows = element('ul', {}, ...demos.map((demo) => row(demo, show)));
-      node.replaceChildren(...said, demos.length > 0 ? rows : note('There are no demo links of yours yet.'));
-    } catch (error) {
-      const problem = element('p', { className: 'problems', textContent: error.message });
-      problem.setAttribute('role', 'alert');
-      node.replaceChildren(...said, problem, button('Try again', () => show()));
-    }
-    node.removeAttribute('aria-busy');
-  }
-  return { node, show };
-}
-
 export function demoSection() {
   const result = element('div', { className: 'made' });
   result.setAttribute('aria-live', 'polite');
-  const mine = list();
+  const mine = linkList(async () => (await json('api/demos')).demos, row,
+    (demos) => (demos.length > 0 ? [] : [note('There are no demo links of yours yet.')]));
+  mine.node.id = 'my-demos';
   mine.show();
   const made = (demo) => {
-    const address = addressOf(demo);
-    const link = element('input', { type: 'text', className: 'name-field', readOnly: true, value: address });
-    link.setAttribute('aria-label', 'The link');
-    link.addEventListener('focus', () => link.select());
-    result.replaceChildren(element('h3', { textContent: 'The link is there' }), link,
-      element('div', { className: 'row' }, copyButton('Copy the link', () => address),
-        element('a', { href: address, target: '_blank', rel: 'noopener', textContent: 'Open it' })));
-    result.scrollIntoView({ block: 'nearest' });
+    showLink(result, 'The link is there', addressOf(demo));
     mine.show();
   };
   return element('div', { className: 'demos' }, form(made), result,

@@ -74,3 +74,12 @@ export const number = new Intl.NumberFormat('en');
 
 // Days with a time of 24 hours, as in the history.
 export const dates = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'short', hourCycle: 'h23' });
+
+export const note = (text) => element('p', { className: 'note', textContent: text });
+
+// What went wrong, told at once; hidden while there is nothing to tell.
+export function alertOf(text = '') {
+  const node = element('p', { className: 'problems', textContent: text, hidden: text === '' });
+  node.setAttribute('role', 'alert');
+  return node;
+}

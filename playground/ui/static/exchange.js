@@ -1,13 +1,12 @@
 // Presets in and out: texts in other programs' formats, and links. The server reads and writes them.
 
 import { openDialog } from './dialog.js';
-import { button, copyButton, element } from './dom.js';
+import { button, copyButton, element, note } from './dom.js';
 import { download } from './exports.js';
 import { addPreset, locked, ownPresets } from './presets.js';
 import { json } from './server.js';
 
 const linkName = 'preset';
-const note = (text) => element('p', { className: 'note', textContent: text });
 const formats = async () => (await json('api/presets')).formats;
 
 function select(label, options) {

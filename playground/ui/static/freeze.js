@@ -1,13 +1,13 @@
 // Makes a snapshot of a record: says what its readers will see, and gives its link.
 
-import { button, copyButton, element, number } from './dom.js';
+import { alertOf, element, note, number } from './dom.js';
+import { showLink } from './linklist.js';
 import { addPrompts } from './receipt.js';
 import { json } from './server.js';
 
 const day = 86_400;
 const lives = [[null, 'until you revoke it'], [day, 'for a day'], [7 * day, 'for a week'], [30 * day, 'for 30 days']];
 const beside = 2_000; // bytes of a request that are not its record
-const note = (text) => element('p', { className: 'note', textContent: text });
 const count = (n, one, many) => `${number.format(n)} ${n === 1 ? one : many}`;
 
 // Whether people log in here: the masthead says who is.
@@ -44,8 +44,7 @@ function form(record, created) {
   const life = element('select', {}, ...lives.map(([seconds, label]) => new Option(label, seconds ?? '')));
   const hidden = element('input', { type: 'checkbox' });
   const login = named();
-  const problem = element('p', { className: 'problems', hidden: true });
-  problem.setAttribute('role', 'alert');
+  const problem = alertOf();
   const create = element('button', { type: 'submit', className: 'primary', textContent: 'Create the link' });
   const node = element('form', { className: 'share-form' },
     element('label', {}, 'Title', title),
@@ -83,17 +82,8 @@ export function snapshotSection(record) {
   }
   const result = element('div', { className: 'made' });
   result.setAttribute('aria-live', 'polite');
-  const created = ({ url: address }, restricted) => {
-    const link = element('input', { type: 'text', className: 'name-field', readOnly: true, value: address });
-    link.setAttribute('aria-label', 'The link');
-    link.addEventListener('focus', () => link.select());
-    result.replaceChildren(
-      element('h3', { textContent: 'The link' }), link,
-      element('div', { className: 'row' }, copyButton('Copy the link', () => address),
-        element('a', { href: address, target: '_blank', rel: 'noopener', textContent: 'Open it' })),
-      note(restricted ? 'People must log in here to open it.' : 'Everybody who has it can open it. Under My links you can revoke it.'));
-    result.scrollIntoView({ block: 'nearest' });
-  };
+  const created = ({ url: address }, restricted) => showLink(result, 'The link', address,
+    note(restricted ? 'People must log in here to open it.' : 'Everybody who has it can open it. Under My links you can revoke it.'));
   const writing = document.querySelector('.message[data-state="streaming"]') !== null;
   return element('div', {},
     ...(writing ? [note('An answer is still being written: a link that is made now has what stood there when this window was opened.')] : []),

@@ -1,10 +1,10 @@
 // The list of one's own snapshots: open, copy, revoke.
 
-import { button, copyButton, dates, element, number } from './dom.js';
+import { alertOf, button, copyButton, dates, element, note, number } from './dom.js';
+import { linkList } from './linklist.js';
 import { change, json } from './server.js';
 
 const kinds = { chat: 'conversation', comparison: 'comparison' };
-const note = (text) => element('p', { className: 'note', textContent: text });
 const date = (seconds) => dates.format(new Date(1000 * seconds));
 
 function opened(views) {
@@ -24,8 +24,7 @@ function facts({ kind, created, expires, views, private: hidden }) {
 
 function row(share, again) {
   const { url: address } = share;
-  const problem = element('p', { className: 'problems', hidden: true });
-  problem.setAttribute('role', 'alert');
+  const problem = alertOf();
   const sure = element('span', { className: 'sure', hidden: true }, 'It stops working at once. ');
   const revoke = button('Revoke', () => {
     sure.hidden = false;
@@ -61,24 +60,9 @@ function row(share, again) {
 }
 
 export function myLinks() {
-  const node = element('div', { className: 'links' });
-
-  async function show(words = '') {
-    node.setAttribute('aria-busy', 'true');
-    const said = words === '' ? [] : [element('p', { className: 'done', textContent: words })];
-    said[0]?.setAttribute('role', 'status');
-    try {
-      const { shares } = await json('api/shares');
-      const list = element('ul', {}, ...shares.map((share) => row(share, show)));
-      node.replaceChildren(...said, shares.length > 0 ? list : note('There are no snapshots of yours yet.'), note('Demo links are listed under Demo; a set-up link is stored nowhere.'));
-    } catch (error) {
-      const problem = element('p', { className: 'problems', textContent: error.message });
-      problem.setAttribute('role', 'alert');
-      node.replaceChildren(...said, problem, button('Try again', () => show()));
-    }
-    node.removeAttribute('aria-busy');
-  }
-
+  const { node, show } = linkList(async () => (await json('api/shares')).shares, row, (shares) => [
+    ...(shares.length > 0 ? [] : [note('There are no snapshots of yours yet.')]),
+    note('Demo links are listed under Demo; a set-up link is stored nowhere.')]);
   show();
   return node;
 }

@@ -1,15 +1,13 @@
 // The link to the set-up: what is set on the page, without what was said.
 
-import { copyButton, element } from './dom.js';
+import { alertOf, copyButton, element, note } from './dom.js';
+import { linkField } from './linklist.js';
 import { currentPrompt, setupLink } from './links.js';
 
 export function setupSection() {
-  const link = element('input', { type: 'text', className: 'name-field', readOnly: true });
-  link.setAttribute('aria-label', 'The link to this set-up');
-  link.addEventListener('focus', () => link.select());
+  const link = linkField('The link to this set-up');
   const prompt = element('input', { type: 'checkbox', disabled: currentPrompt() === '' });
-  const problem = element('p', { className: 'problems', hidden: true });
-  problem.setAttribute('role', 'alert');
+  const problem = alertOf();
   const copy = copyButton('Copy the link', () => link.value);
   const show = () => {
     try {
@@ -25,7 +23,7 @@ export function setupSection() {
   prompt.addEventListener('change', show);
   show();
   return element('div', { className: 'share-form' },
-    element('p', { className: 'note', textContent: 'The tab, its presets or edited values, the seed and the system text, all in the address itself: nothing is stored, and nothing that was said is in it. Whoever opens it can send a prompt of their own.' }),
+    note('The tab, its presets or edited values, the seed and the system text, all in the address itself: nothing is stored, and nothing that was said is in it. Whoever opens it can send a prompt of their own.'),
     element('label', { className: 'check' }, prompt, element('span', { textContent: 'With the prompt' })),
     link, problem, element('div', { className: 'row' }, copy));
 }

@@ -29,7 +29,7 @@ export const list = (shape, { least = 0, most = Infinity } = {}) => (value, path
   value.forEach((each, i) => shape(each, `${path}[${i}]`));
 };
 
-const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
+export const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 const at = (path, name) => (path ? `${path}.${name}` : name);
 
 // An object of values that all have one shape, under any names.

@@ -4,6 +4,8 @@
 // What a person works on in one browser tab is that tab's: another tab never replaces it. A new tab
 // begins with what was changed last in any.
 
+import { isObject } from './shapes.js';
+
 const prefix = 'kto-playground.v1.';
 const ofTheTab = new Set(['chat', 'draft', 'comparison', 'samplers']);
 const known = new Map(); // what this tab read or wrote last, by name
@@ -16,8 +18,6 @@ export function whenRefused(listener) {
 
 // Whether a key of the browser's storage is this one of ours.
 export const isStored = (key, name) => key === prefix + name;
-
-const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 // What is stored, or `fallback`. An object comes with the fallback's entries where it lacks its own.
 export function load(name, fallback) {
