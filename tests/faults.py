@@ -12,6 +12,7 @@ A script that returns has answered: its connection is closed, unless it used `pe
 """
 
 import asyncio
+import os
 import socket
 import ssl
 import struct
@@ -57,6 +58,11 @@ class Peer:
         await self._writer.drain()
         for _ in range(5):
             await asyncio.sleep(0)
+
+    def send_now(self, data: bytes) -> None:
+        """A few bytes that are in the client's kernel when this returns, before any loop turns."""
+        connection: socket.socket = self._writer.get_extra_info("socket")
+        assert os.write(connection.fileno(), data) == len(data)
 
     async def head(
         self,

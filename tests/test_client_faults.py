@@ -827,45 +827,6 @@ async def test_https_to_a_server_of_http() -> None:
                 await client.info()
 
 
-async def test_connections_are_kept_alive() -> None:
-    def chunks(*pieces: bytes) -> bytes:
-        return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in (*pieces, b""))
-
-    async def script(peer: Peer) -> None:
-        if peer.request.path == "/generate_stream":
-            await peer.send(
-                b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
-                b"transfer-encoding: chunked\r\n\r\n" + chunks(TEXT)
-            )
-            peer.reusable = True
-        else:
-            await peer.answer(b"{}")
-
-    async with serving(script) as server, TGIClient(server.url) as client:
-        for _ in range(3):
-            await client.health()
-            assert await texts(client) == ["Hé", "llo"]
-            async with aclosing(client.stream("Hi")) as stream:
-                async for output in stream:
-                    if output.generated_text is not None:
-                        break
-        assert len(server.requests) == 9
-        assert server.connections == 1
-
-
-async def test_a_connection_that_the_server_closed_meanwhile_is_not_used() -> None:
-    async def script(peer: Peer) -> None:
-        await peer.answer(b'{"model_id": "m"}')
-        peer.reusable = False
-
-    async with serving(script) as server, TGIClient(server.url, retries=0) as client:
-        for _ in range(3):
-            assert (await client.info())["model_id"] == "m"
-            for _ in range(10):  # the loop turns until the client has seen the end
-                await asyncio.sleep(0)
-        assert server.connections == 3
-
-
 async def test_an_interim_answer_is_passed_over() -> None:
     async def script(peer: Peer) -> None:
         await peer.send(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n")
@@ -873,19 +834,6 @@ async def test_an_interim_answer_is_passed_over() -> None:
 
     async with serving(script) as server, TGIClient(server.url) as client:
         assert await client.info() == {"model_id": "m"}
-
-
-async def test_a_connection_with_more_than_the_answer_is_not_used_again() -> None:
-    answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
-
-    async def script(peer: Peer) -> None:
-        await peer.send(answer + b"{}" + answer + b"[]")
-        peer.reusable = True
-
-    async with serving(script) as server, TGIClient(server.url) as client:
-        assert await client.info() == {}
-        assert await client.info() == {}
-        assert server.connections == 2
 
 
 async def test_a_header_cannot_break_out_of_the_request() -> None:

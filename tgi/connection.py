@@ -7,6 +7,7 @@ token, costs more than all else that is done with a token.
 
 import asyncio
 import os
+import select
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -40,6 +41,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._parser: httptools.HttpResponseParser
         self._begun = self._complete = True
+        self._consumed = False
         self._kept_alive = True
         self._silent = False
         self._parts: list[bytes] = []
@@ -76,8 +78,18 @@ class Connection(asyncio.Protocol):
 
     @property
     def reusable(self) -> bool:
-        """Whether its answer is complete and the server takes another request."""
-        return self._complete and self._kept_alive and not self._ended
+        """Whether nothing of its last request can reach the next one, and the server takes that.
+
+        The request has left whole, the answer was read to its end by the one who asked, and nothing
+        has come since, neither to here nor to the kernel.
+        """
+        return (
+            self._consumed
+            and self._kept_alive
+            and not self._transport.is_closing()
+            and not self._transport.get_write_buffer_size()
+            and not _readable(self._transport.get_extra_info("socket"))
+        )
 
     async def request(self, data: bytes, seconds: float | None) -> None:
         """Send a whole request, and read the answer up to its body: `status` and `headers`.
@@ -88,7 +100,7 @@ class Connection(asyncio.Protocol):
             raise self._broken("the server had closed it")
         self.gate = None
         self.headers = []
-        self._begun = self._complete = False
+        self._begun = self._complete = self._consumed = False
         self._silent = True
         self._parser = httptools.HttpResponseParser(self)
         # The bytes are in memory already: nothing is gained by waiting for the kernel.
@@ -107,6 +119,7 @@ class Connection(asyncio.Protocol):
         while not self._parts and not self._complete:
             await self._arrival(seconds)
         parts, self._parts = self._parts, []
+        self._consumed = not parts
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def abort(self) -> None:
@@ -185,7 +198,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if self._complete:
-            self._kept_alive = False  # more than one answer to one request
+            raise ValueError("more than one answer to one request")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name, value))
@@ -198,13 +211,21 @@ class Connection(asyncio.Protocol):
             self._begun = True
 
     def on_body(self, body: bytes) -> None:
-        if not self._complete:
-            self._parts.append(body)
+        self._parts.append(body)
 
     def on_message_complete(self) -> None:
-        if self.status >= 200 and not self._complete:
+        if self.status >= 200:
             self._complete = True
             self._kept_alive = self._parser.should_keep_alive()
+
+
+def _readable(connection: socket.socket) -> bool:
+    """Whether the kernel holds something to read, the connection's end included."""
+    if not hasattr(select, "poll"):  # Windows
+        return bool(select.select([connection], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _no_http(origin: str, why: str) -> ProtocolError:
