@@ -5,7 +5,8 @@ line of bounded length: who came first is first, but an account's second request
 first ones of all others, its third behind their second ones, and so on, so that nobody fills the
 line for the others. And no account has more than its own number of answers, waiting ones included.
 
-An id is known to the process that writes the stream and to its reader, and to nobody else.
+An id is known to the process that writes the stream and to its reader, and to nobody else; an
+account that comes by another's id, in a proxy's log say, can do nothing with it.
 """
 
 import asyncio
@@ -166,15 +167,15 @@ class Gate:
             self._empty.set()
             self._empty = asyncio.Event()
 
-    def stop(self, number: str, pane: int) -> None:
+    def stop(self, number: str, pane: int, account: str) -> None:
         """Stop one pane; the engine's connection closes at once, and the others go on.
 
-        A pane that has ended is left as it is. Raises NotFound for a stream or pane that is not
-        being written here: it has ended, or another replica writes it. Then its reader can still
-        stop it by leaving.
+        account: who asks. A pane that has ended is left as it is. Raises NotFound for a stream or
+        pane of this account that is not being written here: it has ended, or another replica writes
+        it. Then its reader can still stop it by leaving.
         """
         ticket = self._ticket(number)
-        if ticket is None or not 0 <= pane < len(ticket.stops):
+        if ticket is None or ticket.account != account or not 0 <= pane < len(ticket.stops):
             raise NotFound("This server is writing no such answer; it may have ended already.")
         stop = ticket.stops[pane]
         if ticket.place and not stop.asked:

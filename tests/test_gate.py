@@ -259,6 +259,18 @@ async def elsewhere(client: httpx.AsyncClient, host: int) -> AsyncIterator[httpx
         yield other
 
 
+async def test_nobody_stops_a_stream_of_another_account() -> None:
+    """Not even one who knows its id: to them there is no such stream."""
+    async with narrow() as (client, engine, _), elsewhere(client, 2) as other:
+        reader = Reader(client, HI)
+        await reader.sees("delta")
+        refused = await other.delete(f"/api/stream/{reader.number}/panes/0")
+        unknown = await other.delete(f"/api/stream/{'0' * 32}/panes/0")
+        assert (refused.status_code, refused.json()) == (404, unknown.json())
+        await engine.let()
+        assert (await reader.end())[-1][0] == "done"
+
+
 async def test_nobody_has_more_than_a_share_and_a_comparison_beside_a_chat_fits() -> None:
     async with narrow(max_streams=20, max_streams_per_user=5) as (client, engine, _):
         readers = [Reader(client, HI), Reader(client, FOUR)]

@@ -205,10 +205,10 @@ def streaming_routes(services: Services) -> APIRouter:
     @router.delete("/api/stream/{number}/panes/{pane}")
     @answering
     async def stop(request: Request) -> Response:
-        """Stops one pane of a stream; the id is the header X-Stream-Id of its answer."""
-        pane = request.path_params["pane"]
+        """Stops one pane of a stream of one's own; the id is its answer's header X-Stream-Id."""
+        number, pane = request.path_params["number"], request.path_params["pane"]
         known = pane.isdecimal() and len(pane) <= 3
-        services.gate.stop(request.path_params["number"], int(pane) if known else -1)
+        services.gate.stop(number, int(pane) if known else -1, visitor(request.scope).account)
         return Response(status_code=204)
 
     @router.post("/api/reveal")
