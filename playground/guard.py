@@ -1,11 +1,13 @@
 """What never reaches the application: other sites' names for this host, and Gradio's own API."""
 
 import orjson
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from playground.names import Names, host_of
 
+_READING = ("GET", "HEAD", "OPTIONS")
 # Pages that work without a script; all else that changes something is a route of the API.
 _FORMS = ("login", "logout")
 # Of pages that bring no policy of their own, which is Gradio's.
@@ -46,12 +48,19 @@ class Guard:
         places = scope["path"].split("/")
         if "gradio_api" in places:
             return _answer(404, "Not Found", "not_found")
-        if (
-            scope["method"] not in ("GET", "HEAD", "OPTIONS")
-            and "api" not in places
-            and places[-1] not in _FORMS
-        ):
+        if scope["method"] in _READING:
+            return None
+        if "api" not in places and places[-1] not in _FORMS:
             return _answer(405, "Method Not Allowed", "method")
+        headers = Headers(scope=scope)
+        if "upgrade" in headers and "upgrade" in headers.get("connection", "").lower():
+            return _answer(
+                400,
+                "This server upgrades no connection, and the body of a request that asks for it "
+                "is not read. Send it without the header Upgrade; Java's HttpClient does with "
+                "version(HTTP_1_1).",
+                "upgrade",
+            )
         return None
 
 

@@ -22,7 +22,12 @@ _log = logging.getLogger(__name__)
 
 
 class _Connection(HttpToolsProtocol):
-    """Ends a connection that brings headers without an end: the parser would keep all of them."""
+    """Ends a connection on which the parser would go wrong.
+
+    One that brings headers without an end: the parser would keep all of them. And one that asked
+    for an upgrade, as soon as it is answered: none is made here, and the parser takes the request's
+    body for the next request, whose answer a proxy would give to another reader.
+    """
 
     _unread = 0  # bytes since the last head was whole, or the last part of a body came
 
@@ -35,6 +40,8 @@ class _Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._unread = 0
         super().on_headers_complete()
+        if self.parser.should_upgrade():
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         self._unread = 0
@@ -56,6 +63,7 @@ class Server(uvicorn.Server):
         config = uvicorn.Config(
             app,
             http=_Connection,
+            ws="none",
             log_config=None,
             log_level="warning",
             access_log=False,

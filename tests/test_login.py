@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -426,6 +427,41 @@ def test_headers_without_an_end_are_not_read_to_their_end(site: str, head: str) 
         with pytest.raises(ConnectionError):
             connection.sendall(b"x" * 64_000_000)
     assert httpx.get(f"{site}/livez", headers={"x": "x" * 60_000}).status_code == 200
+
+
+@pytest.mark.parametrize("framing", ["content-length: {size}", "transfer-encoding: chunked"])
+@pytest.mark.parametrize("protocol", ["websocket", "h2c", "foo"])
+@pytest.mark.parametrize("request_line", ["POST /api/render", "POST /livez", "GET /livez"])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_the_body_of_a_request_for_an_upgrade_is_no_request(
+    site: str, request_line: str, protocol: str, framing: str, at_once: bool
+) -> None:
+    """Behind a proxy, its answer would be another reader's. at_once: whether the body comes before
+    the answer to the head is there."""
+    url = httpx.URL(site)
+    hidden = f"GET /livez HTTP/1.1\r\nhost: {url.host}\r\n\r\n"
+    head = (
+        f"{request_line} HTTP/1.1\r\nhost: {url.host}\r\nconnection: Upgrade\r\n"
+        f"upgrade: {protocol}\r\n{framing.format(size=len(hidden))}\r\n\r\n"
+    )
+    with socket.create_connection((url.host, url.port or 80), timeout=30) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(head.encode())
+        came = b"" if at_once else connection.recv(65_536)
+        with suppress(ConnectionError):
+            connection.sendall(hidden.encode())
+            while part := connection.recv(65_536):
+                came += part
+    assert came.count(b"HTTP/1.1 ") <= 1, came
+    assert b"live" not in came.partition(b"\r\n\r\n")[2] or request_line == "GET /livez"
+
+
+def test_a_request_for_an_upgrade_is_told_why_its_body_is_not_read(site: str) -> None:
+    headers = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c"}
+    answer = httpx.post(f"{site}/api/render", json={"text": "*a*"}, headers=headers)
+    assert (answer.status_code, answer.json()["kind"]) == (400, "upgrade")
+    answer = httpx.get(f"{site}/livez", headers=headers)
+    assert (answer.status_code, answer.headers["connection"]) == (200, "close")
 
 
 # What a request says of itself
