@@ -15,6 +15,8 @@ _POLICY = (
     (b"content-security-policy", b"frame-ancestors 'self'"),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
+    # Who goes back to it after a logout is asked to log in.
+    (b"cache-control", b"no-store"),
 )
 
 

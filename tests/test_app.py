@@ -1,5 +1,6 @@
 """The whole application as a process: what it answers, and whom."""
 
+import re
 import socket
 from collections.abc import Iterator
 
@@ -85,6 +86,7 @@ def test_the_page_is_there(server: str) -> None:
     assert page.headers["content-security-policy"] == "frame-ancestors 'self'"
     assert page.headers["x-content-type-options"] == "nosniff"
     assert page.headers["referrer-policy"] == "same-origin", "a form's request has its origin"
+    assert page.headers["cache-control"] == "no-store", "it is somebody's who is logged in"
     unknown = httpx.get(f"{server}/s/unknown").headers.get_list("content-security-policy")
     assert len(unknown) == 1
     assert "default-src 'none'" in unknown[0], "pages with a policy of their own keep it"
@@ -106,6 +108,27 @@ def test_a_browser_owns_what_it_shared_by_a_cookie(server: str) -> None:
         assert one.get("/login").headers["location"] == "/"
     chosen = httpx.get(server, headers={"cookie": "playground_browser=chosen"})
     assert "set-cookie" in chosen.headers, "that one was not drawn here"
+
+
+def test_what_caches_may_keep_makes_nobody_an_owner(server: str) -> None:
+    """A cache would give one browser's cookie to all who come after, and with it its links."""
+    page = httpx.get(f"{server}/").text
+    files = set(re.findall(r'(?:src|href)="(?:\.|http://[^/"]+)?(/[^"]+)"', page))
+    assert files
+    paths = [
+        "/",
+        "/login",
+        "/config",
+        "/s/unknown",
+        "/d/unknown",
+        "/api/visitor",
+        "/api/presets",
+        "/unknown",
+    ]
+    for path in (*paths, *files):
+        headers = httpx.get(server + path).headers
+        if "set-cookie" in headers:
+            assert headers["cache-control"] == "no-store", path
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")

@@ -34,7 +34,9 @@ _LINKS: Final = {
     "POST": r"/api/demos/[\w-]+/(stream|render)",
     "DELETE": r"/api/stream/[\w-]+/panes/\d+",
 }
-_WITHOUT_OWNER: Final = re.compile(_FILES)
+# Where a browser is given the cookie that its links belong to: never with what a cache may keep and
+# give to all who come after.
+_OWNING: Final = re.compile(r"/|/login|/api/.*|/[sd]/[\w-]+")
 
 
 class Login(Protocol):
@@ -102,7 +104,7 @@ class Door:
             given = path == "/" and scope.get("method") == "GET"
             if known is None or _BROWSER.fullmatch(known) is None:
                 known = token_urlsafe(24)
-                given = scope["type"] == "http" and _WITHOUT_OWNER.fullmatch(path) is None
+                given = scope["type"] == "http" and _OWNING.fullmatch(path) is not None
             if given:
                 send = _giving(set_cookie(scope, BROWSER, known, _YEAR_S), send)
             owner = f"browser:{sha256(known.encode()).hexdigest()[:32]}"
