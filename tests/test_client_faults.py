@@ -933,6 +933,14 @@ async def test_what_is_sent() -> None:
     assert request.headers["x-request-id"] == "r1"
 
 
+async def test_no_cookie_of_one_answer_goes_out_with_the_next_request() -> None:
+    script = answering(200, b"{}", headers={"set-cookie": "reader=first"})
+    async with serving(script) as server, TGIClient(server.url) as client:
+        await client.info()
+        await client.info()
+        assert ["cookie" in request.headers for request in server.requests] == [False, False]
+
+
 async def test_a_prompt_that_is_no_unicode_is_refused_before_anything_is_sent() -> None:
     async with serving(sending(TEXT)) as server, TGIClient(server.url) as client:
         with pytest.raises(ValidationFailed):

@@ -19,6 +19,7 @@ import logging
 import random
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -100,6 +101,7 @@ class TGIClient:
         self.url = url
         self._retries = retries
         self._beats: dict[float, Beat] = {}
+        # Cookies are kept for no domain: what one answer sets would go out with all requests.
         # trust_env off: proxy and netrc settings of the environment are meant for the internet,
         # and would divert or break the connection to a server next door.
         self._http = httpx.AsyncClient(
@@ -114,6 +116,7 @@ class TGIClient:
                 read=read_timeout,
                 write=read_timeout,
             ),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             transport=Transport(max_connections, tls=base.scheme == "https"),
             trust_env=False,
         )
