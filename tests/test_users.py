@@ -337,6 +337,22 @@ async def test_a_session_needs_no_database_but_to_be_ended() -> None:
     assert await Sessions(SECRET, 3600, database).find(cookie, {"anna": A}) is None
 
 
+async def test_a_logout_is_not_undone_by_a_look_that_began_before_it() -> None:
+    database = Database()
+    sessions = Sessions(SECRET, 3600, database)
+    cookie = sessions.begin("anna", A)
+    found = await Sessions(SECRET, 3600, database).find(cookie, {"anna": A})
+    assert found is not None
+    database.asked, database.state = 0, "silent"
+    looking = asyncio.create_task(sessions.find(cookie, {"anna": A}))
+    while not database.asked:  # noqa: ASYNC110  (the loop turns until it looks)
+        await asyncio.sleep(0)
+    database.state = "away"
+    await sessions.end(found)
+    assert await looking is None
+    assert await sessions.find(cookie, {"anna": A}) is None
+
+
 async def test_the_database_is_asked_now_and_then() -> None:
     database = Database()
     sessions = Sessions(SECRET, 3600, database)

@@ -110,6 +110,8 @@ class Sessions:
                 ended = await self._ended.ended(session)
         except (StoreError, TimeoutError):
             ended = False
+        if self._known.get(session, (False, 0.0))[0]:
+            return True  # by a logout that came meanwhile
         self._remember(session, ended, float(self.lasts_s) if ended else _FRESH_S)
         return ended
 
