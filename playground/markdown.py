@@ -104,6 +104,8 @@ def _parser() -> MarkdownIt:
 
 
 _MARKDOWN: Final = _parser()
+# Its rules are put together at the first use, which must not be that of two threads at once.
+_MARKDOWN.render("")
 
 # What a whole line is. A break also matches the underline of a heading of the second rank.
 _FENCE: Final = re.compile(r" {0,3}(?:(`{3,})[^`\n]*|(~{3,})[^\n]*)\n")
