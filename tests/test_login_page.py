@@ -75,8 +75,22 @@ def test_in_chat_reload_and_out(guest: Page, team: str) -> None:
 
     guest.get_by_role("button", name="Log out").click()
     expect(guest.get_by_role("heading", name="Log in")).to_be_visible()
+    guest.go_back()
+    expect(guest.get_by_role("heading", name="Log in")).to_be_visible()
     guest.goto("/")
     expect(guest).to_have_url(f"{team}/login")
+
+
+def test_a_page_that_could_not_learn_its_reader_asks_again(guest: Page) -> None:
+    """Without the name, what it sends would go out in that of whoever logs in next."""
+    guest.goto("/")
+    guest.route("**/api/visitor", lambda route: route.fulfill(status=502))
+    with guest.expect_response("**/api/visitor"):
+        enter(guest)
+    guest.wait_for_selector(READY)
+    guest.unroute("**/api/visitor")
+    guest.evaluate("dispatchEvent(new Event('online'))")
+    expect(guest.locator("#account")).to_contain_text("anna")
 
 
 def test_logged_out_elsewhere_while_the_page_is_open(guest: Page, team: str) -> None:

@@ -5,8 +5,9 @@ import { button, element } from './dom.js';
 import { engine, look, onEngine } from './engine.js';
 import { address, drawnFor, json, LOGGED_OUT } from './server.js';
 
-export async function startAccount() {
+export function startAccount() {
   onEngine(({ refused, reason }) => {
+    if (!refused) learn();
     const said = document.getElementById('logged-out');
     if (said?.dataset.refused === refused) return;
     said?.remove();
@@ -17,10 +18,20 @@ export async function startAccount() {
   const logins = new BroadcastChannel('kto-playground.logins');
   logins.onmessage = look;
   logins.postMessage(null);
+}
+
+let learning = false;
+
+// For whom the page is drawn, asked again with the engine's state until there is an answer: a page that
+// does not know it cannot notice another one's login.
+async function learn() {
+  if (learning) return;
+  learning = true;
   let visitor;
   try {
     visitor = await json('api/visitor');
   } catch {
+    learning = false;
     return; // the engine's state says why
   }
   if (visitor.name === null) return;
