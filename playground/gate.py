@@ -6,7 +6,8 @@ first ones of all others, its third behind their second ones, and so on, so that
 line for the others. And no account has more than its own number of answers, waiting ones included.
 
 An id is known to the process that writes the stream and to its reader, and to nobody else; an
-account that comes by another's id, in a proxy's log say, can do nothing with it.
+account that comes by another's id, in a proxy's log say, can do nothing with it. An account is a
+login, and without one the browser by its cookie or the address.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from playground.compare import Stop
 from playground.errors import Busy, InvalidRequest, NotFound, ShuttingDown
 from playground.messages import Failed
 from playground.settings import Settings
-from playground.visitor import kind_of
+from playground.visitor import Visitor, kind_of
 
 _ID_BYTES: Final = 16  # 128 bits: an id cannot be guessed
 # How long a request is taken to last before one has ended, and how much the latest one weighs.
@@ -48,13 +49,14 @@ _CUT_OFF: Final = Failed(
 class Ticket:
     """One request's claim, on a place for each of its panes.
 
-    number: the stream's id. stops: one for each pane. place: from 1 in the line, 0 once it is being
-    answered.
+    number: the stream's id. asker: whose it is. stops: one for each pane. place: from 1 in the
+    line, 0 once it is being answered.
     """
 
-    def __init__(self, account: str, stops: Sequence[Stop]) -> None:
+    def __init__(self, asker: Visitor, stops: Sequence[Stop]) -> None:
         self.number = secrets.token_hex(_ID_BYTES)
-        self.account = account
+        self.owner = asker.owner
+        self.account = asker.account
         self.stops = stops
         self.size = len(stops)
         self.place = 0
@@ -62,6 +64,11 @@ class Ticket:
         self.since = time.monotonic()
         self.waited_s = 0.0
         self._changed = asyncio.Event()
+
+    def is_of(self, asker: Visitor) -> bool:
+        """Whether it is this one's: a browser keeps its cookie where its address changes, and a
+        script without cookies its address."""
+        return asker.owner == self.owner or asker.account == self.account
 
     def tell(self) -> None:
         self._changed.set()
@@ -111,13 +118,13 @@ class Gate:
         """How many requests stand in line."""
         return len(self._line)
 
-    def enter(self, account: str, stops: Sequence[Stop]) -> Ticket:
+    def enter(self, asker: Visitor, stops: Sequence[Stop]) -> Ticket:
         """A place for each pane, or one in the line; to be given back with `leave`.
 
         Raises Busy when the account has too many answers or the line is full, ShuttingDown, and
         InvalidRequest for more panes than could ever be answered at once.
         """
-        ticket = Ticket(account, stops)
+        ticket, account = Ticket(asker, stops), asker.account
         size, own = ticket.size, self._own[account]
         if self.closing:
             raise ShuttingDown("This server is stopping and begins no more answers.")
@@ -167,15 +174,15 @@ class Gate:
             self._empty.set()
             self._empty = asyncio.Event()
 
-    def stop(self, number: str, pane: int, account: str) -> None:
+    def stop(self, number: str, pane: int, asker: Visitor) -> None:
         """Stop one pane; the engine's connection closes at once, and the others go on.
 
-        account: who asks. A pane that has ended is left as it is. Raises NotFound for a stream or
-        pane of this account that is not being written here: it has ended, or another replica writes
-        it. Then its reader can still stop it by leaving.
+        A pane that has ended is left as it is. Raises NotFound for a stream or pane that is not
+        being written here for who asks: it has ended, or another replica writes it. Then its reader
+        can still stop it by leaving.
         """
         ticket = self._ticket(number)
-        if ticket is None or ticket.account != account or not 0 <= pane < len(ticket.stops):
+        if ticket is None or not ticket.is_of(asker) or not 0 <= pane < len(ticket.stops):
             raise NotFound("This server is writing no such answer; it may have ended already.")
         stop = ticket.stops[pane]
         if ticket.place and not stop.asked:

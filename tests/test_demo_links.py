@@ -18,6 +18,7 @@ from playground.gate import Gate
 from playground.settings import load_settings
 from playground.store.demos import Demos
 from playground.store.store import Store
+from playground.visitor import Visitor
 from tests.faults import Peer, Script, event
 from tests.postgres import Cluster
 from tests.servers import Server
@@ -377,7 +378,8 @@ async def test_no_fault_of_one_look_ends_the_watch(tmp_path: Path) -> None:
     gate, stop = Gate.from_settings(settings), Stop()
     demos = Broken(Store.from_settings(settings).database)
     running = Running(demos, gate)
-    number = gate.enter("somebody", [stop]).number
+    asker = Visitor("somebody", "user:somebody", "user:somebody", "192.0.2.1")
+    number = gate.enter(asker, [stop]).number
     running.begin(number, "token")
     await running.look()  # as after the switch, which was thrown all the same
     assert demos.looks == 1

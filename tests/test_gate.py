@@ -13,9 +13,13 @@ import httpx
 import pytest
 from httpx_sse import ServerSentEvent, aconnect_sse
 
+from playground.compare import Stop
+from playground.errors import NotFound
+from playground.gate import Gate
 from playground.settings import load_settings
 from playground.store.store import Store
 from playground.store.usage import Usage
+from playground.visitor import Visitor
 from tests.faults import FaultServer, Peer, event
 from tests.stock import playground, tgi, tokens, until
 
@@ -269,6 +273,24 @@ async def test_nobody_stops_a_stream_of_another_account() -> None:
         assert (refused.status_code, refused.json()) == (404, unknown.json())
         await engine.let()
         assert (await reader.end())[-1][0] == "done"
+
+
+@pytest.mark.parametrize(
+    ("owner", "account", "may"),
+    [
+        ("browser:a", "address:2", True),  # whose address has changed
+        ("browser:b", "address:1", True),  # a script, which keeps no cookie
+        ("browser:b", "address:2", False),
+    ],
+)
+async def test_a_stream_is_its_browsers_and_its_addresss(
+    owner: str, account: str, may: bool
+) -> None:
+    gate, stop = Gate(most=1, most_each=1, line=0), Stop()
+    ticket = gate.enter(Visitor(None, "browser:a", "address:1", "1"), [stop])
+    with contextlib.nullcontext() if may else pytest.raises(NotFound):
+        gate.stop(ticket.number, 0, Visitor(None, owner, account, "2"))
+    assert stop.asked is may
 
 
 async def test_nobody_has_more_than_a_share_and_a_comparison_beside_a_chat_fits() -> None:

@@ -116,7 +116,7 @@ async def open_stream(
     gate, metrics = services.gate, services.metrics
     stops = [Stop() for _ in panes]
     tallies = [Tally(metrics.flow) for _ in panes]
-    ticket = gate.enter(asker.account, stops)
+    ticket = gate.enter(asker, stops)
 
     def begin(places: Sequence[int]) -> Batches:
         return compare(
@@ -208,7 +208,7 @@ def streaming_routes(services: Services) -> APIRouter:
         """Stops one pane of a stream of one's own; the id is its answer's header X-Stream-Id."""
         number, pane = request.path_params["number"], request.path_params["pane"]
         known = pane.isdecimal() and len(pane) <= 3
-        services.gate.stop(number, int(pane) if known else -1, visitor(request.scope).account)
+        services.gate.stop(number, int(pane) if known else -1, visitor(request.scope))
         return Response(status_code=204)
 
     @router.post("/api/reveal")
