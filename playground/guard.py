@@ -10,12 +10,11 @@ from playground.names import Names, host_of
 _READING = ("GET", "HEAD", "OPTIONS")
 # Pages that work without a script; all else that changes something is a route of the API.
 _FORMS = ("login", "logout")
-# Of pages that bring no policy of their own, which is Gradio's.
-_POLICY = (
+# Of pages that bring none of their own, which is Gradio's.
+_HEADERS = (
     (b"content-security-policy", b"frame-ancestors 'self'"),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
-    # Who goes back to it after a logout is asked to log in.
     (b"cache-control", b"no-store"),
 )
 
@@ -54,8 +53,7 @@ class Guard:
             return None
         if "api" not in places and places[-1] not in _FORMS:
             return _answer(405, "Method Not Allowed", "method")
-        headers = Headers(scope=scope)
-        if "upgrade" in headers and "upgrade" in headers.get("connection", "").lower():
+        if _loses_its_body(scope):
             return _answer(
                 400,
                 "This server upgrades no connection, and the body of a request that asks for it "
@@ -66,6 +64,18 @@ class Guard:
         return None
 
 
+def _loses_its_body(scope: Scope) -> bool:
+    """Whether a request asks for an upgrade: the server's parser ends it at its head."""
+    headers = Headers(scope=scope)
+    options = {
+        option.strip().lower()
+        for value in headers.getlist("connection")
+        for option in value.split(",")
+    }
+    has_body = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+    return has_body and "upgrade" in options and "upgrade" in headers
+
+
 def _with_policy(send: Send) -> Send:
     """A `send` whose answers, when they are pages, say what browsers may do with them."""
 
@@ -74,7 +84,8 @@ def _with_policy(send: Send) -> Send:
             headers = dict(message.get("headers", ()))
             page = headers.get(b"content-type", b"").startswith(b"text/html")
             if page and b"content-security-policy" not in headers:
-                message = {**message, "headers": [*message["headers"], *_POLICY]}
+                more = [header for header in _HEADERS if header[0] not in headers]
+                message = {**message, "headers": [*message["headers"], *more]}
         await send(message)
 
     return sent

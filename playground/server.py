@@ -22,11 +22,12 @@ _log = logging.getLogger(__name__)
 
 
 class _Connection(HttpToolsProtocol):
-    """Ends a connection on which the parser would go wrong.
+    """Ends a connection that the parser cannot be left alone with.
 
     One that brings headers without an end: the parser would keep all of them. And one that asked
     for an upgrade, as soon as it is answered: none is made here, and the parser takes the request's
-    body for the next request, whose answer a proxy would give to another reader.
+    body for the next request, whose answer a proxy would give to another reader (request
+    smuggling).
     """
 
     _unread = 0  # bytes since the last head was whole, or the last part of a body came
@@ -42,6 +43,9 @@ class _Connection(HttpToolsProtocol):
         super().on_headers_complete()
         if self.parser.should_upgrade():
             self.cycle.keep_alive = False
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Nothing to warn of, and least of all to install, as uvicorn's words would have it."""
 
     def on_body(self, body: bytes) -> None:
         self._unread = 0

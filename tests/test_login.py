@@ -204,8 +204,7 @@ def test_a_websocket_is_refused(site: str) -> None:
         "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
     }
     for path in ("/", "/api/stream", "/gradio_api/queue/join"):
-        answer = httpx.get(site + path, headers=headers)
-        assert answer.status_code == 403 or refused(answer), "by what speaks WebSocket, or as HTTP"
+        assert refused(httpx.get(site + path, headers=headers)), "as HTTP: nothing speaks WebSocket"
 
 
 # In and out
@@ -430,36 +429,33 @@ def test_headers_without_an_end_are_not_read_to_their_end(site: str, head: str) 
 
 
 @pytest.mark.parametrize("framing", ["content-length: {size}", "transfer-encoding: chunked"])
-@pytest.mark.parametrize("protocol", ["websocket", "h2c", "foo"])
-@pytest.mark.parametrize("request_line", ["POST /api/render", "POST /livez", "GET /livez"])
-@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("request_line", ["POST /api/render", "GET /livez"])
 def test_the_body_of_a_request_for_an_upgrade_is_no_request(
-    site: str, request_line: str, protocol: str, framing: str, at_once: bool
+    site: str, request_line: str, framing: str
 ) -> None:
-    """Behind a proxy, its answer would be another reader's. at_once: whether the body comes before
-    the answer to the head is there."""
+    """Behind a proxy, its answer would be another reader's."""
     url = httpx.URL(site)
     hidden = f"GET /livez HTTP/1.1\r\nhost: {url.host}\r\n\r\n"
     head = (
         f"{request_line} HTTP/1.1\r\nhost: {url.host}\r\nconnection: Upgrade\r\n"
-        f"upgrade: {protocol}\r\n{framing.format(size=len(hidden))}\r\n\r\n"
+        f"upgrade: h2c\r\n{framing.format(size=len(hidden))}\r\n\r\n"
     )
     with socket.create_connection((url.host, url.port or 80), timeout=30) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.sendall(head.encode())
-        came = b"" if at_once else connection.recv(65_536)
+        came = connection.recv(65_536)
         with suppress(ConnectionError):
             connection.sendall(hidden.encode())
             while part := connection.recv(65_536):
                 came += part
-    assert came.count(b"HTTP/1.1 ") <= 1, came
-    assert b"live" not in came.partition(b"\r\n\r\n")[2] or request_line == "GET /livez"
+    assert came.count(b"HTTP/1.1 ") == 1, came
 
 
 def test_a_request_for_an_upgrade_is_told_why_its_body_is_not_read(site: str) -> None:
-    headers = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c"}
+    headers = [("connection", "HTTP2-Settings"), ("connection", "Upgrade"), ("upgrade", "h2c")]
     answer = httpx.post(f"{site}/api/render", json={"text": "*a*"}, headers=headers)
     assert (answer.status_code, answer.json()["kind"]) == (400, "upgrade")
+    answer = httpx.post(f"{site}/api/render", json={"text": "*a*"}, headers=headers[:2])
+    assert refused(answer), "it asks for none, as by a proxy that always says it could"
     answer = httpx.get(f"{site}/livez", headers=headers)
     assert (answer.status_code, answer.headers["connection"]) == (200, "close")
 
