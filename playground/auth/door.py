@@ -34,8 +34,8 @@ _LINKS: Final = {
     "POST": r"/api/demos/[\w-]+/(stream|render)",
     "DELETE": r"/api/stream/[\w-]+/panes/\d+",
 }
-# Where a browser is given the cookie that its links belong to: never with what a cache may keep and
-# give to all who come after.
+# Where a browser is given the cookie that its links belong to: with what is drawn for it alone, and
+# not with files.
 _OWNING: Final = re.compile(r"/|/login|/api/.*|/[sd]/[\w-]+")
 
 
@@ -157,11 +157,13 @@ def _below_root(scope: Scope) -> str:
 
 
 def _giving(header: tuple[bytes, bytes], send: Send) -> Send:
-    """A `send` whose answer also sets a cookie."""
+    """A `send` whose answer also sets a cookie, and so is kept by no cache for others."""
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers: MutableSequence[Any] = [*message.get("headers", ()), header]
+            if not any(name.lower() == b"cache-control" for name, _ in headers):
+                headers.append((b"cache-control", b"no-store"))
             message = {**message, "headers": headers}
         await send(message)
 
