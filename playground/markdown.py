@@ -100,12 +100,12 @@ def _parser() -> MarkdownIt:
         ("image", _render_image),
     ):
         markdown.add_render_rule(name, rule)
+    # Its lists of rules are made at the first use, which must not be that of two threads at once.
+    markdown.render("a")
     return markdown
 
 
 _MARKDOWN: Final = _parser()
-# Its rules are put together at the first use, which must not be that of two threads at once.
-_MARKDOWN.render("")
 
 # What a whole line is. A break also matches the underline of a heading of the second rank.
 _FENCE: Final = re.compile(r" {0,3}(?:(`{3,})[^`\n]*|(~{3,})[^\n]*)\n")

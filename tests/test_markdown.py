@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from markdown_it.ruler import Ruler
 
-from playground.markdown import Blocks, render
+from playground.markdown import Blocks, _parser, render
 from playground.messages import Block, Delta
 
 
@@ -258,3 +259,12 @@ def test_rows_of_a_whole_table_are_all_in_it() -> None:
     rows = ["| 1 |  |", "| | |", "1 | 2", "|3|4|", "5"]
     [shown] = render("| a | b |\n|---|:-:|\n" + "\n".join(rows))
     assert shown.count("<tr>") == 1 + len(rows)
+
+
+def test_rules_are_put_together_before_anybody_renders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two threads that do it at once, one has only some of them."""
+    parser = _parser()
+    compiled: list[Ruler[object]] = []
+    monkeypatch.setattr(Ruler, "__compile__", compiled.append)
+    parser.render("# A *b*\n\n| c |\n|---|\n| `d` |\n")
+    assert compiled == []
