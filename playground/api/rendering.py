@@ -1,5 +1,6 @@
 """Markdown as HTML beside the streams: a text that was made for it takes seconds."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -14,16 +15,21 @@ _KEPT: Final = 32  # texts: the answers of some snapshots that are read just now
 
 class Renderer:
     """One text at a time, in the order in which they come, so that nobody waits for all that
-    another has.
-
-    It keeps what it made last. That an answer comes at once tells that somebody has had the same
-    text made, so strangers and users have a renderer each.
-    """
+    another has."""
 
     def __init__(self) -> None:
         self._turns = anyio.CapacityLimiter(1)
-        self._blocks = lru_cache(maxsize=_KEPT)(lambda text: tuple(render(text)))
 
-    async def blocks(self, text: str) -> list[str]:
-        """The blocks of a text, as markdown.render gives them."""
-        return list(await anyio.to_thread.run_sync(self._blocks, text, limiter=self._turns))
+    async def blocks(self, text: str, *, keep: bool = False) -> list[str]:
+        """The blocks of a text, as markdown.render gives them.
+
+        keep: whether they are kept for the next one who asks, who learns by their coming at once
+            that somebody had the same text.
+        """
+        make = _kept if keep else render
+        return list(await anyio.to_thread.run_sync(make, text, limiter=self._turns))
+
+
+@lru_cache(maxsize=_KEPT)
+def _kept(text: str) -> Sequence[str]:
+    return render(text)

@@ -100,7 +100,9 @@ async def _rendered(renderer: Renderer, record: str) -> list[list[list[str] | No
         column: list[list[str] | None] = []
         for text in texts:
             left -= len(text or "")
-            column.append(None if text is None or left < 0 else await renderer.blocks(text))
+            column.append(
+                None if text is None or left < 0 else await renderer.blocks(text, keep=True)
+            )
         columns.append(column)
     return columns
 
