@@ -12,10 +12,13 @@ A script that returns has answered: its connection is closed, unless it used `pe
 """
 
 import asyncio
+import fcntl
 import os
 import socket
 import ssl
 import struct
+import sys
+import termios
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -25,6 +28,9 @@ from typing import Any
 import orjson
 
 DEADLINE_S = 20.0
+STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+)
 
 
 @dataclass(frozen=True)
@@ -60,9 +66,20 @@ class Peer:
             await asyncio.sleep(0)
 
     def send_now(self, data: bytes) -> None:
-        """A few bytes that are in the client's kernel when this returns, before any loop turns."""
+        """A few bytes, before the loop turns again."""
+        assert os.write(self._descriptor, data) == len(data)
+
+    def confirmed(self) -> None:
+        """Wait, while the loop stands still, until the client's kernel has all that was sent."""
+        while sys.platform == "linux":  # SIOCOUTQ, tcp(7): bytes that are not confirmed yet
+            left = fcntl.ioctl(self._descriptor, termios.TIOCOUTQ, bytes(4))
+            if not any(left):
+                break
+
+    @property
+    def _descriptor(self) -> int:
         connection: socket.socket = self._writer.get_extra_info("socket")
-        assert os.write(connection.fileno(), data) == len(data)
+        return connection.fileno()
 
     async def head(
         self,
@@ -164,6 +181,11 @@ async def _request(reader: asyncio.StreamReader) -> Request:
     }
     body = await reader.readexactly(int(headers.get("content-length", 0)))
     return Request(method, path, headers, body)
+
+
+def chunks(*pieces: bytes) -> bytes:
+    """Pieces of a body as HTTP cuts it; an empty one ends it."""
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
 
 
 def event(text: str, *, index: int = 0, generated_text: str | None = None, **more: object) -> bytes:

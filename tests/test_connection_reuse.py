@@ -9,21 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import Peer, event, serving
+from tests.faults import STREAM_HEAD, Peer, chunks, event, serving
 from tests.test_client_faults import TEXT, answering, anyio_backend, certificate, texts
 from tgi.client import TGIClient
-from tgi.errors import ValidationFailed
+from tgi.errors import IncompleteStream, ValidationFailed
 
 __all__ = ["anyio_backend", "certificate"]  # fixtures
-
-STREAM_HEAD = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-)
-
-
-def chunks(*pieces: bytes) -> bytes:
-    """Pieces of a body as HTTP cuts it; an empty one ends it."""
-    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
 
 
 async def spoken(client: TGIClient, call: str, label: str) -> list[str]:
@@ -106,9 +97,8 @@ async def test_whoever_leaves_at_the_last_bytes_leaves_none_to_the_next(
         assert set(await spoken(client, call, "later")) == {"later"}
 
 
-async def test_a_stream_left_between_its_reads_does_not_stop_the_next_one() -> None:
-    """Its bytes are all there, it does not say that the text is complete, and its reader leaves
-    while the socket is not being read."""
+async def test_a_stream_that_is_all_there_is_read_to_its_end_at_once() -> None:
+    """Its socket is not left unread for a pace, where the next request would wait for it."""
 
     async def script(peer: Peer) -> None:
         complete = peer.request.json()["inputs"] == "later"
@@ -118,9 +108,10 @@ async def test_a_stream_left_between_its_reads_does_not_stop_the_next_one() -> N
     async with serving(script) as server, TGIClient(server.url, read_timeout=5) as client:
         async with aclosing(client.stream_batches("early", pace=60.0)) as stream:
             assert [output.token.text for output in await anext(stream)] == ["a"]
-            for _ in range(5):
-                await asyncio.sleep(0)
+            with pytest.raises(IncompleteStream):
+                await anext(stream)
         assert await spoken(client, "stream", "later") == ["Hé", "llo"]
+        assert server.connections == 1
 
 
 async def test_a_connection_with_more_than_the_answer_is_not_used_again() -> None:
@@ -152,6 +143,7 @@ async def test_a_connection_is_not_used_again_when_more_has_come_since() -> None
             peers[-1].send_now(
                 b'HTTP/1.1 200 OK\r\ncontent-length: 21\r\n\r\n{"model_id": "stray"}'
             )
+            peers[-1].confirmed()
 
 
 async def test_a_connection_is_not_used_again_before_its_request_has_left() -> None:

@@ -101,7 +101,6 @@ class TGIClient:
         self.url = url
         self._retries = retries
         self._beats: dict[float, Beat] = {}
-        # Cookies are kept for no domain: what one answer sets would go out with all requests.
         # trust_env off: proxy and netrc settings of the environment are meant for the internet,
         # and would divert or break the connection to a server next door.
         self._http = httpx.AsyncClient(
@@ -116,6 +115,7 @@ class TGIClient:
                 read=read_timeout,
                 write=read_timeout,
             ),
+            # Kept for no domain: what one answer sets would go out with everybody's requests.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             transport=Transport(max_connections, tls=base.scheme == "https"),
             trust_env=False,

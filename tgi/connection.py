@@ -23,7 +23,8 @@ Gate = Callable[[], Awaitable[None]]
 class Connection(asyncio.Protocol):
     """A connection, plain or TLS; one request at a time.
 
-    gate: awaited each time before more of a body is read. While it is, the socket is not read, so
+    gate: awaited each time before more of a body is read; all that came of it with its end is
+        given at once. While it is awaited, the socket is not read, so
         that what arrives waits in the kernel and one wake-up brings all of it. A new request has
         none.
     origin: the server's address, for messages.
@@ -80,14 +81,14 @@ class Connection(asyncio.Protocol):
     def reusable(self) -> bool:
         """Whether nothing of its last request can reach the next one, and the server takes that.
 
-        The request has left whole, the answer was read to its end by the one who asked, and nothing
-        has come since, neither to here nor to the kernel.
+        The answer was read to its end by the one who asked, and nothing has come since, neither to
+        here nor to the kernel. One that refuses may have come before the request had left.
         """
         return (
             self._consumed
+            and self.status < 400
             and self._kept_alive
             and not self._transport.is_closing()
-            and not self._transport.get_write_buffer_size()
             and not _readable(self._transport.get_extra_info("socket"))
         )
 
@@ -110,7 +111,7 @@ class Connection(asyncio.Protocol):
 
     async def read(self, seconds: float | None) -> bytes:
         """What has arrived of the body, at least a byte; b"" at its end."""
-        if self.gate is not None:
+        if self.gate is not None and not self._complete:
             if not self._transport.is_closing():
                 self._transport.pause_reading()
             await self.gate()
