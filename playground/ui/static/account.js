@@ -20,18 +20,18 @@ export function startAccount() {
   logins.postMessage(null);
 }
 
-let learning = false;
+let asked = false;
 
-// For whom the page is drawn, asked again with the engine's state until there is an answer: a page that
-// does not know it cannot notice another one's login.
+// For whom the page is drawn, asked again with the engine's state until there is an answer: only then does
+// the page notice another one's login.
 async function learn() {
-  if (learning) return;
-  learning = true;
+  if (asked) return;
+  asked = true;
   let visitor;
   try {
     visitor = await json('api/visitor');
   } catch {
-    learning = false;
+    asked = false;
     return; // the engine's state says why
   }
   if (visitor.name === null) return;
