@@ -23,10 +23,9 @@ Gate = Callable[[], Awaitable[None]]
 class Connection(asyncio.Protocol):
     """A connection, plain or TLS; one request at a time.
 
-    gate: awaited each time before more of a body is read; all that came of it with its end is
-        given at once. While it is awaited, the socket is not read, so
-        that what arrives waits in the kernel and one wake-up brings all of it. A new request has
-        none.
+    gate: awaited each time before more of a body is read, but not when its end has come. While it
+        is, the socket is not read, so that what arrives waits in the kernel and one wake-up brings
+        all of it. A new request has none.
     origin: the server's address, for messages.
 
     Raises ConnectFailed (broken, or ended in the middle), Timeout and ProtocolError.
@@ -82,7 +81,7 @@ class Connection(asyncio.Protocol):
         """Whether nothing of its last request can reach the next one, and the server takes that.
 
         The answer was read to its end by the one who asked, and nothing has come since, neither to
-        here nor to the kernel. One that refuses may have come before the request had left.
+        here nor to the kernel. It is no refusal, which may come before the request was read.
         """
         return (
             self._consumed
