@@ -171,6 +171,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
             bad = {"inputs": "", "parameters": {}}
             assert httpx.post(f"{engine.url}/generate", json=bad, timeout=60).status_code == 422
             made.wait_for("sum(playground_errors_total)", above=number)
+            made.wait_for("sum(tgi_request_success)", above=number)
         yield made
 
 
