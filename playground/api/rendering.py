@@ -1,6 +1,6 @@
 """Markdown as HTML beside the streams: a text that was made for it takes seconds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -26,10 +26,10 @@ class Renderer:
         keep: whether they are kept for the next one who asks, who learns by their coming at once
             that somebody had the same text.
         """
-        make = _kept if keep else render
+        make: Callable[[str], Sequence[str]] = _kept if keep else render
         return list(await anyio.to_thread.run_sync(make, text, limiter=self._turns))
 
 
 @lru_cache(maxsize=_KEPT)
-def _kept(text: str) -> Sequence[str]:
-    return render(text)
+def _kept(text: str) -> tuple[str, ...]:
+    return tuple(render(text))
