@@ -5,9 +5,9 @@ line of bounded length: who came first is first, but an account's second request
 first ones of all others, its third behind their second ones, and so on, so that nobody fills the
 line for the others. And no account has more than its own number of answers, waiting ones included.
 
-An id is known to the process that writes the stream and to its reader, and to nobody else; an
-account that comes by another's id, in a proxy's log say, can do nothing with it. An account is a
-login, and without one the browser by its cookie or the address.
+An id is known to the process that writes the stream and to its reader, and to nobody else. Whoever
+comes by it all the same, in a proxy's log say, can do nothing with it, unless nobody logs in and
+they share its reader's address.
 """
 
 import asyncio
