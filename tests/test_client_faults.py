@@ -17,7 +17,7 @@ import anyio
 import pytest
 from huggingface_hub import TextGenerationStreamOutput
 
-from tests.faults import Peer, Request, Script, error_event, event, serving
+from tests.faults import Peer, Request, Script, chunks, error_event, event, serving
 from tgi.client import TGIClient
 from tgi.errors import (
     ConnectFailed,
@@ -598,8 +598,7 @@ async def test_a_reset_in_mid_stream() -> None:
 async def test_a_chunked_body_cut_short() -> None:
     async def script(peer: Peer) -> None:
         await peer.head(headers={"transfer-encoding": "chunked"})
-        data = event("a")
-        await peer.send(b"%x\r\n%s\r\n" % (len(data), data))
+        await peer.send(chunks(event("a")))
 
     came, error = await failure(script)
     assert came == ["a"]

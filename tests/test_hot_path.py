@@ -26,7 +26,7 @@ from playground.samplers import Sampler
 from playground.settings import load_settings
 from playground.store.store import Store
 from playground.wire import encode
-from tests.faults import Peer, serving
+from tests.faults import Peer, chunks, serving
 from tests.servers import data_dir
 from tests.stock import tokens
 from tests.test_coalesce import run
@@ -247,10 +247,9 @@ async def test_calls_a_token_between_the_socket_and_the_client() -> None:
 
     async def script(peer: Peer) -> None:
         await peer.head(headers={"transfer-encoding": "chunked"})
-        chunks = [b"%x\r\n%b\r\n" % (len(event), event) for event in events]
         for i in range(0, count, at_once):
-            await peer.send(b"".join(chunks[i : i + at_once]))
-        await peer.send(b"0\r\n\r\n")
+            await peer.send(chunks(*events[i : i + at_once]))
+        await peer.send(chunks(b""))
 
     counted: Counter[str] = Counter()
     async with serving(script) as server, TGIClient(server.url) as client:
