@@ -25,10 +25,11 @@ demo: $(VENV)/.demo  ## the playground with its embedded engine, on the CPU (POR
 serve: $(VENV)/.demo  ## the playground in front of a TGI that runs elsewhere (PLAYGROUND_TGI_URL)
 	$(if $(PORT),PLAYGROUND_PORT=$(PORT)) $(BIN)/playground serve
 
-check: $(VENV)/.test  ## format, lint and types
+check: $(VENV)/.test  ## format, lint, types and the imports' direction
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 browser: $(VENV)/.test
 	@$(BIN)/python -m tests.browser

@@ -12,22 +12,21 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from playground.api.access_log import AccessLog
 from playground.api.routes import create_router
 from playground.api.services import Services
-from playground.auth.arrivals import Arrivals
-from playground.auth.door import Door
-from playground.auth.logins import UserLogin, way_in
+from playground.auth.backends import UserLogin, login_from_settings
+from playground.auth.hosts import HostMiddleware, Hosts, Tunnel
+from playground.auth.middleware import AuthMiddleware
+from playground.auth.proxy_headers import ProxyHeaders
 from playground.auth.secret import with_secret
+from playground.domain.presets import load_presets
 from playground.engines.tgi import TGIEngine
-from playground.guard import Guard
-from playground.highlight import stylesheet
-from playground.journal import Journal
-from playground.logs import watch_loop
-from playground.names import Names, Tunnel
-from playground.presets import load_presets
+from playground.generation.highlight import stylesheet
 from playground.settings import Settings
-from playground.store.sessions import EndedSessions
+from playground.store.ended_sessions import EndedSessions
 from playground.store.store import Store
+from playground.telemetry.logging import watch_loop
 from playground.ui import page
 from playground.ui.demo import demo_pages
 from playground.ui.login import login_routes
@@ -82,25 +81,25 @@ def create_app(settings: Settings, tunnel: Tunnel | None = None) -> FastAPI:
             yield
         await engine.aclose()
 
-    names = Names(settings, tunnel)
-    login = way_in(settings, EndedSessions(store.database))
+    hosts = Hosts(settings, tunnel)
+    login = login_from_settings(settings, EndedSessions(store.database))
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(
-        Door,
-        arrivals=Arrivals(settings.trusted_networks(), settings.proxy_user_header, names),
+        AuthMiddleware,
+        proxy_headers=ProxyHeaders(settings.trusted_networks(), settings.proxy_user_header, hosts),
         login=login,
         links=settings.public_links,
     )
-    app.add_middleware(Guard, names=names)
+    app.add_middleware(HostMiddleware, hosts=hosts)
     # Without one of ours, Gradio answers any Origin with credentials on a host that is not local.
     app.add_middleware(CORSMiddleware, allow_origins=[])
     services = Services(settings, presets, engine, store)
-    app.state.gate = services.gate
+    app.state.admission = services.admission
     app.add_middleware(
-        Journal,
+        AccessLog,
         metrics=services.metrics,
         scrapers=settings.metrics_networks(),
-        names=names,
+        hosts=hosts,
         key=(settings.sealing_secret() or token_hex()).encode(),
     )
     app.include_router(create_router(services))

@@ -26,7 +26,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from playground.errors import PlaygroundError
+from playground.domain.errors import PlaygroundError
 
 PREFIX: Final = "PLAYGROUND_"
 # About a hundred times the context: room for long conversations, and half of what TGI takes.

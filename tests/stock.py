@@ -12,8 +12,8 @@ from fastapi import FastAPI
 
 from playground.api.routes import create_router
 from playground.api.services import Services
+from playground.domain.presets import load_presets
 from playground.engines.tgi import TGIEngine
-from playground.presets import load_presets
 from playground.settings import load_settings
 from playground.store.store import Store
 from tests.faults import FaultServer, Peer, Request, Script, event, serving

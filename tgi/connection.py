@@ -17,7 +17,7 @@ import httptools
 
 from tgi.errors import ConnectFailed, ProtocolError, TGIError, Timeout, UnknownHost
 
-Gate = Callable[[], Awaitable[None]]
+Admission = Callable[[], Awaitable[None]]
 
 
 class Connection(asyncio.Protocol):
@@ -32,7 +32,7 @@ class Connection(asyncio.Protocol):
     """
 
     def __init__(self, origin: str) -> None:
-        self.gate: Gate | None = None
+        self.gate: Admission | None = None
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.idle_since = 0.0

@@ -9,19 +9,20 @@ from typing import Any, Final
 import anyio
 from fastapi import APIRouter, Request, Response
 
-from playground import wire
-from playground.api.http import answering, body_of, json_answer, own_address
-from playground.api.running import Running
+from playground.api.http import answering, body_of, own_address
 from playground.api.services import Services
 from playground.api.streaming import open_stream
-from playground.coalesce import closing
-from playground.demos import capped, parse_terms, parse_toggle, parse_visit, shown_panes
+from playground.api.watchdog import Watchdog
+from playground.auth.answers import json_answer
+from playground.auth.middleware import principal_of
+from playground.domain.errors import StoreError
+from playground.domain.messages import Done, Event, Failed, PaneRequest
 from playground.engines.base import EngineState
-from playground.errors import StoreError
-from playground.messages import Done, Event, Failed, PaneRequest
-from playground.meter import Meter
+from playground.engines.metering import Meter
+from playground.engines.streams import closing
+from playground.generation import requests
+from playground.sharing.demo import capped, parse_terms, parse_toggle, parse_visit, shown_panes
 from playground.store.demos import HOLD_S, DemoLink, Demos, Reservation
-from playground.visitor import visitor
 
 Batches = AsyncGenerator[list[tuple[int, Event]], None]
 
@@ -100,14 +101,14 @@ async def read_demo(services: Services, request: Request) -> DemoLink:
     Raises NotFound, one and the same for all links that do not work, and Busy for an address that
     has tried out too many.
     """
-    with services.guesses.counted(visitor(request.scope).address):
+    with services.guesses.counted(principal_of(request.scope).address):
         return await services.store.demos.get(request.path_params["token"])
 
 
 def demo_routes(services: Services) -> APIRouter:
     """The owner's routes, and below a token those that need no login."""
     demos = services.store.demos
-    running = Running(demos, services.gate)
+    running = Watchdog(demos, services.admission)
     router = APIRouter()
 
     def owned(link: DemoLink, request: Request) -> dict[str, Any]:
@@ -125,22 +126,25 @@ def demo_routes(services: Services) -> APIRouter:
     @router.post("/api/demos")
     @answering
     async def create(request: Request) -> Response:
-        terms, who = parse_terms(await body_of(request), services.presets), visitor(request.scope)
-        services.quota.take(who.account)
+        terms, who = (
+            parse_terms(await body_of(request), services.presets),
+            principal_of(request.scope),
+        )
+        services.new_links.take(who.account)
         link = await demos.create(who.owner, terms)
         return json_answer(owned(link, request), 201)
 
     @router.get("/api/demos")
     @answering
     async def mine(request: Request) -> Response:
-        links = await demos.all(visitor(request.scope).owner)
+        links = await demos.all(principal_of(request.scope).owner)
         return json_answer({"demos": [owned(link, request) for link in links]})
 
     @router.patch("/api/demos/{token}")
     @answering
     async def switch(request: Request) -> Response:
         """The kill switch; what other replicas are writing ends within about a second."""
-        enabled, who = parse_toggle(await body_of(request)), visitor(request.scope)
+        enabled, who = parse_toggle(await body_of(request)), principal_of(request.scope)
         with services.guesses.counted(who.address):
             link = await demos.enable(request.path_params["token"], enabled, owner=who.owner)
         await running.look()
@@ -149,7 +153,7 @@ def demo_routes(services: Services) -> APIRouter:
     @router.delete("/api/demos/{token}")
     @answering
     async def delete(request: Request) -> Response:
-        who = visitor(request.scope)
+        who = principal_of(request.scope)
         with services.guesses.counted(who.address):
             await demos.delete(request.path_params["token"], owner=who.owner)
         await running.look()
@@ -180,7 +184,7 @@ def demo_routes(services: Services) -> APIRouter:
         try:
             answers = await open_stream(
                 services,
-                visitor(request.scope),
+                principal_of(request.scope),
                 bill.panes,
                 engine=meter,
                 hidden=bill.over,
@@ -198,7 +202,7 @@ def demo_routes(services: Services) -> APIRouter:
     @answering
     async def render_markdown(request: Request) -> Response:
         """As POST /api/render, which may need a login."""
-        text = wire.parse_render(await body_of(request))
+        text = requests.parse_render(await body_of(request))
         await read_demo(services, request)
         return json_answer({"blocks": await services.link_rendering.blocks(text)})
 

@@ -5,28 +5,30 @@ from dataclasses import asdict
 
 from fastapi import APIRouter, Request, Response
 
-from playground import wire
-from playground.api.http import answering, body_of, json_answer
+from playground.api.http import answering, body_of
+from playground.api.model_card import ModelCards
 from playground.api.services import Services
-from playground.card import CardShelf
-from playground.errors import EngineError
-from playground.proof import Prover
-from playground.session import plan
-from playground.snippets import snippets
+from playground.auth.answers import json_answer
+from playground.domain.digest import digest
+from playground.domain.errors import EngineError
+from playground.engines.conformance import Prover
+from playground.engines.snippets import snippets
+from playground.generation import events, requests
+from playground.generation.answer import plan
 
 
 def engine_routes(services: Services) -> APIRouter:
     """What can be asked beside an answer."""
     engine, settings = services.engine, services.settings
     router = APIRouter()
-    shelf = CardShelf(settings.model_id)
+    shelf = ModelCards(settings.model_id)
     prover = Prover(settings.tgi_url, settings.api_key())
 
     @router.post("/api/pieces")
     @answering
     async def pieces(request: Request) -> Response:
         """Texts, each cut into the engine's tokens."""
-        texts = wire.parse_pieces(await body_of(request))
+        texts = requests.parse_pieces(await body_of(request))
         return json_answer(
             {"pieces": [await engine.pieces(text) if text else [] for text in texts]}
         )
@@ -51,7 +53,7 @@ def engine_routes(services: Services) -> APIRouter:
                     "max_total_tokens": min(info.max_total_tokens, settings.context_tokens),
                     "max_stop_sequences": info.max_stop_sequences,
                 },
-                "applied": wire.applied_json(info.applied) if info else {},
+                "applied": events.applied_json(info.applied) if info else {},
                 "raw": info and info.raw,
             }
         )
@@ -60,7 +62,7 @@ def engine_routes(services: Services) -> APIRouter:
     @answering
     async def code(request: Request) -> Response:
         """An answer's request as programs, from the prompt and the parameters of its receipt."""
-        prompt, sent = wire.parse_code(await body_of(request))
+        prompt, sent = requests.parse_code(await body_of(request))
         keyed = settings.api_key() is not None
         programs = snippets(settings.tgi_url, prompt, sent, keyed=keyed)
         return json_answer({"snippets": [asdict(each) for each in programs]})
@@ -69,7 +71,7 @@ def engine_routes(services: Services) -> APIRouter:
     @answering
     async def proof(request: Request) -> Response:
         """Whether the engine really applies the parameters; takes some seconds the first time."""
-        wire.parse_nothing(await body_of(request))
+        requests.parse_nothing(await body_of(request))
         info = (await engine.state()).info
         if info is None:
             raise EngineError("The engine is not ready.", kind="offline", retryable=True)
@@ -78,7 +80,7 @@ def engine_routes(services: Services) -> APIRouter:
     @router.post("/api/tokenize")
     @answering
     async def tokenize(request: Request) -> Response:
-        asked = wire.parse_tokenize(await body_of(request))
+        asked = requests.parse_tokenize(await body_of(request))
         budget = await plan(engine, asked.messages, asked.max_new_tokens, settings.context_tokens)
         return json_answer(
             {
@@ -86,14 +88,14 @@ def engine_routes(services: Services) -> APIRouter:
                 "max_total_tokens": budget.total,
                 "dropped_turns": budget.fit.dropped_turns,
                 "prompt": budget.fit.prompt.text,
-                "prompt_sha256": wire.digest(budget.fit.prompt.text),
+                "prompt_sha256": digest(budget.fit.prompt.text),
             }
         )
 
     @router.post("/api/render")
     @answering
     async def render_markdown(request: Request) -> Response:
-        text = wire.parse_render(await body_of(request))
+        text = requests.parse_render(await body_of(request))
         return json_answer({"blocks": await services.rendering.blocks(text)})
 
     @router.get("/api/card")
@@ -108,7 +110,7 @@ def engine_routes(services: Services) -> APIRouter:
     @router.api_route("/readyz", methods=["GET", "HEAD"])
     async def ready() -> Response:
         """Open to everybody, so it does not give the reason, which names the engine's address."""
-        state = "stopping" if services.gate.closing else (await engine.state()).state
+        state = "stopping" if services.admission.closing else (await engine.state()).state
         return json_answer({"state": state}, 200 if state == "ready" else 503)
 
     return router

@@ -1,38 +1,18 @@
 """What all routes share: a request's JSON in, JSON out, and the product's errors as answers."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import Any
 
 import orjson
 from fastapi import Request, Response
 
-from playground import wire
-from playground.errors import (
-    Busy,
-    ConversationTooLong,
-    EngineError,
-    Forbidden,
-    InvalidRequest,
-    LoginRequired,
-    NotFound,
-    OtherLogin,
-    PlaygroundError,
-    ShuttingDown,
-    StoreError,
-)
+from playground.auth.answers import UnreadableBody, refusal
+from playground.domain.errors import InvalidRequest, PlaygroundError
+from playground.generation.requests import lone_surrogate
 from playground.settings import MAX_BODY_BYTES, Settings
 
 Route = Callable[[Request], Awaitable[Response]]
-
-
-class _Unreadable(InvalidRequest):
-    """A body that is not even looked into."""
-
-    def __init__(self, message: str, *, status: int) -> None:
-        super().__init__(message, field="body")
-        self.status = status
 
 
 def answering(route: Route) -> Route:
@@ -47,34 +27,6 @@ def answering(route: Route) -> Route:
             return refusal(error)
 
     return answered
-
-
-def refusal(error: PlaygroundError) -> Response:
-    headers = {}
-    match error:
-        case _Unreadable():
-            status = error.status
-        case InvalidRequest() | ConversationTooLong():
-            status = 422
-        case LoginRequired():
-            status = 401
-        case OtherLogin():
-            status = 409
-        case Forbidden():
-            status = 403
-        case NotFound():
-            status = 404
-        case Busy() | ShuttingDown():
-            status = 429 if isinstance(error, Busy) else 503
-            headers["Retry-After"] = str(error.retry_after)
-        case StoreError():
-            status = 503
-        case EngineError():
-            status = 503 if error.retryable else 502
-        case _:
-            status = 500
-    field = error.field if isinstance(error, InvalidRequest) else None
-    return json_answer({"error": str(error), "kind": error.kind, "field": field}, status, headers)
 
 
 def limiting(most_bytes: int) -> Callable[[Request], Awaitable[None]]:
@@ -94,12 +46,12 @@ async def body_of(request: Request) -> object:
     most = request.scope.get("most_bytes", MAX_BODY_BYTES)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise _Unreadable("The content type must be application/json.", status=415)
+        raise UnreadableBody("The content type must be application/json.", status=415)
     body = bytearray()
     async for part in request.stream():
         body += part
         if len(body) > most:
-            raise _Unreadable(
+            raise UnreadableBody(
                 f"The request is larger than this server takes, which is {most:,} bytes. Shorten "
                 "it, or begin a new chat.",
                 status=413,
@@ -114,11 +66,11 @@ def _unreadable(body: bytes, error: ValueError) -> InvalidRequest:
     """Why a body cannot be read. Python's own parser takes what orjson does not: halves of a
     surrogate pair, which a browser sends of a text that was cut inside an emoji."""
     try:
-        field = wire.lone_surrogate(json.loads(body))
+        field = lone_surrogate(json.loads(body))
     except (ValueError, RecursionError):
         field = None
     if field is None:
-        return _Unreadable(f"The body is not JSON: {error}.", status=400)
+        return UnreadableBody(f"The body is not JSON: {error}.", status=400)
     named = field.encode("utf-8", "replace").decode()
     return InvalidRequest(
         f"{named} holds half of a character (a lone surrogate), as when a text is cut inside an "
@@ -132,14 +84,3 @@ def own_address(request: Request, settings: Settings) -> str:
     one that it was asked by."""
     asked = str(request.base_url.replace(path="", query="", fragment="")).rstrip("/")
     return (settings.public_url or asked).removesuffix(settings.root_path) + settings.root_path
-
-
-def json_answer(
-    content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
-) -> Response:
-    return Response(
-        orjson.dumps(content),
-        status,
-        {"Cache-Control": "no-store", **(headers or {})},
-        "application/json",
-    )

@@ -5,12 +5,13 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from playground.api.http import answering, body_of, json_answer
+from playground.api.http import answering, body_of
 from playground.api.services import Services
-from playground.errors import InvalidRequest
-from playground.links.reading import parse_link
-from playground.links.setup import Column, LinkError, Setup, Values
-from playground.presets import Preset
+from playground.auth.answers import json_answer
+from playground.domain.errors import InvalidRequest
+from playground.domain.presets import Preset
+from playground.sharing.setup import Column, LinkError, Setup, Values
+from playground.sharing.setup_link import parse_link
 
 
 def link_routes(services: Services) -> APIRouter:

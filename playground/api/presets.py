@@ -5,11 +5,12 @@ from dataclasses import asdict
 import anyio
 from fastapi import APIRouter, Request, Response
 
-from playground.api.http import answering, body_of, json_answer
+from playground.api.http import answering, body_of
 from playground.api.services import Services
-from playground.formats import wire as formats
+from playground.auth.answers import json_answer
+from playground.domain.samplers import PARAMETERS
+from playground.formats import bodies
 from playground.formats.exchange import read_presets, write_presets
-from playground.samplers import PARAMETERS
 
 
 def preset_routes(services: Services) -> APIRouter:
@@ -34,7 +35,7 @@ def preset_routes(services: Services) -> APIRouter:
                     }
                     for preset in presets
                 ],
-                "formats": formats.formats_json(),
+                "formats": bodies.formats_json(),
             }
         )
 
@@ -42,14 +43,14 @@ def preset_routes(services: Services) -> APIRouter:
     @answering
     async def import_presets(request: Request) -> Response:
         """The presets of a text; what cannot be read is in `problems`, with its line."""
-        text, form = formats.parse_import(await body_of(request))
+        text, form = bodies.parse_import(await body_of(request))
         imported = await anyio.to_thread.run_sync(read_presets, text, form)
-        return json_answer(formats.imported_json(imported))
+        return json_answer(bodies.imported_json(imported))
 
     @router.post("/api/presets/export")
     @answering
     async def export_presets(request: Request) -> Response:
-        drafts, form = formats.parse_export(await body_of(request))
-        return json_answer(formats.exported_json(write_presets(drafts, form), form))
+        drafts, form = bodies.parse_export(await body_of(request))
+        return json_answer(bodies.exported_json(write_presets(drafts, form), form))
 
     return router

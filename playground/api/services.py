@@ -3,17 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from playground.allowance import Allowance
-from playground.api.rendering import Renderer
+from playground.domain.presets import Preset
 from playground.engines.base import Engine
-from playground.gate import Gate
-from playground.guesses import Guesses
-from playground.metrics import Metrics
-from playground.presets import Preset
-from playground.quota import Quota
+from playground.generation.renderer import Renderer
+from playground.limits.admission import Admission
+from playground.limits.daily_tokens import DailyTokens
+from playground.limits.rate_limits import LinkGuesses, NewLinks
 from playground.settings import Settings
 from playground.store.store import Store
 from playground.store.usage import Usage
+from playground.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +23,21 @@ class Services:
     presets: Sequence[Preset]
     engine: Engine
     store: Store
-    guesses: Guesses = field(default_factory=Guesses)
-    quota: Quota = field(default_factory=Quota)
+    guesses: LinkGuesses = field(default_factory=LinkGuesses)
+    new_links: NewLinks = field(default_factory=NewLinks)
     rendering: Renderer = field(default_factory=Renderer)
     link_rendering: Renderer = field(default_factory=Renderer)  # strangers wait for strangers
-    gate: Gate = field(init=False)
+    admission: Admission = field(init=False)
     metrics: Metrics = field(init=False)
-    allowance: Allowance = field(init=False)
+    daily_tokens: DailyTokens = field(init=False)
 
     def __post_init__(self) -> None:
-        gate = Gate.from_settings(self.settings)
-        object.__setattr__(self, "gate", gate)
-        object.__setattr__(self, "metrics", Metrics(gate, self.engine, self.store.answers))
-        allowance = Allowance(Usage(self.store.database), self.settings.tokens_per_day)
-        object.__setattr__(self, "allowance", allowance)
+        admission = Admission.from_settings(self.settings)
+        object.__setattr__(self, "admission", admission)
+        metrics = Metrics(admission, self._engine_state, self.store.answers)
+        object.__setattr__(self, "metrics", metrics)
+        daily_tokens = DailyTokens(Usage(self.store.database), self.settings.tokens_per_day)
+        object.__setattr__(self, "daily_tokens", daily_tokens)
+
+    async def _engine_state(self) -> str:
+        return (await self.engine.state()).state

@@ -6,15 +6,17 @@ import anyio
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from playground import records
-from playground.api.http import answering, body_of, json_answer, own_address
-from playground.api.rendering import MOST_CHARACTERS, Renderer
+from playground.api.http import answering, body_of, own_address
 from playground.api.services import Services
-from playground.errors import InvalidRequest, NotFound
+from playground.auth.answers import json_answer
+from playground.auth.middleware import principal_of
+from playground.domain.errors import InvalidRequest, NotFound
+from playground.domain.principal import Principal
+from playground.generation.renderer import MOST_CHARACTERS, Renderer
+from playground.generation.requests import object_of, whole_number
 from playground.settings import Settings
+from playground.sharing.record import answers, one_line, parse_record
 from playground.store.shares import GONE, Share, Snapshot
-from playground.visitor import Visitor, visitor
-from playground.wire import object_of, whole_number
 
 _MAX_LIFE_S: Final = 10 * 365 * 86_400
 _NAMES: Final = ("record", "title", "expires_in_s", "private")
@@ -26,7 +28,7 @@ async def read_snapshot(services: Services, request: Request, token: str) -> Sna
     Raises NotFound, one and the same for what is not there and what its reader may not see, and
     Busy for an address that has tried out too many links.
     """
-    who = visitor(request.scope)
+    who = principal_of(request.scope)
     with services.guesses.counted(who.address):
         snapshot = await services.store.shares.get(token)
         if snapshot.share.private and who.name is None and services.settings.auth != "none":
@@ -44,26 +46,26 @@ def share_routes(services: Services) -> APIRouter:
     async def create(request: Request) -> Response:
         body = object_of(await body_of(request), "", _NAMES)
         # In a thread: to check a megabyte of numbers takes a second, which the streams have not.
-        record = await anyio.to_thread.run_sync(records.parse_record, body.get("record"))
-        title = body.get("title", record.title)
+        parsed = await anyio.to_thread.run_sync(parse_record, body.get("record"))
+        title = body.get("title", parsed.title)
         if not isinstance(title, str):
             raise InvalidRequest("title must be a text.", field="title")
         private = body.get("private", False)
         if not isinstance(private, bool):
             raise InvalidRequest("private must be true or false.", field="private")
-        title = records.one_line(title, "title")
+        title = one_line(title, "title")
         expires_in_s = whole_number(body.get("expires_in_s"), "expires_in_s", 1, _MAX_LIFE_S)
-        who = visitor(request.scope)
-        services.quota.take(who.account)
+        who = principal_of(request.scope)
+        services.new_links.take(who.account)
         share = await shares.create(
-            who.owner, record, title=title, expires_in_s=expires_in_s, private=private
+            who.owner, parsed, title=title, expires_in_s=expires_in_s, private=private
         )
         return json_answer(_owned(share, request, settings), 201)
 
     @router.get("/api/shares")
     @answering
     async def mine(request: Request) -> Response:
-        found = await shares.of(visitor(request.scope).owner)
+        found = await shares.of(principal_of(request.scope).owner)
         return json_answer({"shares": [_owned(share, request, settings) for share in found]})
 
     @router.get("/api/shares/{token}")
@@ -74,7 +76,7 @@ def share_routes(services: Services) -> APIRouter:
         blocks = await _rendered(services.link_rendering, snapshot.record)
         return json_answer(
             {
-                "share": _shown(snapshot.share, visitor(request.scope)),
+                "share": _shown(snapshot.share, principal_of(request.scope)),
                 "record": orjson.Fragment(snapshot.record),
                 "blocks": blocks,
             }
@@ -84,7 +86,7 @@ def share_routes(services: Services) -> APIRouter:
     @answering
     async def delete(request: Request) -> Response:
         """Only the owner's own; any other is not there, and counts as a guess."""
-        who = visitor(request.scope)
+        who = principal_of(request.scope)
         with services.guesses.counted(who.address):
             await shares.delete(request.path_params["token"], who.owner)
         return Response(status_code=204)
@@ -96,7 +98,7 @@ async def _rendered(renderer: Renderer, record: str) -> list[list[list[str] | No
     """Of each column and message the blocks of HTML; ``None`` for what a user said, and for what
     comes after so much text that its reader would wait: that is shown as it is."""
     columns, left = [], MOST_CHARACTERS
-    for texts in records.answers(orjson.loads(record)):
+    for texts in answers(orjson.loads(record)):
         column: list[list[str] | None] = []
         for text in texts:
             left -= len(text or "")
@@ -107,7 +109,7 @@ async def _rendered(renderer: Renderer, record: str) -> list[list[list[str] | No
     return columns
 
 
-def _shown(share: Share, who: Visitor) -> dict[str, Any]:
+def _shown(share: Share, who: Principal) -> dict[str, Any]:
     """A share as its reader sees it. Times are seconds since 1970."""
     mine = share.owner == who.owner
     return {

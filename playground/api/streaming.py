@@ -7,27 +7,29 @@ import anyio
 from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
-from playground import wire
-from playground.api.http import answering, body_of, json_answer
+from playground.api.http import answering, body_of
 from playground.api.services import Services
-from playground.coalesce import closing
-from playground.compare import Stop, compare
+from playground.auth.answers import json_answer
+from playground.auth.middleware import principal_of
+from playground.domain.errors import ConversationTooLong, PlaygroundError
+from playground.domain.messages import Event, PaneRequest, Waiting
+from playground.domain.principal import Principal
 from playground.engines.base import Engine
-from playground.errors import ConversationTooLong, PlaygroundError
-from playground.gate import Ticket
-from playground.messages import Event, PaneRequest, Waiting
-from playground.seal import Seal, room, sealed, shuffled
-from playground.session import plan
+from playground.engines.streams import closing
+from playground.generation import events, requests
+from playground.generation.answer import plan
+from playground.generation.blind import Seal, room, sealed, shuffled
+from playground.generation.comparison import Stop, compare
+from playground.limits.admission import Ticket
 from playground.settings import Settings
-from playground.tally import Tally
-from playground.visitor import Visitor, visitor
+from playground.telemetry.usage import AnswerUsage
 
 KEEP_ALIVE_S: Final = 15.0
 # So long a reader may take nothing of what is sent: a computer that was closed does not say so.
 READER_S: Final = 60.0
 
 Batches = AsyncGenerator[list[tuple[int, Event]], None]
-Settled = Callable[[Sequence[Tally]], Awaitable[None]]
+Settled = Callable[[Sequence[AnswerUsage]], Awaitable[None]]
 
 
 class EventStream(Response):
@@ -84,7 +86,7 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         async with closing(self._batches) as batches:
             async for batch in batches:
-                body = wire.encode(batch) if batch else wire.KEEP_ALIVE
+                body = events.encode(batch) if batch else events.KEEP_ALIVE
                 with anyio.move_on_after(self._patience_s) as sending:
                     await send({"type": "http.response.body", "body": body, "more_body": True})
                 if sending.cancelled_caught:
@@ -94,7 +96,7 @@ class EventStream(Response):
 
 async def open_stream(
     services: Services,
-    asker: Visitor,
+    asker: Principal,
     panes: Sequence[PaneRequest],
     *,
     engine: Engine | None = None,
@@ -107,16 +109,16 @@ async def open_stream(
     the reader. settled: called with what each answer has used when all have ended, however they
     did; not called when this raises.
 
-    Raises Busy, ShuttingDown and InvalidRequest, as `Gate.enter` does, Spent, and
+    Raises Busy, ShuttingDown and InvalidRequest, as `Admission.enter` does, Spent, and
     ConversationTooLong for a prompt that is longer than this server takes.
     """
-    await services.allowance.check(asker.account)
+    await services.daily_tokens.check(asker.account)
     if services.settings.max_prompt_tokens is not None:
         await _check_prompts(engine or services.engine, panes, services.settings)
-    gate, metrics = services.gate, services.metrics
+    admission, metrics = services.admission, services.metrics
     stops = [Stop() for _ in panes]
-    tallies = [Tally(metrics.flow) for _ in panes]
-    ticket = gate.enter(asker, stops)
+    usages = [AnswerUsage(metrics.flow) for _ in panes]
+    ticket = admission.enter(asker, stops)
 
     def begin(places: Sequence[int]) -> Batches:
         return compare(
@@ -125,25 +127,25 @@ async def open_stream(
             context_tokens=services.settings.context_tokens,
             idle=KEEP_ALIVE_S,
             stops=[stops[place] for place in places],
-            tallies=[tallies[place] for place in places],
+            usages=[usages[place] for place in places],
         )
 
     async def done(scope: Scope) -> None:
-        gate.leave(ticket)
+        admission.leave(ticket)
         if not ticket.place:
             metrics.waited(ticket.waited_s)
-        for stop, tally in zip(stops, tallies, strict=True):
-            if stop.asked and tally.outcome == "left":  # stopped in line
-                tally.outcome = stop.ending.kind
-            metrics.answered(tally)
+        for stop, usage in zip(stops, usages, strict=True):
+            if stop.asked and usage.outcome == "left":  # stopped in line
+                usage.outcome = stop.ending.kind
+            metrics.answered(usage)
         scope["figures"] = {  # for the journal
             "panes": len(panes),
-            "tokens": sum(tally.generated_tokens for tally in tallies),
+            "tokens": sum(usage.generated_tokens for usage in usages),
             "waited_ms": round(1000 * ticket.waited_s),
         }
-        await services.allowance.count(asker.account, tallies)
+        await services.daily_tokens.count(asker.account, usages)
         if settled is not None:
-            await settled(tallies)
+            await settled(usages)
 
     batches = _queued(ticket, begin) if ticket.place else begin(range(len(panes)))
     return EventStream(hidden(batches), ticket.number, done)
@@ -190,8 +192,8 @@ def streaming_routes(services: Services) -> APIRouter:
     @router.post("/api/stream")
     @answering
     async def stream(request: Request) -> Response:
-        asked = wire.parse_stream(await body_of(request), services.presets)
-        asker = visitor(request.scope)
+        asked = requests.parse_stream(await body_of(request), services.presets)
+        asker = principal_of(request.scope)
         if not asked.blind:
             return await open_stream(services, asker, asked.panes)
         order = shuffled(len(asked.panes))
@@ -208,14 +210,14 @@ def streaming_routes(services: Services) -> APIRouter:
         """Stops one pane of a stream of one's own; the id is its answer's header X-Stream-Id."""
         number, pane = request.path_params["number"], request.path_params["pane"]
         known = pane.isdecimal() and len(pane) <= 3
-        services.gate.stop(number, int(pane) if known else -1, visitor(request.scope))
+        services.admission.stop(number, int(pane) if known else -1, principal_of(request.scope))
         return Response(status_code=204)
 
     @router.post("/api/reveal")
     @answering
     async def reveal(request: Request) -> Response:
         """What the seals of a blind comparison hold, in their order."""
-        seals = wire.parse_reveal(await body_of(request))
+        seals = requests.parse_reveal(await body_of(request))
         return json_answer(
             {"opened": [seal.open(each, f"sealed[{i}]") for i, each in enumerate(seals)]}
         )

@@ -12,7 +12,7 @@ import anyio
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from playground.errors import Busy
+from playground.domain.errors import Busy
 
 SHORTEST: Final = 10
 LONGEST: Final = 1024

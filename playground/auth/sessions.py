@@ -13,7 +13,8 @@ from typing import Final, Protocol
 
 from itsdangerous import BadData, URLSafeSerializer, URLSafeTimedSerializer
 
-from playground.errors import StoreError
+from playground.domain.digest import digest
+from playground.domain.errors import StoreError
 
 _log: Final = logging.getLogger(__name__)
 _SIGNING: Final = {"key_derivation": "hmac", "digest_method": sha256}
@@ -59,7 +60,7 @@ class Sessions:
 
     def begin(self, name: str, stored: str) -> str:
         """A new session's cookie, for a user with this hash."""
-        return self._signed.dumps([secrets.token_urlsafe(16), name, _digest(stored)])
+        return self._signed.dumps([secrets.token_urlsafe(16), name, digest(stored)[:32]])
 
     async def find(self, cookie: str, hashes: Mapping[str, str]) -> Session | None:
         """The session of a cookie; None when it is over, or was never one."""
@@ -67,7 +68,7 @@ class Sessions:
         if session is None or time.time() > session.began + self.lasts_s:
             return None
         stored = hashes.get(session.name)
-        if stored is None or session.password != _digest(stored):
+        if stored is None or session.password != digest(stored)[:32]:
             return None
         return None if await self._is_ended(session.id) else session
 
@@ -122,7 +123,3 @@ class Sessions:
             # Room for as many again: those that stay are not gone through for each new one.
             self._room = max(_REMEMBERED, 2 * len(self._known))
         self._known[session] = (ended, time.monotonic() + for_s)
-
-
-def _digest(stored: str) -> str:
-    return sha256(stored.encode()).hexdigest()[:32]

@@ -16,7 +16,7 @@ from typing import BinaryIO, Final
 from argon2 import Type, extract_parameters
 from argon2.exceptions import InvalidHashError
 
-from playground.errors import PlaygroundError
+from playground.domain.errors import PlaygroundError
 from playground.settings import Settings
 
 _log: Final = logging.getLogger(__name__)

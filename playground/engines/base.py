@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from playground.messages import Applied
-from playground.samplers import Sampler
+from playground.domain.messages import Applied
+from playground.domain.samplers import Sampler
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,14 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final, Self
 
-from playground.coalesce import closing
+from playground.domain.errors import EngineError
+from playground.domain.messages import Applied
+from playground.domain.samplers import Sampler
 from playground.engines.base import Chunk, EngineInfo, EngineState, Finish, GenerationRequest
-from playground.errors import EngineError
+from playground.engines.streams import closing
 from playground.formats.tgi import name_values
-from playground.logs import request_id
-from playground.messages import Applied
-from playground.samplers import Sampler
 from playground.settings import Settings
+from playground.telemetry.logging import request_id
 from tgi import errors
 from tgi.client import TGIClient
 

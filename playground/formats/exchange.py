@@ -7,24 +7,24 @@ from typing import Any, Final
 
 import yaml
 
-from playground.errors import InvalidRequest
-from playground.formats import flat, own, page
-from playground.formats.places import json_lines
+from playground.domain.errors import InvalidRequest
+from playground.domain.samplers import BY_NAME
+from playground.formats import flat, model_page, native
+from playground.formats.source_lines import json_lines
 from playground.formats.tgi import name_values
 from playground.formats.values import Draft, Entry, Exported, Imported, Problem, Unreadable
 from playground.formats.vocabulary import JSON_VOCABULARIES, OPENAI, TEXTGEN, TGI, Vocabulary
-from playground.samplers import BY_NAME
 
 MAX_CHARS: Final = 60_000
 _FLAT: Final = {each.id: each for each in (*JSON_VOCABULARIES, TEXTGEN)}
 FORMATS: Final[dict[str, str]] = {
-    page.FORMAT: page.LABEL,
-    own.TOML: "presets file (TOML)",
-    own.JSON: "presets (JSON)",
+    model_page.FORMAT: model_page.LABEL,
+    native.TOML: "presets file (TOML)",
+    native.JSON: "presets (JSON)",
     **{each.id: each.label for each in (*reversed(JSON_VOCABULARIES), TEXTGEN)},
 }
 # Formats of a single preset have one object for it.
-SEVERAL: Final = (page.FORMAT, own.TOML, own.JSON)
+SEVERAL: Final = (model_page.FORMAT, native.TOML, native.JSON)
 
 _TOML: Final = re.compile(r"^\s*(\[\[|version\s*=)", re.MULTILINE)
 _YAML: Final = re.compile(r"^\s*(#.*|---|[A-Za-z_]\w*:(\s+\S.*)?)?$")
@@ -46,16 +46,16 @@ def read_presets(text: str, form: str | None = None) -> Imported:
     if not text.strip():
         return Imported(form or "", problems=(Problem("There is no text.", 1),))
     chosen = form or detect(text)
-    if chosen == page.FORMAT:
-        return page.read(text)
-    if chosen == own.TOML:
-        return own.read_toml(text)
+    if chosen == model_page.FORMAT:
+        return model_page.read(text)
+    if chosen == native.TOML:
+        return native.read_toml(text)
     try:
         if chosen == TEXTGEN.id:
             return _interpreted(TEXTGEN, _yaml_entries(text))
         document = _json(text)
-        if chosen == own.JSON:
-            return own.read_json(document, text)
+        if chosen == native.JSON:
+            return native.read_json(document, text)
         vocabulary = _FLAT[chosen]
         return _interpreted(vocabulary, _json_entries(document, text, vocabulary))
     except Unreadable as error:
@@ -71,13 +71,13 @@ def write_presets(drafts: Sequence[Draft], form: str) -> Exported:
         )
     if not drafts or (len(drafts) > 1 and form not in SEVERAL):
         raise InvalidRequest(f"A {FORMATS[form]} holds one preset.", field="presets")
-    if form == own.TOML:
-        return Exported(own.write_toml(drafts), "toml")
-    if form == own.JSON:
-        return Exported(own.write_json(drafts), "json")
-    if form == page.FORMAT:
+    if form == native.TOML:
+        return Exported(native.write_toml(drafts), "toml")
+    if form == native.JSON:
+        return Exported(native.write_json(drafts), "json")
+    if form == model_page.FORMAT:
         lost = flat.losses(_PAGE, drafts)
-        return Exported(page.write(drafts), lost.suffix, lost.left_out)
+        return Exported(model_page.write(drafts), lost.suffix, lost.left_out)
     vocabulary, draft = _FLAT[form], drafts[0]
     values = flat.describe(vocabulary, draft)
     if vocabulary is TGI:
@@ -96,10 +96,10 @@ def detect(text: str) -> str:
         try:
             document = _json(text)
         except Unreadable:
-            return own.JSON
+            return native.JSON
         return _detect_json(document)
     if _TOML.search(text):
-        return own.TOML
+        return native.TOML
     lines = text.splitlines()
     keys = [line.split(":")[0].strip() for line in lines if ":" in line]
     if (
@@ -108,15 +108,15 @@ def detect(text: str) -> str:
         and not re.search(r":\s*[–—-]?\s*$", text, re.MULTILINE)
     ):
         return TEXTGEN.id
-    return page.FORMAT
+    return model_page.FORMAT
 
 
-_PAGE: Final = Vocabulary(page.FORMAT, page.LABEL, suffix="txt")
+_PAGE: Final = Vocabulary(model_page.FORMAT, model_page.LABEL, suffix="txt")
 
 
 def _detect_json(document: dict[str, Any]) -> str:
     if "presets" in document:
-        return own.JSON
+        return native.JSON
     names = set(document)
     for value in document.values():
         if isinstance(value, dict):

@@ -4,10 +4,10 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from playground.errors import InvalidRequest
+from playground.domain.errors import InvalidRequest
+from playground.domain.samplers import BY_NAME, Sampler, parse_value
 from playground.formats.values import Draft, Entry, Exported, LeftOut, Problem, Unreadable
 from playground.formats.vocabulary import Vocabulary
-from playground.samplers import BY_NAME, Sampler, parse_value
 
 # What greedy decoding makes pointless: it takes the likeliest token whatever these say.
 NARROWING: Final = ("top_k", "top_p", "min_p")

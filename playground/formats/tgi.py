@@ -9,8 +9,8 @@ within, and is greedy when there is none: TGI's own choice, said by do_sample.
 
 from collections.abc import Collection
 
+from playground.domain.samplers import BY_NAME, Sampler
 from playground.formats.flat import NARROWING
-from playground.samplers import BY_NAME, Sampler
 
 
 def name_values(sampler: Sampler, applied: Collection[str]) -> dict[str, object]:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from playground.errors import PlaygroundError
-from playground.samplers import Sampler
+from playground.domain.errors import PlaygroundError
+from playground.domain.samplers import Sampler
 
 
 @dataclass(frozen=True, slots=True)

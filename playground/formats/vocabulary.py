@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from playground.samplers import PARAMETERS, Parameter
+from playground.domain.samplers import PARAMETERS, Parameter
 
 _CONVERSATION: Final = "the conversation is no part of a preset"
 _REQUEST: Final = "it belongs to a request, not to a preset; the panel has a field for it"

@@ -18,8 +18,8 @@ from sqlalchemy import URL, Connection, NullPool, PoolProxiedConnection, event, 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from playground.settings import Settings
+from playground.store.errors import Unmade, translated
 from playground.store.migration import migrate, revision
-from playground.store.trouble import Unmade, translated
 
 PATIENCE: Final = 5.0  # seconds
 _MIGRATION_PATIENCE: Final = 30.0

@@ -18,11 +18,12 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from playground.demos import Demo, Terms, UsedUp, read_demo, write_demo
-from playground.errors import Busy, NotFound
+from playground.domain.digest import digest
+from playground.domain.errors import Busy, NotFound
+from playground.sharing.demo import Demo, Terms, UsedUp, read_demo, write_demo
 from playground.store.database import Database
 from playground.store.tables import demos, reservations
-from playground.store.tokens import digest, new_token
+from playground.store.tokens import new_token
 
 # Answers end before that (`ANSWERS_END_S`), so a row that is older belongs to nobody any more.
 HOLD_S: Final = 900

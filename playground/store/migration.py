@@ -15,8 +15,8 @@ from typing import Final
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from playground.store.errors import NewerSchema
 from playground.store.tables import REVISION
-from playground.store.trouble import NewerSchema
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 _TURN: Final = threading.Lock()

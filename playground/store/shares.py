@@ -6,11 +6,12 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Row, and_, delete, insert, or_, select, update
 
-from playground.errors import NotFound
-from playground.records import Record
+from playground.domain.digest import digest
+from playground.domain.errors import NotFound
+from playground.sharing.record import Record
 from playground.store.database import Database
 from playground.store.tables import shares
-from playground.store.tokens import digest, new_token
+from playground.store.tokens import new_token
 
 # One and the same for what never was, is over, was withdrawn, or is another's.
 GONE: Final = "There is nothing here: the link is wrong, has expired, or was withdrawn."

@@ -9,7 +9,7 @@ from typing import Final, Self
 
 from sqlalchemy import delete, or_, select
 
-from playground.errors import StoreError
+from playground.domain.errors import StoreError
 from playground.settings import Settings
 from playground.store.database import Database
 from playground.store.demos import Demos

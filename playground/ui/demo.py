@@ -8,10 +8,10 @@ from fastapi import APIRouter, Request, Response
 
 from playground.api.demos import read_demo
 from playground.api.services import Services
-from playground.errors import Busy, NotFound, StoreError
-from playground.messages import PaneRequest
+from playground.domain.errors import Busy, NotFound, StoreError
+from playground.domain.messages import PaneRequest
 from playground.store.demos import DemoLink
-from playground.ui import plain
+from playground.ui import standalone
 
 _SENTENCE: Final = (
     "A set-up of KTO Mistral 7B to try: you write the messages, everything else is fixed."
@@ -28,13 +28,13 @@ def demo_pages(services: Services, version: str) -> APIRouter:
         try:
             link = await read_demo(services, request)
         except NotFound as error:
-            return plain.answer(_sheet("There is nothing here", error, version, root), 404)
+            return standalone.answer(_sheet("There is nothing here", error, version, root), 404)
         except Busy as error:
             later = {"Retry-After": str(error.retry_after)}
-            return plain.answer(_sheet("Not so fast", error, version, root), 429, later)
+            return standalone.answer(_sheet("Not so fast", error, version, root), 429, later)
         except StoreError as error:
-            return plain.answer(_sheet("Not at the moment", error, version, root), 503)
-        return plain.answer(demo(link, version=version, root_path=root))
+            return standalone.answer(_sheet("Not at the moment", error, version, root), 503)
+        return standalone.answer(demo(link, version=version, root_path=root))
 
     return router
 
@@ -43,7 +43,7 @@ def demo(link: DemoLink, *, version: str, root_path: str) -> str:
     """The page of a link that works."""
     fixed = link.demo
     single = len(fixed.panes) == 1
-    return plain.document(
+    return standalone.document(
         title=fixed.title,
         description=_SENTENCE,
         body=(
@@ -152,7 +152,7 @@ def _value(value: float | None) -> str:
 
 def _sheet(title: str, error: Exception, version: str, root_path: str) -> str:
     """A page that says why there is no demo on it."""
-    return plain.document(
+    return standalone.document(
         title=title,
         body=f'<div class="sheet"><h1>{escape(title)}</h1><p>{escape(str(error))}</p></div>',
         version=version,

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from html import escape
 from typing import Final
 
-from playground.presets import Preset
-from playground.samplers import PARAMETERS, Parameter, Sampler
+from playground.domain.presets import Preset
+from playground.domain.samplers import PARAMETERS, Parameter, Sampler
 
 STARTERS: Final = (
     "What does min_p do that top_p doesn't?",

@@ -8,14 +8,15 @@ from urllib.parse import parse_qs, urlsplit
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
-from playground.api.http import answering, json_answer
+from playground.api.http import answering
+from playground.auth.answers import json_answer
+from playground.auth.backends import UserLogin, WrongPassword
 from playground.auth.cookies import DEVICE, SESSION, set_cookie
-from playground.auth.logins import UserLogin, WrongPassword
-from playground.errors import Busy
-from playground.names import bare, host_of
+from playground.auth.hosts import bare, host_of
+from playground.auth.middleware import principal_of
+from playground.domain.errors import Busy
 from playground.settings import Settings
-from playground.ui import plain
-from playground.visitor import visitor
+from playground.ui import standalone
 
 _MOST_BYTES: Final = 8192
 _DEVICE_S: Final = 180 * 86_400
@@ -37,7 +38,7 @@ def login_routes(login: UserLogin | None, settings: Settings, version: str) -> A
                 "Nobody can log in yet. Whoever runs the playground adds people with "
                 "“playground users add NAME”."
             )
-        html = plain.document(
+        html = standalone.document(
             title="Log in",
             body=_form(f"{root}/login", name, after, problem),
             scripts=["login.js"],
@@ -46,7 +47,9 @@ def login_routes(login: UserLogin | None, settings: Settings, version: str) -> A
         )
         # A form's request has its page's origin only where the page may say where it is from.
         headers = {"Referrer-Policy": "same-origin"}
-        return plain.answer(html, status, headers | ({"Retry-After": str(wait)} if wait else {}))
+        return standalone.answer(
+            html, status, headers | ({"Retry-After": str(wait)} if wait else {})
+        )
 
     def elsewhere() -> Response:
         return page(403, problem="This came from another site’s page. Log in here.")
@@ -57,7 +60,7 @@ def login_routes(login: UserLogin | None, settings: Settings, version: str) -> A
         """Who is logged in, whether there is a way out, and how much a request may bring."""
         return json_answer(
             {
-                "name": visitor(request.scope).name,
+                "name": principal_of(request.scope).name,
                 "logout": login is not None,
                 "max_body_bytes": settings.max_body_bytes,
             }
@@ -68,17 +71,17 @@ def login_routes(login: UserLogin | None, settings: Settings, version: str) -> A
         if login is None:
             return _to(f"{root}/")
         after = _local(request.query_params.get("next"))
-        name = visitor(request.scope).name
+        name = principal_of(request.scope).name
         if name is None:
             return page(200, after=after)
-        html = plain.document(
+        html = standalone.document(
             title="Logged in",
             body=_inside(root, name, after),
             scripts=["login.js"],
             version=version,
             root_path=root,
         )
-        return plain.answer(html, headers={"Referrer-Policy": "same-origin"})
+        return standalone.answer(html, headers={"Referrer-Policy": "same-origin"})
 
     @router.post("/login", response_class=Response)
     async def enter(request: Request) -> Response:
@@ -92,7 +95,7 @@ def login_routes(login: UserLogin | None, settings: Settings, version: str) -> A
             entry = await login.enter(
                 name,
                 form.get("password", ""),
-                visitor(request.scope).address,
+                principal_of(request.scope).address,
                 request.headers.get("cookie", ""),
             )
         except WrongPassword as error:

@@ -12,7 +12,7 @@ from typing import Final
 
 import gradio as gr
 
-from playground.presets import Preset
+from playground.domain.presets import Preset
 from playground.ui import comparison, forms
 from playground.ui.history import history
 

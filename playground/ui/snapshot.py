@@ -9,10 +9,10 @@ from fastapi import APIRouter, Request, Response
 
 from playground.api.services import Services
 from playground.api.shares import read_snapshot
-from playground.errors import Busy, NotFound, StoreError
-from playground.samplers import BY_NAME
-from playground.ui import plain
-from playground.visitor import visitor
+from playground.auth.middleware import principal_of
+from playground.domain.errors import Busy, NotFound, StoreError
+from playground.domain.samplers import BY_NAME
+from playground.ui import standalone
 
 _PRIVATE: Final = "A shared conversation"
 _ABOUT: Final = {
@@ -28,7 +28,7 @@ def snapshot_routes(services: Services, version: str) -> APIRouter:
     router = APIRouter()
 
     def sheet(title: str, *paragraphs: str) -> str:
-        return plain.document(
+        return standalone.document(
             title=title,
             body=f'<div class="sheet"><h1>{escape(title)}</h1>'
             f"{''.join(f'<p>{each}</p>' for each in paragraphs)}"
@@ -40,7 +40,7 @@ def snapshot_routes(services: Services, version: str) -> APIRouter:
     @router.api_route("/s/{token}", methods=["GET", "HEAD"], response_class=Response)
     async def page(request: Request) -> Response:
         """What is not there, and what its reader may not see, is one and the same page."""
-        token, who = request.path_params["token"], visitor(request.scope)
+        token, who = request.path_params["token"], principal_of(request.scope)
         try:
             share = (await read_snapshot(services, request, token)).share
         except NotFound:
@@ -49,7 +49,7 @@ def snapshot_routes(services: Services, version: str) -> APIRouter:
                 f'If it was shared with members only, <a href="{escape(root)}/login">log in</a> '
                 "first, and open the link again."
             )
-            return plain.answer(
+            return standalone.answer(
                 sheet(
                     "There is nothing here",
                     "This link was mistyped, has expired, or was withdrawn by whoever made it.",
@@ -59,13 +59,13 @@ def snapshot_routes(services: Services, version: str) -> APIRouter:
             )
         except Busy as error:
             html = sheet("Not now", escape(str(error)))
-            return plain.answer(html, 429, {"Retry-After": str(error.retry_after)})
+            return standalone.answer(html, 429, {"Retry-After": str(error.retry_after)})
         except StoreError as error:
-            return plain.answer(sheet("Not now", escape(str(error))), 503)
+            return standalone.answer(sheet("Not now", escape(str(error))), 503)
         if share.owner != who.owner and request.method == "GET":
             with suppress(StoreError):  # read all the same, if not counted
                 await shares.seen(token)
-        return plain.answer(
+        return standalone.answer(
             snapshot(
                 token,
                 title=share.title,
@@ -88,7 +88,7 @@ def snapshot(
     link: of a private one it says nothing of the content.
     """
     names = escape(json.dumps(list(BY_NAME)))
-    return plain.document(
+    return standalone.document(
         title=_PRIVATE if private else title,
         description="Open the link to read it." if private else _ABOUT[kind],
         body=(

@@ -1,5 +1,5 @@
 // Set-up links: what the visible tab is set to, as the text after the “#” of an address. The server
-// reads them: playground/links/.
+// reads them: playground/sharing/setup_link.py.
 
 import { limitOf, parameters, samplerOf, stopsOf } from './edits.js';
 import { presetById } from './presets.js';

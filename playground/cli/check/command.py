@@ -1,0 +1,113 @@
+"""`playground check`: what the engine says of itself, what was found, and the fixes."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Final
+
+from playground.cli.check.engine import examine_engine, host_is_here
+from playground.cli.check.findings import Finding
+from playground.cli.check.host import examine_host
+from playground.cli.check.own import examine_hub, examine_own
+from playground.engines.base import EngineInfo, EngineState
+from playground.engines.conformance import Proof, Prover, contradictions
+from playground.engines.tgi import TGIEngine
+from playground.settings import Settings
+
+_VERDICTS: Final = {
+    "proven": "proven",
+    "weaker": "weaker than OpenAI's",
+    "none": "without effect",
+    "unclear": "not clear",
+}
+_UNKNOWN: Final = {
+    "ignored": "is accepted and ignored: that a field is accepted proves nothing",
+    "refused": "is refused",
+    "changes the answer": "changes the answer, which it should not",
+}
+
+
+async def check(settings: Settings, *, samplers: bool, as_json: bool) -> int:
+    """Look, and say it. samplers: let the engine's answers say which parameters take effect, too.
+
+    Returns 0, or 1 when something is wrong.
+    """
+    # Whoever asks once cannot wait and see whether a closed port is one that opens later.
+    engine = TGIEngine.from_settings(settings, loading_for=0.0)
+    try:
+        state = await engine.state()
+    finally:
+        await engine.aclose()
+    proof, false = None, list[str]()
+    if samplers and state.info is not None:
+        if not as_json:
+            print("Asking the engine for some 280 short answers …", file=sys.stderr, flush=True)
+        proof = await Prover(settings.tgi_url, settings.api_key()).proof(state.info)
+        false = contradictions(proof, state.info.applied)
+    findings = await _findings(settings, state)
+    if as_json:
+        document = {
+            "url": settings.tgi_url,
+            **asdict(state),
+            "proof": proof and asdict(proof),
+            "contradictions": false,
+            "findings": [asdict(each) for each in findings],
+        }
+        print(json.dumps(document, indent=2))
+    else:
+        print(f"{settings.tgi_url}: {state.state}. {state.reason}".rstrip())
+        if state.info is not None:
+            _print_engine(state.info)
+        if proof is not None:
+            _print_proof(proof)
+        for name in false:
+            print(f"  {name} is said to be applied, and it changes nothing.")
+        _print_findings(findings)
+    wrong = state.info is None or any(each.verdict == "fault" for each in findings)
+    return 1 if false or wrong else 0
+
+
+async def _findings(settings: Settings, state: EngineState) -> list[Finding]:
+    """Everything that is looked at. The machine is where the engine is, or where it should be."""
+    findings = [each async for each in examine_engine(settings, state)]
+    if state.info is None:
+        findings.append(await examine_hub(settings.model_id))
+        findings += [each async for each in examine_host()]
+    elif host_is_here(settings.tgi_url) and not state.info.name.startswith("Embedded"):
+        # It runs: what is odd about its machine is worth a word and no fault.
+        findings += [each async for each in examine_host() if each.verdict in ("ok", "note")]
+    findings += [each async for each in examine_own(settings)]
+    return findings
+
+
+def _print_engine(info: EngineInfo) -> None:
+    print(f"  engine   {info.name}")
+    print(f"  model    {info.model_id} {info.model_sha or ''}".rstrip())
+    print(f"  context  {info.max_total_tokens} tokens, prompt at most {info.max_input_tokens}")
+    print("  samplers")
+    for name, applied in info.applied.items():
+        print(f"    {name:<19} {applied.how:<12} {applied.reason}".rstrip())
+
+
+def _print_proof(proof: Proof) -> None:
+    print("  proof")
+    for found in proof.findings:
+        words = _VERDICTS[found.verdict]
+        print(f"    {found.parameter:<19} {words:<20} {found.evidence}")
+    repeat = "repeats its answer" if proof.seeds_repeat else "does NOT repeat its answer"
+    print(f"    {'seed':<19} {repeat}")
+    print(f"    {'an unknown field':<19} {_UNKNOWN[proof.unknown_field]}")
+    print(
+        f"    {sum(each.verdict == 'proven' for each in proof.findings)} of "
+        f"{len(proof.findings)} proven, by {proof.generations} answers with "
+        f"{proof.tokens:,} tokens in {proof.seconds:.0f} s"
+    )
+
+
+def _print_findings(findings: Sequence[Finding]) -> None:
+    print("  checks")
+    for each in findings:
+        print(f"    {each.name:<10} {each.verdict:<8} {each.says}")
+        if each.fix:
+            print(f"    {'':<10} {'→':<8} {each.fix}")

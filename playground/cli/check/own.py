@@ -1,0 +1,114 @@
+"""What the playground itself needs: its database, a login that holds, and the model's Hub."""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+import httpx
+from huggingface_hub import constants, get_token
+
+from playground.auth.startup_checks import check_exposure
+from playground.auth.users import UsersError, users_file
+from playground.cli.check.findings import Finding, fault, note, ok, skipped
+from playground.domain.errors import StoreError
+from playground.settings import Settings, SettingsError
+from playground.store.database import Database
+from playground.store.tables import REVISION
+
+_PATIENCE_S: Final = 5.0
+
+
+async def examine_own(settings: Settings) -> AsyncIterator[Finding]:
+    yield await _database(settings)
+    yield _login(settings)
+
+
+async def examine_hub(model_id: str) -> Finding:
+    """Whether the Hub gives the model to whoever asks from here. Only headers travel."""
+    name = "Hub"
+    if constants.HF_HUB_OFFLINE:
+        return skipped(name, "HF_HUB_OFFLINE is set.")
+    token = get_token()
+    url = f"{constants.ENDPOINT}/api/models/{model_id}/auth-check"
+    try:
+        async with httpx.AsyncClient(timeout=_PATIENCE_S, follow_redirects=True) as client:
+            answer = await client.get(
+                url, headers={"authorization": f"Bearer {token}"} if token else {}
+            )
+    except httpx.HTTPError as error:
+        return note(
+            name,
+            f"{constants.ENDPOINT} cannot be reached from here ({type(error).__name__}).",
+            "TGI's machine must reach it for the first start, or have the weights in its volume.",
+        )
+    if answer.status_code == 403:
+        return fault(
+            name,
+            f"{model_id} is gated, and this token may not read it.",
+            f"Accept its terms on {constants.ENDPOINT}/{model_id} with the token's account, and "
+            "name the token's file in HF_TOKEN_FILE.",
+        )
+    if answer.status_code == 401:
+        return fault(
+            name,
+            f"{model_id} is gated, private or not there, or the token is wrong.",
+            f"Open {constants.ENDPOINT}/{model_id}, accept its terms, make a token that may read, "
+            "and name its file in HF_TOKEN_FILE.",
+        )
+    if answer.status_code == 404:
+        return fault(name, f"It has no {model_id}.", "Correct MODEL_ID: owner/name, as on the Hub.")
+    if answer.is_success:
+        return ok(name, f"{model_id} can be downloaded")
+    return note(name, f"It answers {answer.status_code} for {model_id}.", "Try again later.")
+
+
+async def _database(settings: Settings) -> Finding:
+    name = "database"
+    remote = settings.database_address() is not None
+    kind = "PostgreSQL" if remote else str(settings.data_dir)
+    database = Database.from_settings(settings)
+    try:
+        revision = await database.revision()
+    except StoreError as error:
+        return fault(
+            name,
+            f"{kind}: {str(error).partition(' Nothing was')[0]}",
+            "Check PLAYGROUND_DATABASE_URL, its password's file, and that the server runs "
+            "(`docker compose --profile postgres ps`)."
+            if remote
+            else "Give this user the right to write there, or set PLAYGROUND_DATA_DIR.",
+        )
+    if revision is None:
+        return ok(name, f"{kind}: no tables yet; the first start makes them")
+    if revision == REVISION:
+        return ok(name, f"{kind}: tables at {revision}")
+    return note(
+        name,
+        f"{kind}: tables at {revision}, and this version wants {REVISION}.",
+        "The next start brings older ones up to date, after a backup; newer ones want a newer "
+        "playground.",
+    )
+
+
+def _login(settings: Settings) -> Finding:
+    name = "login"
+    try:
+        check_exposure(settings)
+    except SettingsError as error:
+        return fault(name, "The playground would not start.", str(error))
+    if settings.auth != "users":
+        who = {"none": "nobody logs in", "proxy": "a proxy says who asks"}[settings.auth]
+        return ok(name, f"{who}; the page is seen at {settings.seen_host()}")
+    file = users_file(settings)
+    try:
+        listed = file.listed()
+    except UsersError as error:
+        return fault(name, str(error), "Correct PLAYGROUND_USERS_FILE or its rights.")
+    if listed.problems:
+        return fault(
+            name, f"{file.path}, {listed.problems[0]}", "`playground users passwd` writes it anew."
+        )
+    if not listed.hashes:
+        return fault(
+            name, f"{file.path} names nobody.", "Add somebody with `playground users add NAME`."
+        )
+    return ok(name, f"{len(listed.hashes)} in {file.path}")

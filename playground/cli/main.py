@@ -1,0 +1,117 @@
+"""The command line: `playground serve | demo | check | users | share`; `python -m playground` is
+the same."""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from playground.auth.startup_checks import check_exposure
+from playground.cli.check.command import check
+from playground.cli.serve import DEMO_PACE, UNUSABLE, demo, serve
+from playground.cli.share import add_share_command, share
+from playground.cli.users import add_users_command, change_users
+from playground.domain.errors import PlaygroundError
+from playground.settings import load_settings, unknown_names
+from playground.telemetry import logging as log_lines
+
+_EPILOG: Final = """settings are read from the environment and from .env: PLAYGROUND_TGI_URL,
+PLAYGROUND_HOST, PLAYGROUND_PORT and the others that .env.example explains."""
+_OPTIONS: Final = ("host", "port", "tgi_url", "tunnel", "open")  # settings, too
+
+_log = logging.getLogger("playground")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="playground",
+        description="A browser playground for ContextualAI/Contextual_KTO_Mistral_PairRM on TGI.",
+        epilog=_EPILOG,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    serving = commands.add_parser(
+        "serve", help="the page, in front of a TGI that runs elsewhere", epilog=_EPILOG
+    )
+    demonstration = commands.add_parser(
+        "demo", help="the page and an embedded engine on this CPU, in one go", epilog=_EPILOG
+    )
+    demonstration.add_argument(
+        "--model", metavar="PATH_OR_HUB_ID", help="another ONNX model than the bundled one"
+    )
+    demonstration.add_argument(
+        "--tokens-per-second",
+        type=float,
+        default=DEMO_PACE,
+        metavar="N",
+        help=f"pace of an answer ({DEMO_PACE:g}, about a 7B model on one GPU); 0 is full speed",
+    )
+    checking = commands.add_parser(
+        "check", help="what the engine says of itself, or what is wrong and the fix", epilog=_EPILOG
+    )
+    checking.add_argument(
+        "--samplers",
+        action="store_true",
+        help="prove which of the seven parameters take effect, with some 280 short answers",
+    )
+    checking.add_argument("--json", action="store_true", help="print the check as JSON")
+    for command in (serving, checking):
+        command.add_argument("--tgi-url", metavar="URL", help="where TGI answers")
+    for command in (serving, demonstration):
+        command.add_argument("--host", help="address to listen on (127.0.0.1)")
+        command.add_argument(
+            "--port", type=int, help="port to listen on (7860); 0 takes a free one"
+        )
+        command.add_argument(
+            "--tunnel",
+            action="store_true",
+            default=None,
+            help="also open a temporary public address, by Gradio's tunnel",
+        )
+        command.add_argument(
+            "--open",
+            action="store_true",
+            default=None,
+            help="let everybody in who reaches it, without a login",
+        )
+    add_users_command(commands)
+    add_share_command(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The entry point. Returns the exit status: 0 done, 1 the check found a fault, 2 unusable."""
+    options = _parser().parse_args(arguments)
+    try:
+        given = {name: getattr(options, name, None) for name in _OPTIONS}
+        settings = load_settings(
+            **{name: value for name, value in given.items() if value is not None}
+        )
+        unknown = unknown_names()
+        if unknown and settings.log_format == "text":
+            print(f"playground: {unknown}", file=sys.stderr)
+        if options.command == "check":
+            return asyncio.run(check(settings, samplers=options.samplers, as_json=options.json))
+        if options.command == "users":
+            return change_users(options, settings)
+        if options.command == "share":
+            return share(options, settings)
+        check_exposure(settings)
+        # uvicorn raises a signal again when it has stopped, and by default that would end this
+        # process before it has ended the engine.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # a terminal that is closed
+            signal.signal(signal.SIGHUP, lambda *_: sys.exit(0))
+        log_lines.configure(settings.log_format, settings.log_level)
+        if unknown and settings.log_format == "json":
+            _log.warning(unknown)
+        if options.command == "demo":
+            return demo(settings, options.model, options.tokens_per_second)
+        return serve(settings)
+    except PlaygroundError as error:
+        print(f"playground: {error}", file=sys.stderr)
+        return UNUSABLE
+    except KeyboardInterrupt:
+        return 0

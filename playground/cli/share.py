@@ -1,0 +1,240 @@
+"""`playground share`: demo links and snapshots for whoever runs the playground.
+
+It works on the database itself, so a server need not run, and where one does, it follows at once.
+"""
+
+import argparse
+import asyncio
+import re
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, Final
+
+from playground.domain.errors import InvalidRequest
+from playground.domain.presets import load_presets
+from playground.settings import Settings
+from playground.sharing.demo import parse_terms, shown_panes
+from playground.store.demos import DemoLink
+from playground.store.shares import Share
+from playground.store.store import Store
+
+# Whom demos belong to that are made here; no visitor can have this name.
+OPERATOR: Final = "operator"
+_UNITS: Final = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+
+
+def add_share_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The parser of `playground share` and of what stands behind it."""
+    share = commands.add_parser(
+        "share", help="links to demos and snapshots: make, list, switch off"
+    )
+    does = share.add_subparsers(
+        dest="does", required=True, metavar="demo|list|off|on|delete|revoke"
+    )
+    demo = does.add_parser("demo", help="a link under which others try a fixed set-up")
+    demo.add_argument("--title", required=True, help="what visitors read first")
+    demo.add_argument(
+        "--preset",
+        action="append",
+        required=True,
+        metavar="ID",
+        help="a preset of this server; up to four are tried side by side",
+    )
+    demo.add_argument("--system", default="", metavar="TEXT", help="a system text, which is shown")
+    demo.add_argument(
+        "--system-file", type=Path, metavar="FILE", help="a file with the system text in it"
+    )
+    demo.add_argument(
+        "--budget", type=int, required=True, metavar="N", help="tokens that all answers may take"
+    )
+    demo.add_argument(
+        "--max-new-tokens", type=int, metavar="N", help="tokens that one answer may take"
+    )
+    demo.add_argument("--seed", type=int, metavar="N", help="the same answers for the same words")
+    demo.add_argument(
+        "--expires", metavar="TIME", help="how long the link works: 30m, 12h, 7d, 2w; else for good"
+    )
+    does.add_parser("list", help="all demo links and snapshots, with whose they are")
+    for does_what, words in (
+        ("off", "switch a demo off; running answers end within seconds"),
+        ("on", "switch a demo on again"),
+        ("delete", "delete a demo link"),
+        ("revoke", "withdraw a snapshot"),
+    ):
+        does.add_parser(does_what, help=words).add_argument(
+            "link", metavar="LINK", help="the link, or the token at its end"
+        )
+
+
+def share(options: argparse.Namespace, settings: Settings) -> int:
+    """Do what the command line asks for. Returns the exit status. Raises PlaygroundError."""
+
+    async def run() -> int:
+        async with aclosing(Store.from_settings(settings)) as store:
+            return await _DOES[options.does](options, settings, store)
+
+    return asyncio.run(run())
+
+
+async def _demo(options: argparse.Namespace, settings: Settings, store: Store) -> int:
+    system = options.system
+    if options.system_file is not None:
+        try:
+            system = options.system_file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidRequest(
+                f"{options.system_file} cannot be read: {error}.", field="system"
+            ) from error
+    body: dict[str, Any] = {
+        "title": options.title,
+        "panes": [{"preset": preset, "seed": options.seed} for preset in options.preset],
+        "system": system,
+        "budget_tokens": options.budget,
+        "max_new_tokens": options.max_new_tokens,
+        "expires_in_s": None if options.expires is None else _seconds(options.expires),
+    }
+    try:
+        terms = parse_terms(body, load_presets(settings.presets_file))
+    except InvalidRequest as error:
+        raise _in_options(error) from error
+    link = await store.demos.create(OPERATOR, terms)
+    root, guessed = _address(settings)
+    address = f"{root}/d/{link.token}"
+    print(address)
+    for pane in shown_panes(link.demo):
+        values = ", ".join(f"{name} {value:g}" for name, value in pane["sampler"].items())
+        print(
+            f"{pane['name']}: {values}; at most {pane['max_new_tokens']:,} tokens an answer",
+            file=sys.stderr,
+        )
+    print(f"{_facts(link)}. `playground share off {address}` closes it.", file=sys.stderr)
+    _say_guessed(guessed)
+    return 0
+
+
+def _in_options(error: InvalidRequest) -> InvalidRequest:
+    """What is wrong with a demo in the words of the command line."""
+    words = str(error).replace(", or null.", ".")
+    for name, option in (("budget_tokens", "--budget"), ("max_new_tokens", "--max-new-tokens")):
+        words = words.replace(name, option)
+    return InvalidRequest(words.replace("expires_in_s", "--expires"), field=error.field)
+
+
+async def _list(_: argparse.Namespace, settings: Settings, store: Store) -> int:
+    address, guessed = _address(settings)
+    demos, shares = await store.demos.all(), await store.shares.of()
+    print("Demo links" if demos else "There are no demo links.")
+    for link in demos:
+        _row(link.demo.title, link.owner, _facts(link), f"{address}/d/{link.token}")
+    print("Snapshots" if shares else "There are no snapshots.")
+    for each in shares:
+        _row(each.title, each.owner, _seen(each), f"{address}/s/{each.token}")
+    if demos or shares:
+        _say_guessed(guessed)
+    return 0
+
+
+async def _off(options: argparse.Namespace, _: Settings, store: Store) -> int:
+    link = await store.demos.enable(_token(options.link), False)
+    print(f"{link.demo.title!r} is off; running answers end within seconds.")
+    return 0
+
+
+async def _on(options: argparse.Namespace, _: Settings, store: Store) -> int:
+    link = await store.demos.enable(_token(options.link), True)
+    print(f"{link.demo.title!r} is on: {_facts(link)}.")
+    return 0
+
+
+async def _delete(options: argparse.Namespace, _: Settings, store: Store) -> int:
+    await store.demos.delete(_token(options.link))
+    print("The demo link is deleted; running answers end within seconds.")
+    return 0
+
+
+async def _revoke(options: argparse.Namespace, _: Settings, store: Store) -> int:
+    await store.shares.delete(_token(options.link))
+    print("The snapshot is withdrawn.")
+    return 0
+
+
+_DOES: Final[dict[str, Callable[[argparse.Namespace, Settings, Store], Awaitable[int]]]] = {
+    "demo": _demo,
+    "list": _list,
+    "off": _off,
+    "on": _on,
+    "delete": _delete,
+    "revoke": _revoke,
+}
+
+
+def _seconds(text: str) -> int:
+    """A time such as 7d. Raises InvalidRequest."""
+    found = re.fullmatch(r"(\d{1,6})([mhdw])", text)
+    if found is None:
+        raise InvalidRequest(
+            f"--expires {text} is no time; write 30m, 12h, 7d or 2w.", field="expires_in_s"
+        )
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _token(link: str) -> str:
+    """The token of a link, or the token itself."""
+    return link.rstrip("/").rpartition("/")[2]
+
+
+def _address(settings: Settings) -> tuple[str, bool]:
+    """Where the page is, and whether that is only a guess."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    host = f"[{host}]" if ":" in host else host
+    base = settings.public_url or f"http://{host}:{settings.port}"
+    return base.removesuffix(settings.root_path) + settings.root_path, not settings.public_url
+
+
+def _say_guessed(guessed: bool) -> None:
+    if guessed:
+        print(
+            "The address is a guess from PLAYGROUND_HOST and PLAYGROUND_PORT: set "
+            "PLAYGROUND_PUBLIC_URL to the one that others have. The end of the link is right.",
+            file=sys.stderr,
+        )
+
+
+def _row(title: str, owner: str, facts: str, address: str) -> None:
+    # Others chose the title; what is no character of a text would act upon the terminal.
+    title = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in title)
+    print(f"  {title}\n    {address}\n    {_whose(owner)}; {facts}")
+
+
+def _whose(owner: str) -> str:
+    """An owner in words: a browser is known by a cookie alone, and has no name."""
+    kind, _, name = owner.partition(":")
+    if owner == OPERATOR:
+        return "made on the command line"
+    return f"made by {name}" if kind == "user" else "made by a browser that nobody logged in with"
+
+
+def _facts(link: DemoLink) -> str:
+    state = "on" if link.enabled else "off"
+    if link.expired:
+        state = "over"
+    facts = [state, f"{link.spent:,} of {link.budget:,} tokens spent"]
+    if link.held:
+        facts.append(f"{link.held:,} held by running answers")
+    return "; ".join([*facts, _until(link.expires)])
+
+
+def _seen(share: Share) -> str:
+    over = share.expires is not None and share.expires <= time.time()
+    views = "once" if share.views == 1 else f"{share.views:,} times"
+    state = "over" if over else "on"
+    return "; ".join([state, f"a {share.kind}", f"opened {views}", _until(share.expires)])
+
+
+def _until(expires: int | None) -> str:
+    if expires is None:
+        return "without an end"
+    return f"until {time.strftime('%Y-%m-%d %H:%M', time.gmtime(expires))} UTC"

@@ -1,0 +1,148 @@
+"""What is said and what is asked for, as frozen values: no HTTP, no storage, no page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from playground.domain.samplers import Sampler
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation. ``content`` is the text as its author wrote it."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaneRequest:
+    """One answer that is asked for: a conversation and how to sample its next turn.
+
+    messages: the conversation; the last one is the user's, or the assistant's when its answer is
+        to be continued. A system message may only stand first.
+    sampler: the effective values; ``None`` in a field means unset.
+    preset: the name of the preset that the values started from, ``None`` without one.
+    edited: names of the parameters whose value differs from the preset's.
+    started_from: the preset's own values, ``None`` without one.
+    max_new_tokens: 1 to the engine's limit; ``None`` takes what the context leaves.
+    seed: 0 to 2**64 - 1; ``None`` lets the server draw one, which `done` then reports.
+    stop: at most 3 sequences of the user's own (TGI takes 4, one is the turn marker).
+    """
+
+    messages: tuple[Message, ...]
+    sampler: Sampler
+    preset: str | None = None
+    edited: tuple[str, ...] = ()
+    max_new_tokens: int | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    started_from: Sampler | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """How an engine treats one sampler parameter, with the reason in one sentence."""
+
+    how: Literal["native", "emulated", "unsupported"]
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The answer is not begun: its request stands in line. place: from 1."""
+
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What was sent for one answer, exactly, and what was not sent and why.
+
+    edits: of each edited parameter the preset's value and the one asked for, ``None`` for unset.
+    prompt: the text that was sent, without the BOS that the engine adds. system: as it was written.
+    continued: how many characters of the answer were there before.
+    left_out: of each parameter that was set and not sent, the reason.
+    note: what else a reader should know of how the request was read, "" for nothing.
+    """
+
+    engine: str
+    model_id: str
+    model_sha: str | None
+    preset: str | None
+    edited: tuple[str, ...]
+    sent: Mapping[str, object]
+    applied: Mapping[str, Applied]
+    prompt_tokens: int
+    dropped_turns: int
+    edits: Mapping[str, tuple[float | None, float | None]]
+    left_out: Mapping[str, str]
+    prompt: str
+    system: str
+    continued: int
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """Text to append to the running block."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A complete Markdown block: its HTML replaces the running text. index counts from 0."""
+
+    index: int
+    html: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An answer that ended by itself.
+
+    finish_reason: "eos_token", "stop_sequence" or "length" (TGI's names); "budget" where a demo's
+        budget left the answer less than the demo's own limit, and it took all of that.
+    ttft_ms: from the request's arrival to the first text, ``None`` without any.
+    duration_ms: from there to the moment at which the engine said that the answer is complete.
+    tokens_per_second: over the time from the first token to the last; ``None`` where all came at
+        once, a single token too.
+    """
+
+    finish_reason: str
+    generated_tokens: int
+    input_tokens: int
+    seed: int | None
+    ttft_ms: float | None
+    duration_ms: float
+    tokens_per_second: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An answer that did not end by itself. What was written before stays.
+
+    kind: that of the error, or "stopped" when the reader stopped this answer.
+    """
+
+    kind: str
+    message: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A receipt, done or error of a blind comparison: what it says can be opened later.
+
+    name: the event's name. shown: what may be known before.
+    """
+
+    name: str
+    token: str
+    shown: Mapping[str, object]
+
+
+Event = Waiting | Receipt | Delta | Block | Done | Failed | Sealed

@@ -1,0 +1,147 @@
+"""A conversation as the text that the model was trained on, cut to fit the context.
+
+The format is TuluV2's, as the model's card gives it: a marker line before each turn, the human
+speaks first, no end-of-text between turns. The tokenizer adds the beginning-of-text token itself,
+so the prompt carries none. The card documents no system role: a system text goes in front of the
+first user message, with a blank line between.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from playground.domain.errors import ConversationTooLong, InvalidRequest
+from playground.domain.messages import Message
+
+TURN_MARKER: Final = "<|user|>"
+_MARKERS: Final = {"user": TURN_MARKER, "assistant": "<|assistant|>"}
+
+# What a message could forge: the turn markers, which are ordinary text to the tokenizer, and the
+# special tokens of Mistral's vocabulary (<unk>, <s>, </s>). The tokenizer matches special tokens
+# as exact strings, before any normalisation and regardless of what stands beside them, so exact
+# strings are what is changed: "<S>" and "< s >" are harmless and stay as they were written.
+_FORGED: Final = re.compile(r"<(\|(?:user|assistant|system)\||/?s|unk)>")
+
+
+# Bytes of text that a token stands for at most. Longer tokens are runs of one sign, such as Llama
+# 3's of 128 spaces, and no conversation consists of them.
+_LONGEST_TOKEN: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is sent.
+
+    text: the rendered prompt, without BOS.
+    continued: the beginning of the answer when the last message was the assistant's, else "".
+    """
+
+    text: str
+    continued: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A prompt that fits: its length in tokens and how many of the oldest turns were left out."""
+
+    prompt: Prompt
+    tokens: int
+    dropped_turns: int
+
+
+def neutralise(text: str) -> str:
+    """The text with every turn marker and special token made harmless, as it is sent.
+
+    ``<`` and ``>`` around them become ‹ and ›: a person and the model still read what was meant,
+    and see that it was changed; no Unicode normalisation (NFKC included) turns them back, which
+    the full-width forms would not survive; and nothing is removed, so that no text can close up
+    into a new marker.
+    """
+    return _FORGED.sub(r"‹\1›", text)
+
+
+def render(messages: Sequence[Message]) -> Prompt:
+    """The prompt for the assistant's next turn, or for the rest of its last one.
+
+    messages: an optional system message, then the conversation, the user's first. A last message
+        of the assistant is continued: nothing follows its text, and white space at its end is left
+        out, because the tokenizer puts white space at the start of the next word.
+
+    Raises InvalidRequest when the order of the roles is not of this kind.
+    """
+    system, turns = _split(messages)
+    lines = []
+    for position, message in enumerate(turns):
+        text = neutralise(message.content)
+        if position == 0 and system:
+            text = f"{neutralise(system)}\n\n{text}"
+        lines.append(f"{_MARKERS[message.role]}\n{text}")
+    if turns[-1].role == "assistant":
+        continued = turns[-1].content.rstrip()
+        lines[-1] = f"{_MARKERS['assistant']}\n{neutralise(continued)}"
+        return Prompt("\n".join(lines), continued)
+    return Prompt("\n".join([*lines, f"{_MARKERS['assistant']}\n"]))
+
+
+async def fit(
+    messages: Sequence[Message],
+    budget: int,
+    limit: int,
+    count: Callable[[str], Awaitable[int]],
+) -> Fit:
+    """The prompt with as many of the latest turns as fit.
+
+    budget: tokens that the prompt may take while older turns can still be left out; it leaves the
+        answer its room.
+    limit: tokens that the last turn may take when it stands alone, at least `budget`.
+    count: how many tokens a rendered text has. It is asked once when all fits, and otherwise about
+        log2(turns) times more; never for a text so long that it cannot fit.
+
+    A turn is a user's message and what answers it. The system text and the last turn always stay.
+    Raises ConversationTooLong, with the numbers, when the last turn alone takes more than `limit`.
+    """
+    system, turns = _split(messages)
+    head = [Message("system", system)] if system else []
+    starts = [i for i, message in enumerate(turns) if message.role == "user"]
+
+    async def attempt(dropped: int) -> Fit:
+        prompt = render([*head, *turns[starts[dropped] :]])
+        least = len(prompt.text.encode("utf-8", "surrogatepass")) // _LONGEST_TOKEN
+        if least > max(limit, budget):
+            return Fit(prompt, least, dropped)  # too long in any case: not worth a question
+        return Fit(prompt, await count(prompt.text), dropped)
+
+    whole = await attempt(0)
+    last = len(starts) - 1
+    if whole.tokens <= budget or (last == 0 and whole.tokens <= limit):
+        return whole
+    low, high, best = 1, last, None
+    while low <= high:
+        middle = (low + high) // 2
+        candidate = await attempt(middle)
+        if candidate.tokens <= budget:
+            best, high = candidate, middle - 1
+        else:
+            low = middle + 1
+    if best is None:
+        best = await attempt(last) if last else whole
+    if best.tokens > max(limit, budget):
+        raise ConversationTooLong(
+            f"The last message takes {best.tokens:,} tokens or more with its markers, and at most "
+            f"{limit:,} fit beside an answer. Shorten it."
+        )
+    return best
+
+
+def _split(messages: Sequence[Message]) -> tuple[str, list[Message]]:
+    """The system text, "" without one, and the turns."""
+    turns = list(messages)
+    system = turns.pop(0).content.strip() if turns and turns[0].role == "system" else ""
+    if not turns:
+        raise InvalidRequest("The conversation has no message to answer.", field="messages")
+    if turns[0].role != "user":
+        raise InvalidRequest("The conversation must begin with the user.", field="messages")
+    if any(message.role == "system" for message in turns):
+        raise InvalidRequest("A system message may only stand first.", field="messages")
+    return system, turns

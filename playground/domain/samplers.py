@@ -1,0 +1,150 @@
+"""The one table of the seven sampler parameters.
+
+Controls, validation, receipts, import, export and documentation are made from `PARAMETERS`; no
+other place knows a range, a step, a neutral value or what others call a parameter. Meaning and
+order are those of Hugging Face transformers and vLLM: repetition (prompt and output) → frequency
+and presence (output counts) → temperature → top_k → top_p → min_p.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Final
+
+from playground.domain.errors import InvalidRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One sampler parameter.
+
+    minimum, maximum: both included. step: of the control; a value need not lie on it.
+    neutral: the value with which the parameter has no effect.
+    names: what a format of others (playground/formats) calls it; absent where it has no such thing.
+    """
+
+    name: str
+    minimum: float
+    maximum: float
+    step: float
+    neutral: float
+    integer: bool
+    help: str
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+def _called(name: str, *same: str, **other: str) -> dict[str, str]:
+    """The formats that call a parameter by our name, and those that have a name of their own."""
+    return {**dict.fromkeys(same, name), **other}
+
+
+_LOCAL: Final = ("page", "vllm", "llamacpp", "textgen")
+_WIDE: Final = (*_LOCAL, "openai", "tgi", "transformers")
+
+PARAMETERS: Final[tuple[Parameter, ...]] = (
+    Parameter(
+        "temperature", 0.0, 2.0, 0.05, 1.0, False,
+        "Scales how far the choice may stray from the likeliest token; 0 always takes it (greedy).",
+        _called("temperature", *_WIDE, sillytavern="temp"),
+    ),
+    Parameter(
+        "top_p", 0.01, 1.0, 0.01, 1.0, False,
+        "Keeps the smallest set of tokens whose probabilities add up to this share.",
+        _called("top_p", *_WIDE, "sillytavern"),
+    ),
+    Parameter(
+        "top_k", 0, 200, 1, 0, True,
+        "Keeps only this many of the likeliest tokens; 0 keeps all.",
+        _called("top_k", *_LOCAL, "tgi", "transformers", "sillytavern"),
+    ),
+    Parameter(
+        "frequency_penalty", -2.0, 2.0, 0.05, 0.0, False,
+        "Makes a token less likely each time that it has already been written.",
+        _called("frequency_penalty", *_LOCAL, "openai", "tgi", sillytavern="freq_pen"),
+    ),
+    Parameter(
+        "presence_penalty", -2.0, 2.0, 0.05, 0.0, False,
+        "Makes a token less likely once it has been written at all.",
+        _called("presence_penalty", *_LOCAL, "openai", sillytavern="presence_pen"),
+    ),
+    Parameter(
+        "repetition_penalty", 0.5, 2.0, 0.01, 1.0, False,
+        "Weakens every token that stands in the prompt or the answer; above 1 avoids repeating.",
+        _called("repetition_penalty", "page", "vllm", "textgen", "tgi", "transformers",
+                llamacpp="repeat_penalty", sillytavern="rep_pen"),
+    ),
+    Parameter(
+        "min_p", 0.0, 1.0, 0.01, 0.0, False,
+        "Drops tokens less likely than this share of the likeliest one's probability.",
+        _called("min_p", *_LOCAL, "transformers", "sillytavern"),
+    ),
+)  # fmt: skip
+
+BY_NAME: Final[Mapping[str, Parameter]] = {p.name: p for p in PARAMETERS}
+
+
+@dataclass(frozen=True, slots=True)
+class Sampler:
+    """Values of the seven parameters; ``None`` is unset, which leaves the choice to the engine."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    repetition_penalty: float | None = None
+    min_p: float | None = None
+
+    def __iter__(self) -> Iterator[tuple[Parameter, float | None]]:
+        """The parameters in the table's order, each with its value or ``None``."""
+        for parameter in PARAMETERS:
+            yield parameter, getattr(self, parameter.name)
+
+    def set_values(self) -> dict[str, float]:
+        """The parameters that are set, in the table's order."""
+        return {p.name: value for p, value in self if value is not None}
+
+
+assert tuple(f.name for f in fields(Sampler)) == tuple(BY_NAME)
+
+
+def parse_value(parameter: Parameter, value: object, field: str) -> float | None:
+    """One value as it came from outside, checked against the table.
+
+    ``None`` stays ``None``. Raises InvalidRequest naming `field` for anything that is not a finite
+    number in the parameter's range (a bool is not a number; an integer parameter takes 40.0 as 40).
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidRequest(
+            f"{parameter.name} must be a number or null, not {type(value).__name__}.", field=field
+        )
+    if parameter.integer and value != value // 1:
+        raise InvalidRequest(f"{parameter.name} must be a whole number, not {value}.", field=field)
+    if not parameter.minimum <= value <= parameter.maximum:
+        raise InvalidRequest(
+            f"{parameter.name} must lie between {parameter.minimum:g} and {parameter.maximum:g}, "
+            f"and {value} does not.",
+            field=field,
+        )
+    return int(value) if parameter.integer else float(value)
+
+
+def parse_sampler(values: object, field: str = "sampler") -> Sampler:
+    """A sampler from an object of names and values as it came from outside.
+
+    Names that are missing stay unset. Raises InvalidRequest naming the field for an unknown name or
+    a value out of range.
+    """
+    if not isinstance(values, Mapping):
+        raise InvalidRequest(f"{field} must be an object of parameter values.", field=field)
+    parsed: dict[str, float | None] = {}
+    for name, value in values.items():
+        parameter = BY_NAME.get(str(name))
+        if parameter is None:
+            raise InvalidRequest(
+                f"{name} is not a sampler parameter; there are {', '.join(BY_NAME)}.",
+                field=f"{field}.{name}",
+            )
+        parsed[parameter.name] = parse_value(parameter, value, f"{field}.{name}")
+    return Sampler(**parsed)  # type: ignore[arg-type]  # parse_value gives an int where one is due

@@ -1,0 +1,77 @@
+"""An engine that counts what it writes, also what is never told because an answer is cut off."""
+
+import time
+from collections.abc import AsyncGenerator, Mapping
+from math import ceil
+from typing import Final
+
+from playground.domain.errors import EngineError
+from playground.engines.base import Chunk, Engine, EngineState, Finish, GenerationRequest
+from playground.engines.streams import closing
+
+# No engine writes one answer faster, in tokens a second; and so long at most, in seconds, a stream
+# is not read while something has come: its tokens are taken out of the connection on a beat.
+_FASTEST: Final = 2000
+_UNREAD_S: Final = 0.25
+
+
+class Meter:
+    """An engine for one request, which passes everything on to the one that all share.
+
+    used: tokens that its generations took so far, those that are still running left out.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.used = 0
+
+    async def state(self) -> EngineState:
+        return await self._engine.state()
+
+    async def count_tokens(self, text: str) -> int:
+        return await self._engine.count_tokens(text)
+
+    async def pieces(self, text: str) -> list[str]:
+        return await self._engine.pieces(text)
+
+    def parameters(self, request: GenerationRequest) -> Mapping[str, object]:
+        return self._engine.parameters(request)
+
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Chunk | Finish, None]:
+        """The generation. A finished one counts what the engine says, any other what came of it and
+        what can have been on its way: rather some tokens too many than one too few."""
+        told: int | None = None
+        came, first, last = 0, 0.0, 0.0
+        refused = False
+        try:
+            async with closing(self._engine.stream(request)) as items:
+                async for item in items:
+                    if isinstance(item, Finish):
+                        told = item.generated_tokens
+                    else:
+                        last = time.monotonic()
+                        first = first or last
+                        came += item.tokens
+                    yield item
+        except EngineError:
+            refused = not came
+            raise
+        finally:
+            if told is None:
+                unseen = 0 if refused else _unseen(came, last - first, time.monotonic() - last)
+                told = min(came + unseen, request.max_new_tokens)
+            self.used += told
+
+    async def aclose(self) -> None:
+        """The engine is not this one's to close."""
+
+
+def _unseen(came: int, over: float, since: float) -> int:
+    """Tokens that an engine may have written and nobody read: at least the one in hand.
+
+    came: tokens that came over so many seconds, the last of them so many seconds ago.
+    """
+    if not came or since > _UNREAD_S:
+        return 1  # the connection is being waited on: nothing lies in it
+    pace = 2 * came / over if over > _UNREAD_S else _FASTEST
+    return 1 + ceil(pace * since)

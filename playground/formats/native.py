@@ -1,0 +1,133 @@
+"""The project's own two formats: the presets file (TOML), and JSON, in which a link carries them.
+
+The JSON is ``{"version": 1, "presets": [{"name", "source", "sampler", "max_new_tokens"}]}``.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from playground.domain.errors import InvalidRequest
+from playground.domain.presets import VERSION, PresetsError, parse_presets
+from playground.domain.samplers import parse_sampler
+from playground.formats.source_lines import json_lines, toml_lines
+from playground.formats.values import Draft, Imported, Problem
+
+TOML: Final = "toml"
+JSON: Final = "json"
+JSON_VERSION: Final = 1
+MAX_NAME_CHARS: Final = 60
+_KEYS: Final = ("name", "source", "sampler", "max_new_tokens")
+
+
+def read_toml(text: str) -> Imported:
+    """A presets file."""
+    try:
+        presets = parse_presets(text, "the text")
+    except PresetsError as error:
+        where = toml_lines(text)
+        place = -1 if error.number is None else error.number
+        line = where.get((place, error.key or "")) or where.get((place,))
+        if found := re.search(r"at line (\d+)", str(error)):
+            line = int(found[1])
+        return Imported(TOML, problems=(Problem(str(error), line, error.key),))
+    drafts = tuple(Draft(p.name, p.sampler, p.source, p.max_new_tokens) for p in presets)
+    return Imported(TOML, drafts)
+
+
+def write_toml(drafts: Sequence[Draft]) -> str:
+    """A presets file. The ids are made of the names."""
+    lines = [f"version = {VERSION}"]
+    taken: set[str] = set()
+    for draft in drafts:
+        name = draft.name if draft.name.strip() else "Preset"
+        lines += ["", "[[preset]]", f"id = {_quoted(_id(name, taken))}", f"name = {_quoted(name)}"]
+        if draft.source:
+            lines.append(f"source = {_quoted(draft.source)}")
+        if draft.max_new_tokens is not None:
+            lines.append(f"max_new_tokens = {draft.max_new_tokens}")
+        lines.append("[preset.sampler]")
+        lines += [f"{name} = {value!r}" for name, value in draft.sampler.set_values().items()]
+    return "\n".join(lines) + "\n"
+
+
+def read_json(document: Mapping[str, Any], text: str) -> Imported:
+    """Our JSON, as a link carries it. Nothing in it is ignored."""
+    lines = json_lines(text)
+
+    def failed(reason: str, *path: str | int) -> Imported:
+        key = next((str(part) for part in reversed(path) if isinstance(part, str)), None)
+        return Imported(JSON, problems=(Problem(reason, lines.get(path), key),))
+
+    if document.get("version") != JSON_VERSION:
+        return failed(
+            f"This playground reads version {JSON_VERSION} of presets in JSON or in a link, and "
+            f"this is version {document.get('version', 'none')}.",
+            "version",
+        )
+    if unknown := document.keys() - {"version", "presets"}:
+        return failed(f"{min(unknown)} is not known here.", min(unknown))
+    presets = document.get("presets")
+    if not isinstance(presets, list) or not presets:
+        return failed("presets must be a list of presets.", "presets")
+    drafts = []
+    for i, each in enumerate(presets):
+        at = ("presets", i)
+        if not isinstance(each, dict):
+            return failed("A preset must be an object.", "presets")
+        if unknown := each.keys() - set(_KEYS):
+            key = min(unknown)
+            return failed(f"{key} is not known; there are {', '.join(_KEYS)}.", *at, key)
+        try:
+            drafts.append(parse_draft(each))
+        except InvalidRequest as error:
+            return failed(str(error), *at, *error.field.split("."))
+    return Imported(JSON, tuple(drafts))
+
+
+def parse_draft(body: Mapping[str, Any]) -> Draft:
+    """A preset from an object that came from outside. Raises InvalidRequest naming the field."""
+    name, source = body.get("name", ""), body.get("source", "")
+    for key, text in (("name", name), ("source", source)):
+        if not isinstance(text, str):
+            raise InvalidRequest(f"{key} must be a text.", field=key)
+    if len(name) > MAX_NAME_CHARS:
+        raise InvalidRequest(
+            f"A name has at most {MAX_NAME_CHARS} characters, not {len(name)}.", field="name"
+        )
+    most = body.get("max_new_tokens")
+    if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
+        raise InvalidRequest(
+            "max_new_tokens must be a whole number from 1.", field="max_new_tokens"
+        )
+    return Draft(name, parse_sampler(body.get("sampler", {})), source, most)
+
+
+def write_json(drafts: Sequence[Draft]) -> str:
+    """Our JSON, as a link carries it."""
+    presets = []
+    for draft in drafts:
+        preset: dict[str, Any] = {"name": draft.name, "sampler": draft.sampler.set_values()}
+        if draft.source:
+            preset["source"] = draft.source
+        if draft.max_new_tokens is not None:
+            preset["max_new_tokens"] = draft.max_new_tokens
+        presets.append(preset)
+    document = {"version": JSON_VERSION, "presets": presets}
+    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """A TOML basic string: JSON's, but for DEL, which TOML wants escaped."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _id(name: str, taken: set[str]) -> str:
+    """An id made of a name, that is not yet taken."""
+    words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:36].strip("-") or "preset"
+    found, number = words, 2
+    while found in taken:
+        found, number = f"{words}-{number}", number + 1
+    taken.add(found)
+    return found

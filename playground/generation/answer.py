@@ -1,0 +1,234 @@
+"""One turn of one pane: budget, prompt, stream, and the events that come of them."""
+
+import secrets
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from playground.domain.errors import EngineError, InvalidRequest, PlaygroundError
+from playground.domain.messages import (
+    Applied,
+    Block,
+    Delta,
+    Done,
+    Event,
+    Failed,
+    Message,
+    PaneRequest,
+    Receipt,
+)
+from playground.domain.prompt import TURN_MARKER, Fit, fit
+from playground.domain.samplers import Sampler
+from playground.engines.base import Engine, EngineInfo, Finish, GenerationRequest
+from playground.engines.streams import closing
+from playground.generation.markdown import Blocks
+from playground.generation.stop_sequences import StopFilter
+from playground.telemetry.usage import AnswerUsage
+
+# Older turns are left out until the answer has the room it asks for, or this share of the context.
+_ANSWER_SHARE: Final = 4
+# The last message may take all of the context but this: a shorter answer says nothing.
+_SMALLEST_ANSWER: Final = 64
+# Drawn seeds have 32 bits, so that they are whole numbers in every browser.
+_SEEDS: Final = 2**32
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A prompt that fits the engine, and what is left for the answer, in tokens."""
+
+    info: EngineInfo
+    fit: Fit
+    total: int
+
+    @property
+    def left(self) -> int:
+        return self.total - self.fit.tokens
+
+
+async def plan(
+    engine: Engine, messages: Sequence[Message], max_new_tokens: int | None, context_tokens: int
+) -> Budget:
+    """What of a conversation fits into the engine's context, or into `context_tokens` if less.
+
+    Raises EngineError when the engine is not ready, ConversationTooLong, and InvalidRequest for an
+    order of roles that cannot be rendered.
+    """
+    state = await engine.state()
+    if state.info is None:
+        raise EngineError(
+            state.reason, kind="loading" if state.state == "loading" else "offline", retryable=True
+        )
+    info = state.info
+    total = min(info.max_total_tokens, context_tokens)
+    share = total // _ANSWER_SHARE
+    room = share if max_new_tokens is None else min(max_new_tokens, share)
+    budget = min(info.max_input_tokens, total - room)
+    limit = min(info.max_input_tokens, total - min(room, _SMALLEST_ANSWER))
+    return Budget(info, await fit(messages, budget, limit, engine.count_tokens), total)
+
+
+class _Writing:
+    """The answer's text on its way to events: stop sequences, what is continued, Markdown."""
+
+    def __init__(self, stops: Sequence[str], continued: str) -> None:
+        self._filter = StopFilter(stops, strip_start=not continued)
+        self._blocks = Blocks()
+        self._before = continued
+
+    @property
+    def stopped(self) -> bool:
+        return self._filter.stopped
+
+    def feed(self, text: str) -> list[Delta | Block]:
+        text = self._filter.feed(text)
+        return self._with_before(text) if text else []
+
+    def flush(self, *, complete: bool) -> list[Delta | Block]:
+        """The rest. A complete answer has its beginning even if nothing was added to it."""
+        rest = self._filter.flush()
+        events = self._with_before(rest) if rest or complete else []
+        return events + self._blocks.flush()
+
+    def _with_before(self, text: str) -> list[Delta | Block]:
+        before, self._before = self._before, ""
+        return self._blocks.feed(before + text)
+
+
+def left_out(
+    sampler: Sampler, sent: Mapping[str, object], applied: Mapping[str, Applied]
+) -> dict[str, str]:
+    """Of each parameter that is set and was not sent, the reason."""
+    reasons = {}
+    for parameter, value in sampler:
+        name = parameter.name
+        if value is None or name in sent or applied[name].how == "emulated":
+            continue
+        if applied[name].how == "unsupported":
+            reasons[name] = applied[name].reason
+        elif sampler.temperature == 0:
+            reasons[name] = "Greedy decoding takes the likeliest token; do_sample false says it."
+        elif name == "temperature":
+            reasons[name] = "1 is the engine's own temperature; do_sample true says to sample."
+        else:
+            reasons[name] = f"{value:g} has no effect."
+    return reasons
+
+
+def _note(sampler: Sampler, sent: Mapping[str, object]) -> str:
+    """What follows from all that is sent, and from no single parameter."""
+    if sent.get("do_sample") is False and sampler.temperature != 0:
+        return (
+            "Greedy: there is no temperature, and nothing among what is sent for the engine to "
+            "sample within, so it takes the likeliest token each time and the seed has no effect."
+        )
+    return ""
+
+
+def _edits(request: PaneRequest) -> dict[str, tuple[float | None, float | None]]:
+    """Of each edited parameter the value before and after."""
+    if request.started_from is None:
+        return {}
+    return {
+        name: (getattr(request.started_from, name), getattr(request.sampler, name))
+        for name in request.edited
+    }
+
+
+async def answer(
+    engine: Engine, request: PaneRequest, *, context_tokens: int, usage: AnswerUsage | None = None
+) -> AsyncGenerator[Event, None]:
+    """The events of one answer, the last of them Done or Failed, and only the last.
+
+    The deltas joined are the whole answer: one that continues the assistant's last message begins
+    with that message's text. The text holds no stop sequence, no white space at its end, and none
+    at its start unless it is continued. Closing the generator closes the engine's stream at once.
+
+    usage: says at any time what the answer has used.
+    """
+    arrived = time.monotonic()
+    usage = usage or AnswerUsage()
+    writing: _Writing | None = None
+    try:
+        budget = await plan(engine, request.messages, request.max_new_tokens, context_tokens)
+        stops = tuple(dict.fromkeys((TURN_MARKER, *request.stop)))
+        if len(stops) > budget.info.max_stop_sequences:
+            raise InvalidRequest(
+                f"{budget.info.name} takes {budget.info.max_stop_sequences} stop sequences, and "
+                f"one of them marks the user's turn.",
+                field="stop",
+            )
+        generation = GenerationRequest(
+            prompt=budget.fit.prompt.text,
+            sampler=request.sampler,
+            max_new_tokens=min(request.max_new_tokens or budget.left, budget.left),
+            seed=secrets.randbelow(_SEEDS) if request.seed is None else request.seed,
+            stop=stops,
+        )
+        sent = engine.parameters(generation)
+        yield Receipt(
+            engine=budget.info.name,
+            model_id=budget.info.model_id,
+            model_sha=budget.info.model_sha,
+            preset=request.preset,
+            edited=request.edited,
+            sent=sent,
+            applied=budget.info.applied,
+            prompt_tokens=budget.fit.tokens,
+            dropped_turns=budget.fit.dropped_turns,
+            edits=_edits(request),
+            left_out=left_out(request.sampler, sent, budget.info.applied),
+            note=_note(request.sampler, sent),
+            prompt=generation.prompt,
+            system=request.messages[0].content if request.messages[0].role == "system" else "",
+            continued=len(budget.fit.prompt.continued),
+        )
+        writing = _Writing(stops, budget.fit.prompt.continued)
+        first_text = first = last = 0.0
+        tokens = first_tokens = 0
+        finish: Finish | None = None
+        usage.prompt_tokens = budget.fit.tokens
+        async with closing(engine.stream(generation)) as stream:
+            async for item in stream:
+                if isinstance(item, Finish):
+                    finish = item
+                    usage.settle(finish.generated_tokens)
+                    break
+                if writing.stopped:
+                    break  # the engine did not see the stop sequence that we saw
+                last = time.monotonic()
+                tokens += item.tokens
+                usage.took(item.tokens, arrived, last)
+                if not first:
+                    first, first_tokens = last, tokens
+                for event in writing.feed(item.text):
+                    first_text = first_text or last
+                    yield event
+            # Inside: the stream's end may take a while, and nothing here depends on it.
+            if finish is None and not writing.stopped:
+                raise EngineError(
+                    "The engine ended without saying that the answer is complete.",
+                    kind="incomplete",
+                    retryable=True,
+                )
+            for event in writing.flush(complete=True):
+                first_text = first_text or last
+                yield event
+            ended = time.monotonic()
+            generated = finish.generated_tokens if finish else tokens
+            rate = (generated - first_tokens) / (last - first) if last > first else None
+            yield Done(
+                finish_reason=finish.reason if finish and not writing.stopped else "stop_sequence",
+                generated_tokens=generated,
+                input_tokens=finish.input_tokens if finish else budget.fit.tokens,
+                seed=generation.seed,
+                ttft_ms=1000 * (first_text - arrived) if first_text else None,
+                duration_ms=1000 * (ended - arrived),
+                tokens_per_second=rate,
+            )
+    except PlaygroundError as error:
+        usage.refused()
+        for event in writing.flush(complete=False) if writing else ():
+            yield event
+        yield Failed(error.kind, str(error), error.retryable)

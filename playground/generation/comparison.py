@@ -1,0 +1,132 @@
+"""Several answers side by side as one stream of events; a chat is a comparison of one."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from typing import Final
+
+from playground.domain.messages import Delta, Done, Event, Failed, PaneRequest
+from playground.engines.base import Engine
+from playground.engines.streams import closing
+from playground.generation.answer import answer
+from playground.generation.batching import coalesce
+from playground.telemetry.logging import request_words
+from playground.telemetry.usage import AnswerUsage
+
+# 30 flushes a second look continuous, and a token more or less in one does not show.
+_INTERVAL_S: Final = 1 / 30
+
+_STOPPED: Final = Failed("stopped", "Stopped.", True)
+
+_log = logging.getLogger(__name__)
+
+
+class Stop:
+    """Ends one answer from outside, at once; to be asked in the event loop that writes it.
+
+    It cancels the task at what it is waiting for, as ``asyncio.timeout`` does, so an answer that
+    is never stopped costs nothing more.
+
+    ending: the event that the answer ends with.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.ending = _STOPPED
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
+
+    def ask(self, ending: Failed = _STOPPED) -> None:
+        """Has an effect once, and none on an answer that has ended."""
+        if not self.asked:
+            self.asked = True
+            self.ending = ending
+            if self._task is not None:
+                self._task.cancel()
+
+    def watch(self) -> None:
+        """From here on the current task is the one to cancel."""
+        self._task = asyncio.current_task()
+        self._cancelling = self._task.cancelling() if self._task else 0
+
+    def unwatch(self) -> None:
+        self._task = None
+
+    def caught(self) -> bool:
+        """Whether a cancellation that has just been caught was this stop, and nothing more."""
+        task, self._task = self._task, None
+        return self.asked and task is not None and task.uncancel() <= self._cancelling
+
+
+async def compare(
+    engine: Engine,
+    requests: Sequence[PaneRequest],
+    *,
+    context_tokens: int,
+    idle: float | None = None,
+    stops: Sequence[Stop] = (),
+    usages: Sequence[AnswerUsage] = (),
+) -> AsyncGenerator[list[tuple[int, Event]], None]:
+    """Batches of (pane, event), at most 30 a second; a pane's first text goes out at once.
+
+    Every pane is answered in a task of its own, and its events end with exactly one Done or Failed.
+    After `idle` seconds without an event comes an empty batch. Closing the generator cancels all.
+
+    stops: one for each pane, or none at all. A pane that is stopped ends with a Failed of kind
+    "stopped", or what else the stop says, and the others go on.
+    usages: one for each pane, or none at all; they say at any time what each answer has used.
+    """
+    stops = stops or [Stop() for _ in requests]
+    usages = usages or [AnswerUsage() for _ in requests]
+    begun: set[int] = set()
+
+    def begins(pane: int, event: Event) -> bool:
+        if pane in begun or not isinstance(event, Delta):
+            return False
+        begun.add(pane)
+        return True
+
+    answers = [
+        _answer(engine, request, context_tokens, stop, usage)
+        for request, stop, usage in zip(requests, stops, usages, strict=True)
+    ]
+    async with closing(
+        coalesce(answers, interval=_INTERVAL_S, urgent=begins, idle=idle)
+    ) as batches:
+        async for batch in batches:
+            yield batch
+
+
+async def _answer(
+    engine: Engine, request: PaneRequest, context_tokens: int, stop: Stop, usage: AnswerUsage
+) -> AsyncGenerator[Event, None]:
+    """One answer; a fault of our own becomes its Failed, and leaves the other panes alone."""
+    if stop.asked:
+        usage.outcome = stop.ending.kind
+        yield stop.ending
+        return
+    stop.watch()
+    try:
+        events = answer(engine, request, context_tokens=context_tokens, usage=usage)
+        async with closing(events):
+            async for event in events:
+                if isinstance(event, Done | Failed):
+                    stop.unwatch()
+                    usage.outcome = "done" if isinstance(event, Done) else event.kind
+                yield event
+    except asyncio.CancelledError:
+        if not stop.caught():
+            raise
+        usage.outcome = stop.ending.kind
+        yield stop.ending
+    except Exception:
+        _log.exception("An answer failed for a reason of the playground's own")
+        usage.outcome = "internal"
+        yield Failed(
+            "internal",
+            f"The playground itself failed at this answer; its log says how{request_words()}. "
+            "Try again.",
+            True,
+        )
+    finally:
+        stop.unwatch()

@@ -1,0 +1,306 @@
+"""An answer's Markdown as HTML, block by block, while it is being written.
+
+CommonMark with tables and strikethrough. Raw HTML is text, links go to http, https and mailto only,
+images become links, and fenced code is coloured (highlight.py). Link reference definitions are left
+out of the grammar: one at the end of an answer would change blocks that are already shown.
+
+`Blocks` finds the ends of blocks from the starts of lines, and parses a block when it has ended.
+What the lines suggest is checked by that parse, so a wrong guess can only make a block longer.
+The blocks joined are what the whole text renders to.
+"""
+
+import re
+from collections.abc import MutableMapping, Sequence
+from html import escape
+from typing import Any, Final, Literal
+
+from markdown_it import MarkdownIt
+from markdown_it.common.utils import unescapeAll
+from markdown_it.renderer import RendererHTML
+from markdown_it.rules_block import StateBlock, table
+from markdown_it.token import Token
+from markdown_it.utils import OptionsDict
+
+from playground.domain.messages import Block, Delta
+from playground.generation.highlight import Allowance, highlight
+
+_LINK: Final = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
+
+
+def _render_code(
+    renderer: RendererHTML,
+    tokens: Sequence[Token],
+    i: int,
+    options: OptionsDict,
+    env: MutableMapping[str, Any],
+) -> str:
+    code, info = tokens[i].content, unescapeAll(tokens[i].info).split(maxsplit=1)
+    language = info[0] if info else ""
+    body = highlight(code, language, env["allowance"])
+    caption = f"<figcaption>{escape(language)}</figcaption>" if language else ""
+    return f'<figure class="code">{caption}<pre><code>{body}</code></pre></figure>\n'
+
+
+def _render_link_open(
+    renderer: RendererHTML,
+    tokens: Sequence[Token],
+    i: int,
+    options: OptionsDict,
+    env: MutableMapping[str, Any],
+) -> str:
+    tokens[i].attrs |= {"rel": "noopener noreferrer nofollow", "target": "_blank"}
+    return renderer.renderToken(tokens, i, options, env)
+
+
+def _render_image(
+    renderer: RendererHTML,
+    tokens: Sequence[Token],
+    i: int,
+    options: OptionsDict,
+    env: MutableMapping[str, Any],
+) -> str:
+    """A link to the image, or its text alone where a link cannot stand: nothing is loaded."""
+    source = str(tokens[i].attrs.get("src", ""))
+    text = renderer.renderInlineAsText(tokens[i].children or [], options, env) or source
+    depth = sum(token.nesting for token in tokens[:i] if token.type.startswith("link_"))
+    if depth or not source:
+        return escape(text)
+    return (
+        f'<a href="{escape(source)}" rel="noopener noreferrer nofollow" target="_blank">'
+        f"{escape(text)}</a>"
+    )
+
+
+def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """Tables; one ends where filling up its rows would take more cells than it has characters.
+
+    GFM fills a short row up to the width of the head: 3 kB of text can ask for 60,000 cells, which
+    take seconds.
+    """
+    begins = table(state, start, end, True)
+    if silent or not begins:
+        return begins
+    mark = state.src[state.bMarks[start + 1] : state.eMarks[start + 1]]
+    columns = max(1, mark.count("|") - 1)
+    last = start + 2
+    while last < end and (last - start) * columns <= state.eMarks[last] - state.bMarks[start]:
+        last += 1
+    return table(state, start, last, False)
+
+
+def _parser() -> MarkdownIt:
+    markdown = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    markdown.disable(["reference", "html_block", "html_inline"])
+    markdown.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
+    markdown.validateLink = lambda url: _LINK.match(url) is not None  # type: ignore[method-assign]
+    for name, rule in (
+        ("fence", _render_code),
+        ("code_block", _render_code),
+        ("link_open", _render_link_open),
+        ("image", _render_image),
+    ):
+        markdown.add_render_rule(name, rule)
+    # Its lists of rules are made at the first use, which must not be that of two threads at once.
+    markdown.render("a")
+    return markdown
+
+
+_MARKDOWN: Final = _parser()
+
+# What a whole line is. A break also matches the underline of a heading of the second rank.
+_FENCE: Final = re.compile(r" {0,3}(?:(`{3,})[^`\n]*|(~{3,})[^\n]*)\n")
+_HEADING: Final = re.compile(r" {0,3}#{1,6}[ \t\r\n]")
+_BREAK: Final = re.compile(r" {0,3}(?:-+|(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})\s*\Z")
+_QUOTE: Final = re.compile(r" {0,3}>")
+_ITEM: Final = re.compile(r" {0,3}(?:[-+*]|\d{1,9}[.)])[ \t\n]")
+_INDENTED: Final = re.compile(r" {4}| {0,3}\t")
+# Starts of lines, at the margin, that begin a block even right after a line of text …
+_BEGINS: Final = re.compile(r"#{1,6}[ \t\n]|>|~~~|```[^`\n]*\n")
+_BEGINS_LIST: Final = re.compile(r"(?:[-+*]|1[.)])[ \t]+[^\s]")
+# … and those that may still become one; the last for a list's next item.
+_MAY_BEGIN: Final = re.compile(r"(?:#{1,6}|~{1,2}|`{1,2}|```[^`\n]*|(?:[-+*]|1[.)]?)[ \t]*)\Z")
+_MAY_BE_ITEM: Final = re.compile(r"(?:[-+*]|\d{1,9}[.)]?)\Z")
+
+# A line's marks are short; nothing is kept back, or looked for, beyond that.
+_LONGEST_MARK: Final = 80
+
+# Blocks that go on after a blank line.
+_LASTING: Final = frozenset({"bullet_list_close", "ordered_list_close", "code_block"})
+
+
+class Blocks:
+    """Turns pieces of text into deltas, and into a block whenever one has ended.
+
+    The deltas joined are the text. A block replaces exactly the text of the deltas since the block
+    before it. Text is kept back only at the start of a line, until it is known whether a block
+    begins there: a few characters. A piece costs the same whatever came before it; the running
+    text is parsed when its last line suggests that a block has ended.
+    """
+
+    def __init__(self) -> None:
+        self._index = 0
+        self._allowance = Allowance()
+        self._chunk: list[str] = []  # the text since the last block, in pieces
+        self._line = 0  # where in it the running line begins
+        self._size = 0  # of it, in characters
+        self._refused = 0  # its size when it was last found to go on
+        self._held: str | None = ""  # the start of the line; None when it has been judged
+        self._state: Literal["empty", "text", "quote", "list", "fence"] = "empty"
+        self._fence = ""  # the characters that opened the fence
+        self._after_blank = False
+        self._delta: list[str] = []
+        self._events: list[Delta | Block] = []
+
+    def feed(self, text: str) -> list[Delta | Block]:
+        """What the text adds, in order. Neighbouring deltas are one."""
+        start = 0
+        while start < len(text):
+            end = text.find("\n", start) + 1 or len(text)
+            self._take(text[start:end])
+            start = end
+        return self._take_events()
+
+    def flush(self) -> list[Delta | Block]:
+        """The rest: what was kept back, and the last block. Feeding may go on with new text."""
+        self._append(self._held or "")
+        self._held = ""
+        text = "".join(self._chunk)
+        if text and (html := _html(_parse(text), self._allowance)):
+            self._close(html)
+        self._reset()
+        return self._take_events()
+
+    def _take_events(self) -> list[Delta | Block]:
+        if self._delta:
+            self._events.append(Delta("".join(self._delta)))
+            self._delta = []
+        events, self._events = self._events, []
+        return events
+
+    def _append(self, text: str) -> None:
+        if text:
+            self._chunk.append(text)
+            self._size += len(text)
+            self._delta.append(text)
+
+    def _take(self, piece: str) -> None:
+        """A piece of one line, with the line's end or without."""
+        if self._held is not None:
+            self._held += piece
+            begins = self._begins(self._held)
+            if begins is None and piece[-1] != "\n":
+                return
+            if begins:
+                self._end(self._held, lasting=True)
+            self._append(self._held)
+            self._held = None
+        else:
+            self._append(piece)
+        if piece[-1] == "\n":
+            line = "".join(self._chunk[self._line :])
+            self._line = len(self._chunk)
+            self._held = ""
+            self._end_line(line)
+
+    def _begins(self, start: str) -> bool | None:
+        """Whether a line with this start ends the block before it; None: not to be said yet."""
+        if self._state in ("empty", "fence"):
+            return False
+        if len(start) > _LONGEST_MARK:
+            return False
+        first = start[0]
+        if self._state == "list" and self._after_blank:
+            if first in " \t\r\n" or _ITEM.match(start):
+                return False
+            return None if _MAY_BE_ITEM.match(start) else True
+        if first not in "#>~`-+*1":
+            return False
+        if _BEGINS.match(start):
+            return not (first == ">" and self._state == "quote")
+        if self._state != "list" and _BEGINS_LIST.match(start):
+            return True
+        return None if _MAY_BEGIN.match(start) else False
+
+    def _end_line(self, line: str) -> None:
+        """Takes note of what the line was, and ends the block if it was its last."""
+        if self._state == "fence":
+            end = line.strip(" \t\r\n")
+            if end.startswith(self._fence) and not end.strip(self._fence[0]):
+                self._end("x\n", lasting=False)
+        elif not line.strip(" \t\r\n"):
+            self._after_blank = True
+            if self._state in ("text", "quote"):
+                self._end("x\n", lasting=False)
+        elif self._state == "list":
+            self._after_blank = False
+        elif match := _FENCE.match(line):
+            self._state, self._fence = "fence", match[1] or match[2]
+        elif (_HEADING.match(line) and "|" not in line) or (
+            len(line) <= _LONGEST_MARK and _BREAK.match(line)
+        ):  # with a bar, the next line may make it a table's head
+            self._end("x\n", lasting=False)
+        elif _ITEM.match(line) or _INDENTED.match(line):
+            self._state, self._after_blank = "list", False
+        elif _QUOTE.match(line):
+            self._state = "quote"
+        elif self._state == "empty":
+            self._state = "text"
+
+    def _end(self, start: str, *, lasting: bool) -> None:
+        """Ends the running block if a line with this start stands apart from it.
+
+        lasting: whether that also ends a block that goes on after a blank line.
+        """
+        if self._size < 2 * self._refused:
+            return  # or a text that refuses at every line would be parsed at every line
+        text = "".join(self._chunk)
+        tokens, line = _parse(text + start), text.count("\n")
+        before = tokens
+        for i, token in enumerate(tokens):
+            if token.level == 0 and token.nesting >= 0 and token.map and token.map[0] == line:
+                before = tokens[:i]
+                if before and (lasting or before[-1].type not in _LASTING):
+                    self._close(_html(before, self._allowance))
+                    return
+                break
+        self._refused = self._size
+        self._judge(before)
+
+    def _judge(self, tokens: Sequence[Token]) -> None:
+        """Corrects the state by a parse that went against it."""
+        last = tokens[-1]
+        if last.type == "fence":
+            self._state, self._fence = "fence", last.markup
+        elif last.type in _LASTING:
+            self._state = "list"
+        else:
+            self._state = "quote" if last.type == "blockquote_close" else "text"
+
+    def _close(self, html: str) -> None:
+        if self._delta:
+            self._events.append(Delta("".join(self._delta)))
+            self._delta = []
+        self._events.append(Block(self._index, html))
+        self._index += 1
+        self._reset()
+
+    def _reset(self) -> None:
+        self._chunk, self._line = [], 0
+        self._size = self._refused = 0
+        self._state, self._after_blank = "empty", False
+
+
+def _parse(text: str) -> list[Token]:
+    # A carriage return is no line's end here: half of one may be all that has arrived.
+    return _MARKDOWN.parse(text.replace("\r\n", "\n").replace("\r", " "))
+
+
+def _html(tokens: Sequence[Token], allowance: Allowance) -> str:
+    env = {"allowance": allowance}
+    return str(_MARKDOWN.renderer.render(tokens, _MARKDOWN.options, env))
+
+
+def render(text: str) -> list[str]:
+    """The HTML of a whole text, a block each."""
+    blocks = Blocks()
+    return [e.html for e in (*blocks.feed(text), *blocks.flush()) if isinstance(e, Block)]

@@ -1,0 +1,252 @@
+"""Whose answers are written now, who waits for that, and how all of it is stopped.
+
+At most so many answers are written at a time. A request that comes when there is no room waits in a
+line of bounded length: who came first is first, but an account's second request stands behind the
+first ones of all others, its third behind their second ones, and so on, so that nobody fills the
+line for the others. And no account has more than its own number of answers, waiting ones included.
+
+An id is known to the process that writes the stream and to its reader, and to nobody else. Whoever
+comes by it all the same, in a proxy's log say, can do nothing with it, unless nobody logs in and
+they share its reader's address.
+"""
+
+import asyncio
+import math
+import secrets
+import time
+from bisect import insort
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
+from typing import Final, Self
+
+import anyio
+
+from playground.domain.errors import Busy, InvalidRequest, NotFound, ShuttingDown
+from playground.domain.messages import Failed
+from playground.domain.principal import Principal, kind_of
+from playground.generation.comparison import Stop
+from playground.settings import Settings
+
+_ID_BYTES: Final = 16  # 128 bits: an id cannot be guessed
+# How long a request is taken to last before one has ended, and how much the latest one weighs.
+_USUAL_S: Final = 15.0
+_LATEST: Final = 0.1
+_LONGEST_RETRY_S: Final = 120
+# How long the readers' last events may take to be written when the grace is over.
+_LAST_WORDS_S: Final = 2.0
+
+_NOT_BEGUN: Final = Failed(
+    "shutdown", "This server is stopping, and the answer was not begun. Try again.", True
+)
+_CUT_OFF: Final = Failed(
+    "shutdown",
+    "This server is stopping, and the answer is not complete. What was written stays; Continue "
+    "goes on with it once the server is back.",
+    True,
+)
+
+
+class Ticket:
+    """One request's claim, on a place for each of its panes.
+
+    number: the stream's id. asker: whose it is. stops: one for each pane. place: from 1 in the
+    line, 0 once it is being answered.
+    """
+
+    def __init__(self, asker: Principal, stops: Sequence[Stop]) -> None:
+        self.number = secrets.token_hex(_ID_BYTES)
+        self.owner = asker.owner
+        self.account = asker.account
+        self.stops = stops
+        self.size = len(stops)
+        self.place = 0
+        self.turn = 0
+        self.since = time.monotonic()
+        self.waited_s = 0.0
+        self._changed = asyncio.Event()
+
+    def is_of(self, asker: Principal) -> bool:
+        """Whether it is this one's: a browser keeps its cookie where its address changes, and a
+        script without cookies its address."""
+        return asker.owner == self.owner or asker.account == self.account
+
+    def tell(self) -> None:
+        self._changed.set()
+
+    async def waits(self, idle: float) -> AsyncGenerator[int | None, None]:
+        """Its place, now and after every change of it or of a stop, until it is being answered.
+
+        ``None`` when nothing has changed for `idle` seconds.
+        """
+        while self.place:
+            self._changed.clear()
+            yield self.place
+            while self.place and not self._changed.is_set():
+                with anyio.move_on_after(idle):
+                    await self._changed.wait()
+                if not self._changed.is_set():
+                    yield None
+
+
+class Admission:
+    """most: answers at a time; most_each: of them for one account, waiting ones included; line:
+    requests that may wait."""
+
+    def __init__(self, *, most: int, most_each: int, line: int) -> None:
+        self.most = most
+        self.most_each = most_each
+        self.most_waiting = line
+        self.writing = 0
+        self.closing = False
+        self._line: list[Ticket] = []
+        self._running: dict[str, Ticket] = {}
+        self._own: Counter[str] = Counter()
+        self._turn = 0
+        self._usual_s = _USUAL_S
+        self._empty = asyncio.Event()
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        return cls(
+            most=settings.max_streams,
+            most_each=settings.max_streams_per_user,
+            line=settings.max_waiting,
+        )
+
+    @property
+    def waiting(self) -> int:
+        """How many requests stand in line."""
+        return len(self._line)
+
+    def enter(self, asker: Principal, stops: Sequence[Stop]) -> Ticket:
+        """A place for each pane, or one in the line; to be given back with `leave`.
+
+        Raises Busy when the account has too many answers or the line is full, ShuttingDown, and
+        InvalidRequest for more panes than could ever be answered at once.
+        """
+        ticket, account = Ticket(asker, stops), asker.account
+        size, own = ticket.size, self._own[account]
+        if self.closing:
+            raise ShuttingDown("This server is stopping and begins no more answers.")
+        if size > min(self.most, self.most_each):
+            raise InvalidRequest(
+                f"This server writes {min(self.most, self.most_each)} answers at a time for one "
+                f"user; {size} side by side are too many for it.",
+                field="panes",
+            )
+        if own + size > self.most_each:
+            who = kind_of(account)
+            raise Busy(
+                f"This server takes {self.most_each} answers at a time for one {who}, those in "
+                f"line included, and has {own} already. Try again when one has ended.",
+                retry_after=self._seconds(size / own),
+            )
+        if not self._line and self.writing + size <= self.most:
+            self._admit(ticket)
+        elif len(self._line) < self.most_waiting:
+            own_turns = [each.turn for each in self._line if each.account == account]
+            ticket.turn = max([self._turn, *own_turns]) + 1
+            insort(self._line, ticket, key=lambda each: each.turn)
+            self._move()
+        else:
+            ahead = sum(each.size for each in self._line) + size
+            seconds = self._seconds(ahead / self.most)
+            room = "the line behind them is full" if self.most_waiting else "all are under way"
+            raise Busy(
+                f"This server writes {self.most} answers at a time, and {room}. Try again in "
+                f"{'a second' if seconds == 1 else f'{seconds} seconds'}.",
+                retry_after=seconds,
+            )
+        self._own[account] += size
+        return ticket
+
+    def leave(self, ticket: Ticket) -> None:
+        """Give the places back, or leave the line."""
+        if self._running.pop(ticket.number, None):
+            self.writing -= ticket.size
+            lasted = time.monotonic() - ticket.since
+            self._usual_s += _LATEST * (lasted - self._usual_s)
+        else:
+            self._line.remove(ticket)
+        self._release(ticket, ticket.size)
+        self._move()
+        if not self._running and not self._line:
+            self._empty.set()
+            self._empty = asyncio.Event()
+
+    def stop(self, number: str, pane: int, asker: Principal) -> None:
+        """Stop one pane; the engine's connection closes at once, and the others go on.
+
+        A pane that has ended is left as it is. Raises NotFound for a stream or pane that is not
+        being written here for who asks: it has ended, or another replica writes it. Then its reader
+        can still stop it by leaving.
+        """
+        ticket = self._ticket(number)
+        if ticket is None or not ticket.is_of(asker) or not 0 <= pane < len(ticket.stops):
+            raise NotFound("This server is writing no such answer; it may have ended already.")
+        stop = ticket.stops[pane]
+        if ticket.place and not stop.asked:
+            ticket.size -= 1
+            self._release(ticket, 1)
+        stop.ask()
+        if ticket.place:
+            ticket.tell()
+            self._move()
+
+    def cut_off(self, number: str, ending: Failed) -> None:
+        """End all panes of a stream with these words, if it is still being written or waiting."""
+        if ticket := self._ticket(number):
+            for stop in ticket.stops:
+                stop.ask(ending)
+            ticket.tell()
+
+    async def drain(self, grace: float) -> None:
+        """Begin nothing more. What is being written may end within `grace` seconds; what has not
+        is cut off then, and says so."""
+        self.closing = True
+        for ticket in self._line:
+            for stop in ticket.stops:
+                stop.ask(_NOT_BEGUN)
+            ticket.tell()
+        await self._emptied(grace)
+        for ticket in self._running.values():
+            for stop in ticket.stops:
+                stop.ask(_CUT_OFF)
+        await self._emptied(_LAST_WORDS_S)
+
+    async def _emptied(self, seconds: float) -> None:
+        with anyio.move_on_after(seconds):
+            while self._running or self._line:
+                await self._empty.wait()
+
+    def _ticket(self, number: str) -> Ticket | None:
+        """That of a stream that is being written or waits."""
+        waiting = (each for each in self._line if each.number == number)
+        return self._running.get(number) or next(waiting, None)
+
+    def _admit(self, ticket: Ticket) -> None:
+        now = time.monotonic()
+        ticket.waited_s, ticket.since, ticket.place = now - ticket.since, now, 0
+        self.writing += ticket.size
+        self._running[ticket.number] = ticket
+
+    def _move(self) -> None:
+        """Let in whoever has room now, and tell the others their places."""
+        while self._line and not self.closing and self.writing + self._line[0].size <= self.most:
+            ticket = self._line.pop(0)
+            self._turn = ticket.turn
+            self._admit(ticket)
+            ticket.tell()
+        for place, ticket in enumerate(self._line, 1):
+            if ticket.place != place:
+                ticket.place = place
+                ticket.tell()
+
+    def _release(self, ticket: Ticket, size: int) -> None:
+        self._own[ticket.account] -= size
+        if not self._own[ticket.account]:
+            del self._own[ticket.account]
+
+    def _seconds(self, share: float) -> int:
+        """How long so much of what is being written takes, by how long requests took so far."""
+        return min(max(math.ceil(self._usual_s * share), 1), _LONGEST_RETRY_S)

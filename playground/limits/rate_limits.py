@@ -1,0 +1,119 @@
+"""How often somebody may make a link, try links out, or try to log in.
+
+Each process counts by itself, in its own memory: of several replicas, each has its own counters.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter, MovingWindowRateLimiter, RateLimiter
+
+from playground.domain.errors import Busy, NotFound
+from playground.domain.principal import network_of
+
+LINKS_AN_HOUR: Final = 60
+MISSES_A_MINUTE: Final = 30
+LOGIN_TRIES: Final = 10
+_LOGIN_MINUTES: Final = 5
+
+
+class NewLinks:
+    """Counts an account's new links in a moving window: what is kept takes room on the disk."""
+
+    def __init__(self) -> None:
+        self._limit = RateLimitItemPerHour(LINKS_AN_HOUR)
+        self._window = MovingWindowRateLimiter(MemoryStorage())
+
+    def take(self, account: str) -> None:
+        """One more link. Raises Busy, with the time after which there is room for another."""
+        if self._window.hit(self._limit, account):
+            return
+        seconds = _seconds_left(self._window, self._limit, account)
+        minutes = math.ceil(seconds / 60)
+        raise Busy(
+            f"{LINKS_AN_HOUR} links in an hour is as many as one user makes here, or one address "
+            f"where nobody logs in. Try again in {minutes} "
+            f"{'minute' if minutes == 1 else 'minutes'}.",
+            retry_after=seconds,
+        )
+
+
+class LinkGuesses:
+    """Counts an address's links that lead nowhere, in a moving window."""
+
+    def __init__(self) -> None:
+        self._limit = RateLimitItemPerMinute(MISSES_A_MINUTE)
+        self._window = MovingWindowRateLimiter(MemoryStorage())
+
+    @contextmanager
+    def counted(self, address: str) -> Iterator[None]:
+        """Opens a link inside: NotFound is a miss.
+
+        Raises Busy when the address has missed too often, also for a link that is right: otherwise
+        who goes on guessing would still see which one that is.
+        """
+        whose = network_of(address)
+        if not self._window.test(self._limit, whose):
+            raise Busy(
+                "Too many links that lead nowhere were opened from your network. Links open again "
+                "in a minute.",
+                retry_after=_seconds_left(self._window, self._limit, whose),
+            )
+        try:
+            yield
+        except NotFound:
+            self._window.hit(self._limit, whose)
+            raise
+
+
+class LoginTries:
+    """Three counters, each of LOGIN_TRIES in five minutes:
+
+    - of an address (of IPv6, its network of /64), so that one machine cannot try many names;
+    - of a name, so that many machines cannot try one;
+    - of a browser in which this name has logged in before, which is then the only one that counts.
+
+    The third keeps a name's owner from being locked out by whoever tries it: a cookie proves the
+    browser, and its tries are counted apart. Somebody new to a browser may have to wait while the
+    name is under attack, five minutes at most after it ended.
+
+    Tries are counted before they are made, so that many at once are counted, too. A login that
+    succeeds takes its own try back, so that an office behind one address is not kept out, and
+    nobody with a name of their own gets more tries at those of others.
+    """
+
+    def __init__(self) -> None:
+        self._limit = RateLimitItemPerMinute(LOGIN_TRIES, _LOGIN_MINUTES)
+        self._window = FixedWindowRateLimiter(MemoryStorage())
+
+    def count(self, name: str, address: str, device: str | None) -> tuple[str, ...]:
+        """Count a try, and give the counters that it counts on. Raises Busy.
+
+        device: the id of a browser in which this name has logged in before.
+        """
+        keys = (f"device {device}",) if device else (f"from {network_of(address)}", f"for {name}")
+        for key in keys:
+            if not self._window.test(self._limit, key):
+                wait = _seconds_left(self._window, self._limit, key)
+                raise Busy("Too many tries to log in.", retry_after=wait)
+        for key in keys:
+            self._window.hit(self._limit, key)
+        return keys
+
+    def take_back(self, keys: tuple[str, ...]) -> None:
+        """Take back the one try that `count` counted on these."""
+        for key in keys:
+            left = self._window.get_window_stats(self._limit, key).remaining
+            if left < LOGIN_TRIES:  # the window is not over meanwhile
+                self._window.hit(self._limit, key, cost=-1)
+
+
+def _seconds_left(limiter: RateLimiter, limit: RateLimitItem, key: str) -> int:
+    """Until there is room for another on a counter that is full; at least 1."""
+    again = limiter.get_window_stats(limit, key).reset_time - time.time()
+    return max(1, math.ceil(again))

@@ -1,0 +1,271 @@
+"""Set-up links: what stands after the ``#`` of a page's address.
+
+    setup=1&tab=compare&column=alpacaeval,temperature:0.7:0.9,top_p:0.95,max:2048&column=…&end
+
+`setup` stands first and is the version, `end` stands last, so that a link that was cut is noticed.
+A column names its preset and the values that the preset had when the link was made; a second value
+is what that one was edited to, and ``-`` is unset. Own presets, which live in one browser, are
+``-own:`` and their name; ``-none`` is none. Every name and text is percent-encoded, so that the
+separators ``& = , :`` mean themselves. Nothing in a link is ignored, and nothing is guessed.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal
+from urllib.parse import unquote_to_bytes
+
+from playground.domain.errors import InvalidRequest
+from playground.domain.samplers import BY_NAME, Parameter, Sampler, parse_value
+from playground.formats.native import MAX_NAME_CHARS
+from playground.generation.requests import MAX_PANES, MAX_STOP_CHARS, MAX_STOPS
+from playground.sharing.setup import (
+    DIFFERENCES,
+    MAX_CHARS,
+    MAX_SEED,
+    NONE,
+    OWN,
+    TABS,
+    UNSET,
+    VERSION,
+    Column,
+    LinkError,
+    Setup,
+    Tab,
+    Values,
+)
+
+_MAX_NEW_TOKENS: Final = 2**31 - 1
+_NUMBER: Final = re.compile(r"-?\d{1,20}(\.\d{1,30})?(e[+-]?\d{1,3})?")
+_WHOLE: Final = re.compile(r"\d{1,16}")
+_ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+
+
+def parse_link(text: str) -> Setup:
+    """What a link sets. text: what stands after ``#``. Raises LinkError."""
+    version, _, rest = text.removeprefix("#").partition("&")
+    _check_version(version)
+    if len(text) > MAX_CHARS:
+        raise LinkError(
+            f"This link is longer than the {MAX_CHARS:,} characters that one may have. Send a "
+            "snapshot instead, which may be longer.",
+            field="link",
+            kind="link_too_long",
+        )
+    *parts, last = rest.split("&")
+    if last != "end":
+        raise LinkError(
+            "The end of this link is missing: it was cut on its way. Copy it as a whole.",
+            field="end",
+        )
+    once, columns, stops = _sorted(parts)
+    tab = _one_of(once, "tab", TABS, None)
+    _check_keys(tab, once, columns, stops)
+    own_seeds = "own-seeds" in once
+    if own_seeds and "seed" in once:
+        raise LinkError("seed and own-seeds contradict each other.", field="seed")
+    parsed = tuple(_parse_column(each, f"column[{i}]") for i, each in enumerate(columns))
+    for i, column in enumerate(parsed):
+        if column.seed is not None and not own_seeds:
+            raise LinkError(
+                "A column has a seed of its own only beside own-seeds.", field=f"column[{i}].seed"
+            )
+    return Setup(
+        tab=tab,
+        columns=parsed,
+        seed=_whole(once["seed"], "seed", 0, MAX_SEED) if "seed" in once else None,
+        own_seeds=own_seeds,
+        stop=tuple(_stop(each, f"stop[{i}]") for i, each in enumerate(stops)),
+        system=_text(once.get("system"), "system"),
+        difference=_one_of(once, "difference", DIFFERENCES, "first"),
+        against=_whole(once.get("against", "1"), "against", 1, max(1, len(parsed))) - 1,
+        blind="blind" in once,
+        prompt=_text(once.get("prompt"), "prompt"),
+    )
+
+
+def _check_version(part: str) -> None:
+    name, _, version = part.partition("=")
+    if name != "setup" or not _WHOLE.fullmatch(version) or int(version) < 1:
+        raise LinkError(
+            "This is not a set-up link: it must begin with setup= and its version.", field="setup"
+        )
+    if int(version) > VERSION:
+        raise LinkError(
+            f"This link was made by a newer playground (version {int(version)} of links; this one "
+            f"reads version {VERSION}). Ask whoever runs this server for an update.",
+            field="setup",
+            kind="link_too_new",
+        )
+
+
+_FLAGS: Final = ("own-seeds", "blind")
+_EVERYWHERE: Final = frozenset({"tab"})
+_OF_CHAT: Final = frozenset({"tab", "seed", "system", "prompt"})
+_OF_COMPARE: Final = _OF_CHAT | {"own-seeds", "blind", "difference", "against"}
+
+
+def _sorted(parts: Sequence[str]) -> tuple[dict[str, str], list[str], list[str]]:
+    """The parts that stand once, by name, the columns and the stop sequences."""
+    once: dict[str, str] = {}
+    several: dict[str, list[str]] = {"column": [], "stop": []}
+    for part in parts:
+        name, equals, value = part.partition("=")
+        if name in several and equals:
+            several[name].append(value)
+            continue
+        if name not in _OF_COMPARE or bool(equals) == (name in _FLAGS):
+            raise LinkError(
+                f"{_shortened(part) or 'An empty part'} is not known in a set-up link.",
+                field=_shortened(name) or "link",
+            )
+        if name in once:
+            raise LinkError(f"{name} stands twice in this link.", field=name)
+        once[name] = value
+    return once, several["column"], several["stop"]
+
+
+def _check_keys(
+    tab: Tab, once: Mapping[str, str], columns: Sequence[str], stops: Sequence[str]
+) -> None:
+    fewest, most, known = 0, 0, _EVERYWHERE
+    if tab == "chat":
+        fewest, most, known = 1, 1, _OF_CHAT
+    elif tab == "compare":
+        fewest, most, known = 2, MAX_PANES, _OF_COMPARE
+    if unknown := once.keys() - known:
+        raise LinkError(f"The tab {tab} has no {min(unknown)}.", field=min(unknown))
+    if not fewest <= len(columns) <= most:
+        wanted = str(most) if fewest == most else f"{fewest} to {most}"
+        raise LinkError(
+            f"The tab {tab} has {wanted} columns, and this link {len(columns)}.", field="column"
+        )
+    if len(stops) > (MAX_STOPS if columns else 0):
+        raise LinkError(
+            f"There can be at most {MAX_STOPS if columns else 0} stop sequences.", field="stop"
+        )
+
+
+def _one_of(once: Mapping[str, str], name: str, known: Sequence[Any], default: Any) -> Any:
+    value = once.get(name, default)
+    if value not in known:
+        raise LinkError(
+            f"{name} must be one of {', '.join(known)}, not {_shortened(value or 'missing')}.",
+            field=name,
+        )
+    return value
+
+
+def _parse_column(text: str, field: str) -> Column:
+    head, *parts = text.split(",")
+    kind: Literal["server", "own", "none"] = "server"
+    name = head
+    if head == NONE:
+        kind, name = "none", ""
+    elif head.startswith(OWN):
+        kind, name = "own", _text(head.removeprefix(OWN), field)
+        if not name or len(name) > MAX_NAME_CHARS:
+            raise LinkError(
+                f"The name of a preset has 1 to {MAX_NAME_CHARS} characters.", field=field
+            )
+    elif not _ID.fullmatch(head):
+        raise LinkError(f"{_shortened(head)} is not the id of a preset.", field=field)
+    started: dict[str, float | None] = {}
+    values: dict[str, float | None] = {}
+    seed = None
+    for part in parts:
+        key, *texts = part.split(":")
+        at = f"{field}.{_shortened(key)}"
+        if key in values or (key == "seed" and seed is not None):
+            raise LinkError(f"{key} stands twice in a column.", field=at)
+        if key == "seed" and len(texts) == 1:
+            seed = _whole(texts[0], at, 0, MAX_SEED)
+            continue
+        read = _reader(key, at)
+        if not 1 <= len(texts) <= 2:
+            raise LinkError(
+                f"{key} must have the preset's value, and another one where it was edited.",
+                field=at,
+            )
+        started[key], *after = (read(each) for each in texts)
+        values[key] = after[0] if after else started[key]
+    if kind == "none" and any(value is not None for value in started.values()):
+        raise LinkError(f"{NONE} has no values but edited ones.", field=field)
+    return Column(kind, name, _values(started), _values(values), seed)
+
+
+def _values(values: Mapping[str, Any]) -> Values:
+    return Values(Sampler(**{k: v for k, v in values.items() if k != "max"}), values.get("max"))
+
+
+def _reader(key: str, field: str) -> Callable[[str], float | None]:
+    if key == "max":
+        return lambda text: None if text == UNSET else _whole(text, field, 1, _MAX_NEW_TOKENS)
+    parameter = BY_NAME.get(key)
+    if parameter is None:
+        raise LinkError(
+            f"{_shortened(key)} is not a sampler parameter; there are {', '.join(BY_NAME)}, and "
+            "max and seed.",
+            field=field,
+        )
+    return lambda text: _value(text, parameter, field)
+
+
+def _value(text: str, parameter: Parameter, field: str) -> float | None:
+    if text == UNSET:
+        return None
+    if not _NUMBER.fullmatch(text):
+        raise LinkError(
+            f"{parameter.name} must be a number or {UNSET}, not {_shortened(text)}.", field=field
+        )
+    value = float(text)
+    try:
+        if not math.isfinite(value):
+            raise InvalidRequest(f"{parameter.name} is too large.", field=field)
+        return parse_value(parameter, value, field)
+    except InvalidRequest as error:
+        raise LinkError(str(error), field=field) from error
+
+
+def _whole(text: str, field: str, minimum: int, maximum: int) -> int:
+    if not _WHOLE.fullmatch(text) or not minimum <= int(text) <= maximum:
+        name = field.rpartition(".")[2]
+        raise LinkError(
+            f"{name} must be a whole number from {minimum} to {maximum:,}, not {_shortened(text)}.",
+            field=field,
+        )
+    return int(text)
+
+
+def _text(encoded: str | None, field: str) -> str:
+    if encoded is None:
+        return ""
+    try:
+        if re.search("%(?![0-9A-Fa-f]{2})", encoded):
+            raise ValueError
+        text = unquote_to_bytes(encoded).decode()
+    except ValueError as error:
+        raise LinkError(
+            f"The text of {field} cannot be read: its percent-encoding was changed on the way.",
+            field=field,
+        ) from error
+    if text != text.strip() and field in ("system", "prompt"):
+        raise LinkError(f"{field} begins or ends with white space.", field=field)
+    if not text or "\r" in text or "\0" in text:
+        raise LinkError(
+            f"{field} is empty or holds a character that a page has none of.", field=field
+        )
+    return text
+
+
+def _stop(encoded: str, field: str) -> str:
+    text = _text(encoded, field)
+    if len(text) > MAX_STOP_CHARS or "\n" in text:
+        raise LinkError(
+            f"A stop sequence is one line of 1 to {MAX_STOP_CHARS} characters.", field=field
+        )
+    return text
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:39]}…"

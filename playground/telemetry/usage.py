@@ -1,0 +1,66 @@
+"""What answers use: tokens and time, counted where they pass, also of an answer that breaks off."""
+
+from bisect import bisect_left
+from typing import Final
+
+# Upper bounds in seconds. The engine is read every 0.036 s: a smooth answer lies below 0.1.
+GAP_BOUNDS: Final = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)
+
+
+class TokenFlow:
+    """The tokens of all answers of this process, as they come.
+
+    generated: tokens so far. gaps: how many pauses between two batches of tokens of an answer were
+    at most as long as each of GAP_BOUNDS and longer than the one before it; the last counts those
+    that were longer still. gap_seconds: their sum.
+    """
+
+    __slots__ = ("gap_seconds", "gaps", "generated")
+
+    def __init__(self) -> None:
+        self.generated = 0
+        self.gaps = [0] * (len(GAP_BOUNDS) + 1)
+        self.gap_seconds = 0.0
+
+
+class AnswerUsage:
+    """One answer's share.
+
+    prompt_tokens: what the engine was sent; 0 when it refused it. generated_tokens: so far.
+    first_s: from the answer's beginning to its first token; ``None`` before there is one.
+    outcome: "done", or the kind of the error that ended it ("stopped" is one); "left" while it is
+    not ended, and for good when its reader left.
+    """
+
+    __slots__ = ("_flow", "_last", "first_s", "generated_tokens", "outcome", "prompt_tokens")
+
+    def __init__(self, flow: TokenFlow | None = None) -> None:
+        self.prompt_tokens = 0
+        self.generated_tokens = 0
+        self.first_s: float | None = None
+        self.outcome = "left"
+        self._flow = flow or TokenFlow()
+        self._last = 0.0
+
+    def took(self, tokens: int, begun: float, now: float) -> None:
+        """Tokens came. begun, now: on the monotonic clock."""
+        flow = self._flow
+        self.generated_tokens += tokens
+        flow.generated += tokens
+        if self.first_s is None:
+            self.first_s = now - begun
+        else:
+            gap = now - self._last
+            flow.gaps[bisect_left(GAP_BOUNDS, gap)] += 1
+            flow.gap_seconds += gap
+        self._last = now
+
+    def settle(self, generated_tokens: int) -> None:
+        """The engine's own count, at the end of a complete answer."""
+        self._flow.generated += generated_tokens - self.generated_tokens
+        self.generated_tokens = generated_tokens
+
+    def refused(self) -> None:
+        """The engine failed: a prompt that it never answered a token to was not read, either."""
+        if not self.generated_tokens:
+            self.prompt_tokens = 0

@@ -1,0 +1,113 @@
+"""`playground share`, run as people run it, beside a server on the same database."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from httpx_sse import aconnect_sse
+
+from playground.cli.main import main
+from tests.api.test_demo_links import ASK, ROOMY, browser, dripping
+from tests.conversations import record
+from tests.servers import ROOT
+from tests.stock import playground, tgi
+
+
+async def share(data: Path, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
+    return await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "playground", "share", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PLAYGROUND_DATA_DIR": str(data), **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+async def test_an_operator_makes_lists_switches_and_deletes_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAYGROUND_DATA_DIR", str(tmp_path))
+    done = await share(
+        tmp_path,
+        *("demo", "--preset", "alpacaeval", "--preset", "min-p", "--system", "Be brief."),
+        *("--budget", "20000", "--max-new-tokens", "300", "--expires", "7d", "--title", "Two"),
+    )
+    assert done.returncode == 0, done.stderr
+    link = done.stdout.strip()
+    token = link.rpartition("/")[2]
+    assert link == f"http://127.0.0.1:7860/d/{token}"
+    assert "a guess" in done.stderr
+    assert "min_p 0.1; at most 300 tokens" in done.stderr
+    bell = asyncio.Event()
+    async with (
+        tgi(dripping(bell), info=ROOMY) as engine,
+        playground(engine.url, data_dir=tmp_path) as url,
+        browser(url) as client,
+    ):
+        shown = (await client.get(f"/api/demos/{token}")).json()
+        assert [pane["name"] for pane in shown["panes"]] == ["AlpacaEval", "Min-p"]
+        assert (shown["title"], shown["system"], shown["left"]) == ("Two", "Be brief.", 20_000)
+        assert shown["expires"] is not None
+        assert (await client.get("/api/demos")).json() == {"demos": []}  # it is nobody's here
+        async with aconnect_sse(client, "POST", f"/api/demos/{token}/stream", json=ASK) as source:
+            stream = source.aiter_sse()
+            assert (await anext(stream)).event == "receipt"
+            off = await share(tmp_path, "off", link)
+            assert off.returncode == 0, off.stderr
+            async with asyncio.timeout(20):
+                kinds = [each.json().get("kind") async for each in stream if each.event == "error"]
+        assert kinds == ["closed", "closed"]
+        bell.set()
+        assert (await client.get(f"/api/demos/{token}")).status_code == 404
+        assert await asyncio.to_thread(main, ["share", "on", token]) == 0
+        assert (await client.get(f"/api/demos/{token}")).status_code == 200
+        mine = await client.post("/api/shares", json={"record": record(), "title": "A \u202etalk"})
+        snapshot = mine.json()["token"]
+        listed = await share(tmp_path, "list", PLAYGROUND_PUBLIC_URL="https://demo.example/x/")
+        assert listed.returncode == 0
+        assert listed.stderr == ""
+        assert f"https://demo.example/x/d/{token}" in listed.stdout
+        assert f"https://demo.example/x/s/{snapshot}" in listed.stdout
+        assert "made on the command line" in listed.stdout
+        assert "of 20,000 tokens spent" in listed.stdout
+        assert "A \N{REPLACEMENT CHARACTER}talk" in listed.stdout
+        assert await asyncio.to_thread(main, ["share", "delete", link]) == 0
+        assert await asyncio.to_thread(main, ["share", "revoke", f"/s/{snapshot}"]) == 0
+        assert (await client.get(f"/api/demos/{token}")).status_code == 404
+        assert (await client.get(f"/api/shares/{snapshot}")).status_code == 404
+
+
+DEMO = ("demo", "--title", "T", "--budget", "500", "--preset")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((*DEMO, "no-such"), "there are alpacaeval, huggingchat, min-p"),
+        (
+            (*DEMO, "min-p", "--budget", "-1"),
+            "--budget must be a whole number from 16 to",
+        ),
+        ((*DEMO, "min-p", "--expires", "soon"), "write 30m, 12h, 7d or 2w"),
+        ((*DEMO, "min-p", "--system-file", "/nowhere"), "/nowhere cannot be read"),
+        (("off", "https://demo.example/d/unknown"), "There is no such demo"),
+        (("revoke", "unknown"), "There is nothing here"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    arguments: tuple[str, ...],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("PLAYGROUND_DATA_DIR", str(tmp_path))
+    assert main(["share", *arguments]) == 2
+    said = capsys.readouterr()
+    assert words in said.err
+    assert said.out == ""

@@ -1,0 +1,218 @@
+"""The image, and its commands and health checks as processes; built and run with a daemon."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import tomllib
+import urllib.request
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests import servers
+from tests.composition import BASE, CPU, GPUS, ROOT, compose, has_compose, has_daemon
+from tests.postgres import Cluster
+from tests.proxies import program
+
+DOCKERFILE = ROOT / "playground/Dockerfile"
+
+
+def instructions() -> list[tuple[str, str]]:
+    """The Dockerfile's instructions and their arguments."""
+    text = re.sub(r"\\\n\s*", "", re.sub(r"^#.*\n", "", DOCKERFILE.read_text(), flags=re.MULTILINE))
+    return [(line.split(" ", 1)[0], line.split(" ", 1)[1]) for line in text.splitlines() if line]
+
+
+def instruction(name: str) -> str:
+    """The arguments of the last instruction of a name, which is the one that counts."""
+    return [arguments for each, arguments in instructions() if each == name][-1]
+
+
+def health_check() -> list[str]:
+    """The health check of the image, as a command."""
+    command: list[str] = json.loads(instruction("HEALTHCHECK").split(" CMD ")[1])
+    return command
+
+
+def ignored(path: str) -> bool:
+    """Whether .dockerignore keeps a path of the top folder out of the build.
+
+    It knows the forms that ours uses: a name at the top, with all below it, and ``**/name``.
+    """
+    out = False
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        if line and not line.startswith("#"):
+            pattern = line.removeprefix("!")
+            parts = path.split("/") if pattern.startswith("**/") else [path.split("/")[0]]
+            if any(fnmatch(part, pattern.removeprefix("**/")) for part in parts):
+                out = not line.startswith("!")
+    return out
+
+
+def test_the_image_is_made_of_files_that_exist() -> None:
+    copied = []
+    for name, arguments in instructions():
+        if name == "COPY" and not arguments.startswith("--from"):
+            copied += arguments.split()[:-1]
+    assert {"pyproject.toml", "constraints.txt", "playground", "tgi"} <= set(copied)
+    for source in copied:
+        assert (ROOT / source).exists(), source
+        assert not ignored(source), source
+    for private in (".env", ".git", "tests", ".venv", "playground/__pycache__", "data"):
+        assert ignored(private), private
+
+
+def test_the_image_is_pinned_and_not_root() -> None:
+    python = dict(each.split("=", 1) for name, each in instructions() if name == "ARG")["PYTHON"]
+    assert re.fullmatch(r"3\.\d+-slim-\w+", python)
+    assert instruction("USER") == "10001:10001"
+    installs = [each for name, each in instructions() if name == "RUN" and "pip install" in each]
+    assert len(installs) == 2
+    assert "--constraint constraints.txt" in installs[0]
+    assert "--no-deps" in installs[1]
+
+
+def test_the_command_of_the_image_is_a_script_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    command = json.loads(instruction("CMD"))
+    assert command == ["playground", "serve"]
+    assert project["scripts"]["playground"] == "playground.cli.main:main"
+
+
+# Commands and health checks, as processes
+
+
+def run(command: Sequence[str], url: str) -> int:
+    """The exit status of a health check that asks `url` in the place of the container's own."""
+    moved = [re.sub(r"http://127\.0\.0\.1:\d+", url, word) for word in command]
+    assert moved != list(command)
+    if moved[0] == "python":
+        moved[0] = sys.executable
+    return subprocess.run(moved, capture_output=True, timeout=60).returncode
+
+
+def test_the_embedded_engine_starts_as_compose_starts_it() -> None:
+    cpu = compose(BASE, CPU, variables={"EMBEDDED_OPTIONS": "--tokens-per-second 50"})
+    tgi = cpu["services"]["tgi"]
+    command = shlex.split(tgi["command"])
+    assert command[0] == "python"
+    command[command.index("--host") + 1] = "127.0.0.1"
+    command[command.index("--port") + 1] = "0"
+    kind, *check = tgi["healthcheck"]["test"]
+    assert kind == "CMD"
+    with servers.Server(command[1:]) as server:
+        assert run(check, server.url) == 0
+        with urllib.request.urlopen(server.url + "/info") as answer:
+            assert json.load(answer)["model_id"]
+        # TGI's own check, which is curl's, against the same API.
+        kind, *curl = compose(BASE)["services"]["tgi"]["healthcheck"]["test"]
+        assert kind == "CMD"
+        if shutil.which("curl"):
+            assert run(curl, server.url) == 0
+        assert server.terminate(timeout=int(tgi["stop_grace_period"].removesuffix("s"))) == 0
+    assert run(check, server.url) != 0
+    if shutil.which("curl"):
+        assert run(curl, server.url) != 0
+
+
+def test_the_page_starts_as_the_image_starts_it(tmp_path: Path) -> None:
+    """With no engine at all, in a folder that is not the project's, and it is up at once."""
+    command = json.loads(instruction("CMD"))
+    service = compose(BASE)["services"]["playground"]
+    variables = {name: str(value) for name, value in service["environment"].items()}
+    variables |= {"PLAYGROUND_HOST": "127.0.0.1", "PLAYGROUND_PORT": "0", "PYTHONPATH": str(ROOT)}
+    variables |= {"PLAYGROUND_TGI_URL": "http://127.0.0.1:1"}
+    with servers.Server(
+        ["-m", *command], ready="Playground: http", env=variables, cwd=tmp_path
+    ) as server:
+        assert run(health_check(), server.url) == 0
+        with urllib.request.urlopen(server.url + "/api/engine") as answer:
+            assert json.load(answer)["state"] != "ready"
+        server.terminate(timeout=int(service["stop_grace_period"].removesuffix("s")))
+    assert run(health_check(), server.url) != 0
+
+
+def test_the_database_is_asked_whether_it_is_ready(postgres: Cluster) -> None:
+    kind, *check = compose(BASE)["services"]["postgres"]["healthcheck"]["test"]
+    assert kind == "CMD"
+    assert check[0] == "pg_isready"
+    check += ["--port", str(postgres.port)]
+    assert subprocess.run(check).returncode == 0
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        check[-1] = str(probe.getsockname()[1])
+    assert subprocess.run(check).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("files", "service", "variables"),
+    [
+        ((BASE,), "caddy", {"PLAYGROUND_PUBLIC_URL": "https://playground.example"}),
+        ((BASE, GPUS), "balancer", {}),
+    ],
+)
+def test_caddy_takes_its_configuration(
+    files: Sequence[Path], service: str, variables: Mapping[str, str], tmp_path: Path
+) -> None:
+    found = compose(*files, variables=variables)["services"][service]
+    [source] = [each for each in found["volumes"] if each.endswith("/etc/caddy/Caddyfile:ro")]
+    file = tmp_path / "Caddyfile"
+    file.write_text((ROOT / source.split(":")[0]).read_text())
+    env = {**os.environ, **found["environment"], "HOME": str(tmp_path)}
+    for command in (["validate"], ["adapt", "--pretty"]):
+        done = subprocess.run(
+            [program("caddy"), *command, "--config", str(file), "--adapter", "caddyfile"],
+            env=env,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+    health = httpx.URL(found["healthcheck"]["test"][-1])
+    assert f'"127.0.0.1:{health.port}"' in done.stdout
+    for name in found["environment"].get("UPSTREAMS", "playground:7860").split():
+        assert f'"dial": "{name}"' in done.stdout
+
+
+@pytest.mark.docker
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("profiles", ["", "obs,postgres"])
+def test_the_cpu_set_builds_and_runs(profiles: str, tmp_path: Path) -> None:
+    if not (has_daemon() and has_compose()):
+        pytest.skip("no Docker daemon with `docker compose` on this machine")
+    port = "17860"
+    command = ["docker", "compose", "-p", "kto-mistral-playground-test"]
+    command += ["-f", str(BASE), "-f", str(CPU)]
+    variables = {**os.environ, "PORT": port, "PLAYGROUND_VERSION": "test"}
+    if profiles:
+        password = tmp_path / "password"
+        password.write_text("of a database that is thrown away")
+        password.chmod(0o644)
+        variables |= {
+            "COMPOSE_PROFILES": profiles,
+            "GRAFANA_PORT": "13000",
+            "PLAYGROUND_DATABASE_URL": "postgresql://playground@postgres/playground",
+            "PLAYGROUND_DATABASE_PASSWORD_FILE": str(password),
+        }
+    try:
+        subprocess.run(
+            [*command, "up", "--build", "--detach", "--wait", "--wait-timeout", "300"],
+            cwd=ROOT,
+            env=variables,
+            check=True,
+        )
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/livez") as answer:
+            assert answer.status == 200
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/engine") as answer:
+            assert json.load(answer)["state"] == "ready"
+        who = [*command, "exec", "-T", "playground", "id", "-u"]
+        result = subprocess.run(who, env=variables, capture_output=True, text=True, check=True)
+        assert result.stdout.strip() == "10001"
+    finally:
+        subprocess.run([*command, "down", "--volumes"], env=variables, check=False)

@@ -1,0 +1,133 @@
+"""The proof of the samplers, on the real engine and on one that follows stock TGI."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from playground.domain.messages import Applied
+from playground.domain.samplers import BY_NAME
+from playground.engines.conformance import Finding, Proof, contradictions
+from playground.engines.statistics import permutation_test, repeated_shares
+from tests.servers import ROOT, embedded
+from tests.stock import playground
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def stock_url() -> Iterator[str]:
+    with embedded("--stock") as server:
+        yield server.url
+
+
+def check(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "playground", "check", "--samplers", "--tgi-url", url, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+
+
+def test_seven_of_seven_on_the_embedded_engine(embedded_url: str) -> None:
+    done = check(embedded_url, "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    proof = document["proof"]
+    assert {each["parameter"]: each["verdict"] for each in proof["findings"]} == dict.fromkeys(
+        BY_NAME, "proven"
+    )
+    assert (proof["seeds_repeat"], proof["unknown_field"]) == (True, "ignored")
+    by_name = {each["parameter"]: each for each in proof["findings"]}
+    for name in ("frequency_penalty", "presence_penalty", "repetition_penalty"):
+        assert by_name[name]["p"] < 0.05, by_name[name]["evidence"]
+        assert by_name[name]["counts"]["pairs"] >= 40
+    for name in ("frequency_penalty", "presence_penalty"):
+        assert by_name[name]["strength"] == pytest.approx(1, abs=0.01)
+    assert document["contradictions"] == []
+
+
+def test_stock_tgi_lacks_exactly_two_and_one_is_weaker(stock_url: str) -> None:
+    done = check(stock_url)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.partition("  proof\n")[2].splitlines()
+    words = {line.split()[0]: line for line in lines if line.split()[0] in BY_NAME}
+    assert set(words) == set(BY_NAME)
+    without = {name for name, line in words.items() if "without effect" in line}
+    assert without == {"presence_penalty", "min_p"}
+    assert {n for n, line in words.items() if "weaker than OpenAI's" in line} == {
+        "frequency_penalty"
+    }
+    assert sum(" proven " in line for line in words.values()) == 4
+    assert "4 of 7 proven" in done.stdout
+
+
+async def test_the_page_can_ask_for_the_proof_and_it_is_kept(embedded_url: str) -> None:
+    async with (
+        playground(embedded_url) as url,
+        httpx.AsyncClient(base_url=url, timeout=200) as client,
+    ):
+        first = (await client.post("/api/proof", json={})).json()
+        second = (await client.post("/api/proof", json={})).json()
+        refused = await client.post("/api/proof", json={"again": True})
+    assert [each["parameter"] for each in first["findings"]] == list(BY_NAME)
+    assert second == first, "the second is the first one, its seconds included"
+    assert refused.status_code == 422
+
+
+async def test_an_engine_that_is_away_cannot_be_proven() -> None:
+    async with (
+        playground("http://127.0.0.1:9") as url,
+        httpx.AsyncClient(base_url=url) as client,
+    ):
+        answer = await client.post("/api/proof", json={})
+    assert (answer.status_code, answer.json()["kind"]) == (503, "offline")
+
+
+def test_a_claim_without_effect_is_a_contradiction() -> None:
+    def finding(name: str, verdict: Any) -> Finding:
+        return Finding(name, verdict, "", {})
+
+    found = Proof(
+        (finding("min_p", "none"), finding("top_k", "none"), finding("top_p", "proven")),
+        seeds_repeat=True,
+        unknown_field="ignored",
+        generations=1,
+        tokens=1,
+        seconds=1.0,
+    )
+    applied = {
+        "min_p": Applied("unsupported"),
+        "top_k": Applied("native"),
+        "top_p": Applied("native"),
+    }
+    assert contradictions(found, applied) == ["top_k"]
+
+
+def test_the_permutation_test_holds_known_cases() -> None:
+    assert permutation_test([0.0] * 20) == 1.0
+    # All of n differences positive and alike: only the flip of none is as large, 2**-n.
+    assert permutation_test([1.0] * 5) == pytest.approx(2**-5, abs=0.01)
+    assert permutation_test([1.0] * 30) == pytest.approx(1 / 10_000)
+    assert permutation_test([-1.0] * 10) == pytest.approx(1, abs=0.01)
+    assert permutation_test([0.3, -0.2, 0.1]) == permutation_test([0.3, -0.2, 0.1])
+
+
+@pytest.mark.parametrize(
+    ("text", "other", "shares"),
+    [
+        ("a a a a", "a b c d", (0.75, 0.0)),
+        ("A a, a b c d e f", "a a", (0.5, 0.5)),
+        ("", "a a", (0.0, 0.0)),
+    ],
+)
+def test_repeated_words_are_counted_over_the_same_length(
+    text: str, other: str, shares: tuple[float, float]
+) -> None:
+    assert repeated_shares(text, other) == shares

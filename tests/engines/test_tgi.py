@@ -1,0 +1,365 @@
+"""TGI as an engine: the sampler in TGI's words, its state, its streams, its errors."""
+
+import asyncio
+import gc
+import time
+import tracemalloc
+from contextlib import aclosing
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from playground.domain.errors import EngineError
+from playground.domain.messages import Applied
+from playground.domain.samplers import BY_NAME, PARAMETERS, Sampler
+from playground.engines.base import Chunk, EngineState, Finish, GenerationRequest
+from playground.engines.tgi import TGIEngine, map_sampler
+from tests.faults import Peer, Script, error_event, event
+from tests.stock import INFO, calls, engine, generations, tgi, tokens, writing
+
+STOCK = {
+    name: Applied("unsupported" if name in ("presence_penalty", "min_p") else "native")
+    for name in BY_NAME
+}
+ALL = {name: Applied("native") for name in BY_NAME}
+
+
+def request(**changes: Any) -> GenerationRequest:
+    values: dict[str, Any] = {
+        "prompt": "<|user|>\nHi\n<|assistant|>\n",
+        "sampler": Sampler(),
+        "max_new_tokens": 16,
+        "seed": 7,
+        "stop": ("<|user|>",),
+    }
+    return GenerationRequest(**values | changes)
+
+
+async def settled(made: TGIEngine, state: str, *, seconds: float = 15.0) -> EngineState:
+    """Ask, as the page does, until the engine is in this state."""
+    deadline = time.monotonic() + seconds
+    while (now := await made.state()).state != state:
+        assert time.monotonic() < deadline, f"still {now}"
+        await asyncio.sleep(0.05)
+    return now
+
+
+@pytest.mark.parametrize(
+    ("sampler", "sent"),
+    [
+        (Sampler(), {"do_sample": False}),
+        (Sampler(temperature=0), {"do_sample": False}),
+        (Sampler(temperature=0, top_p=0.9, top_k=5, min_p=0.1), {"do_sample": False}),
+        (Sampler(temperature=1), {"do_sample": True}),
+        (Sampler(temperature=0.7, top_p=0.95), {"temperature": 0.7, "top_p": 0.95}),
+        (Sampler(top_p=0.9), {"top_p": 0.9, "do_sample": True}),
+        (Sampler(top_k=40), {"top_k": 40, "do_sample": True}),
+        (Sampler(temperature=1, top_p=1, top_k=0), {"do_sample": True}),
+        (Sampler(top_p=1, top_k=0, min_p=0), {"do_sample": False}),
+        (Sampler(repetition_penalty=1, frequency_penalty=0), {"do_sample": False}),
+        (
+            Sampler(temperature=0, repetition_penalty=1.2, frequency_penalty=-0.5),
+            {"repetition_penalty": 1.2, "frequency_penalty": -0.5, "do_sample": False},
+        ),
+        (Sampler(temperature=1, min_p=0.1, presence_penalty=1.5), {"do_sample": True}),
+        (Sampler(min_p=0.1), {"do_sample": False}),
+    ],
+)
+def test_says_a_sampler_in_the_words_of_stock_tgi(
+    sampler: Sampler, sent: dict[str, object]
+) -> None:
+    assert map_sampler(sampler, STOCK) == {"do_sample": True, **sent}
+
+
+def test_sends_everything_to_an_engine_that_takes_everything() -> None:
+    assert map_sampler(Sampler(min_p=0.1, presence_penalty=1.5), ALL) == {
+        "min_p": 0.1,
+        "presence_penalty": 1.5,
+        "do_sample": True,
+    }
+
+
+@st.composite
+def samplers(draw: st.DrawFn) -> Sampler:
+    values: dict[str, Any] = {}
+    for parameter in PARAMETERS:
+        low, high = parameter.minimum, parameter.maximum
+        number = st.integers(int(low), int(high)) if parameter.integer else st.floats(low, high)
+        values[parameter.name] = draw(st.none() | st.just(parameter.neutral) | number)
+    return Sampler(**values)
+
+
+@given(sampler=samplers(), applied=st.sampled_from([STOCK, ALL]))
+def test_sends_only_what_tgi_accepts_and_what_has_an_effect(
+    sampler: Sampler, applied: dict[str, Applied]
+) -> None:
+    sent = map_sampler(sampler, applied)
+    values: dict[str, Any] = {**sent}
+    sampling = values.pop("do_sample")
+    for name, value in values.items():
+        assert applied[name].how == "native"
+        assert value == getattr(sampler, name)
+        assert value != BY_NAME[name].neutral
+    # The ranges of TGI's router/src/validation.rs.
+    assert values.get("temperature", 1) > 0
+    assert values.get("top_k", 1) >= 1
+    assert 0 < values.get("top_p", 0.5) < 1
+    assert values.get("repetition_penalty", 1) > 0
+    # With a warper TGI samples, whatever do_sample says.
+    assert sampling or not {"temperature", "top_k", "top_p"} & set(values)
+    if sampler.temperature is not None:
+        assert sampling == (sampler.temperature > 0)
+
+
+async def test_sends_the_request_as_it_says() -> None:
+    async with tgi(writing(["Hi"])) as server, engine(server.url) as made:
+        asked = request(sampler=Sampler(temperature=0.5, min_p=0.1), stop=("<|user|>", "x"))
+        assert [item async for item in made.stream(asked)][-1] == Finish("eos_token", 1, 11, 7)
+        [body] = generations(server)
+        assert body == {"inputs": asked.prompt, "parameters": dict(made.parameters(asked))}
+        assert body["parameters"] == {
+            "temperature": 0.5,
+            "do_sample": True,
+            "max_new_tokens": 16,
+            "seed": 7,
+            "stop": ["<|user|>", "x"],
+            "return_full_text": False,
+            "details": True,
+        }
+
+
+async def test_says_what_stock_tgi_is_and_does_not_apply() -> None:
+    async with tgi(writing(["Hi"])) as server, engine(server.url) as made:
+        state = await made.state()
+    assert (state.state, state.reason) == ("ready", "")
+    info = state.info
+    assert info is not None
+    assert (info.name, info.model_id, info.model_sha) == ("TGI 3.3.7", "some/model", "0123abc")
+    assert (info.max_input_tokens, info.max_total_tokens, info.max_stop_sequences) == (60, 80, 4)
+    assert info.raw == INFO
+    assert set(info.applied) == set(BY_NAME)
+    for name in ("presence_penalty", "min_p"):
+        assert info.applied[name].how == "unsupported"
+        assert "not sent" in info.applied[name].reason
+    assert "weaker" in info.applied["frequency_penalty"].reason
+
+
+async def test_takes_what_an_extended_tgi_says_it_applies() -> None:
+    extension = {"frequency_penalty": "openai", "presence_penalty": "openai", "min_p": "native"}
+    info = {**INFO, "samplers": extension}
+    async with tgi(writing(["Hi"]), info=info) as server, engine(server.url) as made:
+        state = await made.state()
+        assert state.info is not None
+        assert set(state.info.applied.values()) == {Applied("native")}
+        sent = made.parameters(request(sampler=Sampler(min_p=0.1, presence_penalty=1.0)))
+        assert (sent["min_p"], sent["presence_penalty"]) == (0.1, 1.0)
+
+
+async def test_the_embedded_engine_applies_all_seven(embedded_url: str) -> None:
+    async with engine(embedded_url) as made:
+        info = (await settled(made, "ready")).info
+        assert info is not None
+        assert info.name.startswith("Embedded engine ")
+        assert {name for name, a in info.applied.items() if a.how == "native"} == set(BY_NAME)
+        asked = request(sampler=Sampler(temperature=1.0, min_p=0.1, presence_penalty=0.5))
+        one, two = [[item async for item in made.stream(asked)] for _ in range(2)]
+        assert text_of(one) == text_of(two) != ""
+        assert isinstance(one[-1], Finish)
+        assert one[-1].generated_tokens == sum(i.tokens for i in one if isinstance(i, Chunk))
+
+
+def text_of(items: list[Chunk | Finish]) -> str:
+    return "".join(item.text for item in items if isinstance(item, Chunk))
+
+
+async def test_callers_at_the_same_time_share_one_question() -> None:
+    async with tgi(writing(["Hi"])) as server, engine(server.url) as made:
+        states = await asyncio.gather(*(made.state() for _ in range(20)))
+        assert {state.state for state in states} == {"ready"}
+        await made.state()
+        assert len(calls(server, "/health")) == len(calls(server, "/info")) == 1
+
+
+async def unhealthy(peer: Peer) -> None:
+    body = {"error": "unhealthy", "error_type": "healthcheck"}
+    await peer.answer(orjson.dumps(body), status=503)
+
+
+async def test_a_count_keeps_no_text() -> None:
+    """A draft is counted while it is written; what is kept of each is a few bytes."""
+    async with tgi(writing(["x"])) as server, engine(server.url) as made:
+        await made.state()
+        tracemalloc.start()
+        try:
+            for number in range(50):
+                assert await made.count_tokens(f"{number} " + "x" * 500_000) == 3
+            server.requests.clear()
+            gc.collect()
+            kept = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+        assert kept < 12_000_000
+        assert await made.count_tokens("49 " + "x" * 500_000) == 3
+    assert calls(server, "/tokenize") == [], "what was counted is known again"
+
+
+async def test_a_name_that_nobody_knows_is_offline_at_once() -> None:
+    async with engine("http://no-such-host.invalid:80") as made:
+        state = await made.state()
+    assert state.state == "offline"
+    assert "no-such-host.invalid" in state.reason
+
+
+async def test_a_refused_connection_is_loading_for_a_while_only(free_tcp_port: int) -> None:
+    async with engine(f"http://127.0.0.1:{free_tcp_port}", loading_for=2.0) as made:
+        state = await made.state()
+        assert state.state == "loading"
+        for word in ("address", "loading", "refused"):
+            assert word in state.reason
+        state = await settled(made, "offline")
+    assert "refused" in state.reason
+
+
+async def test_a_tgi_that_answers_503_is_loading() -> None:
+    async with tgi(writing(["Hi"]), health=unhealthy) as server, engine(server.url) as made:
+        before = time.time()
+        state = await made.state()
+        assert (state.state, state.info) == ("loading", None)
+        assert "loading" in state.reason
+        assert before <= state.since <= time.time()
+
+
+async def test_a_state_is_left_and_found_again_by_itself(free_tcp_port: int) -> None:
+    url = f"http://127.0.0.1:{free_tcp_port}"
+    async with engine(url) as made:
+        first = await made.state()
+        assert first.state == "loading", "TGI opens its port only when the model is loaded"
+        assert url in first.reason
+        async with tgi(writing(["Hi"]), port=free_tcp_port):
+            assert (await settled(made, "ready")).since > first.since
+        gone = await settled(made, "offline")
+        assert "Nothing answers" in gone.reason
+        async with tgi(writing(["Hi"]), port=free_tcp_port):
+            assert (await settled(made, "ready")).info is not None
+
+
+async def test_what_is_not_tgi_is_offline_with_the_reason() -> None:
+    async with tgi(info={"hello": "world"}) as server, engine(server.url) as made:
+        state = await made.state()
+    assert state.state == "offline"
+    assert "not TGI" in state.reason
+
+
+async def test_what_does_not_answer_in_time_is_offline() -> None:
+    async def silent(peer: Peer) -> None:
+        await peer.gone()
+
+    async with tgi(health=silent) as server, engine(server.url, probe_timeout=0.1) as made:
+        state = await made.state()
+    assert state.state == "offline"
+    assert "does not answer within 0.1 s" in state.reason
+
+
+async def test_counts_tokens_as_the_engine_does_and_asks_once() -> None:
+    async with tgi(writing(["Hi"])) as server, engine(server.url) as made:
+        assert await made.count_tokens("one two three") == 4
+        assert await made.count_tokens("one two three") == 4
+        assert len(calls(server, "/tokenize")) == 1
+
+
+async def test_leaves_out_the_text_of_special_tokens_but_counts_them() -> None:
+    async def script(peer: Peer) -> None:
+        *_, last = tokens(["a", "</s>"], "eos_token")
+        await peer.head()
+        await peer.send(event("a") + last.replace(b'"special":false', b'"special":true'))
+
+    async with tgi(script) as server, engine(server.url) as made:
+        items = [item async for item in made.stream(request())]
+    assert text_of(items) == "a"
+    assert sum(item.tokens for item in items if isinstance(item, Chunk)) == 2
+    assert items[-1] == Finish("eos_token", 2, 11, 7)
+
+
+def failing(error: str, error_type: str, *, after: str = "") -> Script:
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        if after:
+            await peer.send(event(after))
+        await peer.send(error_event(error, error_type))
+
+    return script
+
+
+def refusing(status: int, body: bytes = b"") -> Script:
+    async def script(peer: Peer) -> None:
+        await peer.answer(body, status=status)
+
+    return script
+
+
+async def cut(peer: Peer) -> None:
+    await peer.head()
+    await peer.send(event("a"))
+
+
+async def reset(peer: Peer) -> None:
+    await peer.head()
+    await peer.send(event("a"))
+    await asyncio.sleep(0.05)  # lets the token out before the reset overtakes it
+    peer.reset()
+
+
+async def nonsense(peer: Peer) -> None:
+    await peer.head()
+    await peer.send(b"data: {nonsense}\n\n")
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "retryable"),
+    [
+        (failing("`top_p` must be", "validation"), "refused", False),
+        (failing("CUDA", "generation"), "generation", True),
+        (failing("CUDA", "generation", after="a"), "generation", True),
+        (failing("cut", "incomplete_generation", after="a"), "incomplete", True),
+        (failing("full", "overloaded", after="a"), "overloaded", True),
+        (refusing(401), "unauthorized", False),
+        (refusing(422, b'{"error":"x","error_type":"validation"}'), "refused", False),
+        (cut, "incomplete", True),
+        (reset, "incomplete", True),
+        (nonsense, "protocol", False),
+    ],
+)
+async def test_translates_every_error_once(script: Script, kind: str, retryable: bool) -> None:
+    async with tgi(script) as server, engine(server.url) as made:
+        with pytest.raises(EngineError) as caught:
+            async for _ in made.stream(request()):
+                pass
+    assert (caught.value.kind, caught.value.retryable) == (kind, retryable)
+
+
+async def test_an_engine_that_is_away_is_an_error_of_each_method(free_tcp_port: int) -> None:
+    async with engine(f"http://127.0.0.1:{free_tcp_port}") as made:
+        with pytest.raises(EngineError) as counting:
+            await made.count_tokens("x")
+        with pytest.raises(EngineError) as streaming:
+            await anext(made.stream(request()))
+    assert counting.value.kind == streaming.value.kind == "offline"
+
+
+async def test_closing_closes_the_connection_of_a_silent_engine() -> None:
+    left = asyncio.Event()
+
+    async def silent(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(event("a"))
+        await peer.gone()
+        left.set()
+
+    async with tgi(silent) as server, engine(server.url) as made:
+        async with aclosing(made.stream(request())) as stream:
+            assert await anext(stream) == Chunk("a")
+        async with asyncio.timeout(5):
+            await left.wait()

@@ -1,0 +1,393 @@
+"""Presets out of other programs' formats and into them."""
+
+import json
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from playground.domain.errors import InvalidRequest
+from playground.domain.presets import load_presets
+from playground.domain.samplers import BY_NAME, PARAMETERS, Sampler
+from playground.formats.bodies import imported_json
+from playground.formats.exchange import FORMATS, SEVERAL, read_presets, write_presets
+from playground.formats.native import MAX_NAME_CHARS
+from playground.formats.tgi import name_values
+from playground.formats.values import Draft, Imported
+from tests.stock import playground
+
+PAGE = """Popular Sampler Settings
+
+Top 3 parameter combinations used by Featherless users for this model. Click a tab to see each config.
+
+Config 1
+temperature
+0.7
+top_p
+0.95
+top_k
+–
+frequency_penalty
+–
+presence_penalty
+-
+repetition_penalty
+—
+min_p
+
+Config 2
+temperature
+1
+top_p
+1
+top_k
+40
+frequency_penalty
+0.3
+presence_penalty
+0.2
+repetition_penalty
+1.1
+min_p
+0.05
+Config 3
+temperature: 0,9
+Top P = 0.9
+top-k 40
+frequency_penalty
+presence_penalty
+repetition_penalty
+min_p
+"""  # noqa: E501
+
+SAMPLES: dict[str, tuple[str, str, list[Sampler]]] = {
+    "the model page, three tabs": (
+        PAGE,
+        "page",
+        [
+            Sampler(temperature=0.7, top_p=0.95),
+            Sampler(1.0, 1.0, 40, 0.3, 0.2, 1.1, 0.05),
+            Sampler(temperature=0.9, top_p=0.9, top_k=40),
+        ],
+    ),
+    "a presets file": (
+        'version = 2\n[[preset]]\nid = "a"\nname = "A"\n[preset.sampler]\ntop_k = 40\n',
+        "toml",
+        [Sampler(top_k=40)],
+    ),
+    "a link's JSON": (
+        '{"version": 1, "presets": [{"name": "A", "sampler": {"min_p": 0.1}}]}',
+        "json",
+        [Sampler(min_p=0.1)],
+    ),
+    "OpenAI": (
+        '{"model": "gpt-4o", "messages": [], "temperature": 0.5, "presence_penalty": 0.6,'
+        ' "max_completion_tokens": 300, "logit_bias": {"50256": -100}}',
+        "openai",
+        [Sampler(temperature=0.5, presence_penalty=0.6)],
+    ),
+    "vLLM with extra_body": (
+        '{"model": "m", "temperature": 0.8, "extra_body": {"top_k": -1, "min_p": 0.05,'
+        ' "repetition_penalty": 1.05}}',
+        "vllm",
+        [Sampler(temperature=0.8, top_k=0, min_p=0.05, repetition_penalty=1.05)],
+    ),
+    "SGLang": (
+        '{"text": "Hi", "sampling_params": {"temperature": 0, "max_new_tokens": 32,'
+        ' "frequency_penalty": 0.1}}',
+        "vllm",
+        [Sampler(temperature=0.0, frequency_penalty=0.1)],
+    ),
+    "llama.cpp": (
+        '{"prompt": "Hi", "n_predict": 128, "temperature": 0.6, "repeat_penalty": 1.18,'
+        ' "repeat_last_n": 64, "top_k": 40, "mirostat": 0}',
+        "llamacpp",
+        [Sampler(temperature=0.6, repetition_penalty=1.18, top_k=40)],
+    ),
+    "TGI": (
+        '{"inputs": "Hi", "parameters": {"do_sample": true, "top_p": 0.9,'
+        ' "frequency_penalty": 0.5, "max_new_tokens": 20, "seed": 7}}',
+        "tgi",
+        [Sampler(top_p=0.9, frequency_penalty=0.5)],
+    ),
+    "SillyTavern": (
+        '{"temp": 0.9, "top_p": 1, "min_p": 0.1, "rep_pen": 1.1, "rep_pen_range": 1024,'
+        ' "freq_pen": 0, "presence_pen": 0.2, "tfs": 0.9, "top_a": 0, "genamt": 350,'
+        ' "tempp": 1}',
+        "sillytavern",
+        [
+            Sampler(
+                temperature=0.9,
+                top_p=1.0,
+                min_p=0.1,
+                repetition_penalty=1.1,
+                frequency_penalty=0.0,
+                presence_penalty=0.2,
+            )
+        ],
+    ),
+    "textgen": (
+        "# Divine\ntemperature: 1.31\ntop_p: 0.14\nepsilon_cutoff: 1.49\n"
+        "repetition_penalty: 1.17\ntop_k: 49\n",
+        "textgen",
+        [Sampler(temperature=1.31, top_p=0.14, repetition_penalty=1.17, top_k=49)],
+    ),
+    "generation_config.json": (
+        '{"bos_token_id": 1, "eos_token_id": 2, "do_sample": false, "temperature": 0.6,'
+        ' "top_p": 0.9, "transformers_version": "4.38.0"}',
+        "transformers",
+        [Sampler(temperature=0.0)],
+    ),
+    "TGI's do_sample alone": (
+        '{"parameters": {"do_sample": true, "details": true}}',
+        "tgi",
+        [Sampler(temperature=1.0)],
+    ),
+}
+
+MALFORMED = {
+    "a value that is none": ("temperature\nwarm\ntop_p\n0.9", "page", 2, "temperature"),
+    "JSON that breaks off": ('{\n  "temp": 0.9,\n  "top_p": ', "json", 3, None),
+    "out of range": ('{\n  "temp": 0.9,\n  "rep_pen": 9\n}', "sillytavern", 3, "rep_pen"),
+    "a wrong kind": ('{"parameters": {\n"top_k": "many"}}', "tgi", 2, "top_k"),
+    "YAML that is none": ("temperature: 0.7\ntop_p: [0.9\n", "textgen", 3, None),
+    "a version to come": ('{"version": 9,\n "presets": []}', "json", 1, "version"),
+    "an unknown key": (
+        'version = 2\n[[preset]]\nid = "a"\nname = "A"\ntop_k = 3\n', "toml", 5, "top_k"
+    ),
+    "TOML that is none": ('version = 2\n[[preset]\nid = "a"\n', "toml", 2, None),
+    "nothing": ("Hello!\nThis is about cats.", "page", 1, None),
+    "given twice": ('{"temp": 1,\n"temperature": 1, "genamt": 5}', "sillytavern", 2, "temperature"),
+    "in the second of two": (
+        '{"version": 1, "presets": [\n{"name": "A"},\n{"name": "B",\n"sampler": {"top_p": 7}}]}',
+        "json", 4, "top_p",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "form", "samplers"), SAMPLES.values(), ids=SAMPLES)
+def test_reads_a_sample(text: str, form: str, samplers: list[Sampler]) -> None:
+    found = read_presets(text)
+    assert (found.format, found.problems) == (form, ())
+    assert [draft.sampler for draft in found.drafts] == samplers
+    assert read_presets(text, form) == found
+
+
+def test_a_dash_before_the_next_set_is_no_name() -> None:
+    found = read_presets("temperature\n0.7\ntop_p\n–\ntemperature\n0.8\nmin_p\n0.1\ntemperature\n1")
+    assert [(draft.name, draft.sampler) for draft in found.drafts] == [
+        ("", Sampler(temperature=0.7)),
+        ("", Sampler(temperature=0.8, min_p=0.1)),
+        ("", Sampler(temperature=1.0)),
+    ]
+
+
+def test_takes_names_and_limits_along() -> None:
+    assert [draft.name for draft in read_presets(PAGE).drafts] == [f"Config {i}" for i in (1, 2, 3)]
+    for sample, limit in (("OpenAI", 300), ("llama.cpp", 128), ("SGLang", 32), ("TGI", 20)):
+        assert read_presets(SAMPLES[sample][0]).drafts[0].max_new_tokens == limit
+
+
+@pytest.mark.parametrize(("text", "form", "line", "key"), MALFORMED.values(), ids=MALFORMED)
+def test_says_where_a_text_cannot_be_read(text: str, form: str, line: int, key: str | None) -> None:
+    found = read_presets(text)
+    assert (found.format, found.drafts) == (form, ())
+    problem = found.problems[0]
+    assert (problem.line, problem.key) == (line, key)
+    assert problem.reason.endswith((".", ")."))
+
+
+def test_reads_the_model_pages_text_with_nothing_set() -> None:
+    found = read_presets("\n".join(["Click a tab to see each config.", "", *BY_NAME]))
+    assert [draft.sampler for draft in found.drafts] == [Sampler()]
+    assert found.notes == ("Every parameter is unset in this text.",)
+
+
+def test_lists_what_it_leaves_out_and_tells_what_matters() -> None:
+    by_name = {each.name: each for each in read_presets(SAMPLES["SillyTavern"][0]).left_out}
+    assert by_name["tfs"].effect
+    assert by_name["rep_pen_range"].effect
+    assert not by_name["top_a"].effect
+    assert "is temp meant?" in by_name["tempp"].reason
+    config = read_presets(SAMPLES["generation_config.json"][0])
+    assert {each.name for each in config.left_out} == {
+        *("temperature", "top_p", "bos_token_id", "eos_token_id", "transformers_version")
+    }
+    assert config.notes == ("do_sample false is greedy decoding: temperature 0 here.",)
+
+
+LAUGHS = "a0: &a0 [x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{" * 5000, "[" * 5000, "a: " + "[" * 5000, "a: &a [*a]", LAUGHS),
+        *(f'{{"temp": {"1" * 5000}}}', f"version = {'2' * 5000}", f"top_k: {'1' * 5000}"),
+        *("{}", "temperature\n1e999", '{"temp": 1e999}', '{"temp": NaN}', "\x00", "---\n"),
+    ],
+    ids=lambda text: text[:12],
+)
+def test_survives_what_was_made_to_break_it(text: str) -> None:
+    found = read_presets(text)
+    assert isinstance(found, Imported)
+    orjson.dumps(imported_json(found))
+    assert found.problems or text == "{}"
+
+
+def test_shows_values_of_any_kind() -> None:
+    text = (
+        '{"temp": 1, "seed": 99999999999999999999999, "samplers": ["a", {"b": null}], "tfs": NaN}'
+    )
+    shown = {each["name"]: each["value"] for each in imported_json(read_presets(text))["left_out"]}
+    assert shown["seed"] == "99999999999999999999999"
+    assert shown["samplers"] == "['a', {'b': None}]"
+
+
+@given(st.text(max_size=300), st.sampled_from([None, *FORMATS]))
+def test_never_fails_on_any_text(text: str, form: str | None) -> None:
+    found = read_presets(text, form)
+    assert found.drafts or found.problems
+
+
+def test_refuses_a_format_that_is_none() -> None:
+    with pytest.raises(InvalidRequest, match=r"novelai is not a format; there are page"):
+        read_presets("{}", "novelai")
+    with pytest.raises(InvalidRequest, match="A TGI request holds one preset"):
+        write_presets([Draft("a", Sampler()), Draft("b", Sampler())], "tgi")
+
+
+@st.composite
+def samplers(draw: st.DrawFn) -> Sampler:
+    values: dict[str, Any] = {}
+    for parameter in PARAMETERS:
+        number = (
+            st.integers(int(parameter.minimum), int(parameter.maximum))
+            if parameter.integer
+            else st.floats(parameter.minimum, parameter.maximum)
+        )
+        values[parameter.name] = draw(st.none() | number)
+    return Sampler(**values)
+
+
+names = st.text(st.characters(exclude_categories=["Cs"]), max_size=MAX_NAME_CHARS)
+drafts = st.builds(
+    Draft,
+    name=names,
+    sampler=samplers(),
+    source=names,
+    max_new_tokens=st.none() | st.integers(1, 9999),
+)
+
+
+@given(st.lists(drafts, min_size=1, max_size=4), st.sampled_from(["toml", "json"]))
+def test_our_own_formats_lose_nothing(presets: list[Draft], form: str) -> None:
+    text = write_presets(presets, form).text
+    found = read_presets(text)
+    assert (found.format, found.problems, found.left_out) == (form, (), ())
+    for before, after in zip(presets, found.drafts, strict=True):
+        assert after.sampler == before.sampler
+        assert after.max_new_tokens == before.max_new_tokens
+        assert after.source == before.source
+        assert after.name == before.name or (form == "toml" and not before.name.strip())
+
+
+@given(st.lists(samplers(), min_size=1, max_size=4))
+def test_the_page_text_comes_back(sets: list[Sampler]) -> None:
+    drafts = [Draft(f"Config {i}", sampler) for i, sampler in enumerate(sets)]
+    found = read_presets(write_presets(drafts, "page").text, "page")
+    assert [(draft.name, draft.sampler) for draft in found.drafts] == [
+        (draft.name, draft.sampler) for draft in drafts
+    ]
+
+
+@given(samplers(), st.none() | st.integers(1, 9999), st.sampled_from([*FORMATS]))
+def test_what_a_format_can_express_comes_back_and_the_rest_is_listed(
+    sampler: Sampler, limit: int | None, form: str
+) -> None:
+    draft = Draft("A", sampler, max_new_tokens=limit)
+    written = write_presets([draft], form)
+    found = read_presets(written.text, form)
+    assert found.problems == ()
+    after = found.drafts[0]
+    lost = {each.name for each in written.left_out}
+    assert after.max_new_tokens == (None if "max_new_tokens" in lost else limit)
+    if form == "tgi":  # neutral values are left away there
+        known = [name for name, parameter in BY_NAME.items() if "tgi" in parameter.names]
+        assert name_values(after.sampler, known) == name_values(sampler, known)
+        return
+    for parameter, value in sampler:
+        if parameter.name in lost:
+            assert getattr(after.sampler, parameter.name) is None
+        else:
+            assert getattr(after.sampler, parameter.name) == value
+
+
+def test_an_export_says_what_it_means_elsewhere() -> None:
+    preset = Draft("A", Sampler(temperature=0.7, min_p=0.1, top_k=0))
+    openai = write_presets([preset], "openai")
+    assert json.loads(openai.text) == {"temperature": 0.7}
+    assert [(each.name, each.effect) for each in openai.left_out] == [
+        ("top_k", False),
+        ("min_p", True),
+    ]
+    llama = write_presets([preset], "llamacpp")
+    assert json.loads(llama.text)["samplers"][:2] == ["penalties", "temperature"]
+    assert llama.notes[0] == (
+        "Unset does not mean off there: where nothing is named, it takes top_p 0.95."
+    )
+    assert json.loads(write_presets([Draft("A", Sampler(temperature=0.0))], "tgi").text) == {
+        "parameters": {"do_sample": False}
+    }
+
+
+def test_says_that_tgi_means_something_else_by_frequency_penalty() -> None:
+    (note,) = read_presets(SAMPLES["TGI"][0]).notes
+    assert note.startswith("TGI divides frequency_penalty")
+    written = write_presets([Draft("A", Sampler(frequency_penalty=0.5))], "tgi")
+    assert written.notes == (note,)
+    assert write_presets([Draft("A", Sampler(frequency_penalty=0.0))], "tgi").notes == ()
+
+
+async def test_import_and_export_over_http(embedded_url: str) -> None:
+    async with playground(embedded_url) as url, httpx.AsyncClient(base_url=url) as client:
+        read = await client.post("/api/presets/import", json={"text": SAMPLES["SillyTavern"][0]})
+        presets = read.json()["presets"]
+        written = await client.post(
+            "/api/presets/export", json={"presets": presets, "format": "textgen"}
+        )
+        again = await client.post("/api/presets/import", json={"text": written.json()["text"]})
+        listed = (await client.get("/api/presets")).json()["formats"]
+        refused = [
+            await client.post("/api/presets/import", json={"text": 3}),
+            await client.post("/api/presets/import", json={"text": "", "format": "x"}),
+            await client.post("/api/presets/import", json={"text": "x" * 60_001}),
+            await client.post("/api/presets/export", json={"presets": [], "format": "tgi"}),
+            await client.post(
+                "/api/presets/export",
+                json={"presets": [{"sampler": {"top_p": 3}}], "format": "tgi"},
+            ),
+        ]
+    assert (read.status_code, read.json()["label"]) == (200, "SillyTavern preset")
+    assert [each["name"] for each in read.json()["left_out"]] == [
+        *("rep_pen_range", "tfs", "tempp", "top_a")
+    ]
+    assert again.json()["presets"][0]["sampler"] == presets[0]["sampler"]
+    assert {each["id"] for each in listed if each["several"]} == set(SEVERAL)
+    assert [(each.status_code, each.json()["field"]) for each in refused] == [
+        (422, "text"),
+        (422, "format"),
+        (422, "text"),
+        (422, "presets"),
+        (422, "presets[0].sampler.top_p"),
+    ]
+
+
+def test_the_bundled_presets_survive_their_own_format() -> None:
+    bundled = [Draft(p.name, p.sampler, p.source, p.max_new_tokens) for p in load_presets()]
+    assert list(read_presets(write_presets(bundled, "toml").text).drafts) == bundled

@@ -1,0 +1,217 @@
+"""Batches by time, on a clock that is turned by hand: the event loop's own, made virtual."""
+
+import asyncio
+import itertools
+import selectors
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from playground.engines.streams import closing
+from playground.generation.batching import coalesce
+
+T = TypeVar("T")
+INTERVAL = 0.5
+
+Timed = tuple[float, str]  # how long after the item before it, and the item
+
+
+class _Selector(selectors.DefaultSelector):
+    """Never waits: it reports how long the loop would have waited."""
+
+    waited = 0.0
+
+    def select(self, timeout: float | None = None) -> Any:
+        self.waited += timeout or 0.0
+        return super().select(0)
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """A loop whose time passes only when it has nothing to do, and then at once."""
+
+    def __init__(self) -> None:
+        self._virtual = _Selector()
+        super().__init__(self._virtual)
+
+    def time(self) -> float:
+        return self._virtual.waited
+
+
+def run(main: Callable[[], Awaitable[T]]) -> T:
+    async def start() -> T:
+        return await main()
+
+    with asyncio.Runner(loop_factory=_Loop) as runner:
+        return runner.run(start())
+
+
+async def source(items: Sequence[Timed]) -> AsyncGenerator[str, None]:
+    for delay, item in items:
+        await asyncio.sleep(delay)
+        yield item
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def batches(
+    *sources: Sequence[Timed],
+    urgent: Callable[[int, str], bool] = lambda source, item: False,
+    idle: float | None = None,
+) -> list[tuple[float, list[tuple[int, str]]]]:
+    async def main() -> list[tuple[float, list[tuple[int, str]]]]:
+        stream = coalesce(
+            [source(items) for items in sources], interval=INTERVAL, urgent=urgent, idle=idle
+        )
+        async with aclosing(stream):
+            return [(round(now(), 6), batch) async for batch in stream]
+
+    return run(main)
+
+
+def test_the_first_item_leaves_at_once_and_later_ones_by_the_interval() -> None:
+    items = [(0.1, "a"), (0.1, "b"), (0.1, "c"), (1.0, "d"), (0.2, "e"), (5.0, "f")]
+    assert batches(items) == [
+        (0.1, [(0, "a")]),
+        (0.6, [(0, "b"), (0, "c")]),
+        (1.3, [(0, "d")]),
+        (1.8, [(0, "e")]),
+        (6.5, [(0, "f")]),
+    ]
+
+
+def test_the_end_does_not_wait_for_the_window() -> None:
+    assert batches([(0.0, "a"), (0.1, "b")]) == [(0.0, [(0, "a")]), (0.1, [(0, "b")])]
+
+
+def test_an_urgent_item_takes_along_what_waits() -> None:
+    items = [(0.0, "a"), (0.1, "b"), (0.1, "C"), (0.1, "d"), (9.0, "e")]
+    assert batches(items, urgent=lambda source, item: item.isupper()) == [
+        (0.0, [(0, "a")]),
+        (0.2, [(0, "b"), (0, "C")]),
+        (0.7, [(0, "d")]),
+        (9.3, [(0, "e")]),
+    ]
+
+
+def test_silence_gives_an_empty_batch_now_and_then() -> None:
+    assert batches([(0.0, "a"), (25.0, "b")], idle=10.0) == [
+        (0.0, [(0, "a")]),
+        (10.0, []),
+        (20.0, []),
+        (25.0, [(0, "b")]),
+    ]
+
+
+def test_a_slow_source_does_not_hold_up_a_fast_one() -> None:
+    slow, fast = [(3.0, "slow")], [(0.1, "x"), (1.0, "y")]
+    assert batches(slow, fast) == [
+        (0.1, [(1, "x")]),
+        (1.1, [(1, "y")]),
+        (3.0, [(0, "slow")]),
+    ]
+
+
+def test_no_sources_end_at_once() -> None:
+    assert batches() == []
+
+
+timed = st.lists(
+    st.tuples(st.floats(0, 2).map(lambda x: round(x, 3)), st.text(max_size=2)), max_size=12
+)
+
+
+@given(sources=st.lists(timed, max_size=4))
+def test_nothing_is_lost_or_late_or_too_often(sources: list[list[Timed]]) -> None:
+    given_at: list[tuple[float, int]] = []
+    for position, items in enumerate(sources):
+        moment = 0.0
+        for delay, _ in items:
+            moment += delay
+            given_at.append((moment, position))
+    result = batches(*sources)
+    for position, items in enumerate(sources):
+        texts = [text for _, batch in result for at, text in batch if at == position]
+        assert texts == [text for _, text in items], "each source's items in their order"
+    assert all(batch for _, batch in result), "no batch is empty"
+    ends = {round(sum(delay for delay, _ in items), 6) for items in sources}
+    for (before, _), (after, _) in itertools.pairwise(result):
+        assert after - before >= INTERVAL - 1e-6 or any(
+            before - 1e-6 <= end <= after + 1e-6 for end in ends
+        ), "no oftener than the interval, but when a source has ended"
+    arrivals = sorted(moment for moment, _ in given_at)
+    flushed = sorted(moment for moment, batch in result for _ in batch)
+    for arrival, flush in zip(arrivals, flushed, strict=True):
+        assert -1e-6 <= flush - arrival <= INTERVAL + 1e-6, "nothing waits longer than that"
+
+
+class Watched:
+    """A source that says whether it was closed."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def items(self) -> AsyncGenerator[str, None]:
+        try:
+            yield "a"
+            await asyncio.sleep(1e6)
+        finally:
+            await asyncio.sleep(0)  # closing may take awaits of its own
+            self.closed = True
+
+
+def test_closing_closes_every_silent_source() -> None:
+    watched = [Watched(), Watched()]
+
+    async def main() -> float:
+        async with aclosing(coalesce([w.items() for w in watched], interval=INTERVAL)) as stream:
+            await anext(stream)
+        return now()
+
+    assert run(main) == 0.0
+    assert all(w.closed for w in watched)
+
+
+@pytest.mark.parametrize("in_the_window", [False, True])
+def test_cancelling_the_reader_closes_every_source(in_the_window: bool) -> None:
+    watched = [Watched(), Watched()]
+
+    async def read() -> None:
+        async with closing(coalesce([w.items() for w in watched], interval=INTERVAL)) as stream:
+            async for _ in stream:
+                pass
+
+    async def main() -> None:
+        task = asyncio.create_task(read())
+        await asyncio.sleep(0.1 if in_the_window else 2.0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run(main)
+    assert all(w.closed for w in watched)
+
+
+def test_an_error_of_a_source_comes_after_its_items_and_closes_the_others() -> None:
+    watched = Watched()
+
+    async def failing() -> AsyncGenerator[str, None]:
+        yield "x"
+        raise ZeroDivisionError
+
+    seen = []
+
+    async def main() -> None:
+        async with aclosing(coalesce([watched.items(), failing()], interval=INTERVAL)) as stream:
+            async for batch in stream:
+                seen.extend(batch)
+
+    with pytest.raises(ZeroDivisionError):
+        run(main)
+    assert sorted(seen) == [(0, "a"), (1, "x")]
+    assert watched.closed

@@ -1,0 +1,236 @@
+"""Set-up links: what is read of them, what is refused, and that nothing is lost on the way."""
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Final
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from playground.domain.samplers import PARAMETERS, Parameter, Sampler
+from playground.sharing.setup import (
+    DIFFERENCES,
+    MAX_CHARS,
+    MAX_SEED,
+    Column,
+    LinkError,
+    Setup,
+    Values,
+)
+from playground.sharing.setup_link import parse_link
+from tests.setup_links import format_link
+from tests.stock import playground
+
+ALPACA: Final = Values(Sampler(temperature=0.7, top_p=0.95), 2048)
+CHAT: Final = Setup("chat", (Column("server", "alpacaeval", ALPACA, ALPACA),))
+TEXT: Final = "setup=1&tab=chat&column=alpacaeval,temperature:0.7,top_p:0.95,max:2048&end"
+
+
+def value(parameter: Parameter) -> st.SearchStrategy[float | None]:
+    low, high = parameter.minimum, parameter.maximum
+    if parameter.integer:
+        return st.none() | st.integers(int(low), int(high))
+    return st.none() | st.floats(low, high, allow_subnormal=False).map(lambda x: x + 0.0)
+
+
+SAMPLERS: Final = st.builds(Sampler, **{each.name: value(each) for each in PARAMETERS})
+VALUES: Final = st.builds(Values, SAMPLERS, st.none() | st.integers(1, 2**31 - 1))
+LETTERS: Final = st.characters(exclude_categories=["Cs"], exclude_characters="\r\0")
+TEXTS: Final = st.text(LETTERS, max_size=60).map(str.strip)
+NAMES: Final = st.text(LETTERS, min_size=1, max_size=60)
+STOPS: Final = st.text(LETTERS, min_size=1, max_size=60).filter(lambda text: "\n" not in text)
+SEEDS: Final = st.none() | st.integers(0, MAX_SEED)
+IDS: Final = st.from_regex(r"[a-z0-9][a-z0-9-]{0,39}", fullmatch=True)
+
+
+@st.composite
+def columns(draw: st.DrawFn) -> Column:
+    kind: Any = draw(st.sampled_from(["server", "own", "none"]))
+    values = draw(VALUES)
+    started = draw(st.just(values) | VALUES)
+    if kind == "none":
+        return Column("none", "", Values(Sampler()), values)
+    return Column(kind, draw(IDS if kind == "server" else NAMES), started, values)
+
+
+@st.composite
+def setups(draw: st.DrawFn) -> Setup:
+    tab: Any = draw(st.sampled_from(["chat", "compare", "compare", "history", "about"]))
+    if tab in ("history", "about"):
+        return Setup(tab)
+    asked: dict[str, Any] = {
+        "stop": tuple(draw(st.lists(STOPS, max_size=3))),
+        "system": draw(TEXTS),
+        "prompt": draw(TEXTS),
+    }
+    if tab == "chat":
+        return Setup("chat", (draw(columns()),), seed=draw(SEEDS), **asked)
+    several = draw(st.lists(columns(), min_size=2, max_size=4))
+    own_seeds = draw(st.booleans())
+    if own_seeds:
+        several = [replace(each, seed=draw(SEEDS)) for each in several]
+    return Setup(
+        "compare",
+        tuple(several),
+        seed=None if own_seeds else draw(SEEDS),
+        own_seeds=own_seeds,
+        difference=draw(st.sampled_from(DIFFERENCES)),
+        against=draw(st.integers(0, len(several) - 1)),
+        blind=draw(st.booleans()),
+        **asked,
+    )
+
+
+@given(setups())
+def test_what_is_written_is_read_again(setup: Setup) -> None:
+    text = format_link(setup)
+    assert text.isascii()
+    if len(text) <= MAX_CHARS:
+        assert parse_link(text) == setup
+        assert parse_link(f"#{text}") == setup
+
+
+@given(setups(), st.data())
+def test_a_link_that_was_cut_anywhere_is_refused(setup: Setup, data: st.DataObject) -> None:
+    text = format_link(setup)
+    kept = data.draw(st.integers(0, len(text) - 1))
+    with pytest.raises(LinkError) as caught:
+        parse_link(text[:kept])
+    assert caught.value.kind in ("link_broken", "link_too_long")
+
+
+def test_a_link_is_short_and_can_be_read_by_people() -> None:
+    assert format_link(CHAT) == TEXT
+    edited = replace(ALPACA, sampler=Sampler(temperature=0.9, top_k=40), max_new_tokens=None)
+    setup = Setup(
+        "compare",
+        (
+            Column("server", "alpacaeval", ALPACA, edited, 7),
+            Column("own", "A, b & „c“", ALPACA, ALPACA),
+            Column("none", "", Values(Sampler()), Values(Sampler(min_p=1e-7))),
+        ),
+        own_seeds=True,
+        stop=("###", "END."),
+        system="Be kind.\nAlways.",
+        difference="words",
+        against=1,
+        blind=True,
+        prompt="100 %?",
+    )
+    text = format_link(setup)
+    assert text == (
+        "setup=1&tab=compare"
+        "&column=alpacaeval,temperature:0.7:0.9,top_p:0.95:-,top_k:-:40,max:2048:-,seed:7"
+        "&column=-own:A%2C%20b%20%26%20%E2%80%9Ec%E2%80%9C,temperature:0.7,top_p:0.95,max:2048"
+        "&column=-none,min_p:-:1e-7&own-seeds&stop=%23%23%23&stop=END."
+        "&system=Be%20kind.%0AAlways.&difference=words&against=2&blind&prompt=100%20%25%3F&end"
+    )
+    assert parse_link(text) == setup
+
+
+def test_the_length_is_limited_on_both_sides() -> None:
+    room = MAX_CHARS - len(format_link(replace(CHAT, system="x"))) + 1
+    fits, too_long = (replace(CHAT, system="x" * length) for length in (room, room + 1))
+    assert len(format_link(fits)) == MAX_CHARS
+    assert parse_link(format_link(fits)) == fits
+    with pytest.raises(LinkError, match="longer than the 8,000 characters") as caught:
+        parse_link(format_link(too_long))
+    assert caught.value.kind == "link_too_long"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "field", "words"),
+    [
+        ("", "link_broken", "setup", "must begin with setup="),
+        ("setup=0&tab=chat&end", "link_broken", "setup", "must begin with setup="),
+        ("setup=x&tab=chat&end", "link_broken", "setup", "must begin with setup="),
+        ("setup=2&whatever", "link_too_new", "setup", "version 2"),
+        ("setup=2&" + "x" * MAX_CHARS, "link_too_new", "setup", "newer playground"),
+        (TEXT[:-4], "link_broken", "end", "was cut"),
+        (TEXT.replace("&end", "&tab=chat&end"), "link_broken", "tab", "stands twice"),
+        (TEXT.replace("chat", "lounge"), "link_broken", "tab", "chat, compare, history, about"),
+        (TEXT.replace("tab=chat&", ""), "link_broken", "tab", "missing"),
+        (TEXT.replace("&end", "&admin=1&end"), "link_broken", "admin", "not known"),
+        (TEXT.replace("&end", "&blind=1&end"), "link_broken", "blind", "not known"),
+        (TEXT.replace("&end", "&blind&end"), "link_broken", "blind", "tab chat has no blind"),
+        (TEXT.replace("tab=chat", "tab=about"), "link_broken", "column", "0 columns"),
+        (TEXT.replace("tab=chat", "tab=compare"), "link_broken", "column", "2 to 4 columns"),
+        (TEXT.replace("0.7", "7"), "link_broken", "column[0].temperature", "between 0 and 2"),
+        (TEXT.replace("0.7", "0.7:9"), "link_broken", "column[0].temperature", "between 0 and 2"),
+        (TEXT.replace("0.7", "nan"), "link_broken", "column[0].temperature", "must be a number"),
+        (TEXT.replace("0.7", "1e999"), "link_broken", "column[0].temperature", "too large"),
+        (TEXT.replace("0.7", "0.7:1:2"), "link_broken", "column[0].temperature", "edited"),
+        (TEXT.replace("top_p", "top_q"), "link_broken", "column[0].top_q", "not a sampler"),
+        (TEXT.replace("top_p:0.95", "top_k:1.5"), "link_broken", "column[0].top_k", "whole"),
+        (TEXT.replace("top_p", "temperature"), "link_broken", "column[0].temperature", "twice"),
+        (TEXT.replace("2048", "0"), "link_broken", "column[0].max", "from 1 to"),
+        (TEXT.replace("2048", "2048,seed:5"), "link_broken", "column[0].seed", "own-seeds"),
+        (TEXT.replace("alpacaeval", "<b>"), "link_broken", "column[0]", "not the id"),
+        (TEXT.replace("alpacaeval", "-own:"), "link_broken", "column[0]", "empty"),
+        (TEXT.replace("alpacaeval", "-none"), "link_broken", "column[0]", "no values"),
+        (TEXT.replace("&end", "&seed=-1&end"), "link_broken", "seed", "from 0 to"),
+        (TEXT.replace("&end", f"&seed={2**53}&end"), "link_broken", "seed", "from 0 to"),
+        (TEXT.replace("&end", "&system=%zz&end"), "link_broken", "system", "percent-encoding"),
+        (TEXT.replace("&end", "&system=%ff&end"), "link_broken", "system", "percent-encoding"),
+        (TEXT.replace("&end", "&system=%2&end"), "link_broken", "system", "percent-encoding"),
+        (TEXT.replace("&end", "&system=%0D&end"), "link_broken", "system", "white space"),
+        (TEXT.replace("&end", "&system=a%00b&end"), "link_broken", "system", "a character"),
+        (TEXT.replace("&end", "&stop=a%0Ab&end"), "link_broken", "stop[0]", "one line"),
+        (TEXT.replace("&end", "&stop=a" * 4 + "&end"), "link_broken", "stop", "at most 3"),
+        (TEXT.replace("&end", f"&stop={'a' * 201}&end"), "link_broken", "stop[0]", "200"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place(
+    text: str, kind: str, field: str, words: str
+) -> None:
+    with pytest.raises(LinkError, match=words) as caught:
+        parse_link(text)
+    assert (caught.value.kind, caught.value.field) == (kind, field)
+
+
+@given(st.text(max_size=200) | st.text("setup=1&tabchon,:%-", max_size=80))
+def test_no_text_does_anything_but_be_refused_or_read(text: str) -> None:
+    for each in (text, f"setup=1&tab=chat&{text}&end"):
+        with suppress(LinkError):
+            parse_link(each)
+
+
+async def test_the_route_reads_a_link_by_the_presets_of_this_server() -> None:
+    async with playground("http://127.0.0.1:9") as url, httpx.AsyncClient(base_url=url) as client:
+
+        async def read(link: object) -> httpx.Response:
+            return await client.post("/api/links/read", json={"link": link})
+
+        answer = await read(TEXT.replace("&end", "&seed=7&end"))
+        assert answer.status_code == 200
+        setup = answer.json()["setup"]
+        assert (setup["tab"], setup["seed"], setup["stop"]) == ("chat", 7, [])
+        values = {"sampler": {"temperature": 0.7, "top_p": 0.95}, "max_new_tokens": 2048}
+        assert setup["columns"] == [
+            {
+                "kind": "server",
+                "name": "alpacaeval",
+                "label": "AlpacaEval",
+                "moved": False,
+                "started": values,
+                "values": values,
+                "seed": None,
+            }
+        ]
+        moved = (await read(TEXT.replace("0.7", "0.6"))).json()["setup"]["columns"][0]
+        assert moved["moved"] is True
+        assert moved["values"]["sampler"]["temperature"] == 0.6
+        refused = await read(TEXT.replace("alpacaeval", "gone"))
+        assert refused.status_code == 422
+        assert refused.json() == {
+            "error": "There is no preset gone on this server; there are alpacaeval, huggingchat, "
+            "min-p.",
+            "kind": "link_broken",
+            "field": "column[0]",
+        }
+        assert (await read("setup=9")).json()["kind"] == "link_too_new"
+        bodies: tuple[Any, ...] = ({}, [], {"link": 5}, {"link": TEXT, "more": 1})
+        for body in bodies:
+            assert (await client.post("/api/links/read", json=body)).status_code == 422

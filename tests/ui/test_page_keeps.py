@@ -1,0 +1,132 @@
+"""What the page never loses: text, drafts, conversations, the focus."""
+
+import json
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.pages import READY, opened, serve
+from tests.servers import Server
+from tests.ui.test_page import answers, ask, finished, growing, questions
+
+pytestmark = pytest.mark.browser
+
+STORY = "Tell me a story about a lighthouse."
+
+# An answer whose first block is complete while the second one is being written.
+BETWEEN_BLOCKS = """() => {
+    const body = document.querySelector('[data-state=streaming] .body');
+    const running = body?.querySelector('.running').textContent ?? '';
+    return body?.querySelector('.block-html') && running.length > 8;
+}"""
+STORED = "JSON.parse(sessionStorage.getItem('kto-playground.v1.chat')).messages.at(-1).content"
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, without its Markdown."""
+    return "".join(c if c.isalnum() else " " for c in text).split()
+
+
+def shown(page: Page) -> list[str]:
+    return words(answers(page).last.locator(".body").inner_text())
+
+
+def between_blocks(page: Page) -> None:
+    ask(page, "What does min_p do that top_p doesn't?")
+    page.wait_for_function(BETWEEN_BLOCKS)
+
+
+def test_a_reload_in_mid_answer_keeps_all_of_it(page: Page) -> None:
+    between_blocks(page)
+    before = shown(page)
+    page.reload()
+    page.wait_for_selector(READY)
+    expect(answers(page).last).to_have_attribute("data-state", "stopped")
+    assert shown(page)[: len(before) - 1] == before[:-1]  # the last word may have grown
+    assert shown(page) == words(page.evaluate(STORED))
+    page.get_by_role("button", name="Continue").click()
+    finished(page)
+
+
+def test_a_playground_that_dies_leaves_all_of_the_text(chromium: Browser, engine: Server) -> None:
+    with serve(engine.url) as site, opened(chromium, site.url + "/") as page:
+        between_blocks(page)
+        before = shown(page)
+        site.kill()
+        expect(answers(page).last).to_have_attribute("data-state", "failed")
+        assert shown(page)[: len(before) - 1] == before[:-1]
+        expect(answers(page).last.locator(".problem")).to_contain_text("Incomplete.")
+
+
+def test_a_deleted_question_takes_its_answer_along(page: Page) -> None:
+    ask(page, "Hello!")
+    finished(page)
+    ask(page, "Thank you.")
+    finished(page)
+    questions(page).first.hover()
+    questions(page).first.get_by_role("button", name="Delete").click()
+    expect(questions(page)).to_have_count(1)
+    expect(answers(page)).to_have_count(1)
+    page.get_by_role("button", name="Retry").click()
+    expect(answers(page).last).not_to_have_attribute("data-state", "done")
+    finished(page)
+    page.get_by_role("button", name="Undo").click()
+    expect(answers(page)).to_have_count(1)
+
+
+def test_a_tab_never_replaces_what_another_holds(page: Page, site: str) -> None:
+    other = page.context.new_page()
+    other.goto(site + "/")
+    other.wait_for_selector(READY)
+    ask(page, "Hello!")
+    text = finished(page)
+    other.reload()
+    other.wait_for_selector(READY)
+    assert answers(other).last.locator(".body").inner_text() == text
+    ask(other, "Thank you.")
+    finished(other)
+    page.reload()
+    page.wait_for_selector(READY)
+    expect(answers(page)).to_have_count(1)
+    other.close()
+
+
+def test_a_starter_leaves_the_draft(page: Page) -> None:
+    page.fill("#chat-prompt", "half a thought")
+    page.get_by_role("button", name="Name ten animals.").click()
+    finished(page)
+    expect(page.locator("#chat-prompt")).to_have_value("half a thought")
+
+
+@pytest.mark.parametrize("stored", ["{}", "5", "not JSON", '{"messages": 7, "edits": 3}'])
+def test_a_page_starts_whatever_was_stored(page: Page, stored: str) -> None:
+    for name in ("chat", "samplers", "comparison", "draft", "presets", "votes"):
+        key, text = json.dumps(f"kto-playground.v1.{name}"), json.dumps(stored)
+        page.evaluate(f"localStorage.setItem({key}, {text}); sessionStorage.setItem({key}, {text})")
+    page.reload()
+    page.wait_for_selector(READY)
+    ask(page, "Hello!")
+    finished(page)
+
+
+def test_what_must_wait_for_the_answer_says_so(page: Page) -> None:
+    ask(page, "Hello!")
+    finished(page)
+    ask(page, STORY)
+    growing(page)
+    answers(page).first.get_by_role("button", name="Retry").click()
+    expect(page.locator("#notice")).to_contain_text("Stop the answer first.")
+    expect(answers(page)).to_have_count(2)
+
+
+def test_the_focus_goes_where_the_next_key_is_wanted(page: Page) -> None:
+    page.fill("#chat-prompt", STORY)
+    page.focus("#chat-send")
+    page.keyboard.press("Enter")
+    expect(page.locator("#chat-stop")).to_be_focused()
+    growing(page)
+    page.keyboard.press("Enter")
+    expect(answers(page).last).to_have_attribute("data-state", "stopped")
+    expect(page.locator("#chat-prompt")).to_be_focused()
+    answers(page).get_by_role("button", name="Delete").click()
+    expect(page.locator("#chat-prompt")).to_be_focused()

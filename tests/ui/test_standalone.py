@@ -1,0 +1,81 @@
+"""Pages outside Gradio: the same colours, nothing from elsewhere, nothing that a text could add."""
+
+import re
+from typing import Final
+
+import pytest
+
+from playground.ui.page import STATIC, modules
+from playground.ui.standalone import HEADERS, answer, document
+from playground.ui.theme import theme
+
+CSS: Final = (STATIC / "plain.css").read_text(encoding="utf-8")
+VARIABLE: Final = re.compile(r"--([\w-]+): ([^;]+);")
+
+
+def variables(css: str) -> dict[str, str]:
+    return dict(VARIABLE.findall(css))
+
+
+def test_the_colours_are_the_themes_own() -> None:
+    light, dark = CSS.split("@media (prefers-color-scheme: dark)", 1)
+    for css, suffix in ((light, ""), (dark[: dark.index("  }")], "_dark")):
+        found = {
+            name: value for name, value in variables(css).items() if not name.startswith("font")
+        }
+        assert len(found) > 15
+        for name, value in found.items():
+            assert value == getattr(theme(), name.replace("-", "_") + suffix), name
+
+
+def test_what_the_pages_styles_expect_of_gradio_is_there() -> None:
+    css = [(STATIC / name).read_text(encoding="utf-8") for name in ("page.css", "compare.css")]
+    used = set(re.findall(r"var\(--([\w-]+)\)", "".join(css)))
+    defined = set(re.findall(r"[\s{;]--([\w-]+):", "".join(css)))
+    assert used - defined - variables(CSS).keys() == set()
+
+
+def test_the_dark_colours_of_gradios_class_hold_by_the_readers_system() -> None:
+    css = (STATIC / "page.css").read_text(encoding="utf-8")
+    gradio = variables(css[css.index("body.dark {") :].split("}", 1)[0])
+    plain = variables(CSS[CSS.index("body.plain { --") :].split("}", 1)[0])
+    assert gradio
+    assert plain == gradio
+    compare = (STATIC / "compare.css").read_text(encoding="utf-8")
+    marks = re.findall(r"body\.dark (::highlight.+)", compare)
+    assert marks
+    assert re.findall(r"body\.plain (::highlight.+)", CSS) == marks
+
+
+def test_a_text_stays_a_text() -> None:
+    html = document(title='</title><u "', description='"><s>', body="", version="v1")
+    assert "<u" not in html
+    assert "<s>" not in html
+    assert '<meta name="robots" content="noindex">' in html
+
+
+@pytest.mark.parametrize("root", ["", "/play/ground"])
+def test_every_address_is_below_the_root(root: str) -> None:
+    html = document(title="T", body="", version="v1", root_path=root, scripts=["dom.js"])
+    addresses = re.findall(r'(?:href|src)="([^"]+)"', html)
+    assert f"{root}/ui/v1/plain.css" in addresses
+    assert f"{root}/ui/v1/dom.js" in addresses
+    assert all(address.startswith(f"{root}/") for address in addresses)
+
+
+def test_all_modules_are_fetched_at_once() -> None:
+    html = document(title="T", body="", version="v1", scripts=["pane.js"])
+    assert set(re.findall(r"/ui/v1/([\w-]+\.js)", html)) == set(modules("pane.js"))
+    assert html.count("pane.js") == 1
+
+
+def test_the_headers_keep_a_page_to_itself() -> None:
+    response = answer("x", 404, {"Retry-After": "3"})
+    assert response.status_code == 404
+    assert response.headers["retry-after"] == "3"
+    for name, value in HEADERS.items():
+        assert response.headers[name] == value
+    policy = response.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self';" in policy
+    assert policy.count("unsafe") == 1  # a style attribute, as Markdown's tables have
