@@ -21,7 +21,7 @@ def engine_routes(services: Services) -> APIRouter:
     """What can be asked beside an answer."""
     engine, settings = services.engine, services.settings
     router = APIRouter()
-    shelf = ModelCards(settings.model_id)
+    cards = ModelCards(settings.model_id)
     prover = Prover(settings.tgi_url, settings.api_key())
 
     @router.post("/api/pieces")
@@ -101,7 +101,7 @@ def engine_routes(services: Services) -> APIRouter:
     @router.get("/api/card")
     @answering
     async def card(request: Request) -> Response:
-        return json_answer(asdict(await shelf.card()))
+        return json_answer(asdict(await cards.card()))
 
     @router.api_route("/livez", methods=["GET", "HEAD"])
     async def live() -> Response:

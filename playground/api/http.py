@@ -23,7 +23,7 @@ def answering(route: Route) -> Route:
         try:
             return await route(request)
         except PlaygroundError as error:
-            request.scope["refusal"] = error.kind  # for the journal
+            request.scope["refusal"] = error.kind  # for the access log
             return refusal(error)
 
     return answered

@@ -138,7 +138,7 @@ async def open_stream(
             if stop.asked and usage.outcome == "left":  # stopped in line
                 usage.outcome = stop.ending.kind
             metrics.answered(usage)
-        scope["figures"] = {  # for the journal
+        scope["figures"] = {  # for the access log
             "panes": len(panes),
             "tokens": sum(usage.generated_tokens for usage in usages),
             "waited_ms": round(1000 * ticket.waited_s),

@@ -53,7 +53,7 @@ class Entry:
 class UserLogin:
     """Names and passwords from a file, and sessions that follow from them.
 
-    pseudonym: what the log calls an account, as in the journal.
+    pseudonym: what the log calls an account, as in the access log.
     """
 
     def __init__(

@@ -163,7 +163,7 @@ def _giving(header: tuple[bytes, bytes], send: Send) -> Send:
 
 
 def principal_of(scope: Scope) -> Principal:
-    """The sender of a request, as the door put it there; a stranger where there is no door."""
+    """Who sends a request, as the middleware put it there; without one, an address alone."""
     known: Principal | None = scope.get("state", {}).get("principal")
     if known is not None:
         return known

@@ -32,7 +32,7 @@ _FORWARDED: Final = frozenset(
 class RequestSource:
     """One request's way here.
 
-    address: of the browser, as far as it is known; ELSEWHERE as a visitor's.
+    address: of the browser, as far as it is known; ELSEWHERE as a principal's.
     trusted: whether the peer is a trusted proxy. user: the values of its header for the name.
     cookies: the whole header. host: the name that was asked for, without a port.
     """
@@ -60,7 +60,7 @@ class ProxyHeaders:
         self._trusted = trusted
 
     def read(self, scope: Scope) -> RequestSource:
-        """The arrival of a request.
+        """Where a request comes from.
 
         The scheme in the scope becomes the browser's. Headers of an untrusted peer that say where
         from or for whom it asks are taken out, so that nothing behind can believe them.

@@ -106,7 +106,7 @@ class Done:
 
     finish_reason: "eos_token", "stop_sequence" or "length" (TGI's names); "budget" where a demo's
         budget left the answer less than the demo's own limit, and it took all of that.
-    ttft_ms: from the request's arrival to the first text, ``None`` without any.
+    ttft_ms: from the request to the first text, ``None`` without any.
     duration_ms: from there to the moment at which the engine said that the answer is complete.
     tokens_per_second: over the time from the first token to the last; ``None`` where all came at
         once, a single token too.

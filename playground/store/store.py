@@ -35,7 +35,7 @@ class Store:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """Nothing is opened yet: that the database is away is the trouble of who needs it."""
+        """Nothing is opened yet: that the database is away is the concern of who needs it."""
         database = Database.from_settings(settings)
         return cls(database, retention_days=settings.retention_days)
 

@@ -1,4 +1,4 @@
-"""What the doctor found, one thing at a time."""
+"""What the check found, one thing at a time."""
 
 from dataclasses import dataclass
 from typing import Literal
