@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from secrets import token_hex
 from typing import Final
 
-import gradio as gr
 from fastapi import FastAPI, Response
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
@@ -31,7 +30,6 @@ from playground.ui import page
 from playground.ui.demo import demo_pages
 from playground.ui.login import login_routes
 from playground.ui.snapshot import snapshot_routes
-from playground.ui.theme import theme
 
 _FOREVER: Final = "public, max-age=31536000, immutable"
 # As many new objects may come before the garbage collector looks for circles among them: tokens on
@@ -116,18 +114,5 @@ def create_app(settings: Settings, tunnel: Tunnel | None = None) -> FastAPI:
         return Response(highlight, media_type="text/css", headers={"Cache-Control": _FOREVER})
 
     app.mount(f"/ui/{version}", _Forever(directory=page.STATIC))
-    gr.mount_gradio_app(
-        app,
-        page.build(presets),
-        path="/",
-        root_path=settings.root_path or None,
-        theme=theme(),
-        head=page.head(version),
-        favicon_path=str(page.STATIC / "favicon.svg"),
-        footer_links=[],
-        run_history=False,
-        enable_monitoring=False,
-        ssr_mode=False,
-        show_error=False,
-    )
+    page.mount(app, presets, version, settings.root_path)
     return app

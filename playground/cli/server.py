@@ -71,7 +71,7 @@ class Server(uvicorn.Server):
             log_config=None,
             log_level="warning",
             access_log=False,
-            proxy_headers=False,  # the authentication reads them, and knows which proxies are trusted
+            proxy_headers=False,  # auth reads them, and knows which proxies are trusted
             timeout_graceful_shutdown=_REST_SECONDS,
             root_path=settings.root_path,
         )

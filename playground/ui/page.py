@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Final
 
 import gradio as gr
+from fastapi import FastAPI
 
 from playground.domain.presets import Preset
 from playground.ui import comparison, forms
 from playground.ui.history import history
+from playground.ui.theme import theme
 
 STATIC: Final = Path(__file__).parent / "static"
 _IMPORT: Final = re.compile(r"^(?:import|export)[^;]*?from '\./([\w-]+\.js)'", re.MULTILINE)
@@ -32,8 +34,31 @@ def _html(value: str, elem_id: str | None = None, js_on_load: str | None = None)
     return gr.HTML(value, elem_id=elem_id, js_on_load=js_on_load, apply_default_css=False)
 
 
+def mount(app: FastAPI, presets: Sequence[Preset], version: str, root_path: str) -> None:
+    """Put the page at the root of an application.
+
+    Args:
+        version: of the browser's files (`static_version`).
+        root_path: as in the settings.
+    """
+    gr.mount_gradio_app(
+        app,
+        build(presets),
+        path="/",
+        root_path=root_path or None,
+        theme=theme(),
+        head=head(version),
+        favicon_path=str(STATIC / "favicon.svg"),
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        show_error=False,
+    )
+
+
 def build(presets: Sequence[Preset]) -> gr.Blocks:
-    """The page's Blocks, for `gr.mount_gradio_app`.
+    """The page's Blocks.
 
     Gradio 6.31 draws what is in a tab when the tab is first opened, whatever `render_children`
     says, so the browser modules take hold of a form when it appears.

@@ -1,0 +1,34 @@
+"""Imports that cost nothing until what was imported is used."""
+
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+
+class _Deferred(ModuleType):
+    """Gives the names of the real module, which is imported when the first one is asked for."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+@contextmanager
+def deferred(name: str) -> Iterator[None]:
+    """What is imported inside gets a stand-in for a module, and everybody else the module itself.
+
+    ``importlib.util.LazyLoader`` does not serve: a second ``import`` reads ``__spec__``, and that
+    already loads.
+
+    Args:
+        name: of a top-level module; one that is loaded already is left alone.
+    """
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = _Deferred(name)
+    try:
+        yield
+    finally:
+        del sys.modules[name]
