@@ -28,7 +28,7 @@ _NOT_KEPT: Final = {"Cache-Control": "no-store"}
 
 # What needs no login, by method, below the root path. A path that is not here is closed, so a new
 # route is, too.
-_FILES: Final = r"/ui/[0-9a-f]+/[\w.-]+|/favicon\.ico|/livez|/readyz"
+_FILES: Final = r"/ui/[0-9a-f]+/(?:[\w-]+/)*[\w-]+\.\w+|/favicon\.ico|/livez|/readyz"
 _ALWAYS: Final = {"GET": rf"/login|/logout|{_FILES}", "POST": r"/login|/logout"}
 _LINKS: Final = {
     "GET": r"/[sd]/[\w-]+|/api/shares/[\w-]+|/api/demos/[\w-]+",

@@ -5,7 +5,7 @@
 
 Nothing in it is HTML, and nothing is ignored: an unknown name is as wrong as a wrong value. What
 the server sent of an answer (receipt, done) may hold more than is known here, since later versions
-say more. Pure; playground/ui/static/recordtext.js checks the same in the browser.
+say more. Pure; playground/ui/static/records/record_shape.js checks the same in the browser.
 """
 
 import math

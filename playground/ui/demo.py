@@ -52,8 +52,8 @@ def demo(link: DemoLink, *, version: str, root_path: str) -> str:
             f"{_conversation() if single else _board(fixed.panes)}"
             f'<div class="{"dock" if single else "compare-dock"}">{_COMPOSER}</div></div>'
         ),
-        head=f'<link rel="stylesheet" href="{escape(root_path)}/ui/{version}/demo.css">',
-        scripts=["demo.js"],
+        head=f'<link rel="stylesheet" href="{escape(root_path)}/ui/{version}/styles/demo.css">',
+        scripts=["pages/demo.js"],
         version=version,
         root_path=root_path,
     )

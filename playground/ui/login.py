@@ -41,7 +41,7 @@ def login_routes(login: UserLogin | None, settings: Settings, version: str) -> A
         html = standalone.document(
             title="Log in",
             body=_form(f"{root}/login", name, after, problem),
-            scripts=["login.js"],
+            scripts=["pages/login.js"],
             version=version,
             root_path=root,
         )
@@ -77,7 +77,7 @@ def login_routes(login: UserLogin | None, settings: Settings, version: str) -> A
         html = standalone.document(
             title="Logged in",
             body=_inside(root, name, after),
-            scripts=["login.js"],
+            scripts=["pages/login.js"],
             version=version,
             root_path=root,
         )

@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from posixpath import dirname, normpath
 from typing import Final
 
 import gradio as gr
@@ -19,14 +20,14 @@ from playground.ui.history import history
 from playground.ui.theme import theme
 
 STATIC: Final = Path(__file__).parent / "static"
-_IMPORT: Final = re.compile(r"^(?:import|export)[^;]*?from '\./([\w-]+\.js)'", re.MULTILINE)
+_IMPORT: Final = re.compile(r"^(?:import|export)[^;]*?from '(\.[^']+\.js)'", re.MULTILINE)
 
 
 def static_version() -> str:
     """A hash of the browser's files; it stands in their address, so they can be cached for good."""
     digest = hashlib.sha256()
-    for path in sorted(STATIC.iterdir()):
-        digest.update(path.name.encode() + path.read_bytes())
+    for path in sorted(each for each in STATIC.rglob("*") if each.is_file()):
+        digest.update(path.relative_to(STATIC).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()[:12]
 
 
@@ -94,10 +95,14 @@ def build(presets: Sequence[Preset]) -> gr.Blocks:
 
 
 def modules(entry: str) -> list[str]:
-    """The browser's module of that name and all that it imports at once, itself first."""
+    """A browser's module and all that it imports at once, itself first.
+
+    entry: its path in static/, and so are the others.
+    """
     found = [entry]
     for name in found:  # grows while it is gone through
-        imported = _IMPORT.findall((STATIC / name).read_text(encoding="utf-8"))
+        named = _IMPORT.findall((STATIC / name).read_text(encoding="utf-8"))
+        imported = (normpath(f"{dirname(name)}/{each}") for each in named)
         found += [each for each in dict.fromkeys(imported) if each not in found]
     return found
 
@@ -106,14 +111,14 @@ def head(version: str) -> str:
     """What the page's head needs: our stylesheets and modules, all from this server.
 
     The modules are named, so that the browser fetches them together, and not one rank of imports
-    after the other, of which there are five.
+    after the other.
     """
-    entry, *others = modules("main.js")
+    entry, *others = modules("pages/main.js")
     preloads = (f'<link rel="modulepreload" href="./ui/{version}/{name}">' for name in others)
     return (
-        f'<link rel="stylesheet" href="./ui/{version}/page.css">'
-        f'<link rel="stylesheet" href="./ui/{version}/compare.css">'
-        f'<link rel="stylesheet" href="./ui/{version}/history.css">'
+        f'<link rel="stylesheet" href="./ui/{version}/styles/page.css">'
+        f'<link rel="stylesheet" href="./ui/{version}/styles/compare.css">'
+        f'<link rel="stylesheet" href="./ui/{version}/styles/history.css">'
         f'<link rel="stylesheet" href="./ui/{version}/highlight.css">'
         f'<script type="module" src="./ui/{version}/{entry}"></script>'
         f"{''.join(preloads)}"

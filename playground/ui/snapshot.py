@@ -97,8 +97,8 @@ def snapshot(
             "<noscript><p>This page is drawn by scripts of this server, which your browser does "
             "not run.</p></noscript>"
         ),
-        head=f'<link rel="stylesheet" href="{escape(root_path)}/ui/{version}/snapshot.css">',
-        scripts=["snapshot.js"],
+        head=f'<link rel="stylesheet" href="{escape(root_path)}/ui/{version}/styles/snapshot.css">',
+        scripts=["pages/snapshot.js"],
         version=version,
         root_path=root_path,
     )

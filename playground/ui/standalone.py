@@ -42,12 +42,12 @@ def document(
     title, description: texts; a description is also what a preview of the link shows.
     body, head: HTML; the body stands in ``<main>``, below the name that leads to the playground.
     version: of the browser's files (`page.static_version`). root_path: as in the settings.
-    scripts: the browser's modules that start the page, by their file names.
+    scripts: the browser's modules that start the page, by their paths in static/.
     """
     files = f"{escape(root_path)}/ui/{version}"
     styles = "".join(
         f'<link rel="stylesheet" href="{files}/{name}.css">'
-        for name in ("plain", "page", "compare", "highlight")
+        for name in ("styles/standalone", "styles/page", "styles/compare", "highlight")
     )
     imported = dict.fromkeys(name for script in scripts for name in modules(script))
     starts = "".join(f'<script type="module" src="{files}/{name}"></script>' for name in scripts)

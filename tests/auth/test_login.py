@@ -164,6 +164,7 @@ def test_every_route_is_refused_without_a_login(
     """None of them was named here, so that a new one cannot be forgotten."""
     extra = [("GET", "/ui"), ("GET", "/ui/"), ("GET", "/s"), ("GET", "/s/a/b"), ("GET", "/nowhere")]
     extra += [("GET", "//livez"), ("GET", "/livez/"), ("GET", "/login/"), ("PUT", "/api/stream")]
+    extra += [("GET", "/ui/0/..%2f../api/engine"), ("GET", "/ui/0/lib/..%2f..%2f../api/engine")]
     with httpx.Client() as browser:
         for place, links in ((site, True), (replica, False)):
             reached = set()
@@ -172,7 +173,7 @@ def test_every_route_is_refused_without_a_login(
                 answer = browser.request(method, place + path)
                 if not refused(answer):
                     reached.add(template)
-            reached = {each for each in reached if not each.startswith("/ui/")}
+            reached = {each for each in reached if not re.fullmatch(r"/ui/[^.]+[.]\w+", each)}
             assert reached <= (OPEN | LINKS if links else OPEN)
 
 
@@ -188,6 +189,10 @@ def test_what_is_open_is_open(site: str) -> None:
         answer = browser.get(style.group(1))
         assert answer.status_code == 200
         assert "set-cookie" not in answer.headers, "it is kept by caches that many share"
+        files = re.match(r"/ui/\w+", style.group(1))
+        assert files is not None
+        module = browser.get(f"{files.group()}/lib/api.js")
+        assert module.headers["content-type"].startswith("text/javascript")
 
 
 def test_links_need_the_login_when_they_are_not_public(replica: str) -> None:

@@ -646,7 +646,7 @@ def pure(page: Page, module: str, expression: str, *arguments: object) -> Any:
     return page.evaluate(
         f"async ([url, a]) => {{ const m = await import(url); return {expression}; }}",
         [
-            page.url.partition("#")[0] + main.removeprefix("./").replace("main.js", module),
+            page.url.partition("#")[0] + main.removeprefix("./").replace("pages/main.js", module),
             arguments,
         ],
     )
@@ -669,9 +669,7 @@ def test_the_word_difference_is_a_shortest_one(modules: Page) -> None:
         ["".join(random.choices("abcd", k=random.randrange(14))) for _ in "ab"] for _ in range(300)
     ]
     pairs += [["", ""], ["a", ""], ["", "a"], ["abcabba", "cbabac"]]
-    found = pure(
-        modules, "difference.js", "a[0].map(([x, y]) => m.inserted([...x], [...y]))", pairs
-    )
+    found = pure(modules, "lib/diff.js", "a[0].map(([x, y]) => m.inserted([...x], [...y]))", pairs)
     for (a, b), added in zip(pairs, found, strict=True):
         kept = "".join(each for each, new in zip(b, added, strict=True) if not new)
         assert len(kept) == longest_common(a, b), (a, b)
@@ -682,7 +680,7 @@ def test_the_word_difference_is_a_shortest_one(modules: Page) -> None:
 def test_long_texts_are_compared_in_bounded_time(modules: Page) -> None:
     added = pure(
         modules,
-        "difference.js",
+        "lib/diff.js",
         """m.inserted(Array.from({length: 4000}, (_, i) => `a${i}`),
            Array.from({length: 4000}, (_, i) => `b${i}`)).every(Boolean)""",
     )
@@ -706,7 +704,7 @@ def test_the_first_difference_by_words(
     modules: Page, a: str, b: str, ended: bool, found: Any
 ) -> None:
     texts = ({"text": a, "ended": ended}, {"text": b, "ended": True})
-    assert pure(modules, "difference.js", "m.firstDifference(a[0], a[1])", *texts) == found
+    assert pure(modules, "lib/diff.js", "m.firstDifference(a[0], a[1])", *texts) == found
 
 
 def test_the_first_difference_by_tokens(modules: Page) -> None:
@@ -717,7 +715,7 @@ def test_the_first_difference_by_tokens(modules: Page) -> None:
         [["The"], ["The", " end"]],
         [["The"], ["The"]],
     ]
-    assert pure(modules, "difference.js", expression, pairs) == [
+    assert pure(modules, "lib/diff.js", expression, pairs) == [
         {"a": [9, 14], "b": [9, 11]},
         {"a": [3, 14], "b": [3, 9]},
         {"a": [3, 3], "b": [3, 7]},
@@ -733,7 +731,7 @@ def test_places_of_rendered_text_in_its_markdown(modules: Page) -> None:
         ["a &amp; b", "a & b"],
     ]
     for raw, rendered in cases:
-        places = pure(modules, "difference.js", "[...m.places(a[0], a[1])]", raw, rendered)
+        places = pure(modules, "lib/diff.js", "[...m.places(a[0], a[1])]", raw, rendered)
         assert places == sorted(places)
         letters = [(c, p) for c, p in zip(rendered, places, strict=True) if c.isalnum()]
         assert all(raw[place] == letter for letter, place in letters), (raw, rendered)
@@ -741,7 +739,9 @@ def test_places_of_rendered_text_in_its_markdown(modules: Page) -> None:
 
 def test_the_statistics_are_those_of_their_definitions(modules: Page) -> None:
     wilson = "a[0].map(([k, n]) => m.wilson(k, n))"
-    found = pure(modules, "statistics.js", wilson, [[8, 10], [0, 10], [10, 10], [0, 0], [45, 100]])
+    found = pure(
+        modules, "lib/statistics.js", wilson, [[8, 10], [0, 10], [10, 10], [0, 0], [45, 100]]
+    )
     # R: prop.test(k, n, correct = FALSE)$conf.int
     expected = [
         (0.4901625, 0.9433178),
@@ -754,15 +754,15 @@ def test_the_statistics_are_those_of_their_definitions(modules: Page) -> None:
         assert interval == [pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4)]
     texts = ["the cat sat", "The cat ran."]
     distinct = "[m.distinct(a[0], 1), m.distinct(a[0], 2), m.distinct([''], 1)]"
-    assert pure(modules, "statistics.js", distinct, texts) == [
+    assert pure(modules, "lib/statistics.js", distinct, texts) == [
         pytest.approx(4 / 6),
         pytest.approx(3 / 4),
         None,
     ]
     overlap = "[m.overlap(...a[0]), m.overlap('x', 'x'), m.overlap('x', 'y'), m.mean([])]"
-    assert pure(modules, "statistics.js", overlap, texts) == [pytest.approx(1 / 3), 1, 0, None]
+    assert pure(modules, "lib/statistics.js", overlap, texts) == [pytest.approx(1 / 3), 1, 0, None]
     between = "m.overlapsBetween(['a b', ''], ['a b', 'a b'])"
-    assert pure(modules, "statistics.js", between) == [1]
+    assert pure(modules, "lib/statistics.js", between) == [1]
 
 
 def test_the_tally_counts_a_setting_once_in_a_vote(modules: Page) -> None:
@@ -771,10 +771,10 @@ def test_the_tally_counts_a_setting_once_in_a_vote(modules: Page) -> None:
         return {"at": "", "prompt": "=1+1", "settings": settings, "outcome": outcome, "best": best}
 
     votes = [vote("AB", "best", 0), vote("AAB", "best", 1), vote("AB", "tie"), vote("AB", "bad")]
-    best, other = pure(modules, "votes.js", "m.tally(a[0])", votes)
+    best, other = pure(modules, "compare/votes.js", "m.tally(a[0])", votes)
     counts = ("name", "votes", "win", "loss", "tie", "bad", "rate")
     assert [best[each] for each in counts] == ["A", 4, 2, 0, 1, 1, 1]
     assert [other[each] for each in counts] == ["B", 4, 0, 2, 1, 1, 0]
     assert best["chance"] == pytest.approx((1 / 2 + 2 / 3) / 2)
-    table = pure(modules, "exports.js", "m.votesCSV(a[0])", votes[:1]).splitlines()
+    table = pure(modules, "compare/votes.js", "m.votesCSV(a[0])", votes[:1]).splitlines()
     assert table[1].split(",")[2] == "'=1+1"

@@ -30,7 +30,7 @@ def call(page: Page, module: str, expression: str, *arguments: object) -> Any:
     return page.evaluate(
         f"""async ([module, a]) => {{
             const main = document.querySelector("script[src*='main.js']").src;
-            const m = await import(main.replace('main.js', module));
+            const m = await import(main.replace('pages/main.js', module));
             return {expression};
         }}""",
         [module, arguments],
@@ -39,7 +39,7 @@ def call(page: Page, module: str, expression: str, *arguments: object) -> Any:
 
 def stored(page: Page) -> list[dict[str, Any]]:
     """The entries of the browser's history, the newest first."""
-    found: list[dict[str, Any]] = call(page, "archive.js", "m.allEntries()")
+    found: list[dict[str, Any]] = call(page, "records/archive.js", "m.allEntries()")
     return found
 
 
@@ -62,7 +62,11 @@ def texts(entry: dict[str, Any]) -> list[str]:
 def page(page: Page) -> Iterator[Page]:
     """A page of a browser without a history."""
     yield page
-    call(page, "archive.js", "m.allEntries().then((e) => m.deleteEntries(e.map(({ id }) => id)))")
+    call(
+        page,
+        "records/archive.js",
+        "m.allEntries().then((e) => m.deleteEntries(e.map(({ id }) => id)))",
+    )
 
 
 def history(page: Page) -> Locator:
@@ -102,7 +106,7 @@ def plant(page: Page, *records: dict[str, Any], **changes: Any) -> None:
         | changes
         for i, record in enumerate(records)
     ]
-    call(page, "archive.js", "m.addEntries(a[0])", entries)
+    call(page, "records/archive.js", "m.addEntries(a[0])", entries)
 
 
 def upload(page: Page, **files: str) -> None:
@@ -130,7 +134,7 @@ def test_a_chat_becomes_a_record_that_opens_as_it_was(page: Page) -> None:
     page.fill("#stop", "xyzzy")
     ask(page, "Name ten animals.")
     text = finished(page)
-    record: dict[str, Any] = call(page, "records.js", CURRENT)
+    record: dict[str, Any] = call(page, "records/views.js", CURRENT)
     [column] = record["columns"]
     assert (record["format"], record["version"]) == ("kto-mistral-playground", 1)
     assert (record["kind"], record["title"]) == ("chat", "Name ten animals.")
@@ -152,16 +156,16 @@ def test_a_chat_becomes_a_record_that_opens_as_it_was(page: Page) -> None:
     page.get_by_role("button", name="New chat").click()
     page.get_by_role("tab", name="Min-p").click()
     page.fill("#seed", "")
-    call(page, "records.js", "m.openRecord(a[0], 'Opened.')", record)
+    call(page, "records/records.js", "m.openRecord(a[0], 'Opened.')", record)
     expect(page.locator("#notice")).to_contain_text("Opened.")
     assert finished(page) == text
     expect(page.get_by_role("tab", name="HuggingChat")).to_have_attribute("aria-selected", "true")
     expect(page.locator("#seed")).to_have_value("5")
-    assert call(page, "records.js", CURRENT) == record
+    assert call(page, "records/views.js", CURRENT) == record
     page.locator("#notice").get_by_role("button", name="Undo").click()
     expect(page.get_by_role("tab", name="Min-p")).to_have_attribute("aria-selected", "true")
     expect(page.locator("#seed")).to_have_value("")
-    assert call(page, "records.js", CURRENT) is None
+    assert call(page, "records/views.js", CURRENT) is None
 
 
 def test_a_comparison_becomes_a_record_that_opens_as_it_was(page: Page) -> None:
@@ -169,7 +173,7 @@ def test_a_comparison_becomes_a_record_that_opens_as_it_was(page: Page) -> None:
     page.fill("#compare-seed", "7")
     page.get_by_role("button", name="Name ten animals.").click()
     compared(page)
-    record = call(page, "records.js", CURRENT)
+    record = call(page, "records/views.js", CURRENT)
     assert record["kind"] == "comparison"
     presets = [each["setting"]["preset"] for each in record["columns"]]
     assert presets == ["alpacaeval", "huggingchat", "min-p"]
@@ -182,14 +186,14 @@ def test_a_comparison_becomes_a_record_that_opens_as_it_was(page: Page) -> None:
     for i, name in enumerate(["None, edited", "HuggingChat, edited", "Min-p, edited"]):
         changed["columns"][i]["label"] = name
     page.get_by_role("tab", name="Chat").click()
-    call(page, "records.js", "m.openRecord(a[0], 'Opened.')", changed)
+    call(page, "records/records.js", "m.openRecord(a[0], 'Opened.')", changed)
     compared(page)
     expect(page.locator("#compare-notice")).to_contain_text("The preset “Gone” is not here")
     expect(answer_of(page, 1).locator(".facts-line")).to_contain_text("answer B, chosen")
     changed["columns"][0]["setting"].update(preset=None, name="None")
-    assert call(page, "records.js", CURRENT) == changed
+    assert call(page, "records/views.js", CURRENT) == changed
     page.locator("#compare-notice").get_by_role("button", name="Undo").click()
-    assert call(page, "records.js", CURRENT) == record
+    assert call(page, "records/views.js", CURRENT) == record
     assert holds(page, 1)[0]["record"] == record  # what was only looked at is not kept
 
 
@@ -384,7 +388,7 @@ def test_without_a_storage_the_page_says_so_and_goes_on(chromium: Browser, site:
         expect(page.locator("#history-problem")).to_contain_text("does not let the page keep")
         expect(page.get_by_role("button", name="Try again")).to_be_visible()
         rescued = json.loads(saved(page, "Export the chat of this page"))
-        assert rescued == call(page, "records.js", "m.viewIfDrawn('chat').record()")
+        assert rescued == call(page, "records/views.js", "m.viewIfDrawn('chat').record()")
         page.get_by_role("tab", name="Chat").click()
         expect(answers(page)).to_have_count(1)
         page.reload()
@@ -399,7 +403,7 @@ def test_a_newer_page_takes_over_and_the_older_one_says_so(page: Page, site: str
     holds(page, 1)
     newer = page.context.new_page()
     newer.route(
-        "**/archive.js",
+        "**/records/archive.js",
         lambda route: route.fulfill(
             response=(response := route.fetch()),
             body=response.text().replace("const layout = 1;", "const layout = 2;"),
@@ -486,7 +490,7 @@ def test_other_versions_are_kept_shown_and_migrated(page: Page) -> None:
     assert sorted(stored(page), key=lambda entry: entry["id"]) == before
     page.get_by_role("button", name="Old one", exact=True).click()
     expect(page.locator("#compare-notice")).to_contain_text("The preset “Gone” is not here")
-    record = call(page, "records.js", CURRENT)
+    record = call(page, "records/views.js", CURRENT)
     expected = {"temperature": 0.7, "top_p": 0.95, "top_k": 3}
     assert record["columns"][0]["setting"]["sampler"] == expected
     assert record["columns"][0]["setting"]["max_new_tokens"] == 9
@@ -579,7 +583,7 @@ def test_markup_in_a_record_is_text_everywhere(page: Page, kind: str) -> None:
     expect(shown.locator(".receipt")).to_contain_text(NASTY)
     assert page.locator("img, #views script").count() == 0
     assert page.evaluate("window.hacked") is None
-    current = call(page, "records.js", CURRENT)
+    current = call(page, "records/views.js", CURRENT)
     assert current["columns"][0]["messages"] == column["messages"]
 
 

@@ -79,7 +79,7 @@ def visiting(chromium: Browser, link: str, **options: Any) -> Iterator[Page]:
 
 def link(page: Page, *, prompt: bool = False) -> str:
     """The link as the page gives it to be copied."""
-    text: str = pure(page, "links.js", "m.setupLink({prompt: a[0]})", prompt)
+    text: str = pure(page, "share/setup_link.js", "m.setupLink({prompt: a[0]})", prompt)
     return text
 
 
@@ -535,7 +535,7 @@ def writer(chromium: Browser, site: str) -> Iterator[Callable[[list[Setup]], lis
     """The browser's writing of links."""
     with opened(chromium, site + "/") as page:
         yield lambda many: pure(
-            page, "links.js", "a[0].map(m.formatSetup)", [as_json(each) for each in many]
+            page, "share/setup_link.js", "a[0].map(m.formatSetup)", [as_json(each) for each in many]
         )
 
 

@@ -1,20 +1,71 @@
-"""The browser's modules that the page's head names."""
+"""The browser's modules: which folder imports which, and which ones a page's head names."""
 
 import re
+from posixpath import dirname, normpath
+from typing import Final
+
+import pytest
 
 from playground.ui.page import STATIC, head, modules
 
+# The folders of static/ from the ground up, each with those that it may import.
+FOLDERS: Final[dict[str, set[str]]] = {
+    "lib": set(),
+    "engine": {"lib"},
+    "presets": {"lib", "engine"},
+    "answers": {"lib", "engine"},
+    "records": {"lib", "presets"},
+    "chat": {"lib", "engine", "presets", "answers", "records"},
+    "compare": {"lib", "engine", "presets", "answers", "records"},
+    "share": {"lib", "presets", "answers", "records"},
+    "history": {"lib", "presets", "records", "share"},
+    "snapshot": {"lib", "answers"},
+    "pages": {
+        *("lib", "engine", "presets", "answers", "records"),
+        *("chat", "compare", "share", "history", "snapshot"),
+    },
+}
+FILES: Final = sorted(each.relative_to(STATIC).as_posix() for each in STATIC.rglob("*.js"))
+STATIC_IMPORT: Final = re.compile(r"^(?:import|export)[^;]*?from '([^']+)';", re.MULTILINE)
+ANY_IMPORT: Final = re.compile(r"\b(?:from|import) ?\(?'(\.[^']+)'")
+
+
+def imported(name: str, pattern: re.Pattern[str]) -> set[str]:
+    """What a module imports, by the paths in static/."""
+    text = (STATIC / name).read_text(encoding="utf-8")
+    return {normpath(f"{dirname(name)}/{each}") for each in pattern.findall(text)}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_folder_imports_only_what_stands_below_it(name: str) -> None:
+    folder = dirname(name)
+    for each in imported(name, ANY_IMPORT):
+        assert each in FILES, f"{name} imports {each}, which is not there"
+        assert dirname(each) in FOLDERS[folder] | {folder}, f"{name} imports {each}"
+
+
+def test_the_folders_are_told_from_the_ground_up() -> None:
+    assert {dirname(name) for name in FILES} == set(FOLDERS)
+    for i, (folder, below) in enumerate(FOLDERS.items()):
+        assert below <= set(list(FOLDERS)[:i]), folder
+
+
+def test_no_module_imports_itself_in_a_roundabout_way() -> None:
+    left = {name: imported(name, ANY_IMPORT) for name in FILES}
+    while ready := [name for name, needed in left.items() if not needed & left.keys()]:
+        for name in ready:
+            del left[name]
+    assert not left
+
 
 def test_the_head_names_every_module_that_the_page_begins_with() -> None:
-    named = re.findall(r"/ui/v1/([\w-]+\.js)", head("v1"))
-    assert named[0] == "main.js"
+    named = re.findall(r"/ui/v1/([\w/-]+\.js)", head("v1"))
+    assert named[0] == "pages/main.js"
     assert sorted(named) == sorted(set(named))
     for name in named:
-        text = (STATIC / name).read_text(encoding="utf-8")
-        for line in re.findall(r"from '\./(.+?)';", text):
-            assert line in named, f"{name} imports {line}"
+        assert imported(name, STATIC_IMPORT) <= set(named), name
 
 
 def test_what_is_imported_later_is_not_among_them() -> None:
-    assert "comparison.js" not in modules("main.js")
-    assert "dom.js" in modules("comparison.js")
+    assert "compare/comparison.js" not in modules("pages/main.js")
+    assert "lib/dom.js" in modules("compare/comparison.js")

@@ -326,7 +326,7 @@ def test_the_very_same_values_are_asked_for_again(
     reader.goto(f"{playground.url}/livez")
     pane = reader.evaluate(
         """async ([path, column, names]) => (await import(path)).paneAgain(column, names)""",
-        [f"/ui/{static_version()}/changes.js", column, list(BY_NAME)],
+        [f"/ui/{static_version()}/snapshot/receipt_differences.js", column, list(BY_NAME)],
     )
     assert pane == {
         "sampler": again,

@@ -9,7 +9,7 @@ from playground.ui.page import STATIC, modules
 from playground.ui.standalone import HEADERS, answer, document
 from playground.ui.theme import theme
 
-CSS: Final = (STATIC / "plain.css").read_text(encoding="utf-8")
+CSS: Final = (STATIC / "styles/standalone.css").read_text(encoding="utf-8")
 VARIABLE: Final = re.compile(r"--([\w-]+): ([^;]+);")
 
 
@@ -29,19 +29,22 @@ def test_the_colours_are_the_themes_own() -> None:
 
 
 def test_what_the_pages_styles_expect_of_gradio_is_there() -> None:
-    css = [(STATIC / name).read_text(encoding="utf-8") for name in ("page.css", "compare.css")]
+    css = [
+        (STATIC / name).read_text(encoding="utf-8")
+        for name in ("styles/page.css", "styles/compare.css")
+    ]
     used = set(re.findall(r"var\(--([\w-]+)\)", "".join(css)))
     defined = set(re.findall(r"[\s{;]--([\w-]+):", "".join(css)))
     assert used - defined - variables(CSS).keys() == set()
 
 
 def test_the_dark_colours_of_gradios_class_hold_by_the_readers_system() -> None:
-    css = (STATIC / "page.css").read_text(encoding="utf-8")
+    css = (STATIC / "styles/page.css").read_text(encoding="utf-8")
     gradio = variables(css[css.index("body.dark {") :].split("}", 1)[0])
     plain = variables(CSS[CSS.index("body.plain { --") :].split("}", 1)[0])
     assert gradio
     assert plain == gradio
-    compare = (STATIC / "compare.css").read_text(encoding="utf-8")
+    compare = (STATIC / "styles/compare.css").read_text(encoding="utf-8")
     marks = re.findall(r"body\.dark (::highlight.+)", compare)
     assert marks
     assert re.findall(r"body\.plain (::highlight.+)", CSS) == marks
@@ -56,17 +59,17 @@ def test_a_text_stays_a_text() -> None:
 
 @pytest.mark.parametrize("root", ["", "/play/ground"])
 def test_every_address_is_below_the_root(root: str) -> None:
-    html = document(title="T", body="", version="v1", root_path=root, scripts=["dom.js"])
+    html = document(title="T", body="", version="v1", root_path=root, scripts=["lib/dom.js"])
     addresses = re.findall(r'(?:href|src)="([^"]+)"', html)
-    assert f"{root}/ui/v1/plain.css" in addresses
-    assert f"{root}/ui/v1/dom.js" in addresses
+    assert f"{root}/ui/v1/styles/standalone.css" in addresses
+    assert f"{root}/ui/v1/lib/dom.js" in addresses
     assert all(address.startswith(f"{root}/") for address in addresses)
 
 
 def test_all_modules_are_fetched_at_once() -> None:
-    html = document(title="T", body="", version="v1", scripts=["pane.js"])
-    assert set(re.findall(r"/ui/v1/([\w-]+\.js)", html)) == set(modules("pane.js"))
-    assert html.count("pane.js") == 1
+    html = document(title="T", body="", version="v1", scripts=["answers/pane.js"])
+    assert set(re.findall(r"/ui/v1/([\w/-]+\.js)", html)) == set(modules("answers/pane.js"))
+    assert html.count("answers/pane.js") == 1
 
 
 def test_the_headers_keep_a_page_to_itself() -> None:

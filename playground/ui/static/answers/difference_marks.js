@@ -1,0 +1,164 @@
+// Shows where the columns differ: marks over the text, by the CSS Custom Highlight API, which
+// leaves the page's elements as they are, and the same in words at each column.
+
+import { json } from '../lib/api.js';
+import { differentWords, firstDifference, firstPiece, places } from '../lib/diff.js';
+
+const pace = 250; // ms between two looks while answers are being written
+const shown = 40; // characters of a token that are quoted
+
+const quote = (text) => `“${text.trim().length > shown ? `${text.trim().slice(0, shown)}…` : text.trim()}”`;
+
+// The rendered text of an answer, as its text nodes.
+function textNodes(body) {
+  const walker = document.createTreeWalker(body, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, (node) => {
+    if (node.nodeType === Node.TEXT_NODE) return NodeFilter.FILTER_ACCEPT;
+    return node.matches('button') ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_SKIP;
+  });
+  const nodes = [];
+  while (walker.nextNode()) nodes.push(walker.currentNode);
+  return nodes;
+}
+
+// Ranges of the page for ranges of the raw text.
+function pageRanges(body, raw, ranges) {
+  const nodes = textNodes(body);
+  const at = places(raw, nodes.map((node) => node.data).join(''));
+  const lowest = (place) => {
+    let [low, high] = [0, at.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (at[middle] < place) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  };
+  const found = [];
+  for (const [start, stop] of ranges) {
+    const blank = raw.slice(start, stop).match(/^\s*/)[0].length;
+    let [from, to] = [lowest(start + blank), lowest(stop)];
+    for (const node of nodes) {
+      if (from >= to) break;
+      if (from < node.length) {
+        const range = new Range();
+        range.setStart(node, from);
+        range.setEnd(node, Math.min(to, node.length));
+        found.push(range);
+        from = Math.min(to, node.length);
+      }
+      from -= node.length;
+      to -= node.length;
+    }
+  }
+  return found;
+}
+
+export class Marks {
+  // look(): {columns, reference, mode}, with mode first, words or off; or a list of such groups,
+  // each compared within itself.
+  constructor(look) {
+    this.look = look;
+    this.pieces = new Map(); // text → its tokens, or null while they are asked for
+    this.timer = null;
+  }
+
+  // Looks again, soon or now.
+  update(now = false) {
+    if (now) {
+      clearTimeout(this.timer);
+      this.timer = null;
+      this.#show();
+    } else {
+      this.timer ??= setTimeout(() => { this.timer = null; this.#show(); }, pace);
+    }
+  }
+
+  #show() {
+    const marked = new Map();
+    const ended = [this.look()].flat().flatMap((group) => this.#group(group, marked));
+    this.#paint(marked);
+    this.#ask(ended);
+  }
+
+  // Says and marks where the columns of a group differ; gives back the texts that are complete.
+  #group({ columns, reference: chosen, mode }, marked) {
+    // A column without a text compares with nothing: then the first that has one stands in.
+    const reference = this.#subject(chosen) ? chosen : columns.find((column) => this.#subject(column)) ?? chosen;
+    for (const column of columns) marked.set(column, { first: [], words: [] });
+    const subject = this.#subject(reference);
+    const ended = [];
+    for (const column of columns) {
+      const other = this.#subject(column);
+      const comparable = mode !== 'off' && subject && other && subject.prompt === other.prompt;
+      if (!comparable) column.say('');
+      else if (column === reference) column.say('The others are compared with this');
+      else {
+        this.#compare(marked, column, reference, subject, other, mode);
+        if (subject.final && other.final) ended.push(subject.text, other.text);
+      }
+    }
+    return ended;
+  }
+
+  // final: no more will come; ended: and the text is whole, so that being shorter is a difference.
+  #subject(column) {
+    const { answer } = column;
+    if (!answer || answer.content === '') return null;
+    const { content: text, state } = answer;
+    return { text, final: state !== 'streaming', ended: state === 'done', prompt: column.messages.at(-2)?.content };
+  }
+
+  #compare(marked, column, reference, subject, other, mode) {
+    const name = reference.label;
+    const [left, right] = [this.pieces.get(subject.text), this.pieces.get(other.text)];
+    let parts = firstDifference(subject, other);
+    if (parts && subject.final && other.final && left && right) parts = firstPiece(left, right) ?? parts;
+    const text = (range) => other.text.slice(...range);
+    if (!parts) {
+      const both = subject.ended && other.ended;
+      column.say(both ? `Same text as ${name}` : `Same as ${name} so far`, both ? 'same' : '');
+      return;
+    }
+    marked.get(column).first.push(parts.b);
+    marked.get(reference).first.push(parts.a);
+    const where = parts.b[0] === parts.b[1] ? `Ends where ${name} goes on`
+      : parts.a[0] === parts.a[1] ? `Goes on with ${quote(text(parts.b))} where ${name} ends`
+        : `Parts from ${name} at ${quote(text(parts.b))}`;
+    if (mode === 'first') {
+      column.say(where, 'parts');
+      return;
+    }
+    const difference = differentWords(subject, other);
+    marked.get(column).words.push(...difference.ranges);
+    column.say(`${where}; ${difference.count} of ${difference.of} words differ`, 'parts');
+  }
+
+  #paint(marked) {
+    if (!CSS.highlights) return;
+    const ranges = { first: [], words: [] };
+    for (const [column, kinds] of marked) {
+      const body = column.log.lastElementChild?.querySelector('.body');
+      if (!body) continue;
+      for (const kind of ['first', 'words']) {
+        if (kinds[kind].length > 0) ranges[kind].push(...pageRanges(body, column.answer.content, kinds[kind]));
+      }
+    }
+    for (const kind of ['first', 'words']) CSS.highlights.set(`difference-${kind}`, new Highlight(...ranges[kind]));
+    CSS.highlights.get('difference-first').priority = 1;
+  }
+
+  // The engine's tokens of texts that are complete, so that the first difference is a token's.
+  async #ask(texts) {
+    const wanted = [...new Set(texts)].filter((text) => !this.pieces.has(text));
+    if (wanted.length === 0) return;
+    if (this.pieces.size > 40) this.pieces.clear();
+    for (const text of wanted) this.pieces.set(text, null);
+    try {
+      const { pieces } = await json('api/pieces', { texts: wanted });
+      wanted.forEach((text, i) => this.pieces.set(text, pieces[i]));
+      this.update(true);
+    } catch {
+      // words do, and the next look at other texts asks again
+    }
+  }
+}

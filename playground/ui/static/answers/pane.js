@@ -1,0 +1,293 @@
+// One column of conversation: a list of messages and the answer that streams into the last one.
+//
+// A message is a plain value that can be stored: {role, content} and, for an answer,
+// {blocks: [html], shown, preset, edited, state, receipt, done, problem}, where state is streaming,
+// done, stopped or failed and problem is {message, kind, retryable}. `content` is the whole raw text,
+// and the blocks show its first `shown` characters.
+
+import { address } from '../lib/api.js';
+import { button, copyButton, element, fit, isSend } from '../lib/dom.js';
+import { number, ordinal } from '../lib/text.js';
+import { receiptView, takeReceipt } from './receipt.js';
+
+const reasons = {
+  eos_token: '',
+  stop_sequence: 'ended at a stop sequence',
+  length: 'reached max new tokens',
+  budget: 'cut: the budget of this demo',
+};
+
+// What is said of an answer that failed. That nobody is logged in is told on the whole page, too.
+function problemWords({ content, problem }) {
+  if (problem.kind === 'login') return `Not ${content === '' ? 'sent' : 'continued'}: you are logged out.`;
+  return content === '' ? problem.message : `Incomplete. ${problem.message.replace(/^The text is not complete[.:] (.)/, (_, first) => first.toUpperCase())}`;
+}
+
+export class Pane {
+  // actions: {presetName(id)} and, for what is to be offered: retry(index), resume(index),
+  // edit(index, text), remove(index), stop(index), toChat(index). With `plain`, the figures stand
+  // elsewhere. With `alone`, receipts ask nothing of the server.
+  constructor(log, actions, { plain = false, alone = false } = {}) {
+    this.log = log;
+    this.actions = actions;
+    this.plain = plain;
+    this.alone = alone;
+    this.messages = [];
+  }
+
+  show(messages) {
+    this.messages = messages;
+    this.log.replaceChildren(...messages.map((message) => this.#article(message)));
+  }
+
+  add(message) {
+    this.messages.push(message);
+    this.log.append(this.#article(message));
+    return message;
+  }
+
+  truncate(length) {
+    this.messages.length = length;
+    while (this.log.children.length > length) this.log.lastElementChild.remove();
+  }
+
+  remove(index) {
+    this.messages.splice(index, 1);
+    this.log.children[index].remove();
+  }
+
+  // Makes the last message ready to receive events. An answer that is continued keeps its text
+  // until the server begins to send it anew with what follows.
+  begin(message) {
+    message.state = 'streaming';
+    message.problem = null;
+    message.done = null;
+    message.receipt = null;
+    this.place = null; // says where the request stands in line, while it does
+    this.replay = message.content !== '';
+    this.#redraw(message);
+  }
+
+  receive(name, data) {
+    const message = this.messages.at(-1);
+    if (name === 'waiting') {
+      this.#wait(data.place);
+      return;
+    }
+    this.place?.remove();
+    this.place = null;
+    if (name === 'delta') {
+      if (this.replay) {
+        this.replay = false;
+        Object.assign(message, { content: '', blocks: [], shown: 0 });
+        this.#redraw(message);
+      }
+      if (message.content === '') this.#running().classList.remove('waiting');
+      message.content += data.text;
+      this.#append(data.text);
+    } else if (name === 'block') {
+      message.blocks[data.index] = data.html;
+      message.shown = message.content.length;
+      const running = this.#running();
+      running.before(block(data.html));
+      running.textContent = '';
+    } else if (name === 'receipt') {
+      const { pane, sealed, ...receipt } = data;
+      if (sealed) message.seals = [sealed];
+      else message.receipt = takeReceipt(receipt);
+    } else if (name === 'done') {
+      const { pane, sealed, ...done } = data;
+      if (sealed) message.seals.push(sealed);
+      this.end(message, 'done', { done: sealed ? null : done });
+    } else if (name === 'error') {
+      const { pane, sealed, ...problem } = data;
+      if (sealed) (message.seals ??= []).push(sealed);
+      if (problem.kind === 'stopped') this.end(message, 'stopped');
+      else this.end(message, 'failed', { problem });
+    }
+  }
+
+  end(message, state, outcome = {}) {
+    Object.assign(message, { state, ...outcome });
+    this.failing = state === 'failed' ? message : null;
+    this.#redraw(message);
+    this.failing = null;
+  }
+
+  // The text that no block shows.
+  rest(message) {
+    return message.content.slice(message.shown ?? (message.blocks.length > 0 ? message.content.length : 0));
+  }
+
+  // Puts rendered blocks in the place of raw text, as after a stop.
+  setBlocks(message, blocks) {
+    Object.assign(message, { blocks, shown: message.content.length });
+    this.#redraw(message);
+  }
+
+  #running() {
+    return this.log.lastElementChild.querySelector('.running');
+  }
+
+  // Where the request stands in the server's line, until its answer is begun.
+  #wait(place) {
+    if (!this.place) {
+      this.place = element('p', { className: 'place' });
+      this.place.setAttribute('role', 'status');
+      this.log.lastElementChild.querySelector('.body').after(this.place);
+    }
+    this.place.textContent = `Waiting, ${ordinal(place)} in line`;
+  }
+
+  #append(text) {
+    const running = this.#running();
+    const first = running.firstChild;
+    if (first) first.appendData(text);
+    else if (text.trim() !== '') running.textContent = text.replace(/^\n+/, '');
+  }
+
+  #redraw(message) {
+    const index = this.messages.indexOf(message);
+    if (index >= 0) this.log.children[index].replaceWith(this.#article(message));
+  }
+
+  #index(article) {
+    return [...this.log.children].indexOf(article);
+  }
+
+  #article(message) {
+    const article = element('article', { className: 'message', dataset: { testid: 'message', role: message.role } });
+    article.setAttribute('aria-label', message.role === 'user' ? 'You' : 'Answer');
+    const at = (action) => () => this.actions[action](this.#index(article));
+    const body = element('div', { className: 'body' });
+    article.append(body);
+    if (message.role === 'user') {
+      body.textContent = message.content;
+      if (!this.actions.edit) return article;
+      const edit = button('Edit', () => this.#editor(article, message));
+      article.append(element('div', { className: 'actions' },
+        edit, copyButton('Copy', () => message.content), button('Delete', at('remove'))));
+      return article;
+    }
+    article.dataset.state = message.state;
+    body.append(...message.blocks.filter(Boolean).map(block));
+    const rest = this.rest(message).replace(/^\n+/, '');
+    if (message.state === 'streaming') {
+      article.setAttribute('aria-busy', 'true');
+      const waiting = message.content === '' ? ' waiting' : '';
+      body.append(element('div', { className: `running caret${waiting}`, textContent: rest }));
+      if (this.actions.stop) article.append(element('div', { className: 'meta' }, button('Stop', at('stop'))));
+      return article;
+    }
+    if (rest.trim() !== '') body.append(element('div', { className: 'running', textContent: rest }));
+    article.append(...this.#ending(message), this.#meta(article, message, at));
+    return article;
+  }
+
+  #ending(message) {
+    const parts = [];
+    const dropped = message.receipt?.dropped_turns ?? 0;
+    if (dropped > 0) {
+      const turns = dropped === 1 ? 'The oldest turn' : `The oldest ${dropped} turns`;
+      parts.push(element('p', { className: 'remark', textContent: `${turns} did not fit the context and ${dropped === 1 ? 'was' : 'were'} left out.` }));
+    }
+    if (message.state === 'done' && message.content === '') {
+      parts.push(element('p', { className: 'remark', textContent: 'The model wrote nothing.' }));
+    }
+    if (message.state === 'failed') {
+      const problem = element('p', { className: 'problem', textContent: problemWords(message) });
+      if (message.problem.kind === 'login') problem.append(' ', element('a', { href: address('login?next=/login'), target: '_blank', textContent: 'Log in' }));
+      if (this.failing === message) problem.setAttribute('role', 'alert');
+      parts.push(problem);
+    }
+    return parts;
+  }
+
+  #meta(article, message, at) {
+    const { done, receipt } = message;
+    const facts = [];
+    if (!this.plain && (receipt?.preset || message.preset)) {
+      const edited = (receipt?.edited ? receipt.edited.length > 0 : message.edited) ? ', edited' : '';
+      facts.push(this.actions.presetName(receipt?.preset ?? message.preset) + edited);
+    }
+    if (message.letter) facts.push(`answer ${message.letter}${message.chosen ? ', chosen' : ''}`);
+    if (message.state === 'stopped') facts.push('stopped');
+    if (message.state === 'failed') facts.push('incomplete');
+    if (done) {
+      facts.push(
+        `${number.format(done.generated_tokens)} ${done.generated_tokens === 1 ? 'token' : 'tokens'}`,
+        !this.plain && done.ttft_ms !== null && `first ${Math.round(done.ttft_ms)} ms`,
+        !this.plain && done.tokens_per_second > 0 && `${done.tokens_per_second.toFixed(1)} tokens/s`,
+        reasons[done.finish_reason] ?? done.finish_reason,
+      );
+    }
+    const seed = done?.seed ?? receipt?.sent?.seed;
+    if (seed !== undefined && seed !== null) facts.push(`seed ${seed}`);
+    const unfinished = message.content !== ''
+      && (message.state !== 'done' || ['length', 'budget'].includes(done?.finish_reason));
+    const actions = [
+      message.content !== '' && copyButton('Copy', () => message.content),
+      this.actions.retry && button('Retry', at('retry')),
+      unfinished && this.actions.resume && button('Continue', at('resume')),
+      message.content !== '' && this.actions.toChat && button('Continue in chat', at('toChat')),
+      receipt && this.#receiptButton(article, message),
+      this.actions.remove && button('Delete', at('remove')),
+    ];
+    return element('div', { className: 'meta' },
+      element('div', { className: 'facts-line' },
+        ...facts.filter(Boolean).map((text) => element('span', { textContent: text }))),
+      element('div', { className: 'actions' }, ...actions.filter(Boolean)));
+  }
+
+  #receiptButton(article, message) {
+    const toggle = button('Receipt', () => {
+      const open = article.querySelector('.receipt');
+      if (open) {
+        open.remove();
+      } else {
+        article.append(receiptView(message, () => this.messages.slice(0, this.messages.indexOf(message)), this.alone));
+        article.lastElementChild.scrollIntoView({ block: 'nearest' });
+      }
+      toggle.setAttribute('aria-expanded', String(!open));
+    });
+    toggle.setAttribute('aria-expanded', 'false');
+    return toggle;
+  }
+
+  #editor(article, message) {
+    const area = element('textarea', { value: message.content, rows: 1 });
+    area.setAttribute('aria-label', 'Edit the message');
+    const close = () => {
+      const drawn = this.#article(message);
+      article.replaceWith(drawn);
+      drawn.querySelector('button').focus();
+    };
+    const send = () => {
+      const text = area.value.trim();
+      if (text !== '') this.actions.edit(this.#index(article), text);
+    };
+    area.addEventListener('input', () => fit(area));
+    area.addEventListener('keydown', (event) => {
+      if (event.key === 'Escape') {
+        event.stopPropagation();
+        close();
+      } else if (isSend(event)) {
+        event.preventDefault();
+        send();
+      }
+    });
+    article.replaceChildren(element('div', { className: 'editor' }, area,
+      element('div', { className: 'row' }, button('Cancel', close), button('Send', send, 'primary'))));
+    fit(area);
+    area.focus();
+  }
+}
+
+// HTML of one complete block. It comes from this server's renderer, which lets no raw HTML through.
+function block(html) {
+  const node = element('div', { className: 'block-html', innerHTML: html });
+  for (const figure of node.querySelectorAll('figure.code')) {
+    figure.append(copyButton('Copy', () => figure.querySelector('code').textContent));
+  }
+  return node;
+}

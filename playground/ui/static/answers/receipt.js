@@ -1,0 +1,146 @@
+// What is known about one answer: what was sent and what was not, programs that repeat it, and the
+// prompt as the engine got it.
+//
+// The prompt is not stored with the conversation. After a reload the server renders it again, and
+// its hash in the receipt says whether it is the same text.
+
+import { json } from '../lib/api.js';
+import { copyButton, element } from '../lib/dom.js';
+import { tabs } from '../lib/tabs.js';
+import { number, unturned } from '../lib/text.js';
+
+const prompts = new Map(); // by the hash that the receipt has
+
+// The receipt as it is kept: without its prompt.
+export function takeReceipt({ prompt, ...receipt }) {
+  if (prompt !== undefined) prompts.set(receipt.prompt_sha256, prompt);
+  return receipt;
+}
+
+// The prompt of an answer. before: the conversation in front of it. Throws in words.
+async function promptOf(message, before, alone = false) {
+  const { receipt } = message;
+  if (prompts.has(receipt.prompt_sha256)) return prompts.get(receipt.prompt_sha256);
+  if (alone) throw new Error('The prompt is not kept with this answer.');
+  const gone = 'This browser no longer has the prompt of this answer: what stands before it was changed since.';
+  if (!receipt.prompt_sha256) throw new Error('This answer is older than the prompts in receipts.');
+  const messages = before.filter(({ content }) => content !== '').map(({ role, content }) => ({ role, content }));
+  if (receipt.system) messages.unshift({ role: 'system', content: receipt.system });
+  if (receipt.continued > 0) messages.push({ role: 'assistant', content: [...message.content].slice(0, receipt.continued).join('') });
+  const again = await json('api/tokenize', { messages, max_new_tokens: receipt.sent.max_new_tokens });
+  if (again.prompt_sha256 !== receipt.prompt_sha256) throw new Error(gone);
+  prompts.set(receipt.prompt_sha256, again.prompt);
+  return again.prompt;
+}
+
+// Gives the receipts of these messages their prompts, as far as they are to be had.
+export async function addPrompts(messages) {
+  for (const [i, message] of messages.entries()) {
+    const { receipt } = message;
+    if (!receipt || receipt.prompt !== undefined) continue;
+    try {
+      receipt.prompt = await promptOf(message, messages.slice(0, i));
+    } catch {
+      // its hash is there all the same
+    }
+  }
+}
+
+const value = (number_) => (number_ === null ? '–' : String(number_));
+const list = (pairs) => element('dl', {}, ...pairs.flatMap(([name, text]) => [
+  element('dt', { textContent: name }), element('dd', { textContent: String(text) })]));
+const heading = (text) => element('h3', { textContent: text });
+
+function facts({ receipt, done }) {
+  const edits = Object.entries(receipt.edits ?? {}).map(([name, { from, to }]) => `${name} ${value(from)} → ${value(to)}`);
+  const pairs = [
+    ['preset', `${receipt.preset ?? 'none'}${edits.length > 0 ? ', edited' : ''}`],
+    ...(edits.length > 0 ? [['edits', edits.join(', ')]] : []),
+    ['engine', receipt.engine],
+    ['model', receipt.model_id],
+    ['revision', receipt.model_sha ?? 'not told'],
+    ['prompt tokens', number.format(receipt.prompt_tokens)],
+    ['turns left out', receipt.dropped_turns],
+    ['seed', done?.seed ?? receipt.sent.seed],
+    ...(receipt.note ? [['note', receipt.note]] : []),
+  ];
+  if (done) {
+    pairs.push(
+      ['finish reason', done.finish_reason],
+      ['tokens', number.format(done.generated_tokens)],
+      ['duration', `${(done.duration_ms / 1000).toFixed(2)} s`],
+    );
+    if (done.ttft_ms !== null) pairs.push(['first token', `${Math.round(done.ttft_ms)} ms`]);
+    if (done.tokens_per_second > 0) pairs.push(['speed', `${done.tokens_per_second.toFixed(1)} tokens/s`]);
+  }
+  return list(pairs);
+}
+
+function receiptTab(message) {
+  const { receipt, done } = message;
+  const left = Object.entries(receipt.left_out ?? {});
+  const ways = Object.entries(receipt.applied).filter(([name, way]) => (way.how !== 'native' || way.reason) && !(name in (receipt.left_out ?? {})));
+  return [
+    facts(message),
+    heading('Sent to the engine, with the prompt'),
+    element('pre', { textContent: unturned(JSON.stringify(receipt.sent, null, 2)), tabIndex: 0 }),
+    ...(left.length > 0 ? [heading('Set, and not sent'), list(left)] : []),
+    ...(ways.length > 0 ? [heading('How this engine treats the parameters'),
+      list(ways.map(([name, way]) => [name, `${way.how === 'unsupported' ? 'not applied' : way.how}: ${way.reason}`]))] : []),
+    copyButton('Copy as JSON', () => {
+      const prompt = prompts.get(receipt.prompt_sha256);
+      return JSON.stringify({ receipt: prompt === undefined ? receipt : { ...receipt, prompt }, done }, null, 2);
+    }),
+  ];
+}
+
+async function codeTab(message, before) {
+  const prompt = await promptOf(message, before);
+  const { snippets } = await json('api/code', { prompt, sent: message.receipt.sent });
+  const shown = tabs('Program', snippets.map((snippet) => ({
+    label: snippet.label,
+    content: () => [
+      ...(snippet.note ? [element('p', { className: 'note', textContent: snippet.note })] : []),
+      element('pre', { textContent: snippet.code, tabIndex: 0 }),
+      copyButton('Copy the program', () => snippet.code),
+    ],
+  })));
+  const note = 'The same prompt, parameters and seed: the same answer, up to the stop sequence that ended it.';
+  return [element('p', { className: 'note', textContent: note }), shown];
+}
+
+// Turn markers at the start of a line, and the marks that were made harmless.
+const marked = /^<\|(?:user|assistant)\|>$|‹(?:\|(?:user|assistant|system)\||\/?s|unk)›/gm;
+
+async function promptTab(message, before, alone) {
+  const prompt = await promptOf(message, before, alone);
+  const parts = [];
+  let at = 0;
+  let harmless = 0;
+  for (const found of prompt.matchAll(marked)) {
+    const turn = found[0].startsWith('<');
+    if (!turn) harmless += 1;
+    parts.push(unturned(prompt.slice(at, found.index)), element('mark', {
+      className: turn ? 'turn' : 'harmless', textContent: found[0],
+      title: turn ? 'a turn marker' : 'changed so that it cannot act as a marker',
+    }));
+    at = found.index + found[0].length;
+  }
+  parts.push(unturned(prompt.slice(at)));
+  const count = message.receipt.prompt_tokens;
+  const words = [`${number.format(count)} tokens, the one that the engine puts in front included.`];
+  if (harmless === 1) words.push('A marker in what was written is set in ‹ ›, so that it cannot act as one.');
+  if (harmless > 1) words.push(`${harmless} markers in what was written are set in ‹ ›, so that they cannot act as such.`);
+  const text = element('pre', { tabIndex: 0 }, ...parts);
+  return [element('p', { className: 'note', textContent: words.join(' ') }), text, copyButton('Copy the prompt', () => prompt)];
+}
+
+// The view of one answer. before(): the conversation in front of it. alone: nothing is asked of the
+// server, which may not answer everybody.
+export function receiptView(message, before, alone = false) {
+  return element('section', { className: 'receipt' }, tabs('About this answer', [
+    { label: 'Receipt', content: () => receiptTab(message) },
+    ...(alone ? [] : [{ label: 'Code', content: () => codeTab(message, before()) }]),
+    { label: 'Prompt', content: () => promptTab(message, before(), alone) },
+  ]));
+}

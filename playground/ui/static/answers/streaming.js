@@ -1,0 +1,76 @@
+// Runs one request whose answers stream into the last messages of panes.
+
+import { look } from '../engine/state.js';
+import { json, stream } from '../lib/api.js';
+
+// What the server is sent of a conversation: the system text and the messages up to `answer`, which
+// itself is sent only when it is continued. An answer without text says nothing and is left out.
+export function conversation(messages, answer = null, system = '') {
+  const sent = system === '' ? [] : [{ role: 'system', content: system }];
+  for (const message of messages) {
+    if (message.content !== '') sent.push({ role: message.role, content: message.content });
+    if (message === answer) break;
+  }
+  return sent;
+}
+
+// A page that is left aborts its requests: what that breaks off was stopped, and did not fail.
+let leaving = false;
+addEventListener('beforeunload', () => {
+  leaving = true;
+  setTimeout(() => { leaving = false; }, 2000); // the reader may have chosen to stay
+});
+addEventListener('pagehide', () => { leaving = true; });
+addEventListener('pageshow', () => { leaving = false; });
+
+// The n-th pane of the request streams into the last message of panes[n]. Every answer ends as
+// done, stopped or failed; resolves when all have.
+//
+// onOpen(id): the stream has begun, and its id stops single panes. onEvent(n, name): after each.
+// at: the path below which stream and render are asked for. onFailure(): an answer failed.
+export async function answerInto(panes, body, signal, {
+  onOpen, onEvent = () => {}, at = 'api', onFailure = look,
+} = {}) {
+  const answers = panes.map((pane) => pane.messages.at(-1));
+  panes.forEach((pane, i) => pane.begin(answers[i]));
+  const end = (state, problem) => answers.forEach((answer, i) => {
+    if (answer.state !== 'streaming') return;
+    panes[i].end(answer, state, { problem });
+    onEvent(i, 'error');
+  });
+  try {
+    for await (const { name, data } of stream(body, signal, onOpen, `${at}/stream`)) {
+      if (answers[data.pane]?.state !== 'streaming') continue;
+      panes[data.pane].receive(name, data);
+      onEvent(data.pane, name);
+    }
+    if (signal.aborted || leaving) end('stopped', null);
+    else end('failed', { kind: 'incomplete', message: 'The stream ended early.', retryable: true });
+  } catch (error) {
+    const { message, kind, retryable } = error;
+    if (leaving) end('stopped', null);
+    else end('failed', { message, kind, retryable });
+  }
+  if (answers.some((answer) => answer.state === 'failed')) onFailure();
+  panes.forEach((pane, i) => renderRest(pane, answers[i], at).then(() => onEvent(i, 'rendered')));
+}
+
+// Markdown of an answer that broke off in the middle of a block, or that came without its HTML.
+export async function renderRest(pane, answer, at = 'api') {
+  if (!['done', 'stopped', 'failed'].includes(answer.state) || pane.rest(answer).trim() === '') return;
+  try {
+    const { blocks } = await json(`${at}/render`, { text: answer.content });
+    if (answer.state !== 'streaming') pane.setBlocks(answer, blocks);
+  } catch {
+    // the plain text stays, and the next start tries again
+  }
+}
+
+// The same for all answers of a pane, the last ones first. after(): after each.
+export async function renderAll(pane, after = () => {}) {
+  for (const message of pane.messages.toReversed()) {
+    if (message.role !== 'assistant') continue;
+    await renderRest(pane, message);
+    after();
+  }
+}

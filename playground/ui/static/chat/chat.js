@@ -1,0 +1,342 @@
+// The tab Chat: one conversation, its composer, and what is done to its messages.
+
+import { Pane } from '../answers/pane.js';
+import { answerInto, conversation, renderAll } from '../answers/streaming.js';
+import { engine, onEngine } from '../engine/state.js';
+import { json } from '../lib/api.js';
+import { button, element, fit, isSend, whenTaller } from '../lib/dom.js';
+import { load, save, whenRefused } from '../lib/storage.js';
+import { number } from '../lib/text.js';
+import { closeDrawer, currentRequest, presetName } from '../presets/panel.js';
+import { panelSetting } from '../presets/resolved_setting.js';
+import { Entry } from '../records/archive_entry.js';
+import { chatRecord, readSetting } from '../records/records.js';
+import { addView } from '../records/views.js';
+
+const missionModel = 'ContextualAI/Contextual_KTO_Mistral_PairRM';
+const $ = (selector) => document.querySelector(selector);
+
+// Whether the focus is on something that can be seen: what is hidden or replaced loses it.
+const focused = () => document.activeElement !== document.body && document.activeElement.checkVisibility();
+
+export class Chat {
+  constructor() {
+    this.prompt = $('#chat-prompt');
+    this.pane = new Pane($('[data-testid="pane-0"]'), {
+      retry: (index) => this.retry(index),
+      resume: (index) => this.resume(index),
+      edit: (index, text) => this.edit(index, text),
+      remove: (index) => this.remove(index),
+      presetName,
+    });
+    this.running = null; // the AbortController of the answer under way
+    this.setting = null; // what the last answer was asked for with, all values
+    this.following = true; // whether the page scrolls along with the answer
+    this.metering = null;
+    this.measured = null; // what the context meter shows the tokens of
+  }
+
+  start() {
+    whenRefused((message) => this.notice(message));
+    const kept = load('chat', { messages: [] });
+    const messages = Array.isArray(kept.messages) ? kept.messages : [];
+    for (const message of messages) if (message.state === 'streaming') message.state = 'stopped';
+    this.setting = readSetting(kept.setting);
+    this.entry = new Entry(kept.entry, () => this.record(), () => this.#keep());
+    this.pane.show(messages);
+    this.prompt.value = load('draft', '');
+    this.#listen();
+    this.#settle();
+    this.#render();
+    addView('chat', this);
+    fit(this.prompt);
+    onEngine((state) => this.#engineChanged(state));
+    if (messages.length > 0) this.#toEnd();
+    this.#focusPrompt();
+  }
+
+  #listen() {
+    $('#composer').addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.send(this.prompt.value);
+    });
+    this.prompt.addEventListener('input', () => {
+      fit(this.prompt);
+      save('draft', this.prompt.value);
+      this.meter();
+    });
+    this.prompt.addEventListener('keydown', (event) => {
+      if (isSend(event)) {
+        event.preventDefault();
+        this.send(this.prompt.value);
+      }
+    });
+    $('#chat-stop').addEventListener('click', () => this.stop());
+    $('#chat-new').addEventListener('click', () => this.clear());
+    document.addEventListener('keydown', (event) => {
+      if (event.key === 'Escape' && !closeDrawer() && this.prompt.checkVisibility()) this.stop();
+    });
+    for (const starter of document.querySelectorAll('.starter')) {
+      starter.addEventListener('click', () => this.send(starter.textContent));
+    }
+    const jump = $('.jump');
+    jump.addEventListener('click', () => this.#toEnd());
+    addEventListener('scroll', () => {
+      const page = document.scrollingElement;
+      this.following = page.scrollHeight - page.scrollTop - page.clientHeight < 60;
+      jump.hidden = this.following;
+    }, { passive: true });
+    whenTaller($('#chat .dock'), () => this.following && this.pane.messages.length > 0 && this.#toEnd());
+    addEventListener('pagehide', () => this.#keep());
+  }
+
+  // Sends a new user message. What cannot be sent stays in the composer, and so does a draft when
+  // it is not what is sent.
+  send(text) {
+    if (text.trim() === '') return;
+    const request = this.#request();
+    if (!request) return;
+    if (this.noticeStays) $('#notice').hidden = true;
+    this.pane.add({ role: 'user', content: text.trim() });
+    if (text === this.prompt.value) {
+      this.prompt.value = '';
+      save('draft', '');
+      fit(this.prompt);
+    }
+    this.#answer(request);
+  }
+
+  retry(index) {
+    const request = this.#request();
+    if (!request) return;
+    this.#change('Replaced the answer.', () => this.pane.truncate(index));
+    this.#answer(request);
+  }
+
+  edit(index, text) {
+    const request = this.#request();
+    if (!request) return;
+    this.#change('Replaced the message and what followed.', () => this.pane.truncate(index));
+    this.pane.add({ role: 'user', content: text });
+    this.#answer(request);
+  }
+
+  resume(index) {
+    const request = this.#request();
+    if (!request) return;
+    if (index + 1 < this.pane.messages.length) {
+      this.#change('Left out what followed.', () => this.pane.truncate(index + 1));
+    }
+    this.#run(request, this.pane.messages[index]);
+  }
+
+  // A question goes with its answer, which would be an answer to nothing.
+  remove(index) {
+    if (!this.#idle()) return;
+    const [question, answer] = this.pane.messages.slice(index, index + 2);
+    const both = question.role === 'user' && answer?.role === 'assistant';
+    this.#change(both ? 'Deleted the message and its answer.' : 'Deleted the message.', () => {
+      if (both) this.pane.remove(index + 1);
+      this.pane.remove(index);
+    });
+    this.#settle();
+    this.#focusPrompt();
+  }
+
+  clear() {
+    if (!this.#idle()) return;
+    this.#change('Started a new chat.', () => this.pane.show([]));
+    this.#settle();
+    this.#focusPrompt();
+  }
+
+  stop() {
+    this.running?.abort();
+  }
+
+  #idle() {
+    if (this.running) this.notice('Stop the answer first.');
+    return !this.running;
+  }
+
+  #request() {
+    if (!this.#idle()) return null;
+    try {
+      return currentRequest();
+    } catch (error) {
+      this.notice(error.message);
+      return null;
+    }
+  }
+
+  #answer(request) {
+    this.#run(request, this.pane.add({ role: 'assistant', content: '', blocks: [], state: 'streaming' }));
+  }
+
+  async #run(request, answer) {
+    const messages = conversation(this.pane.messages, answer, request.system);
+    answer.preset = request.pane.preset;
+    answer.edited = 'sampler' in request.pane;
+    this.setting = panelSetting();
+    this.running = new AbortController();
+    this.#settle();
+    if (!focused()) $('#chat-stop').focus({ preventScroll: true });
+    this.#toEnd();
+    const keeping = setInterval(() => {
+      this.#keep();
+      this.entry.touch();
+    }, 1000);
+    await answerInto([this.pane], { messages, panes: [request.pane] }, this.running.signal, {
+      onEvent: () => this.following && this.#toEnd(),
+    });
+    clearInterval(keeping);
+    const stopping = document.activeElement === $('#chat-stop');
+    this.running = null;
+    this.#settle();
+    if (stopping) this.#focusPrompt();
+    if (this.following) this.#toEnd();
+  }
+
+  get visible() {
+    return this.prompt.checkVisibility();
+  }
+
+  record() {
+    return chatRecord(this);
+  }
+
+  // Takes over a conversation that began elsewhere; the one that was here can be brought back.
+  // setting: what it was asked for with. handle: of the entry that it is kept in, {} for one that it
+  // need not be kept in as it is; else it gets a new one. undone(): it was.
+  adopt(messages, words, { setting = null, handle, undone } = {}) {
+    this.entry.flush();
+    this.stop();
+    this.#change(words, () => {
+      this.setting = setting;
+      this.pane.show(messages);
+      if (handle) this.entry.take(handle);
+      else this.entry.begin();
+    }, { undone, stay: true });
+    this.#settle();
+    this.#toEnd();
+    this.#render();
+  }
+
+  #render() {
+    renderAll(this.pane, () => this.following && this.#toEnd());
+  }
+
+  #change(words, change, { undone = () => {}, stay = false } = {}) {
+    const before = structuredClone(this.pane.messages);
+    for (const message of before) if (message.state === 'streaming') message.state = 'stopped';
+    const { setting } = this;
+    const { handle } = this.entry;
+    change();
+    this.notice(words, () => {
+      this.stop();
+      this.entry.flush();
+      this.setting = setting;
+      this.entry.handle = handle;
+      this.pane.show(before);
+      undone();
+      this.#settle();
+      this.#render();
+    }, stay);
+  }
+
+  // undo: brings back what was before. stay: until it is closed, or until the next message.
+  notice(words, undo, stay = false) {
+    const notice = $('#notice');
+    const close = () => { notice.hidden = true; };
+    const back = undo ? button('Undo', () => { close(); undo(); }) : '';
+    notice.replaceChildren(element('span', { textContent: words }), back, stay ? button('Close', close) : '');
+    notice.hidden = false;
+    this.noticeStays = stay;
+    clearTimeout(this.noticing);
+    if (!stay) this.noticing = setTimeout(close, 12_000);
+  }
+
+  #settle() {
+    const busy = this.running !== null;
+    $('#chat-send').hidden = busy;
+    $('#chat-stop').hidden = !busy;
+    const empty = this.pane.messages.length === 0;
+    $('.empty').hidden = !empty;
+    $('#chat-new').hidden = empty || busy;
+    this.#keep();
+    this.entry.flush();
+    this.meter();
+  }
+
+  // On a touch screen the focus would open the keyboard.
+  #focusPrompt() {
+    if (matchMedia('(hover: hover)').matches) this.prompt.focus({ preventScroll: true });
+  }
+
+  #keep() {
+    save('chat', { messages: this.pane.messages, setting: this.setting, entry: this.entry.handle });
+  }
+
+  #toEnd() {
+    this.following = true;
+    cancelAnimationFrame(this.scrolling);
+    this.scrolling = requestAnimationFrame(() => {
+      scrollTo({ top: document.scrollingElement.scrollHeight, behavior: 'instant' });
+    });
+  }
+
+  // The context meter: how many tokens the conversation and the draft take, counted by the engine.
+  meter() {
+    clearTimeout(this.metering);
+    this.metering = setTimeout(() => this.#measure(), 300);
+  }
+
+  async #measure() {
+    if (engine().state !== 'ready' || this.running) return;
+    const shown = $('#context-meter');
+    const messages = conversation(this.pane.messages, null, $('#system').value.trim());
+    const draft = this.prompt.value.trim();
+    if (draft !== '') messages.push({ role: 'user', content: draft });
+    if (!messages.some((message) => message.role === 'user')) {
+      this.measuring?.abort();
+      this.measured = null;
+      shown.hidden = true;
+      return;
+    }
+    const measured = JSON.stringify([messages, engine().engine]);
+    if (measured === this.measured) return;
+    this.measured = measured;
+    this.measuring?.abort();
+    this.measuring = new AbortController();
+    try {
+      const count = await json('api/tokenize', { messages }, this.measuring.signal);
+      const share = count.prompt_tokens / count.max_total_tokens;
+      shown.querySelector('meter').value = share;
+      shown.querySelector('span').textContent = `${number.format(count.prompt_tokens)} / ${number.format(count.max_total_tokens)}`;
+      shown.classList.toggle('full', share > 0.9 || count.dropped_turns > 0);
+      shown.title = count.dropped_turns > 0
+        ? `${count.dropped_turns} of the oldest turns do not fit and will be left out.`
+        : 'Tokens of the conversation and the draft, of those that the context holds.';
+      shown.hidden = false;
+    } catch (error) {
+      if (error.name === 'AbortError') return;
+      if (error.kind !== 'too_long') this.measured = null; // the next look asks again
+      shown.hidden = error.kind !== 'too_long';
+      shown.classList.add('full');
+      shown.querySelector('span').textContent = 'too long for the context';
+    }
+  }
+
+  #engineChanged(state) {
+    const note = $('.engine-note');
+    // What the last answer says already is not said twice, and a refusal is told above the tabs.
+    const told = this.pane.messages.at(-1)?.problem?.message === state.reason;
+    note.hidden = ['ready', 'unknown'].includes(state.state) || told || state.refused !== undefined;
+    if (note.textContent !== state.reason) note.textContent = state.reason;
+    if (state.state !== 'ready') return;
+    $('.model-note').textContent = state.engine.model_id === missionModel
+      ? 'Mistral 7B, aligned with KTO. Pick a preset, and compare what the samplers do.'
+      : `A small stand-in answers here (${state.engine.model_id}), not the 7B model: enough to try the page and the samplers.`;
+    this.meter();
+  }
+}

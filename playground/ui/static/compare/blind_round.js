@@ -1,0 +1,170 @@
+// A blind round: answers A to D without names, a vote, and the reveal.
+//
+// The server shuffles the answers and seals what would tell them apart, so nothing on this page
+// knows which is which until it asks the server to open the seals. A round is a plain value that
+// can be stored: {prompt, answers: [message], outcome}, where each message has its `seals`.
+
+import { Pane } from '../answers/pane.js';
+import { takeReceipt } from '../answers/receipt.js';
+import { answerInto, renderRest } from '../answers/streaming.js';
+import { engine } from '../engine/state.js';
+import { json } from '../lib/api.js';
+import { button, element } from '../lib/dom.js';
+import { presetName } from '../presets/panel.js';
+import { isEdited, paneOf, summary } from '../presets/setting.js';
+import { addVote } from './votes.js';
+
+export const letter = (i) => String.fromCharCode(65 + i);
+
+export class BlindRound {
+  // place: where the answers are shown; ballot: where the vote is. revealed(round, outcome, best)
+  // gets every answer with `column`, its place in the request, and its receipt and figures;
+  // dropped(): the round cannot be revealed and is given up; changed(): it is worth storing.
+  constructor(place, ballot, { revealed, dropped, changed }) {
+    Object.assign(this, { place, ballot, revealed, dropped, changed });
+    this.round = null;
+    this.controller = null;
+  }
+
+  get open() {
+    return this.round !== null;
+  }
+
+  get running() {
+    return this.controller !== null;
+  }
+
+  // Shows a round that was begun before, as after a reload.
+  show(round) {
+    this.round = round;
+    for (const answer of round.answers) if (answer.state === 'streaming') answer.state = 'stopped';
+    this.#draw();
+    this.panes.forEach((pane, i) => renderRest(pane, round.answers[i]));
+    this.#vote();
+  }
+
+  async run(prompt, panes) {
+    const answers = panes.map(() => ({ role: 'assistant', content: '', blocks: [], state: 'streaming', seals: [] }));
+    this.round = { prompt, answers };
+    this.#draw();
+    this.controller = new AbortController();
+    this.#vote();
+    await answerInto(this.panes, { panes, blind: true }, this.controller.signal, {
+      onEvent: (_, name) => { if (name !== 'delta') this.changed(); },
+    });
+    this.controller = null;
+    this.changed();
+    this.#vote();
+  }
+
+  stop() {
+    this.controller?.abort();
+  }
+
+  close() {
+    this.round = null;
+    this.place.replaceChildren();
+    this.place.hidden = true;
+    this.ballot.hidden = true;
+  }
+
+  #draw() {
+    this.place.hidden = false;
+    this.panes = [];
+    this.place.replaceChildren(...this.round.answers.map((answer, i) => {
+      const log = element('div', { className: 'log', dataset: { testid: `pane-${i}` } });
+      log.setAttribute('role', 'log');
+      log.setAttribute('aria-label', `Answer ${letter(i)}`);
+      const pane = new Pane(log, { presetName }, { plain: true });
+      pane.show([{ role: 'user', content: this.round.prompt }, answer]);
+      this.panes.push(pane);
+      const column = element('section', { className: 'column' },
+        element('header', {}, element('div', { className: 'title' }, element('h3', { textContent: `Answer ${letter(i)}` }))), log);
+      column.setAttribute('aria-label', `Answer ${letter(i)}`);
+      return column;
+    }));
+    this.place.style.setProperty('--columns', this.panes.length);
+  }
+
+  #vote(problem = '') {
+    this.ballot.hidden = false;
+    if (this.running) {
+      this.ballot.replaceChildren(element('p', { textContent: 'Vote when all answers are there.' }),
+        button('Stop all', () => this.stop(), 'primary'));
+      return;
+    }
+    const whole = this.round.answers.every(({ state }) => state === 'done');
+    const words = problem || (whole ? 'Which answer is best?' : 'Not every answer was finished, so this round cannot be voted on.');
+    const choices = whole ? [
+      ...this.round.answers.map((_, i) => button(letter(i), () => this.#reveal('best', i), 'choice-button')),
+      button('Tie', () => this.#reveal('tie', null), 'choice-button'),
+      button('All bad', () => this.#reveal('bad', null), 'choice-button'),
+    ] : [];
+    choices.forEach((choice, i) => {
+      if (i < this.round.answers.length) choice.setAttribute('aria-label', `Answer ${letter(i)} is best`);
+    });
+    const leave = [button(whole ? 'Reveal without a vote' : 'Reveal', () => this.#reveal(null, null))];
+    if (problem) leave.push(button('Give this round up', () => { this.close(); this.dropped(); }));
+    this.ballot.replaceChildren(
+      element('p', { textContent: words }),
+      element('div', { className: 'choices' }, ...choices, ...leave));
+  }
+
+  async #reveal(outcome, best) {
+    const { round } = this;
+    const seals = round.answers.flatMap((answer, i) => answer.seals.map((seal) => ({ i, seal })));
+    try {
+      const { opened } = seals.length === 0 ? { opened: [] }
+        : await json('api/reveal', { sealed: seals.map(({ seal }) => seal) });
+      opened.forEach(({ pane, receipt, done, error }, n) => {
+        const answer = round.answers[seals[n].i];
+        answer.column = pane;
+        if (receipt) answer.receipt = takeReceipt(receipt);
+        if (done) answer.done = done;
+        if (error) answer.problem = error;
+      });
+    } catch (error) {
+      this.#vote(error.message);
+      return;
+    }
+    for (const [i, answer] of round.answers.entries()) {
+      delete answer.seals;
+      answer.letter = letter(i);
+      answer.chosen = outcome === 'best' && best === i;
+    }
+    this.close();
+    this.revealed(round, outcome, best);
+  }
+}
+
+// Gives the answers of a revealed round to their columns, and the vote to the others; says in words
+// what was what. An answer that cannot be placed, as one that never began, is a stopped one.
+export function deal(columns, { prompt, answers }, outcome, best) {
+  columns.forEach((column, i) => {
+    const answer = answers.find((each) => each.column === i)
+      ?? { role: 'assistant', content: '', blocks: [], state: 'stopped' };
+    delete answer.column;
+    column.pane.add({ role: 'user', content: prompt });
+    column.pane.add(answer);
+  });
+  const named = columns.filter(({ answer }) => answer.letter)
+    .sort((a, b) => (a.answer.letter < b.answer.letter ? -1 : 1));
+  const chosen = columns.findIndex(({ answer }) => answer.chosen);
+  if (outcome) {
+    addVote({
+      at: new Date().toISOString(),
+      prompt,
+      model: engine().engine?.model_id ?? null,
+      settings: columns.map(({ name, setting }) => ({
+        name: isEdited(setting) ? `${name}: ${summary(setting)}` : name,
+        preset: setting.preset,
+        sampler: paneOf(setting).sampler ?? null,
+      })),
+      outcome,
+      best: best === null ? null : chosen,
+    });
+  }
+  const verdicts = { best: () => `You chose ${columns[chosen].label}. `, tie: () => 'A tie. ', bad: () => 'All bad. ' };
+  const names = named.map(({ answer, label }) => `${answer.letter} was ${label}`).join(', ');
+  return `${verdicts[outcome]?.() ?? ''}${names}.`;
+}

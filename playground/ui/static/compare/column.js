@@ -1,0 +1,145 @@
+// One column of a comparison: its settings, its figures, and its own conversation.
+
+import { Pane } from '../answers/pane.js';
+import { button, element } from '../lib/dom.js';
+import { menu } from '../lib/menu.js';
+import { lacking } from '../presets/edited_values.js';
+import { presetName } from '../presets/panel.js';
+import { allPresets } from '../presets/presets.js';
+import { fields, isEdited, nameOf, presetOf, restoreButton, summary } from '../presets/setting.js';
+
+const edited = '*';
+const words = { streaming: 'writing', stopped: 'stopped', failed: 'failed' };
+
+function pace({ ttft_ms: first, tokens_per_second: rate }) {
+  return [first !== null && `first ${Math.round(first)} ms`, rate > 0 && `${Math.round(rate)} t/s`].filter(Boolean).join(' · ');
+}
+
+export class Column {
+  // board: {changed(), retry(column), stop(column), toChat(column), join(column), menu(column)}
+  constructor(setting, board) {
+    this.setting = setting;
+    this.board = board;
+    this.seedShown = false;
+    this.running = null; // {controller, id, pane}: the stream that writes this column's answer
+    this.log = element('div', { className: 'log' });
+    this.log.setAttribute('role', 'log');
+    this.pane = new Pane(this.log, {
+      retry: () => board.retry(this),
+      stop: () => board.stop(this),
+      toChat: () => board.toChat(this),
+      presetName,
+    }, { plain: true });
+    this.#draw();
+  }
+
+  get messages() {
+    return this.pane.messages;
+  }
+
+  // The last answer, if the last message is one.
+  get answer() {
+    const last = this.messages.at(-1);
+    return last?.role === 'assistant' ? last : null;
+  }
+
+  get name() {
+    return nameOf(this.setting);
+  }
+
+  #draw() {
+    this.select = element('select', { className: 'preset-of' });
+    this.select.addEventListener('change', () => {
+      if (this.select.value === edited) return;
+      Object.assign(this.setting, { preset: this.select.value, edits: {}, limit: '' });
+      this.#values();
+      this.settingChanged();
+    });
+    this.figures = element('span', { className: 'figures' });
+    this.values = element('details', { className: 'values' }, element('summary'), element('div'));
+    this.warning = element('p', { className: 'warning', hidden: true });
+    this.verdict = element('p', { className: 'verdict', hidden: true });
+    this.invitation = element('p', { className: 'invitation', hidden: true },
+      'Answers from the next prompt on. ', button('Answer the last prompt now', () => this.board.join(this)));
+    this.node = element('section', { className: 'column' },
+      element('header', {},
+        element('div', { className: 'title' }, this.select, this.figures,
+          menu('More for this column', () => this.board.menu(this))),
+        this.values, this.warning, this.verdict),
+      this.log, this.invitation);
+    this.#values();
+    this.heads = [this.node.querySelector('.title'), this.values.firstElementChild, this.warning, this.verdict];
+  }
+
+  // How high the head is while its values are closed, in pixels.
+  get headHeight() {
+    return this.heads.reduce((sum, part) => sum + (part.hidden ? 0 : part.offsetHeight), 0);
+  }
+
+  // Names the column by its place, which it also has as a test's handle.
+  place(index, count) {
+    this.index = index;
+    this.log.dataset.testid = `pane-${index}`;
+    this.log.setAttribute('aria-label', `Conversation of column ${index + 1}`);
+    this.node.setAttribute('aria-label', `Column ${index + 1} of ${count}`);
+    this.node.setAttribute('role', 'group');
+    this.select.setAttribute('aria-label', `Preset of column ${index + 1}`);
+  }
+
+  #values() {
+    const restore = restoreButton(this.setting, () => {
+      this.#values();
+      this.settingChanged();
+      this.values.firstElementChild.focus();
+    });
+    this.values.lastElementChild.replaceChildren(
+      ...fields(this.setting, this.seedShown, () => this.settingChanged()), restore);
+    this.showSetting();
+  }
+
+  // Whether the column has a seed of its own, among its values.
+  ownSeed(shown) {
+    if (this.seedShown === shown) return;
+    this.seedShown = shown;
+    this.#values();
+  }
+
+  // An empty column beside others can catch up.
+  invite(others) {
+    this.invitation.hidden = !others || this.messages.length > 0;
+  }
+
+  settingChanged() {
+    this.showSetting();
+    this.board.changed();
+  }
+
+  showSetting() {
+    const options = allPresets().map(({ id, name }) => new Option(name, id));
+    if (isEdited(this.setting)) options.push(new Option(nameOf(this.setting), edited));
+    this.select.replaceChildren(...options);
+    this.select.value = isEdited(this.setting) ? edited : presetOf(this.setting).id;
+    this.values.firstElementChild.textContent = summary(this.setting);
+    this.values.querySelector('button').hidden = !isEdited(this.setting);
+    const missing = lacking(presetOf(this.setting), this.setting.edits);
+    this.warning.hidden = missing.length === 0;
+    this.warning.textContent = `Not applied by this engine: ${missing.join(', ')}.`;
+  }
+
+  // The verdict of the comparison, as words under the head.
+  say(text, kind = '') {
+    this.verdict.hidden = text === '';
+    if (this.verdict.textContent !== text) this.verdict.textContent = text;
+    this.verdict.dataset.kind = kind;
+  }
+
+  // The figures of the last answer, or its state in a word.
+  showFigures() {
+    const { answer } = this;
+    this.node.dataset.state = answer?.state ?? 'empty';
+    if (!answer) this.figures.textContent = '';
+    else if (answer.done) this.figures.textContent = pace(answer.done);
+    else if (answer.state === 'streaming' && answer.content === '') this.figures.textContent = 'waiting';
+    else this.figures.textContent = words[answer.state] ?? '';
+  }
+}

@@ -1,0 +1,162 @@
+// The columns of a comparison: which there are, in what order, under what names.
+
+import { renderAll } from '../answers/streaming.js';
+import { button } from '../lib/dom.js';
+import { allPresets } from '../presets/presets.js';
+import { setting } from '../presets/setting.js';
+import { Column } from './column.js';
+
+export const fewest = 2;
+export const most = 4;
+const margin = 6; // pixels above a question that stands at the top
+
+export class Board {
+  // actions: {retry, stop, toChat, join} of a column, changed(), notice(words, undo)
+  constructor(node, actions) {
+    this.node = node;
+    this.actions = actions;
+    this.columns = [];
+    this.reference = null; // the column that the others are compared against
+    this.following = true; // whether the board scrolls along with the answers
+    // As high as the highest head, so that the conversations begin side by side.
+    this.levelling = new ResizeObserver(() => {
+      const highest = Math.max(...this.columns.map((column) => column.headHeight));
+      node.style.setProperty('--head', `${highest}px`);
+    });
+    this.add = button('Add column', () => this.#addColumn(), 'quiet add-column');
+    node.append(this.add);
+    node.addEventListener('scroll', () => {
+      this.following = node.scrollHeight - node.scrollTop - node.clientHeight < 60;
+    }, { passive: true });
+  }
+
+  // kept: [{setting, messages}]; reference: a position among them.
+  show(kept, reference) {
+    for (const { setting: value, messages } of kept) this.#insert(value, messages);
+    this.reference = this.columns[reference] ?? this.columns[0];
+    this.#arrange();
+  }
+
+  // The same instead of the columns that are there. Gives what brings those back.
+  replace(kept, at = 0) {
+    const { columns, reference } = this;
+    this.columns = [];
+    this.show(kept, at);
+    this.widen(null);
+    return () => {
+      Object.assign(this, { columns, reference });
+      this.#arrange();
+    };
+  }
+
+  #insert(value, messages, at = this.columns.length) {
+    for (const message of messages) if (message.state === 'streaming') message.state = 'stopped';
+    const column = new Column(value, {
+      ...this.actions,
+      changed: () => { this.#name(); this.actions.changed(); },
+      menu: (each) => this.#menu(each),
+    });
+    column.pane.show(messages);
+    renderAll(column.pane);
+    this.columns.splice(at, 0, column);
+    for (const part of column.heads) this.levelling.observe(part);
+    return column;
+  }
+
+  // Puts the columns' nodes into their order and names them by it.
+  #arrange() {
+    const { node, columns } = this;
+    columns.forEach((column, i) => {
+      if (node.children[i] !== column.node) node.insertBefore(column.node, node.children[i]);
+      column.place(i, columns.length);
+    });
+    while (node.children[columns.length] !== this.add) node.children[columns.length].remove();
+    this.add.hidden = columns.length >= most;
+    node.style.setProperty('--columns', columns.length);
+    if (!columns.includes(this.reference)) [this.reference] = columns;
+    if (!columns.some((column) => column.node.classList.contains('wide'))) this.widen(null);
+    this.#name();
+    this.actions.changed();
+  }
+
+  // Gives every column a label that no other one has.
+  #name() {
+    const names = this.columns.map(({ name }) => name);
+    this.columns.forEach((column, i) => {
+      const alone = names.filter((name) => name === names[i]).length === 1;
+      column.label = alone ? names[i] : `${names[i]} (column ${i + 1})`;
+    });
+  }
+
+  #menu(column) {
+    const at = this.columns.indexOf(column);
+    const wide = column.node.classList.contains('wide');
+    return [
+      { label: wide ? 'Back to all columns' : 'Full width', run: () => this.widen(wide ? null : column) },
+      { label: 'Duplicate', run: () => this.duplicate(column), hidden: this.columns.length >= most },
+      { label: 'Move left', run: () => this.move(column, at - 1), hidden: at === 0 },
+      { label: 'Move right', run: () => this.move(column, at + 1), hidden: at === this.columns.length - 1 },
+      { label: 'Remove', run: () => this.remove(column), hidden: this.columns.length <= fewest || column.running !== null },
+    ];
+  }
+
+  // A new column begins with a preset that no other one has, if there is one.
+  #addColumn() {
+    const used = new Set(this.columns.map(({ setting: { preset } }) => preset));
+    const free = allPresets().find(({ id }) => !used.has(id));
+    this.#put(free ? setting(free.id) : structuredClone(this.columns.at(-1).setting), [], this.columns.length);
+  }
+
+  duplicate(column) {
+    this.#put(structuredClone(column.setting), structuredClone(column.messages), this.columns.indexOf(column) + 1);
+  }
+
+  #put(value, messages, at) {
+    const added = this.#insert(value, messages, at);
+    this.widen(null);
+    this.#arrange();
+    added.node.scrollIntoView({ inline: 'nearest', block: 'nearest' });
+    added.select.focus({ preventScroll: true });
+  }
+
+  move(column, to) {
+    this.columns.splice(this.columns.indexOf(column), 1);
+    this.columns.splice(to, 0, column);
+    this.#arrange();
+    column.node.scrollIntoView({ inline: 'nearest', block: 'nearest' });
+    column.select.focus({ preventScroll: true });
+  }
+
+  remove(column) {
+    const at = this.columns.indexOf(column);
+    this.columns.splice(at, 1);
+    this.#arrange();
+    this.actions.notice('Removed the column.', () => {
+      if (this.columns.length < most) this.columns.splice(at, 0, column);
+      this.#arrange();
+    });
+  }
+
+  // Shows one column over the whole width, or all of them with null.
+  widen(column) {
+    this.node.classList.toggle('single', column !== null);
+    for (const each of this.columns) each.node.classList.toggle('wide', each === column);
+  }
+
+  // Scrolls along with the answers until their question stands at the top: several answers that
+  // grow at once are read from their beginnings. Never scrolls back.
+  follow() {
+    if (!this.following) return;
+    cancelAnimationFrame(this.scrolling);
+    this.scrolling = requestAnimationFrame(() => {
+      const { node } = this;
+      const tops = this.columns.map(({ log, node: column }) => {
+        const question = [...log.querySelectorAll('[data-role="user"]')].at(-1);
+        if (!question) return Infinity;
+        return question.getBoundingClientRect().top - column.querySelector('header').getBoundingClientRect().bottom;
+      });
+      const end = node.scrollHeight - node.clientHeight;
+      node.scrollTop = Math.max(node.scrollTop, Math.min(end, node.scrollTop + Math.min(...tops) - margin));
+    });
+  }
+}

@@ -1,0 +1,353 @@
+// The tab Compare: two to four columns, one composer for all, all answers in one stream.
+
+import { Marks } from '../answers/difference_marks.js';
+import { answerInto, conversation } from '../answers/streaming.js';
+import { onEngine } from '../engine/state.js';
+import { stopPane } from '../lib/api.js';
+import { button, element, fit, isSend, whenTaller } from '../lib/dom.js';
+import { download } from '../lib/download.js';
+import { menu } from '../lib/menu.js';
+import { load, save, whenRefused } from '../lib/storage.js';
+import { touch } from '../lib/url_hash.js';
+import { usePreset } from '../presets/panel.js';
+import { allPresets } from '../presets/presets.js';
+import { setting } from '../presets/setting.js';
+import { Entry } from '../records/archive_entry.js';
+import { recordMarkdown } from '../records/record_text.js';
+import { comparisonRecord, recordJSON } from '../records/records.js';
+import { addView } from '../records/views.js';
+import { BlindRound, deal } from './blind_round.js';
+import { Board, fewest } from './columns.js';
+import { Options } from './options.js';
+import { panesOf, trialsOf } from './requests.js';
+import { openTrials } from './seed_trials.js';
+import { showVotes } from './votes.js';
+
+const first = 3; // columns of a first comparison, a preset each
+
+const $ = (selector) => document.querySelector(selector);
+
+class Comparison {
+  constructor(chat) {
+    this.chat = chat;
+    this.node = $('#comparison');
+    this.prompt = $('#compare-prompt');
+    this.kept = load('comparison', {});
+    this.entry = new Entry(this.kept.entry, () => this.record(), () => this.keep());
+    this.options = new Options(this.kept, {
+      changed: () => this.settle(),
+      against: (i) => {
+        this.board.reference = this.columns[i];
+        this.settle();
+      },
+    });
+    this.board = new Board(this.node.querySelector('.board'), {
+      retry: (column) => this.retry(column),
+      stop: (column) => this.stop(column),
+      toChat: (column) => this.toChat(column),
+      join: (column) => this.join(column),
+      changed: () => this.settle(),
+      notice: (words, undo) => this.notice(words, { undo }),
+    });
+    this.marks = new Marks(() => ({
+      columns: this.columns,
+      reference: this.board.reference,
+      mode: this.options.difference,
+    }));
+    this.blind = new BlindRound(this.node.querySelector('.blind-board'), this.node.querySelector('.ballot'), {
+      revealed: (...round) => this.#revealed(...round),
+      dropped: () => this.settle(),
+      changed: () => this.keep(),
+    });
+  }
+
+  get columns() {
+    return this.board.columns;
+  }
+
+  get busy() {
+    return this.columns.some((column) => column.running !== null);
+  }
+
+  start() {
+    const { kept } = this;
+    this.prompt.value = kept.draft ?? '';
+    const presets = allPresets().slice(0, first);
+    const columns = presets.length < fewest ? [...presets, ...presets] : presets;
+    const fresh = columns.map(({ id }) => ({ setting: setting(id), messages: [] }));
+    this.board.show(kept.columns ?? fresh, kept.reference ?? 0);
+    if (kept.round) this.blind.show(kept.round);
+    this.#listen();
+    whenRefused((message) => {
+      this.notice(message);
+      this.chat.notice(message);
+    });
+    this.settle();
+    fit(this.prompt);
+    onEngine(() => this.columns.forEach((column) => column.showSetting()));
+    addView('comparison', this);
+    if (matchMedia('(hover: hover)').matches) this.prompt.focus({ preventScroll: true });
+  }
+
+  #listen() {
+    $('#compare-composer').addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.send(this.prompt.value);
+    });
+    this.prompt.addEventListener('input', () => { fit(this.prompt); this.keep(); });
+    this.prompt.addEventListener('keydown', (event) => {
+      if (isSend(event)) {
+        event.preventDefault();
+        this.send(this.prompt.value);
+      }
+    });
+    $('#compare-stop').addEventListener('click', () => this.stopAll());
+    document.addEventListener('keydown', (event) => {
+      if (event.key === 'Escape' && this.node.offsetParent !== null) this.stopAll();
+    });
+    for (const starter of this.node.querySelectorAll('.starter')) {
+      starter.addEventListener('click', () => this.send(starter.textContent));
+    }
+    addEventListener('pagehide', () => this.keep());
+    whenTaller($('.compare-dock'), () => this.board.follow());
+    new ResizeObserver(() => {
+      const { top } = this.node.getBoundingClientRect();
+      if (this.node.offsetParent !== null) this.node.style.setProperty('--above', `${top + scrollY}px`);
+    }).observe(document.body);
+    $('#compare-more').replaceWith(menu('More for the comparison', () => this.#more()));
+  }
+
+  #more() {
+    const { columns } = this;
+    const said = columns.some(({ messages }) => messages.length > 0);
+    return [
+      { label: 'Seeds × presets…', hidden: this.busy, run: () => openTrials(trialsOf(columns, this.options)) },
+      { label: 'Votes…', run: showVotes },
+      { label: 'Export as Markdown', hidden: !said, run: () => download('comparison.md', 'text/markdown', recordMarkdown(this.record())) },
+      { label: 'Export as JSON', hidden: !said, run: () => download('comparison.json', 'application/json', recordJSON(this.record())) },
+      { label: 'New comparison', hidden: !said || this.busy, run: () => this.clear() },
+    ];
+  }
+
+  // What cannot be sent stays in the composer.
+  send(text) {
+    if (this.busy || this.blind.open || text.trim() === '') return;
+    const question = { role: 'user', content: text.trim() };
+    let panes;
+    try {
+      panes = panesOf(this.columns, this.options);
+    } catch (error) {
+      this.notice(error.message);
+      return;
+    }
+    for (const pane of panes) pane.messages.push(question);
+    if (text === this.prompt.value) this.prompt.value = '';
+    fit(this.prompt);
+    $('#compare-notice').hidden = true;
+    this.options.fold();
+    if (this.options.blind) {
+      this.blind.run(question.content, panes);
+      this.settle();
+      return;
+    }
+    for (const column of this.columns) column.pane.add({ ...question });
+    this.board.following = true;
+    this.#run(this.columns, panes);
+  }
+
+  // Answers the last message of the user once more, in this column alone.
+  retry(column) {
+    if (column.running) return;
+    const before = column.answer ? column.messages.slice(0, -1) : column.messages;
+    let panes;
+    try {
+      panes = panesOf([column], this.options);
+    } catch (error) {
+      this.notice(error.message);
+      return;
+    }
+    panes[0].messages = conversation(before, null, this.options.system);
+    column.pane.truncate(before.length);
+    this.#run([column], panes);
+  }
+
+  // A column that was added later takes over the conversation of the one that all are compared
+  // against, and answers its last prompt.
+  join(column) {
+    const { messages } = this.board.reference;
+    const last = messages.findLastIndex(({ role }) => role === 'user');
+    column.pane.show(structuredClone(messages.slice(0, last + 1)));
+    this.retry(column);
+  }
+
+  async #run(chosen, panes) {
+    const columns = [...chosen];
+    const controller = new AbortController();
+    columns.forEach((column, pane) => {
+      column.running = { controller, pane, id: null, alone: columns.length === 1 };
+      column.pane.add({ role: 'assistant', content: '', blocks: [], state: 'streaming', preset: column.setting.preset });
+    });
+    const keeping = setInterval(() => {
+      this.keep();
+      this.entry.touch();
+    }, 1000);
+    const answered = answerInto(columns.map((column) => column.pane), { panes }, controller.signal, {
+      onOpen: (id) => columns.forEach((column) => { if (column.running) column.running.id = id; }),
+      onEvent: (i, name) => this.#received(columns[i], name),
+    });
+    this.settle();
+    await answered;
+    clearInterval(keeping);
+    this.settle();
+    this.entry.flush();
+  }
+
+  #received(column, name) {
+    if (name === 'done' || name === 'error') {
+      column.running = null;
+      this.settle();
+    }
+    if (name !== 'delta' || column.figures.textContent === 'waiting') column.showFigures();
+    this.marks.update();
+    this.board.follow();
+  }
+
+  // Stops one column. The server ends its answer; where it cannot, its text is no longer shown.
+  async stop(column) {
+    const { running, answer } = column;
+    if (!running) return;
+    if (running.alone || running.id === null) {
+      running.controller.abort();
+      return;
+    }
+    try {
+      await stopPane(running.id, running.pane);
+    } catch {
+      if (column.running !== running) return;
+      column.pane.end(answer, 'stopped');
+      this.#received(column, 'error');
+    }
+  }
+
+  stopAll() {
+    for (const { running } of this.columns) running?.controller.abort();
+    this.blind.stop();
+  }
+
+  toChat(column) {
+    this.chat.adopt(structuredClone(column.messages), `Continued from ${column.label} of the comparison.`);
+    const { system, stop } = this.options.value;
+    usePreset(column.setting.preset, column.setting.edits, column.setting.limit, { system, stop });
+    $('#view-chat-button').click();
+    const { prompt } = this.chat;
+    const focus = () => (prompt.offsetParent === null ? requestAnimationFrame(focus) : prompt.focus());
+    focus(); // once Gradio shows the tab
+  }
+
+  get visible() {
+    return this.node.checkVisibility();
+  }
+
+  record() {
+    return comparisonRecord(this);
+  }
+
+  // Takes over columns from elsewhere, with the options that hold for all of them; what was here can
+  // be brought back. handle: of the entry that they are kept in, or {}. Whether it did: a blind round
+  // must be ended first.
+  adopt(columns, options, words, handle) {
+    if (this.blind.open) {
+      this.notice('A blind round waits here for its vote. Vote or reveal, and open the other one again.');
+      return false;
+    }
+    this.entry.flush();
+    this.stopAll();
+    const before = { options: this.options.value, handle: this.entry.handle };
+    const back = this.board.replace(columns);
+    this.options.use(options);
+    this.entry.take(handle);
+    this.settle();
+    this.notice(words, { stay: true, undo: () => {
+      this.entry.flush();
+      this.stopAll();
+      back();
+      this.options.use(before.options);
+      this.entry.handle = before.handle;
+      this.settle();
+    } });
+    return true;
+  }
+
+  #revealed(round, outcome, best) {
+    const words = deal(this.columns, round, outcome, best);
+    this.settle();
+    this.notice(words, { more: button('Votes', showVotes), stay: true });
+    this.board.following = true;
+    this.board.follow();
+    this.prompt.focus({ preventScroll: true });
+  }
+
+  clear() {
+    this.entry.flush();
+    const before = this.columns.map((column) => [column, [...column.messages]]);
+    const { handle } = this.entry;
+    for (const column of this.columns) column.pane.show([]);
+    this.entry.begin();
+    this.settle();
+    this.notice('Started a new comparison.', { undo: () => {
+      this.entry.flush();
+      for (const [column, messages] of before) column.pane.show(messages);
+      this.entry.handle = handle;
+      this.settle();
+    } });
+    this.prompt.focus();
+  }
+
+  settle() {
+    const { busy, columns, blind } = this;
+    $('#compare-send').hidden = busy;
+    $('#compare-stop').hidden = !busy;
+    const empty = columns.every((column) => column.messages.length === 0);
+    this.node.querySelector('.compare-empty').hidden = !empty || blind.open;
+    this.board.node.classList.toggle('bare', empty);
+    this.board.node.hidden = blind.open;
+    $('#compare-composer').hidden = blind.open;
+    this.options.show(columns.map(({ label }) => label), columns.indexOf(this.board.reference));
+    for (const column of columns) {
+      column.ownSeed(!this.options.sameSeed);
+      column.invite(!empty && this.board.reference.messages.length > 0);
+      column.showFigures();
+    }
+    this.marks.update(true);
+    this.keep();
+    touch();
+    this.entry.touch();
+  }
+
+  keep() {
+    save('comparison', {
+      columns: this.columns.map(({ setting: value, messages }) => ({ setting: value, messages })),
+      reference: this.columns.indexOf(this.board.reference),
+      ...this.options.value,
+      draft: this.prompt.value,
+      round: this.blind.round,
+      entry: this.entry.handle,
+    });
+  }
+
+  // undo: brings back what was before. more: a further button. stay: until it is closed, or until the
+  // next prompt.
+  notice(words, { undo, more, stay = false } = {}) {
+    const shown = $('#compare-notice');
+    const close = () => { shown.hidden = true; };
+    const back = undo ? button('Undo', () => { close(); undo(); }) : '';
+    shown.replaceChildren(element('span', { textContent: words }), back, more ?? '', stay ? button('Close', close) : '');
+    shown.hidden = false;
+    clearTimeout(this.noticing);
+    if (!stay) this.noticing = setTimeout(close, 12_000);
+  }
+}
+
+export function startComparison(chat) {
+  new Comparison(chat).start();
+}

@@ -1,0 +1,39 @@
+// How the engine treats each parameter: what it says of itself, until it was proven.
+
+import { json } from '../lib/api.js';
+
+const verdicts = { proven: 'Proven', weaker: 'Weaker than OpenAI’s', none: 'Without effect', unclear: 'Not clear' };
+let applied = {};
+let proof = {}; // findings by parameter, once they were asked for
+let engine = '';
+
+// Takes in the engine's state. Another engine or model needs a proof of its own.
+export function engineSays(state) {
+  applied = state.applied ?? {};
+  if (!state.engine) return;
+  const now = [state.engine.name, state.engine.model_id, state.engine.model_sha].join(' ');
+  if (now !== engine) proof = {};
+  engine = now;
+}
+
+// {words, level}, where level is calm (only worth a look when one is at the knob), said, proven or
+// unsupported.
+export function treatment(name) {
+  const found = proof[name];
+  if (found) {
+    return { words: `${verdicts[found.verdict]}: ${found.evidence}.`, level: found.verdict === 'none' ? 'unsupported' : 'proven' };
+  }
+  const { how, reason } = applied[name] ?? { how: 'native', reason: '' };
+  if (how === 'unsupported') return { words: `Not applied: ${reason}`, level: 'unsupported' };
+  if (how === 'emulated') return { words: `Emulated: ${reason}`, level: 'said' };
+  return reason ? { words: reason, level: 'said' } : { words: 'Applied by the engine itself.', level: 'calm' };
+}
+
+// Asks the engine's answers instead of its word. Gives the outcome in words; throws in words.
+export async function prove() {
+  const { findings, seeds_repeat: repeat } = await json('api/proof', {});
+  proof = Object.fromEntries(findings.map((found) => [found.parameter, found]));
+  const proven = findings.filter(({ verdict }) => verdict === 'proven').length;
+  const seed = repeat ? 'and a seed repeats its answer' : 'and a seed does not repeat its answer';
+  return `${proven} of ${findings.length} parameters are proven, ${seed}.`;
+}

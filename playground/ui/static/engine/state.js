@@ -1,0 +1,66 @@
+// The engine's state, polled from /api/engine and told to whoever listens.
+
+import { json } from '../lib/api.js';
+
+const calm = 10_000; // ms between looks while the engine is ready
+const keen = 2_000; // and while it is not
+
+const listeners = new Set();
+let current = { state: 'unknown', reason: '', engine: null, applied: {}, raw: null };
+let timer;
+let looking = false;
+
+export function engine() {
+  return current;
+}
+
+export function onEngine(listener) {
+  listeners.add(listener);
+  listener(current);
+}
+
+function clock(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}`;
+}
+
+function words(state) {
+  if (state.state === 'ready') return `Ready · ${state.engine.name}`;
+  if (state.refused) return state.refused === 'login' ? 'Logged out' : 'Another login';
+  return state.state === 'loading' ? 'Loading' : 'Offline';
+}
+
+// A page outside Gradio has no place for it.
+function show() {
+  const shown = document.getElementById('engine-state');
+  if (!shown) return;
+  shown.dataset.state = current.state;
+  shown.title = current.reason;
+  const [said, ticking] = shown.querySelectorAll('span');
+  const text = words(current);
+  if (said.textContent !== text) said.textContent = text;
+  ticking.textContent = current.state === 'loading' ? ` · ${clock(current.elapsed_s)}` : '';
+}
+
+export async function look() {
+  if (looking) return;
+  looking = true;
+  clearTimeout(timer);
+  try {
+    current = await json('api/engine');
+  } catch (error) {
+    current = { ...current, state: 'offline', reason: error.message, refused: ['login', 'other_login'].includes(error.kind) ? error.kind : undefined };
+  }
+  looking = false;
+  show();
+  for (const listener of listeners) listener(current);
+  // Who is refused is refused until somebody logs in, or the page is loaded anew.
+  if (!document.hidden && !current.refused) timer = setTimeout(look, current.state === 'ready' ? calm : keen);
+}
+
+export function watchEngine() {
+  document.addEventListener('visibilitychange', () => { if (!document.hidden) look(); });
+  addEventListener('online', look);
+  addEventListener('focus', () => { if (current.refused) look(); });
+  look();
+}

@@ -1,0 +1,271 @@
+// The tab History: the list of what the archive keeps, and what is done with it.
+
+import { openDialog } from '../lib/dialog.js';
+import { button, element } from '../lib/dom.js';
+import { download } from '../lib/download.js';
+import { menu } from '../lib/menu.js';
+import { number } from '../lib/text.js';
+import {
+  addEntries, allEntries, covers, deleteEntries, entriesOf, onEntries, readEntry, renameEntry,
+} from '../records/archive.js';
+import { currentRefusal, whenRefusal } from '../records/archive_entry.js';
+import { recordMarkdown } from '../records/record_text.js';
+import { openRecord, recordJSON } from '../records/records.js';
+import { viewIfDrawn } from '../records/views.js';
+import { dayOf, itemOf, row, search } from './entry_list.js';
+import { entriesJSON, entriesMarkdown, fileName, importFiles } from './history_files.js';
+
+const first = 60; // rows that are drawn at once
+const $ = (selector) => document.querySelector(selector);
+const quoted = (title) => `“${title.replace(/\.$/, '')}”`;
+const entriesIn = (count) => `${number.format(count)} ${count === 1 ? 'entry' : 'entries'}`;
+
+class History {
+  constructor(node) {
+    this.node = node;
+    this.list = $('#history-list');
+    this.search = $('#history-search');
+    this.items = new Map(); // by id
+    this.failure = null; // why there is no list, in words
+    this.shown = first;
+    this.stale = false; // whether what is drawn is out of date
+  }
+
+  async start() {
+    this.search.addEventListener('input', () => { this.shown = first; this.#show(); });
+    this.file = element('input', { type: 'file', multiple: true, accept: '.json,.md,.markdown,.txt', hidden: true });
+    this.file.setAttribute('aria-label', 'Files to import');
+    this.file.addEventListener('change', () => this.#import([...this.file.files]));
+    $('#history-import').after(this.file);
+    $('#history-import').addEventListener('click', () => this.file.click());
+    this.more = menu('More for the history', () => this.#more());
+    $('#history-more').replaceWith(this.more);
+    onEntries((ids) => this.#changed(ids));
+    whenRefusal(() => this.#showRefusal());
+    this.#showRefusal();
+    const catchUp = () => (this.stale || this.failure || currentRefusal()) && this.#show();
+    new IntersectionObserver(catchUp).observe(this.node);
+    this.list.addEventListener('focusout', () => setTimeout(catchUp));
+    await this.#load();
+  }
+
+  async #load() {
+    this.list.setAttribute('aria-busy', 'true');
+    try {
+      const entries = await allEntries();
+      this.items = new Map(entries.map((entry) => [entry.id, itemOf(entry)]));
+      this.failure = null;
+    } catch ({ message }) {
+      this.failure = message;
+    }
+    this.list.removeAttribute('aria-busy');
+    this.#show();
+  }
+
+  // Runs what may be refused by the storage, which is then said.
+  async #try(run) {
+    try {
+      await run();
+    } catch (error) {
+      if (error.name !== 'Refused') throw error;
+      this.#notice(error.message);
+    }
+  }
+
+  #changed(ids) {
+    if (this.failure) return this.#load();
+    return this.#try(async () => {
+      const found = await entriesOf(ids);
+      for (const id of ids) this.items.delete(id);
+      for (const entry of found) this.items.set(entry.id, itemOf(entry));
+      this.#show();
+    });
+  }
+
+  #showRefusal() {
+    const problem = $('#history-problem');
+    const words = this.failure ?? currentRefusal() ?? '';
+    problem.hidden = words === '';
+    if (problem.textContent !== words) problem.textContent = words;
+    $('#history-rescue').replaceChildren(...(words === '' ? [] : this.#rescue()));
+  }
+
+  // What only the page holds can be saved as a file.
+  #rescue() {
+    const held = ['chat', 'comparison'].flatMap((kind) => viewIfDrawn(kind)?.record() ?? []);
+    return held.map((record) => button(`Export the ${record.kind} of this page`, () => (
+      download(fileName(record.title, 'json'), 'application/json', recordJSON(record)))));
+  }
+
+  #show() {
+    const busy = this.list.querySelector('.menu-list:not([hidden]), .entry-name');
+    this.stale = busy !== null || !this.node.checkVisibility();
+    if (this.stale) return;
+    this.#showRefusal();
+    const query = this.search.value.trim();
+    const found = search(this.items.values(), query);
+    const all = this.items.size;
+    const count = query === '' ? entriesIn(all) : `${number.format(found.length)} of ${entriesIn(all)}`;
+    $('#history-count').textContent = all === 0 ? '' : count;
+    this.search.disabled = all === 0;
+    this.more.hidden = all === 0;
+    const focused = this.list.contains(document.activeElement) ? document.activeElement : null;
+    const id = focused?.closest('.entry')?.dataset.id;
+    this.list.replaceChildren(...this.#content(found, query));
+    if (id) this.list.querySelector(`[data-id="${CSS.escape(id)}"] .${focused.classList[focused.classList.length - 1]}`)?.focus({ preventScroll: true });
+  }
+
+  #content(found, query) {
+    if (this.failure) {
+      return [button('Try again', () => this.#load())];
+    }
+    if (this.items.size === 0) {
+      return [element('div', { className: 'history-empty' }, element('h2', { textContent: 'Nothing here yet' }),
+        element('p', { textContent: 'What you say in Chat and Compare is kept here by itself, in this browser only. What you exported elsewhere can be imported.' }))];
+    }
+    if (found.length === 0) {
+      return [element('p', { className: 'note', textContent: `Nothing found for “${query}”.` }),
+        button('Clear the search', () => { this.search.value = ''; this.#show(); this.search.focus(); })];
+    }
+    return [...this.#days(found.slice(0, this.shown), query), ...this.#further(found.length)];
+  }
+
+  // A section for each day.
+  #days(items, query) {
+    const days = new Map();
+    for (const item of items) {
+      const day = dayOf(item.updated);
+      days.set(day, [...(days.get(day) ?? []), row(item, query, this.#actions)]);
+    }
+    return [...days].map(([day, rows]) => {
+      const section = element('section', {}, element('h2', { textContent: day }), element('ul', {}, ...rows));
+      section.setAttribute('aria-label', day);
+      return section;
+    });
+  }
+
+  // More rows, asked for when the end of the list comes into sight.
+  #further(count) {
+    if (count <= this.shown) return [];
+    const more = button(`Show more of ${number.format(count)}`, () => {
+      const at = this.shown;
+      this.shown += 4 * first;
+      this.#show();
+      this.#focus(at);
+    });
+    const watching = new IntersectionObserver(([{ isIntersecting }]) => {
+      if (!isIntersecting) return;
+      watching.disconnect();
+      this.shown += 4 * first;
+      this.#show();
+    }, { rootMargin: '600px' });
+    watching.observe(more);
+    return [more];
+  }
+
+  #focus(at) {
+    const titles = [...this.list.querySelectorAll('.entry-title')];
+    (titles[Math.min(at, titles.length - 1)] ?? this.search).focus();
+  }
+
+  get #actions() {
+    return {
+      open: (item) => this.#try(() => this.#open(item)),
+      rename: (item, title) => {
+        if (title !== '' && title !== item.title) this.#try(() => renameEntry(item.id, title));
+        else this.#show();
+      },
+      choices: (item, rename) => {
+        const whole = item.problem === undefined;
+        return [
+          { label: 'Open', hidden: !whole, run: () => this.#try(() => this.#open(item)) },
+          { label: 'Rename', hidden: !whole, run: rename },
+          { label: 'Share…', hidden: !whole, run: () => this.#with(item, async ({ record }) => (await import('../share/share_window.js')).openShare(record)) },
+          { label: 'Export as Markdown', hidden: !whole, run: () => this.#with(item, ({ record }) => (
+            download(fileName(item.title, 'md'), 'text/markdown', recordMarkdown(record)))) },
+          { label: 'Export as JSON', run: () => this.#with(item, ({ record }, entry) => (
+            download(fileName(item.title, 'json'), 'application/json', whole ? recordJSON(record) : entriesJSON([entry])))) },
+          { label: 'Delete', run: () => this.#delete([item.id], `Deleted ${quoted(item.title)}.`) },
+        ];
+      },
+    };
+  }
+
+  // run(entry, as it is stored)
+  #with({ id }, run) {
+    return this.#try(async () => {
+      const [entry] = await entriesOf([id]);
+      if (entry) await run(readEntry(entry), entry);
+      else this.#notice('This entry is no longer there.');
+    });
+  }
+
+  // What Chat or Compare hold already is only shown.
+  #open(item) {
+    return this.#with(item, async ({ id, revision, record }) => {
+      const view = viewIfDrawn(record.kind);
+      const now = view?.entry.handle.id === id ? view.record() : null;
+      if (now && covers(now, record)) $(`#view-${record.kind === 'chat' ? 'chat' : 'compare'}-button`).click();
+      else await openRecord(record, `Opened ${quoted(record.title)}.`, { id, revision });
+    });
+  }
+
+  #delete(ids, words) {
+    const at = [...this.list.querySelectorAll('.entry')].findIndex(({ dataset }) => dataset.id === ids[0]);
+    return this.#try(async () => {
+      const entries = await entriesOf(ids);
+      await deleteEntries(ids);
+      this.#notice(words, () => this.#try(() => addEntries(entries)));
+      await this.#changed(ids);
+      this.#focus(at);
+    });
+  }
+
+  #more() {
+    const all = (run) => this.#try(async () => run(await allEntries()));
+    return [
+      { label: 'Export all as JSON', run: () => all((entries) => download('history.json', 'application/json', entriesJSON(entries))) },
+      { label: 'Export all as Markdown', run: () => all((entries) => download('history.md', 'text/markdown', entriesMarkdown(entries))) },
+      { label: 'Delete all…', run: () => this.#deleteAll() },
+    ];
+  }
+
+  #deleteAll() {
+    const ids = [...this.items.keys()];
+    const window = openDialog('Delete the whole history?',
+      element('p', { textContent: `${entriesIn(ids.length)} in this browser would be gone. What Chat and Compare show stays there.` }),
+      element('div', { className: 'row' },
+        button(`Delete ${entriesIn(ids.length)}`, () => {
+          window.close();
+          this.#delete(ids, `Deleted ${entriesIn(ids.length)}.`);
+        }, 'primary'),
+        button('Cancel', () => window.close())));
+  }
+
+  #import(files) {
+    this.file.value = '';
+    if (files.length === 0) return undefined;
+    return this.#try(async () => {
+      const { added, known, broken } = await importFiles(files);
+      const words = [`Imported ${entriesIn(added)}.`];
+      if (known > 0) words.push(`${number.format(known)} ${known === 1 ? 'was' : 'were'} here already.`);
+      this.#notice(words.join(' '), null, broken.map(({ name, reason }) => `${name} was left out. ${reason}`));
+    });
+  }
+
+  // lines: what is told one by one, and stays.
+  #notice(words, undo = null, lines = []) {
+    const shown = $('#history-notice');
+    const back = undo ? button('Undo', () => { shown.hidden = true; undo(); }) : '';
+    const close = lines.length > 0 ? button('Close', () => { shown.hidden = true; }) : '';
+    const list = lines.length > 0 ? element('ul', {}, ...lines.map((line) => element('li', { textContent: line }))) : '';
+    shown.replaceChildren(element('div', {}, element('span', { textContent: words }), list), back, close);
+    shown.hidden = false;
+    clearTimeout(this.noticing);
+    if (lines.length === 0) this.noticing = setTimeout(() => { shown.hidden = true; }, 12_000);
+  }
+}
+
+export function startHistory(node) {
+  new History(node).start();
+}

@@ -1,0 +1,103 @@
+// Requests to this server's own routes, relative to where this module was loaded from
+// (<root>/ui/<version>/lib/api.js), so that a proxy may put the page under any path.
+
+const root = new URL('../../../', import.meta.url);
+
+// An event of the document: a request was refused since nobody is logged in any more, or somebody else
+// is.
+export const LOGGED_OUT = 'playground-logged-out';
+
+// For whom the page is drawn. The server refuses what is asked after somebody else has logged in.
+let visitor = null;
+export function drawnFor(name) {
+  visitor = name;
+}
+
+export const address = (path) => new URL(path, root).href;
+
+export class RequestFailed extends Error {
+  // retryAfter: seconds after which the server asks to be asked again, 0 where it does not say.
+  constructor(message, kind, field, retryable, retryAfter = 0) {
+    super(message);
+    this.kind = kind;
+    this.field = field;
+    this.retryable = retryable;
+    this.retryAfter = retryAfter;
+  }
+}
+
+async function request(path, body, signal, method = body === undefined ? 'GET' : 'POST') {
+  const options = { signal, method, headers: {} };
+  if (visitor !== null) options.headers['X-Opened-As'] = encodeURIComponent(visitor);
+  if (body !== undefined) {
+    options.headers['Content-Type'] = 'application/json';
+    // Half a surrogate pair, as a cut text may end with, is no character and would be refused.
+    options.body = JSON.stringify(body, (_, value) => (typeof value === 'string' ? value.toWellFormed?.() ?? value : value));
+  }
+  let response;
+  try {
+    response = await fetch(new URL(path, root), options);
+  } catch (error) {
+    if (error.name === 'AbortError') throw error;
+    throw new RequestFailed('The playground does not answer. Is it still running?', 'unreachable', null, true);
+  }
+  if (response.ok) return response;
+  let problem = {};
+  try {
+    problem = await response.json();
+  } catch {
+    // not ours: a proxy's page, say; the status is all there is to tell
+  }
+  if (problem.kind === 'login' || problem.kind === 'other_login') document.dispatchEvent(new Event(LOGGED_OUT));
+  throw new RequestFailed(
+    problem.error ?? `The server answered ${response.status}.`,
+    problem.kind ?? `http_${response.status}`,
+    problem.field,
+    response.status === 429 || response.status >= 500,
+    Number(response.headers.get('Retry-After')) || 0,
+  );
+}
+
+export async function json(path, body, signal) {
+  return (await request(path, body, signal)).json();
+}
+
+// Changes or deletes what stands under a path.
+export async function change(method, path, body) {
+  await request(path, body, undefined, method);
+}
+
+// Stops one pane of a stream that goes on for the others.
+export async function stopPane(id, pane) {
+  await change('DELETE', `api/stream/${id}/panes/${pane}`);
+}
+
+// The events of a POST as {name, data}. Ends without a word when `signal` aborts.
+// onOpen: called with the stream's id when the answer begins.
+export async function* stream(body, signal, onOpen = () => {}, path = 'api/stream') {
+  try {
+    const response = await request(path, body, signal);
+    onOpen(response.headers.get('X-Stream-Id'));
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = '';
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const events = (rest + value).split('\n\n');
+      rest = events.pop();
+      for (const event of events) {
+        let name = 'message';
+        let data = '';
+        for (const line of event.split('\n')) {
+          if (line.startsWith('event:')) name = line.slice(6).trim();
+          else if (line.startsWith('data:')) data += line.slice(5);
+        }
+        if (data) yield { name, data: JSON.parse(data) };
+      }
+    }
+  } catch (error) {
+    if (signal.aborted) return;
+    if (error instanceof RequestFailed) throw error;
+    throw new RequestFailed('The connection to the playground broke.', 'unreachable', null, true);
+  }
+}

@@ -1,0 +1,76 @@
+// Small pieces of page.
+
+export function element(tag, properties = {}, ...children) {
+  const { dataset, ...rest } = properties;
+  const node = Object.assign(document.createElement(tag), rest);
+  Object.assign(node.dataset, dataset);
+  node.append(...children);
+  return node;
+}
+
+export function button(label, onclick, className = 'quiet') {
+  return element('button', { type: 'button', className, textContent: label, onclick });
+}
+
+// A button that copies what `text()` gives and says so. Without a secure context browsers have no
+// clipboard API; the old command still works there.
+export function copyButton(label, text) {
+  const copy = button(label, async () => {
+    let copied = true;
+    try {
+      await navigator.clipboard.writeText(text());
+    } catch {
+      const area = element('textarea', { value: text(), className: 'visually-hidden' });
+      copy.after(area);
+      area.select();
+      copied = document.execCommand('copy');
+      area.remove();
+      copy.focus();
+    }
+    copy.textContent = copied ? 'Copied' : 'Copying is not allowed here';
+    setTimeout(() => { copy.textContent = label; }, 1500);
+  });
+  return copy;
+}
+
+// Enter sends; Shift+Enter breaks the line, and an input method's Enter takes its word.
+export const isSend = (event) => event.key === 'Enter' && !event.shiftKey && !event.isComposing;
+
+// As tall as its text, up to the stylesheet's max-height.
+export function fit(area) {
+  area.style.height = 'auto';
+  area.style.height = `${area.scrollHeight + area.offsetHeight - area.clientHeight}px`;
+}
+
+// Calls `grown` whenever a node that is seen gets taller.
+export function whenTaller(node, grown) {
+  let height = 0;
+  new ResizeObserver(() => {
+    const before = height;
+    height = node.offsetHeight;
+    if (before > 0 && height > before) grown();
+  }).observe(node);
+}
+
+// Calls `found` with every element that matches, now and whenever one is added under `root`.
+export function whenAdded(root, selector, found) {
+  const seen = new WeakSet();
+  const look = () => {
+    for (const node of root.querySelectorAll(selector)) {
+      if (seen.has(node)) continue;
+      seen.add(node);
+      found(node);
+    }
+  };
+  look();
+  new MutationObserver(look).observe(root, { childList: true, subtree: true });
+}
+
+export const note = (text) => element('p', { className: 'note', textContent: text });
+
+// What went wrong, told at once; hidden while there is nothing to tell.
+export function alertOf(text = '') {
+  const node = element('p', { className: 'problems', textContent: text, hidden: text === '' });
+  node.setAttribute('role', 'alert');
+  return node;
+}

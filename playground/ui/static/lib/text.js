@@ -1,0 +1,23 @@
+// Texts for readers: numbers, days, plurals, and texts made short or harmless. Pure.
+
+export const number = new Intl.NumberFormat('en');
+
+// Days with a time of 24 hours, as in the history.
+export const dates = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'short', hourCycle: 'h23' });
+
+const endings = { one: 'st', two: 'nd', few: 'rd', other: 'th' };
+const rules = new Intl.PluralRules('en', { type: 'ordinal' });
+
+export const ordinal = (n) => `${n}${endings[rules.select(n)]}`;
+
+// A text in one line, cut at a word.
+export function brief(words, length = 60) {
+  const line = words.replace(/\s+/g, ' ').trim();
+  if (line.length <= length) return line;
+  const cut = line.slice(0, length + 1).replace(/\s+\S*$/, '').slice(0, length);
+  return `${cut.replace(/[\ud800-\udbff]$/, '')}…`;
+}
+
+// A text with those marks that turn its direction, unseen, told by their numbers instead.
+export const unturned = (text) => text.replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+  (mark) => `⟨U+${mark.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}⟩`);

@@ -1,0 +1,25 @@
+// What is written in a field, read as a value. Pure.
+
+import { number } from './text.js';
+
+// {value} with a number or null for unset, or {problem} in words.
+export function readValue(written, { name, minimum, maximum, integer }) {
+  const text = written.trim().replace(',', '.');
+  if (text === '' || text === '–' || text === '-') return { value: null };
+  const value = Number(text);
+  if (!Number.isFinite(value)) return { problem: `${name} must be a number, or empty for unset.` };
+  if (value < minimum || value > maximum) return { problem: `${name} must lie between ${minimum} and ${maximum}.` };
+  if (integer && !Number.isInteger(value)) return { problem: `${name} must be a whole number.` };
+  return { value };
+}
+
+// A text that must be a whole number or empty. Throws in words.
+export function wholeNumber(text, name, minimum, maximum = Number.MAX_SAFE_INTEGER) {
+  const written = text.trim();
+  if (written === '') return null;
+  const value = Number(written);
+  if (!/^\d+$/.test(written) || value < minimum || value > maximum) {
+    throw new Error(`${name} must be a whole number from ${minimum} to ${number.format(maximum)}, or empty.`);
+  }
+  return value;
+}

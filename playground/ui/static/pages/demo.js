@@ -1,0 +1,256 @@
+// The page /d/<token>: a conversation within what the owner of the link fixed.
+//
+// The page asks the server again and again whether the link still works and what is left of its
+// budget. Whatever comes back, what was written stays; a reload finds it, too, in this browser tab.
+
+import { Pane } from '../answers/pane.js';
+import { answerInto, conversation, renderRest } from '../answers/streaming.js';
+import { json, stopPane } from '../lib/api.js';
+import { button, element, fit, isSend, whenTaller } from '../lib/dom.js';
+import { number } from '../lib/text.js';
+
+const calm = 15_000; // ms between looks while everything is well
+const keen = 3_000; // and while it is not
+
+const $ = (selector) => document.querySelector(selector);
+const page = $('#demo');
+const { token } = page.dataset;
+const at = `api/demos/${encodeURIComponent(token)}`;
+const place = `kto-playground.demo.${token}`;
+const missionModel = 'ContextualAI/Contextual_KTO_Mistral_PairRM';
+
+function load() {
+  try {
+    return JSON.parse(sessionStorage.getItem(place)) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+class Demo {
+  constructor() {
+    this.prompt = $('#demo-prompt');
+    const logs = [...page.querySelectorAll('[role="log"]')];
+    const single = logs.length === 1;
+    this.actions = { presetName: (name) => name };
+    this.offers = { retry: (index) => this.retry(index) };
+    if (single) this.offers.resume = (index) => this.resume(index);
+    Object.assign(this.actions, this.offers);
+    this.offering = true; // whether the answers have these buttons
+    this.panes = logs.map((log) => new Pane(log, this.actions, { alone: true, plain: !single }));
+    this.running = null; // {controller, id}: the stream of the answers under way
+    this.known = null; // what the server said of the link last
+    this.gone = false;
+    this.trouble = '';
+    this.loggedOut = false; // where links need a login
+    this.following = true;
+  }
+
+  get messages() {
+    return this.panes[0].messages;
+  }
+
+  start() {
+    const kept = load();
+    this.panes.forEach((pane, i) => {
+      const messages = kept.messages?.[i] ?? [];
+      for (const message of messages) if (message.state === 'streaming') message.state = 'stopped';
+      pane.show(messages);
+      for (const message of messages) if (message.role === 'assistant') renderRest(pane, message, at);
+    });
+    this.prompt.value = kept.draft ?? '';
+    this.#listen();
+    this.#settle();
+    fit(this.prompt);
+    for (const time of page.querySelectorAll('time')) {
+      time.textContent = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(time.dateTime));
+    }
+    if (matchMedia('(hover: hover)').matches) this.prompt.focus({ preventScroll: true });
+    this.look();
+  }
+
+  #listen() {
+    $('#demo-composer').addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.send();
+    });
+    this.prompt.addEventListener('input', () => { fit(this.prompt); this.#keep(); });
+    this.prompt.addEventListener('keydown', (event) => {
+      if (!isSend(event)) return;
+      event.preventDefault();
+      this.send();
+    });
+    $('#demo-stop').addEventListener('click', () => this.stop());
+    $('#demo-new').addEventListener('click', () => this.clear());
+    document.addEventListener('keydown', (event) => { if (event.key === 'Escape') this.stop(); });
+    document.addEventListener('visibilitychange', () => { if (!document.hidden) this.look(); });
+    addEventListener('online', () => this.look());
+    addEventListener('focus', () => { if (this.loggedOut) this.look(); });
+    whenTaller($('.dock, .compare-dock'), () => this.following && this.messages.length > 0 && this.#toEnd());
+    addEventListener('pagehide', () => this.#keep());
+    addEventListener('scroll', () => {
+      const { scrollHeight, scrollTop, clientHeight } = document.scrollingElement;
+      this.following = scrollHeight - scrollTop - clientHeight < 60;
+    }, { passive: true });
+  }
+
+  // Whether nothing can be sent, and why in words.
+  get closed() {
+    if (this.gone) return 'This link is not open any more: its time is over, or its owner closed it. What was written stays on this page.';
+    return this.known?.used_up ? 'The budget of this demo is used up. What was written stays on this page.' : '';
+  }
+
+  send() {
+    const text = this.prompt.value.trim();
+    if (text === '' || this.running || this.closed) return;
+    for (const pane of this.panes) pane.add({ role: 'user', content: text });
+    this.prompt.value = '';
+    fit(this.prompt);
+    this.#ask();
+  }
+
+  // Asks once more for an answer; in all columns, which are at the same turn.
+  retry(index) {
+    if (this.running || this.closed) return;
+    this.#change('Replaced the answer.', () => this.panes.forEach((pane) => pane.truncate(index)));
+    this.#ask();
+  }
+
+  resume(index) {
+    if (this.running || this.closed) return;
+    this.panes[0].truncate(index + 1);
+    this.#run();
+  }
+
+  clear() {
+    if (this.running) return;
+    this.#change('Started a new conversation.', () => this.panes.forEach((pane) => pane.show([])));
+    this.#settle();
+    this.prompt.focus();
+  }
+
+  // The server ends the answers, so that it counts what they took; where it cannot, the page leaves.
+  async stop() {
+    const { running } = this;
+    if (!running) return;
+    try {
+      if (running.id === null) throw new Error('not begun');
+      await Promise.all(this.panes.map((_, i) => stopPane(running.id, i)));
+    } catch {
+      running.controller.abort();
+    }
+  }
+
+  #ask() {
+    for (const pane of this.panes) pane.add({ role: 'assistant', content: '', blocks: [], state: 'streaming' });
+    this.#run();
+  }
+
+  async #run() {
+    const controller = new AbortController();
+    this.running = { controller, id: null };
+    const panes = this.panes.map((pane) => ({ messages: conversation(pane.messages) }));
+    this.#settle();
+    this.#toEnd();
+    const keeping = setInterval(() => this.#keep(), 1000);
+    await answerInto(this.panes, { panes }, controller.signal, {
+      at,
+      onOpen: (id) => { if (this.running) this.running.id = id; },
+      onEvent: () => this.following && this.#toEnd(),
+      onFailure: () => {},
+    });
+    clearInterval(keeping);
+    this.running = null;
+    this.#settle();
+    await this.look();
+  }
+
+  // Does something that can be taken back.
+  #change(words, change) {
+    const before = this.panes.map((pane) => structuredClone(pane.messages));
+    change();
+    const notice = $('#demo-notice');
+    const undo = button('Undo', () => {
+      notice.hidden = true;
+      if (this.running) this.running.controller.abort();
+      this.panes.forEach((pane, i) => pane.show(before[i]));
+      this.#settle();
+    });
+    notice.replaceChildren(element('span', { textContent: words }), undo);
+    notice.hidden = false;
+    clearTimeout(this.noticing);
+    this.noticing = setTimeout(() => { notice.hidden = true; }, 12_000);
+  }
+
+  // Asks the server how the link stands.
+  async look() {
+    clearTimeout(this.timer);
+    this.loggedOut = false;
+    try {
+      this.known = await json(at);
+      this.gone = false;
+      this.trouble = this.known.engine.reason;
+    } catch (error) {
+      this.gone = error.kind === 'not_found';
+      this.loggedOut = error.kind === 'login'; // until the reader comes back from logging in
+      this.trouble = error.message;
+    }
+    this.#settle();
+    clearTimeout(this.timer); // another look may have ended meanwhile
+    if (!document.hidden && !this.loggedOut) this.timer = setTimeout(() => this.look(), this.trouble === '' ? calm : keen);
+  }
+
+  #settle() {
+    const { closed, known } = this;
+    const busy = this.running !== null;
+    $('#demo-send').hidden = busy;
+    $('#demo-send').disabled = closed !== '';
+    $('#demo-stop').hidden = !busy;
+    $('#demo-new').hidden = busy || this.messages.length === 0;
+    const note = $('#demo-note');
+    const words = closed || this.trouble;
+    if (note.textContent !== words) note.textContent = words;
+    note.hidden = words === '';
+    if (known) {
+      const held = known.held < known.left ? `, ${number.format(known.held)} of them` : ',';
+      const left = `${number.format(known.left)} of ${number.format(known.budget)} tokens left`
+        + (known.held > 0 ? `${held} held by answers that are being written` : '');
+      if ($('#demo-left').textContent !== left) $('#demo-left').textContent = left;
+      const { model_id: model } = known.engine;
+      const model_ = $('#demo-model');
+      model_.hidden = !model || model === missionModel;
+      model_.textContent = `A stand-in answers here (${model}), not the 7B model.`;
+    }
+    if (!busy) this.#offer(closed === '');
+    page.dataset.state = this.gone ? 'gone' : closed ? 'used-up' : known?.engine.state ?? 'unknown';
+    this.#keep();
+  }
+
+  // Retry and Continue stand below the answers only while they can do something.
+  #offer(offering) {
+    if (offering === this.offering) return;
+    this.offering = offering;
+    for (const [name, action] of Object.entries(this.offers)) this.actions[name] = offering ? action : undefined;
+    for (const pane of this.panes) pane.show(pane.messages);
+  }
+
+  #keep() {
+    try {
+      const messages = this.panes.map((pane) => pane.messages);
+      sessionStorage.setItem(place, JSON.stringify({ messages, draft: this.prompt.value }));
+    } catch {
+      // forbidden or full: the conversation is on the page, and only a reload loses it
+    }
+  }
+
+  #toEnd() {
+    this.following = true;
+    cancelAnimationFrame(this.scrolling);
+    this.scrolling = requestAnimationFrame(() => {
+      scrollTo({ top: document.scrollingElement.scrollHeight, behavior: 'instant' });
+    });
+  }
+}
+
+new Demo().start();
+document.documentElement.dataset.playground = 'ready';

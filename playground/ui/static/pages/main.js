@@ -1,0 +1,58 @@
+// Starts the page once Gradio has drawn its frame.
+
+import { Chat } from '../chat/chat.js';
+import { startAbout } from '../engine/about.js';
+import { watchEngine } from '../engine/state.js';
+import { whenAdded } from '../lib/dom.js';
+import { onFragment, startAddress, touch } from '../lib/url_hash.js';
+import { startSamplers } from '../presets/panel.js';
+import { currentTab, setupText, tabButton } from '../share/setup_link.js';
+import { startAccount } from './account.js';
+
+// What the address says: nothing where a field cannot be read, or where it would be too long.
+function described() {
+  const tab = currentTab();
+  try {
+    return { tab, text: setupText() };
+  } catch {
+    return { tab, text: '' };
+  }
+}
+
+function start() {
+  const chat = new Chat();
+  startSamplers(() => chat.meter());
+  chat.start();
+  startAbout();
+  // Gradio draws the tab when it is first opened; until then its modules are not loaded.
+  whenAdded(document.getElementById('views'), '#comparison', async () => {
+    (await import('../compare/comparison.js')).startComparison(chat);
+  });
+  document.getElementById('share').addEventListener('click', async () => {
+    (await import('../share/share_window.js')).openShare();
+  });
+  whenAdded(document.getElementById('views'), '#history', async (node) => {
+    (await import('../history/history.js')).startHistory(node);
+  });
+  // The tabs stick below the masthead, which is higher while it says that nobody is logged in.
+  new ResizeObserver(([{ borderBoxSize: [{ blockSize }] }]) => {
+    document.body.style.setProperty('--bar', `${blockSize}px`);
+  }).observe(document.getElementById('masthead'));
+  watchEngine();
+  startAccount();
+  onFragment('setup', async (...link) => (await import('../share/open_setup.js')).openSetup(...link));
+  onFragment('continue', async (token) => (await import('../share/continue_snapshot.js')).continueFrom(token));
+  new MutationObserver(touch).observe(document.querySelector('#views > .tab-wrapper'), {
+    subtree: true, attributeFilter: ['aria-selected'],
+  });
+  startAddress(described, (tab) => tabButton(tab)?.click());
+  document.documentElement.dataset.playground = 'ready';
+}
+
+function drawn() {
+  return ['#engine-state', '#chat-prompt', '.preset', '#request-form'].every((selector) => document.querySelector(selector));
+}
+
+const watching = new MutationObserver(() => drawn() && (watching.disconnect(), start()));
+if (drawn()) start();
+else watching.observe(document.body, { childList: true, subtree: true });

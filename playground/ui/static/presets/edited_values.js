@@ -1,0 +1,64 @@
+// A preset's values with what is edited of them. Edits are texts, so that a half-written field
+// survives: {parameter: text}, and only of what differs from the preset.
+
+import { treatment } from '../engine/parameter_support.js';
+import { readValue, wholeNumber } from '../lib/values.js';
+
+let table = [];
+
+// given: the sampler table.
+export function startParameters(given) {
+  table = given;
+}
+
+export const parameters = () => table;
+export const original = (preset, name) => String(preset.sampler[name] ?? '');
+export const textOf = (preset, edits, name) => edits[name] ?? original(preset, name);
+
+// {value} or {problem} in words.
+export const readOf = (preset, edits, parameter) => readValue(textOf(preset, edits, parameter.name), parameter);
+
+// Writes a text into the edits; what says the same as the preset is none.
+export function edit(preset, edits, name, text) {
+  const { value, problem } = readValue(text, table.find((parameter) => parameter.name === name));
+  if (problem === undefined && value === (preset.sampler[name] ?? null)) delete edits[name];
+  else edits[name] = text;
+}
+
+// The values that are set, by name. Throws in words.
+export function samplerOf(preset, edits) {
+  const sampler = {};
+  for (const parameter of table) {
+    const { value, problem } = readOf(preset, edits, parameter);
+    if (problem !== undefined) throw new Error(problem);
+    if (value !== null) sampler[parameter.name] = value;
+  }
+  return sampler;
+}
+
+// The parameters that are set to something, and that this engine does not apply.
+export function lacking(preset, edits) {
+  return table.filter((parameter) => {
+    const { value } = readOf(preset, edits, parameter);
+    return (value ?? null) !== null && value !== parameter.neutral && treatment(parameter.name).level === 'unsupported';
+  }).map(({ name }) => name);
+}
+
+const most = 3; // stop sequences; the engine takes one more, which marks the user's turn
+const longest = 200; // characters of one
+
+// Stop sequences, one a line. Throws in words.
+export function stopsOf(text) {
+  const stops = text.split('\n').filter((line) => line !== '');
+  if (stops.length > most) throw new Error(`There can be at most ${most} stop sequences, one a line.`);
+  if (stops.some((stop) => [...stop].length > longest)) throw new Error(`A stop sequence has at most ${longest} characters.`);
+  return stops;
+}
+
+// The limit of new tokens that a field says over a preset's: undefined when it is empty, null for
+// “–”, which is as many as the context leaves. Throws in words.
+export function limitOf(text) {
+  const written = text.trim();
+  if (written === '') return undefined;
+  return ['–', '-'].includes(written) ? null : wholeNumber(written, 'max new tokens', 1, 2 ** 31 - 1);
+}

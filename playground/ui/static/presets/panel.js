@@ -1,0 +1,276 @@
+// The sampler panel: preset tabs with seven knobs each, and what belongs to a request beside them.
+//
+// What a knob says is kept as text by preset and parameter; the fields only show it, since Gradio
+// draws a tab's fields when the tab is first opened. Every preset of the server has a tab; "none" and
+// the browser's own presets share one, the slot "-own".
+
+import { engineSays, prove } from '../engine/parameter_support.js';
+import { onEngine } from '../engine/state.js';
+import { button, whenAdded } from '../lib/dom.js';
+import { firstVisit, load, save } from '../lib/storage.js';
+import { onFragment, touch } from '../lib/url_hash.js';
+import { wholeNumber } from '../lib/values.js';
+import { closeDrawer, openDrawer, startDrawer } from './drawer.js';
+import { edit, lacking, limitOf, parameters, samplerOf, startParameters, stopsOf, textOf } from './edited_values.js';
+import { offerPreset } from './import_export.js';
+import { editButtons, presetActions, presetChoice } from './preset_actions.js';
+import { allPresets, defaultPreset, hasDefault, presetById, reference, startPresets } from './presets.js';
+import { showPreset } from './sliders.js';
+
+const panel = () => document.getElementById('samplers');
+const field = (id) => document.getElementById(id);
+const form = () => field('request-form');
+const texts = ['max-new-tokens', 'seed', 'stop', 'system'];
+const stored = load('samplers', { preset: null, edits: {}, request: {} });
+const shared = '-own';
+let changed = () => {};
+
+const slotOf = (preset) => (preset.kind === 'server' ? preset.id : shared);
+const tab = (preset) => field(`preset-${slotOf(preset)}-button`);
+const sectionOf = (slot) => panel().querySelector(`.preset[data-preset="${slot}"]`);
+const editsOf = (preset) => stored.edits[preset.id] ?? {};
+
+// The preset that a slot shows.
+function shownIn(slot) {
+  if (slot !== shared) return presetById(slot);
+  const kept = presetById(stored.own);
+  return kept && kept.kind !== 'server' ? kept : presetById('-none');
+}
+
+const slots = () => [...new Set(allPresets().map(slotOf))];
+
+function selected() {
+  const slot = slots().find((each) => field(`preset-${each}-button`)?.getAttribute('aria-selected') === 'true');
+  return slot === undefined ? defaultPreset() : shownIn(slot);
+}
+
+// The name of a preset as requests and answers have it: an id, or an own preset itself.
+export function presetName(given) {
+  return typeof given === 'string' ? presetById(given)?.name ?? given : given.name;
+}
+
+function write(preset, name, text) {
+  const edits = editsOf(preset);
+  edit(preset, edits, name, text);
+  if (Object.keys(edits).length > 0) stored.edits[preset.id] = edits;
+  else delete stored.edits[preset.id];
+}
+
+function show(slot) {
+  const preset = shownIn(slot);
+  showPreset(tab(preset), sectionOf(slot), preset, editsOf(preset));
+}
+
+// Writes what is kept into a slot's fields, if they have been drawn.
+function fill(slot) {
+  const preset = shownIn(slot);
+  for (const { name } of parameters()) {
+    const value = sectionOf(slot)?.querySelector(`[data-parameter="${name}"] .value`);
+    if (value) value.value = textOf(preset, editsOf(preset), name);
+  }
+  show(slot);
+}
+
+function summarise() {
+  const preset = selected();
+  const values = parameters().map(({ name }) => [name, textOf(preset, editsOf(preset), name).trim()]).filter(([, text]) => text !== '');
+  document.querySelector('.drawer-open span').textContent = [preset.name, ...values.map((pair) => pair.join(' '))].join(' · ');
+  field('max-new-tokens').placeholder = preset.max_new_tokens ?? 'to the end';
+}
+
+function keep() {
+  stored.preset = selected().id;
+  for (const id of texts) stored.request[id] = field(id).value;
+  save('samplers', stored);
+  summarise();
+  changed();
+  touch();
+}
+
+// Selects a preset.
+function choose(preset) {
+  if (slotOf(preset) === shared) {
+    stored.own = preset.id;
+    fill(shared);
+    sectionOf(shared)?.querySelector('.choice-of').replaceChildren(...presetChoice(handle(shared)));
+  }
+  tab(preset).click();
+  keep();
+}
+
+// What the buttons of a slot's panel may do.
+function handle(slot) {
+  const redraw = () => {
+    for (const each of slots()) fill(each);
+    sectionOf(shared)?.querySelector('.choice-of').replaceChildren(...presetChoice(handle(shared)));
+    keep();
+  };
+  const set = (texts_) => {
+    stored.edits[shownIn(slot).id] = {};
+    for (const { name } of parameters()) write(shownIn(slot), name, texts_(name));
+    redraw();
+  };
+  return {
+    current: () => shownIn(slot),
+    edited: () => stored.edits[shownIn(slot).id] !== undefined,
+    draft: () => ({ name: shownIn(slot).name, source: shownIn(slot).kind === 'none' ? '' : shownIn(slot).source, ...valuesOf(shownIn(slot)) }),
+    choose,
+    discard: () => { delete stored.edits[shownIn(slot).id]; redraw(); },
+    neutralise: () => set((name) => String(parameters().find((each) => each.name === name).neutral)),
+    lacking: (preset) => lacking(preset, editsOf(preset)),
+    prove: () => proveIn(slot),
+    redraw,
+    say: (words, undo) => say(slot, words, undo),
+    summary: (sampler) => parameters().filter(({ name }) => sampler[name] !== undefined).map(({ name }) => `${name} ${sampler[name]}`).join(' · ') || 'nothing set',
+  };
+}
+
+// The values of a preset with its edits, and its limit of new tokens. Throws in words.
+function valuesOf(preset) {
+  const limit = readField('max-new-tokens', limitOf);
+  return {
+    sampler: samplerOf(preset, editsOf(preset)),
+    max_new_tokens: limit === undefined ? preset.max_new_tokens : limit,
+  };
+}
+
+function say(slot, words, undo) {
+  const note = sectionOf(slot).querySelector('.panel-note');
+  note.textContent = `${words} `;
+  if (undo) note.append(button('Undo', () => { note.hidden = true; undo(); }));
+  note.hidden = words === '';
+}
+
+async function proveIn(slot) {
+  say(slot, 'Asking the engine for some 280 short answers…');
+  try {
+    say(slot, await prove());
+  } catch (error) {
+    say(slot, error.message);
+  }
+  slots().forEach(show);
+}
+
+function bind(shown) {
+  const slot = shown.dataset.preset;
+  for (const { name } of parameters()) {
+    const knob = shown.querySelector(`[data-parameter="${name}"]`);
+    const value = knob.querySelector('.value');
+    const slide = knob.querySelector('.slide');
+    const set = (text) => { write(shownIn(slot), name, text); show(slot); keep(); };
+    value.addEventListener('input', () => set(value.value));
+    slide.addEventListener('input', () => {
+      value.value = String(Number(slide.value));
+      set(value.value);
+    });
+  }
+  const actions = handle(slot);
+  shown.querySelector('.edited button').addEventListener('click', () => {
+    actions.discard();
+    tab(shownIn(slot)).focus();
+  });
+  shown.querySelector('.edited').append(...editButtons(slot, actions));
+  shown.querySelector('.preset-actions').append(...presetActions(actions));
+  if (slot === shared) shown.querySelector('.choice-of').append(...presetChoice(actions));
+  fill(slot);
+}
+
+// What a field says, by `read(text)`. Throws in words, and marks the field.
+function readField(id, read) {
+  try {
+    field(id).setAttribute('aria-invalid', 'false');
+    return read(field(id).value);
+  } catch (error) {
+    field(id).setAttribute('aria-invalid', 'true');
+    throw error;
+  }
+}
+
+function readPanel() {
+  const preset = selected();
+  const pane = { preset: reference(preset) };
+  const { sampler } = valuesOf(preset);
+  if (stored.edits[preset.id]) pane.sampler = sampler;
+  const limit = readField('max-new-tokens', limitOf);
+  if (limit !== undefined) pane.max_new_tokens = limit;
+  const seed = readField('seed', (text) => wholeNumber(text, 'seed', 0));
+  if (seed !== null) pane.seed = seed;
+  const stop = readField('stop', stopsOf);
+  if (stop.length > 0) pane.stop = stop;
+  return { pane, system: field('system').value.trim() };
+}
+
+// What the panel says, as {pane, system} of a request. Throws an Error in words, and shows the
+// place, when a field cannot be read.
+export function currentRequest() {
+  const problem = form().querySelector('.error');
+  problem.hidden = true;
+  try {
+    return readPanel();
+  } catch (error) {
+    openDrawer();
+    problem.textContent = error.message;
+    problem.hidden = false;
+    panel().querySelector('[aria-invalid="true"]')?.focus();
+    throw error;
+  }
+}
+
+// Selects a preset and gives it these edits, {parameter: text}, a limit of new tokens, and the other
+// fields that are named, by their ids.
+export function usePreset(id, edits, limit, others = {}) {
+  const preset = presetById(id) ?? defaultPreset();
+  if (Object.keys(edits).length > 0) stored.edits[preset.id] = { ...edits };
+  else delete stored.edits[preset.id];
+  for (const [name, text] of Object.entries({ ...others, 'max-new-tokens': limit })) field(name).value = text;
+  choose(preset);
+  fill(slotOf(preset));
+}
+
+// All that the panel says, which usePanel brings back: {preset, edits: {id: edits}, request: {id: text}}.
+export function panelState() {
+  const request = Object.fromEntries(texts.map((id) => [id, field(id).value]));
+  return { preset: selected().id, edits: structuredClone(stored.edits), request };
+}
+
+export function usePanel({ preset, edits, request }) {
+  stored.edits = structuredClone(edits);
+  const { 'max-new-tokens': limit, ...others } = request;
+  usePreset(preset, edits[preset] ?? {}, limit, others);
+  redrawPanel();
+}
+
+// Shows again which presets there are, and what is kept.
+export function redrawPanel() {
+  handle(shared).redraw();
+}
+
+export function startSamplers(onChange) {
+  startParameters(JSON.parse(form().dataset.parameters));
+  startPresets(JSON.parse(form().dataset.presets), redrawPanel);
+  // A new visit begins with the default; a reload goes on with what was chosen.
+  const kept = presetById(stored.preset);
+  const visit = firstVisit();
+  const begun = !kept || (visit && hasDefault()) ? defaultPreset() : kept;
+  if (slotOf(begun) === shared) stored.own = begun.id;
+  tab(begun).click();
+  for (const id of texts) {
+    field(id).value = stored.request[id] ?? '';
+    field(id).addEventListener('input', keep);
+  }
+  form().addEventListener('submit', (event) => event.preventDefault());
+  whenAdded(panel(), '.preset', bind);
+  new MutationObserver(keep).observe(panel().querySelector('[role="tablist"]'), {
+    subtree: true, attributeFilter: ['aria-selected'],
+  });
+  summarise();
+  changed = onChange;
+  startDrawer(panel());
+  onEngine((state) => {
+    engineSays(state);
+    slots().forEach(show);
+  });
+  onFragment('preset', (text) => offerPreset(text, handle(shared)));
+}
+
+export { closeDrawer };

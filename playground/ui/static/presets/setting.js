@@ -1,0 +1,84 @@
+// The sampler settings of one column: a preset, what is edited of it, and a seed of its own.
+//
+// A setting is a plain value that can be stored: {preset, edits: {parameter: text}, limit, seed},
+// where limit and seed are texts, too, so that a half-written field survives.
+
+import { button, element } from '../lib/dom.js';
+import { readValue, wholeNumber } from '../lib/values.js';
+import { edit, limitOf, parameters, samplerOf, textOf } from './edited_values.js';
+import { allPresets, reference } from './presets.js';
+
+export function setting(preset) {
+  return { preset, edits: {}, limit: '', seed: '' };
+}
+
+export const presetOf = ({ preset }) => {
+  const presets = allPresets();
+  return presets.find(({ id }) => id === preset) ?? presets[0];
+};
+
+export function isEdited({ edits, limit }) {
+  return Object.keys(edits).length > 0 || limit !== '';
+}
+
+export function nameOf(value) {
+  return presetOf(value).name + (isEdited(value) ? ', edited' : '');
+}
+
+export function summary(value) {
+  const set = parameters()
+    .map(({ name }) => [name.replace('_penalty', ''), textOf(presetOf(value), value.edits, name).trim()])
+    .filter(([, text]) => text !== '').map((pair) => pair.join(' '));
+  if (value.limit.trim() !== '') set.push(`max ${value.limit.trim()}`);
+  return set.join(' · ') || 'the engine’s own choice';
+}
+
+// The setting as the pane of a request, without messages and seed. Throws in words.
+export function paneOf(value) {
+  const pane = { preset: reference(presetOf(value)) };
+  const sampler = samplerOf(presetOf(value), value.edits);
+  if (Object.keys(value.edits).length > 0) pane.sampler = sampler;
+  const limit = limitOf(value.limit);
+  if (limit !== undefined) pane.max_new_tokens = limit;
+  return pane;
+}
+
+// The seven fields, the limit and the seed. changed(): after each edit.
+export function fields(value, ownSeed, changed) {
+  const field = (name, text, placeholder, set, check) => {
+    const input = element('input', { type: 'text', inputMode: 'decimal', value: text, placeholder, autocomplete: 'off' });
+    const mark = () => input.setAttribute('aria-invalid', String(check(input.value) !== undefined));
+    input.addEventListener('input', () => { set(input.value); mark(); input.title = check(input.value) ?? ''; changed(); });
+    mark();
+    return element('label', { className: 'line' }, element('span', { textContent: name }), input);
+  };
+  const problemOf = (check) => (text) => {
+    try {
+      check(text);
+      return undefined;
+    } catch (error) {
+      return error.message;
+    }
+  };
+  const preset = presetOf(value);
+  const lines = parameters().map((parameter) => field(
+    parameter.name, textOf(preset, value.edits, parameter.name), '–',
+    (text) => edit(preset, value.edits, parameter.name, text),
+    (text) => readValue(text, parameter).problem,
+  ));
+  lines.push(field('max new tokens', value.limit, preset.max_new_tokens ?? 'to the end',
+    (text) => { value.limit = text.trim(); }, problemOf(limitOf)));
+  if (ownSeed) {
+    lines.push(field('seed', value.seed, 'random', (text) => { value.seed = text.trim(); },
+      problemOf((text) => wholeNumber(text, 'seed', 0))));
+  }
+  return lines;
+}
+
+export function restoreButton(value, restored) {
+  return button('Restore the preset', () => {
+    value.edits = {};
+    value.limit = '';
+    restored();
+  });
+}

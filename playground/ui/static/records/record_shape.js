@@ -1,0 +1,90 @@
+// What a record is made of: checked wherever one comes from elsewhere, as from a file. Pure.
+
+import { brief } from '../lib/text.js';
+import {
+  anything, finite, flag, list, object, oneOf, orNull, table, text, whole,
+} from '../lib/validate.js';
+
+export const format = 'kto-mistral-playground';
+export const version = 1;
+const olderFormat = 'kto-mistral-playground comparison';
+
+const receipt = object({
+  engine: text, model_id: text, sent: table(anything), prompt_tokens: whole, dropped_turns: whole,
+  applied: table(object({ how: text, reason: text })),
+}, {
+  model_sha: orNull(text), preset: orNull(text), edited: list(text), prompt: text, prompt_sha256: text,
+  edits: table(object({ from: orNull(finite), to: orNull(finite) })), left_out: table(text),
+  system: text, continued: whole, note: text,
+}, { open: true });
+
+const done = object({
+  finish_reason: text, generated_tokens: whole, input_tokens: whole, ttft_ms: orNull(finite),
+  duration_ms: finite, tokens_per_second: orNull(finite), seed: orNull(whole),
+}, {}, { open: true });
+
+const answer = object({
+  role: oneOf('assistant'), content: text, state: oneOf('done', 'stopped', 'failed'), preset: orNull(text),
+  receipt: orNull(receipt), done: orNull(done),
+  problem: orNull(object({ kind: text, message: text, retryable: flag })),
+}, { letter: text, chosen: flag });
+const question = object({ role: oneOf('user', 'assistant'), content: text });
+
+export const settingShape = object({
+  preset: orNull(text), name: text, sampler: table(finite), max_new_tokens: orNull(whole),
+  seed: orNull(whole), stop: list(text), system: text,
+});
+
+const shape = object({
+  format: oneOf(format), version: oneOf(version), kind: oneOf('chat', 'comparison'), title: text,
+  columns: list(object({
+    label: text,
+    setting: settingShape,
+    messages: list((message, path) => (message?.role === 'assistant' ? answer : question)(message, path)),
+  }), { least: 1, most: 4 }),
+});
+
+// Throws in words, with the place, when this is no record.
+export function checkRecord(value) {
+  if (value?.format === format && value.version > version) {
+    throw new Error(`It was written by a newer version of this page (its format is ${value.version}, this page knows ${version}).`);
+  }
+  shape(value, '');
+  if (value.kind === 'chat' && value.columns.length !== 1) throw new Error('A chat has exactly one column.');
+  value.columns.forEach(({ messages }, i) => messages.forEach((message, j) => {
+    if (message.state === 'failed' && !message.problem) throw new Error(`columns[${i}].messages[${j}].problem is missing.`);
+  }));
+  if (value.columns.every(({ messages }) => messages.length === 0)) throw new Error('Nothing is said in it.');
+  return value;
+}
+
+// The first words of the user.
+export function titleOf(columns) {
+  const first = columns.flatMap(({ messages }) => messages).find(({ role }) => role === 'user');
+  return brief(first?.content ?? '') || 'Untitled';
+}
+
+// A comparison as earlier versions of the page wrote it. resolve(setting, label, receipt): all values
+// of a setting of that time, which has a receipt or not.
+function fromOlder({ version: number, columns }, resolve) {
+  if (number !== 1 || !Array.isArray(columns)) throw new Error('It is no comparison that this page can read.');
+  const made = columns.map(({ name, setting, messages }, i) => {
+    if (!Array.isArray(messages) || typeof setting?.preset !== 'string') throw new Error(`columns[${i}] cannot be read.`);
+    const label = String(name ?? `Column ${i + 1}`);
+    const told = resolve(setting, label, messages.findLast((message) => message?.receipt)?.receipt);
+    return {
+      label,
+      setting: told,
+      messages: messages.map((message) => (message?.role === 'user' ? message : {
+        role: 'assistant', content: message?.content, state: message?.state === 'streaming' ? 'stopped' : message?.state,
+        preset: told.preset, receipt: message?.receipt ?? null, done: message?.done ?? null, problem: message?.problem ?? null,
+      })),
+    };
+  });
+  return { format, version, kind: 'comparison', title: titleOf(made), columns: made };
+}
+
+// One record, checked, of a value that was read as JSON. Throws in words.
+export function recordOf(value, resolve) {
+  return checkRecord(value?.format === olderFormat ? fromOlder(value, resolve) : value);
+}

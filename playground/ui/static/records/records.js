@@ -1,0 +1,100 @@
+// Records: one conversation or comparison as data, without any HTML. History keeps them, files and
+// snapshots hold them, and Chat and Compare are filled from them.
+//
+// {format, version, kind: chat or comparison, title, columns: [{label, setting, messages}]}, where a
+// setting has all of its values (presets/resolved_setting.js) and a message is {role, content} and,
+// for an answer, {state, preset, receipt, done, problem, letter, chosen}.
+
+import { panelState, usePanel, usePreset } from '../presets/panel.js';
+import { presetById } from '../presets/presets.js';
+import { columnSetting, editable, labelOf, panelSetting } from '../presets/resolved_setting.js';
+import { checkRecord, format, settingShape, titleOf, version } from './record_shape.js';
+import { viewOf } from './views.js';
+
+// A stored setting, or null when it is none.
+export function readSetting(value) {
+  try {
+    settingShape(value, '');
+    return value;
+  } catch {
+    return null;
+  }
+}
+
+// The name of a preset for others: a server's id, or what an own one is called.
+function presetText(preset) {
+  if (typeof preset !== 'string') return preset?.name ?? null;
+  const known = presetById(preset);
+  return known && known.kind !== 'server' ? known.name : preset;
+}
+
+function recorded(message) {
+  const { role, content, state, preset, receipt = null, done = null, problem = null } = message;
+  if (role === 'user') return { role, content };
+  const answer = { role, content, state: state === 'streaming' ? 'stopped' : state, preset: presetText(preset), receipt, done, problem };
+  if (problem) answer.problem = { kind: problem.kind ?? 'unknown', message: problem.message, retryable: problem.retryable ?? false };
+  return message.letter ? { ...answer, letter: message.letter, chosen: message.chosen === true } : answer;
+}
+
+function record(kind, columns) {
+  if (columns.every(({ messages }) => messages.length === 0)) return null;
+  const made = columns.map(({ label, setting, messages }) => ({ label, setting, messages: messages.map(recorded) }));
+  // A copy: what is shown goes on changing.
+  return structuredClone({ format, version, kind, title: titleOf(made), columns: made });
+}
+
+// The conversation of the tab Chat with the settings of its last answer, or null without messages.
+export function chatRecord({ pane: { messages }, setting }) {
+  const shown = setting ?? panelSetting();
+  return record('chat', [{ label: labelOf(shown), setting: shown, messages }]);
+}
+
+// The columns of the tab Compare, or null without messages.
+export function comparisonRecord({ columns, options }) {
+  return record('comparison', columns.map(({ label, setting, messages }) => (
+    { label, setting: columnSetting(setting, options.value), messages })));
+}
+
+// Messages as panes have them. Their texts are rendered anew.
+const shownMessages = (messages) => structuredClone(messages).map((message) => (
+  message.role === 'user' ? message : { ...message, blocks: [], shown: 0 }));
+
+function openChat(chat, { columns: [{ setting, messages }] }, words, handle) {
+  const before = panelState();
+  const { preset, edits, limit, note, ...others } = editable(setting);
+  chat.adopt(shownMessages(messages), [words, note].filter(Boolean).join(' '), { setting, handle, undone: () => usePanel(before) });
+  usePreset(preset, edits, limit, others);
+  return true;
+}
+
+function openComparison(comparison, { columns }, words, handle) {
+  const made = columns.map(({ setting }) => editable(setting));
+  const notes = new Set(made.map(({ note }) => note).filter(Boolean));
+  const shared = (name) => new Set(made.map((each) => each[name])).size === 1;
+  if (!shared('stop') || !shared('system')) {
+    notes.add('Its columns have stop sequences or system texts of their own; here those of the first hold for all.');
+  }
+  const [{ seed, stop, system }] = made;
+  return comparison.adopt(
+    columns.map(({ messages }, i) => ({
+      setting: { preset: made[i].preset, edits: made[i].edits, limit: made[i].limit, seed: made[i].seed },
+      messages: shownMessages(messages),
+    })),
+    { sameSeed: shared('seed'), seed: shared('seed') ? seed : '', stop, system },
+    [words, ...notes].join(' '),
+    handle,
+  );
+}
+
+// Puts a record into Chat or Compare, which says `words` with a way back. The sampler values become
+// the record's own. handle: of the history's entry that is gone on with; else it gets one when it is
+// changed. Gives whether it did; where not, the tab says why. Throws in words.
+export async function openRecord(opened, words, handle = {}) {
+  checkRecord(opened);
+  const chat = opened.kind === 'chat';
+  document.getElementById(`view-${chat ? 'chat' : 'compare'}-button`).click();
+  const view = await viewOf(opened.kind);
+  return (chat ? openChat : openComparison)(view, opened, words, handle);
+}
+
+export const recordJSON = (kept) => JSON.stringify(kept, null, 2);

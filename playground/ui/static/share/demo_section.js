@@ -1,0 +1,137 @@
+// The section Demo of the window Share: makes a link under which others may try the set-up, and lists
+// one's own with what their answers have taken.
+
+import { address, change, json } from '../lib/api.js';
+import { alertOf, button, copyButton, element, note } from '../lib/dom.js';
+import { dates, number } from '../lib/text.js';
+import { wholeNumber } from '../lib/values.js';
+import { columnSetting, labelOf, panelSetting } from '../presets/resolved_setting.js';
+import { viewIfDrawn } from '../records/views.js';
+import { linkList, showLink } from './link_list.js';
+
+const day = 86_400;
+const lives = [[null, 'until you switch it off'], [day, 'for a day'], [7 * day, 'for a week'], [30 * day, 'for 30 days']];
+const usualBudget = 20_000;
+const date = (seconds) => dates.format(new Date(1000 * seconds));
+const addressOf = ({ token }) => address(`d/${token}`);
+
+// The settings of the tab that is seen: one in Chat, a column's each in Compare.
+function settings() {
+  const comparison = viewIfDrawn('comparison');
+  if (!comparison?.visible) return [panelSetting()];
+  return comparison.columns.map(({ setting }) => columnSetting(setting, comparison.options.value));
+}
+
+function paneOf({ preset, name, sampler, max_new_tokens: limit, seed, stop }) {
+  const own = name === 'None' ? null : { name, sampler, max_new_tokens: null };
+  return { preset: preset ?? own, sampler, max_new_tokens: limit, seed, stop };
+}
+
+function fixes(setting) {
+  const { sampler, max_new_tokens: limit, seed } = setting;
+  const set = Object.entries(sampler).map((pair) => pair.join(' '));
+  if (limit !== null) set.push(`max ${limit}`);
+  if (seed !== null) set.push(`seed ${seed}`);
+  return `${labelOf(setting)}: ${set.join(' · ') || 'the engine’s own choice'}`;
+}
+
+const labelled = (label, field) => element('label', {}, label, field);
+
+function form(made) {
+  const fixed = settings();
+  const [{ system }] = fixed;
+  const title = element('input', { type: 'text', className: 'name-field', maxLength: 120, required: true, value: `Try ${fixed.map(labelOf).join(', ')}`.slice(0, 120) });
+  const budget = element('input', { type: 'text', className: 'name-field', inputMode: 'numeric', value: String(usualBudget) });
+  const limit = element('input', { type: 'text', className: 'name-field', inputMode: 'numeric', placeholder: 'as the presets say, else 1024' });
+  const life = element('select', {}, ...lives.map(([seconds, label]) => new Option(label, seconds ?? '')));
+  const problem = alertOf();
+  const create = element('button', { type: 'submit', className: 'primary', textContent: 'Create the demo link' });
+  const node = element('form', { className: 'share-form demo-form' },
+    note('Whoever opens the link writes to the model of this server, with exactly this set-up:'),
+    element('ul', {}, ...fixed.map((setting) => element('li', { textContent: fixes(setting) })),
+      element('li', { textContent: system === '' ? 'no system text' : `the system text, which visitors can read: “${system}”` })),
+    labelled('Title, which visitors read first', title),
+    labelled('Tokens that all answers together may take', budget),
+    labelled('Tokens that one answer may take', limit),
+    element('label', { className: 'labelled' }, 'The link works ', life),
+    problem, element('div', { className: 'row' }, create));
+  node.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    problem.hidden = true;
+    create.disabled = true;
+    try {
+      const body = { title: title.value, panes: fixed.map(paneOf), system, budget_tokens: wholeNumber(budget.value, 'The budget', 1) };
+      const most = wholeNumber(limit.value, 'The limit of an answer', 1);
+      if (most !== null) body.max_new_tokens = most;
+      if (life.value !== '') body.expires_in_s = Number(life.value);
+      made(await json('api/demos', body));
+    } catch (error) {
+      problem.textContent = `No link was created. ${error.message}`;
+      problem.hidden = false;
+    }
+    create.disabled = false;
+  });
+  return node;
+}
+
+function facts({ spent, budget, left, held, enabled, expired, expires, created }) {
+  const state = expired ? `over since ${date(expires)}` : enabled ? 'on' : 'off';
+  return [
+    state, `${number.format(spent)} of ${number.format(budget)} tokens spent, ${number.format(left)} left`,
+    held > 0 && `${number.format(held)} held by running answers`,
+    !expired && expires !== null && `works until ${date(expires)}`, `made ${date(created)}`,
+  ].filter(Boolean).join(' · ');
+}
+
+function row(demo, again) {
+  const problem = alertOf();
+  const run = (words, act) => async () => {
+    problem.hidden = true;
+    try {
+      await act();
+      again(words);
+    } catch (error) {
+      if (error.kind === 'not_found') {
+        again('It was deleted already.');
+        return;
+      }
+      problem.textContent = error.message;
+      problem.hidden = false;
+    }
+  };
+  const path = `api/demos/${demo.token}`;
+  const turn = button(demo.enabled ? 'Switch off' : 'Switch on', run(
+    `Switched “${demo.title}” ${demo.enabled ? 'off' : 'on'}.`, () => change('PATCH', path, { enabled: !demo.enabled })));
+  turn.setAttribute('aria-label', `${turn.textContent} ${demo.title}`);
+  const remove = button('Delete', () => {
+    remove.replaceWith(sure);
+    sure.querySelector('button').focus();
+  });
+  remove.setAttribute('aria-label', `Delete ${demo.title}`);
+  const sure = element('span', { className: 'sure' }, 'It stops working for good. ',
+    button('Delete it', run(`Deleted “${demo.title}”.`, () => change('DELETE', path))), ' ',
+    button('Keep it', () => {
+      sure.replaceWith(remove);
+      remove.focus();
+    }));
+  const item = element('li', { dataset: { state: demo.expired ? 'expired' : demo.enabled ? 'on' : 'off' } },
+    element('a', { href: addressOf(demo), target: '_blank', rel: 'noopener', textContent: demo.title }),
+    element('p', { textContent: facts(demo) }),
+    element('div', { className: 'row' }, copyButton('Copy', () => addressOf(demo)), demo.expired ? '' : turn, remove), problem);
+  return item;
+}
+
+export function demoSection() {
+  const result = element('div', { className: 'made' });
+  result.setAttribute('aria-live', 'polite');
+  const mine = linkList(async () => (await json('api/demos')).demos, row,
+    (demos) => (demos.length > 0 ? [] : [note('There are no demo links of yours yet.')]));
+  mine.node.id = 'my-demos';
+  mine.show();
+  const made = (demo) => {
+    showLink(result, 'The link is there', addressOf(demo));
+    mine.show();
+  };
+  return element('div', { className: 'demos' }, form(made), result,
+    element('h3', { textContent: 'Your demo links' }), mine.node);
+}

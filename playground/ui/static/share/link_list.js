@@ -1,0 +1,41 @@
+// A link that was made, and the list of those that one has made.
+
+import { alertOf, button, copyButton, element } from '../lib/dom.js';
+
+// A field to copy an address from.
+export function linkField(label, address = '') {
+  const link = element('input', { type: 'text', className: 'name-field', readOnly: true, value: address });
+  link.setAttribute('aria-label', label);
+  link.addEventListener('focus', () => link.select());
+  return link;
+}
+
+// Shows a link that has just been made in `node`. beside: what is said below it.
+export function showLink(node, title, address, ...beside) {
+  node.replaceChildren(element('h3', { textContent: title }), linkField('The link', address),
+    element('div', { className: 'row' }, copyButton('Copy the link', () => address),
+      element('a', { href: address, target: '_blank', rel: 'noopener', textContent: 'Open it' })),
+    ...beside);
+  node.scrollIntoView({ block: 'nearest' });
+}
+
+// {node, show(words)}: show reads the links anew and says something above them.
+//
+// read(): the links. row(link, show): a link's item. below(links): what is said under the list.
+export function linkList(read, row, below) {
+  const node = element('div', { className: 'links' });
+  async function show(words = '') {
+    node.setAttribute('aria-busy', 'true');
+    const said = words === '' ? [] : [element('p', { className: 'done', textContent: words })];
+    said[0]?.setAttribute('role', 'status');
+    try {
+      const links = await read();
+      const rows = links.length > 0 ? [element('ul', {}, ...links.map((link) => row(link, show)))] : [];
+      node.replaceChildren(...said, ...rows, ...below(links));
+    } catch (error) {
+      node.replaceChildren(...said, alertOf(error.message), button('Try again', () => show()));
+    }
+    node.removeAttribute('aria-busy');
+  }
+  return { node, show };
+}

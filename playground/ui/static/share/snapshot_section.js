@@ -1,0 +1,92 @@
+// Makes a snapshot of a record: says what its readers will see, and gives its link.
+
+import { addPrompts } from '../answers/receipt.js';
+import { json } from '../lib/api.js';
+import { alertOf, element, note } from '../lib/dom.js';
+import { number } from '../lib/text.js';
+import { showLink } from './link_list.js';
+
+const day = 86_400;
+const lives = [[null, 'until you revoke it'], [day, 'for a day'], [7 * day, 'for a week'], [30 * day, 'for 30 days']];
+const beside = 2_000; // bytes of a request that are not its record
+const count = (n, one, many) => `${number.format(n)} ${n === 1 ? one : many}`;
+
+// Whether people log in here: the masthead says who is.
+const named = () => document.getElementById('account') !== null;
+
+// What is in it, in words: nobody should be surprised by what a reader sees.
+function visible({ kind, columns }) {
+  const messages = columns.flatMap((column) => column.messages);
+  const answers = messages.filter(({ role }) => role === 'assistant').length;
+  const said = [`the whole ${kind === 'chat' ? 'conversation' : 'comparison'} (${count(messages.length, 'message', 'messages')})`];
+  const systems = new Set(columns.flatMap(({ setting, messages: own }) => [setting.system, ...own.map(({ receipt }) => receipt?.system ?? '')]));
+  systems.delete('');
+  if (systems.size > 0) said.push('the system text');
+  said.push('the sampler values');
+  if (answers > 0) said.push('the receipt of every answer, with the exact prompt, the seed and the figures');
+  return `${said.slice(0, -1).join(', ')} and ${said.at(-1)}`;
+}
+
+// The record with its prompts, as far as there is room for them, those of the last answers first.
+async function complete(record) {
+  const whole = structuredClone(record);
+  const most = (await json('api/visitor')).max_body_bytes - beside;
+  for (const { messages } of whole.columns) await addPrompts(messages);
+  const size = () => new Blob([JSON.stringify(whole)]).size;
+  for (const { receipt } of whole.columns.flatMap(({ messages }) => messages)) {
+    if (size() <= most) break;
+    delete receipt?.prompt;
+  }
+  return whole;
+}
+
+function form(record, created) {
+  const title = element('input', { type: 'text', className: 'name-field', maxLength: 200, value: record.title });
+  const life = element('select', {}, ...lives.map(([seconds, label]) => new Option(label, seconds ?? '')));
+  const hidden = element('input', { type: 'checkbox' });
+  const login = named();
+  const problem = alertOf();
+  const create = element('button', { type: 'submit', className: 'primary', textContent: 'Create the link' });
+  const node = element('form', { className: 'share-form' },
+    element('label', {}, 'Title', title),
+    element('label', { className: 'labelled' }, 'The link works ', life),
+    element('label', { className: 'check' }, hidden, element('span', {},
+      login ? 'Only for people who log in here' : 'Keep the title out of link previews')),
+    note(`Whoever opens the link sees ${visible(record)}. It is a frozen copy: what you write afterwards is not in it.`),
+    problem, element('div', { className: 'row' }, create));
+  node.addEventListener('input', () => { create.textContent = 'Create the link'; });
+  node.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    problem.hidden = true;
+    create.disabled = true;
+    create.textContent = 'Creating…';
+    try {
+      const body = { record: await complete(record), private: hidden.checked };
+      if (title.value.trim() !== '') body.title = title.value.trim();
+      if (life.value !== '') body.expires_in_s = Number(life.value);
+      created(await json('api/shares', body), hidden.checked && login);
+      create.textContent = 'Create another link';
+    } catch (error) {
+      problem.textContent = `No link was created, and nothing is lost. ${error.message}`;
+      problem.hidden = false;
+      create.textContent = 'Try again';
+    }
+    create.disabled = false;
+  });
+  return node;
+}
+
+// The section for a record, or null when nothing was said yet.
+export function snapshotSection(record) {
+  if (record === null) {
+    return element('div', {}, note('A snapshot freezes what was said. Nothing was said in this tab yet: ask something first, or share the set-up.'));
+  }
+  const result = element('div', { className: 'made' });
+  result.setAttribute('aria-live', 'polite');
+  const created = ({ url: address }, restricted) => showLink(result, 'The link', address,
+    note(restricted ? 'People must log in here to open it.' : 'Everybody who has it can open it. Under My links you can revoke it.'));
+  const writing = document.querySelector('.message[data-state="streaming"]') !== null;
+  return element('div', {},
+    ...(writing ? [note('An answer is still being written: a link that is made now has what stood there when this window was opened.')] : []),
+    form(record, created), result);
+}

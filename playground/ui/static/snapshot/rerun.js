@@ -1,0 +1,142 @@
+// A frozen answer asked for once more: the new one beside it, and in words what changed.
+
+import { Pane } from '../answers/pane.js';
+import { answerInto } from '../answers/streaming.js';
+import { element } from '../lib/dom.js';
+import { differences, paneAgain } from './receipt_differences.js';
+
+// The second version of a column's last answer.
+class Version {
+  constructor(column, stop, told) {
+    Object.assign(this, { column, told });
+    this.verdict = element('p', { className: 'verdict' });
+    this.changes = element('ul', { className: 'changes' });
+    this.log = element('div', { className: 'log', dataset: { testid: 'again' } });
+    this.log.setAttribute('role', 'log');
+    this.log.setAttribute('aria-label', 'The answer now');
+    this.pane = new Pane(this.log, { presetName: (name) => name, stop });
+    this.node = element('section', { className: 'again' },
+      element('h3', { textContent: 'New answer' }), this.log, this.verdict, this.changes);
+    // What the marks compare: the frozen answer and this one, under the same question.
+    const { answer, log, messages } = column;
+    this.then = { label: 'the frozen answer', answer, log, messages, say: () => {} };
+    const version = this;
+    this.now = {
+      label: 'this one', log: this.log, say: (text, kind = '') => this.say(text, kind),
+      get answer() { return version.pane.messages.at(-1); },
+      get messages() { return [messages.at(-2), this.answer]; },
+    };
+  }
+
+  say(text, kind) {
+    if (this.verdict.textContent !== text) this.verdict.textContent = text;
+    this.verdict.dataset.kind = kind;
+    this.#repeated(kind);
+    this.told();
+  }
+
+  // Whether the new answer has the frozen one's text; null while that is open.
+  get same() {
+    if (this.now.answer?.state !== 'done') return null;
+    return { same: true, parts: false }[this.verdict.dataset.kind] ?? null;
+  }
+
+  begin() {
+    this.changes.replaceChildren();
+    this.say('', '');
+    this.column.node.append(this.node);
+    this.column.node.classList.add('twice');
+    this.pane.show([]);
+    this.pane.add({ role: 'assistant', content: '', blocks: [], state: 'streaming' });
+  }
+
+  hide() {
+    this.node.remove();
+    this.column.node.classList.remove('twice');
+  }
+
+  // Once the answer has ended: how its receipt differs from the frozen one.
+  tell() {
+    const [then, now] = [this.column.answer.receipt, this.now.answer.receipt];
+    if (!now) return;
+    const found = then ? differences(then, now) : ['The frozen answer has no receipt to compare with.'];
+    this.untouched = found.length === 0;
+    const lines = this.untouched ? ['Model, engine, values, seed and prompt are the same.'] : found;
+    this.changes.replaceChildren(...lines.map((textContent) => element('li', { textContent })));
+    this.#repeated(this.verdict.dataset.kind);
+  }
+
+  // The same request and another text is the engine's own doing, which is worth a word.
+  #repeated(kind) {
+    this.changes.querySelector('.unrepeated')?.remove();
+    if (!this.untouched || kind !== 'parts' || this.changes.children.length === 0) return;
+    this.changes.append(element('li', { className: 'unrepeated', textContent: 'So it is the engine that did not repeat its own answer.' }));
+  }
+}
+
+export class Again {
+  // changed(): a run has begun or ended. look(now): there is something to compare anew. told(): a
+  // comparison has said what came out.
+  constructor(columns, parameters, { changed, look, told }) {
+    Object.assign(this, { parameters, changed, look });
+    this.running = null;
+    this.shown = false;
+    this.versions = columns.filter(({ answer }) => answer !== null).map((column) => new Version(column, () => this.stop(), told));
+  }
+
+  // What came out, in a line; '' until all answers are there.
+  get outcome() {
+    if (!this.shown || this.running) return '';
+    const all = this.versions.map(({ same }) => same);
+    if (all.includes(null)) return '';
+    if (all.length === 1) return all[0] ? 'Same text.' : 'Another text: what differs is marked.';
+    const count = all.filter(Boolean).length;
+    if (count === all.length) return 'Same text in all columns.';
+    return `Same text in ${count} of ${all.length} columns${count === 0 ? ': what differs is marked' : ', what differs in the others is marked'}.`;
+  }
+
+  // What is to be compared: each new answer with its frozen one.
+  get groups() {
+    return this.versions.map(({ then, now }) => ({ columns: [then, now], reference: then, mode: 'words' }));
+  }
+
+  get possible() {
+    return this.versions.length > 0;
+  }
+
+  // Asks for all last answers again: with the seeds that they had, or with one that is drawn now.
+  async run({ otherSeed = false } = {}) {
+    // Of 32 bits, as the server draws them.
+    const seed = otherSeed ? crypto.getRandomValues(new Uint32Array(1))[0] : null;
+    const panes = this.versions.map(({ column }) => {
+      const pane = paneAgain(column, this.parameters);
+      return seed === null ? pane : { ...pane, seed };
+    });
+    this.running = new AbortController();
+    this.shown = true;
+    for (const version of this.versions) version.begin();
+    this.changed();
+    this.versions[0].node.scrollIntoView({ block: 'nearest' });
+    await answerInto(this.versions.map(({ pane }) => pane), { panes }, this.running.signal, {
+      onEvent: (i, name) => {
+        if (name === 'done' || name === 'error') this.versions[i].tell();
+        this.look(name === 'rendered');
+      },
+    });
+    this.running = null;
+    this.look(true);
+    this.changed();
+  }
+
+  stop() {
+    this.running?.abort();
+  }
+
+  hide() {
+    this.stop();
+    this.shown = false;
+    for (const version of this.versions) version.hide();
+    this.look(true);
+    this.changed();
+  }
+}
