@@ -24,6 +24,7 @@ import anyio
 from playground.domain.errors import Busy, InvalidRequest, NotFound, ShuttingDown
 from playground.domain.messages import Failed
 from playground.domain.principal import Principal, kind_of
+from playground.domain.words import amount
 from playground.generation.comparison import Stop
 from playground.settings import Settings
 
@@ -154,7 +155,7 @@ class Admission:
             room = "the line behind them is full" if self.most_waiting else "all are under way"
             raise Busy(
                 f"This server writes {self.most} answers at a time, and {room}. Try again in "
-                f"{'a second' if seconds == 1 else f'{seconds} seconds'}.",
+                f"{amount(seconds, 'second')}.",
                 retry_after=seconds,
             )
         self._own[account] += size

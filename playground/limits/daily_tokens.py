@@ -9,6 +9,7 @@ from typing import Final
 
 from playground.domain.errors import Spent, StoreError
 from playground.domain.principal import kind_of
+from playground.domain.words import amount
 from playground.store.usage import Usage
 from playground.telemetry.usage import AnswerUsage
 
@@ -91,4 +92,4 @@ def _midnight(now: datetime) -> datetime:
 def _words(seconds: int) -> str:
     hours, minutes = divmod(math.ceil(seconds / 60), 60)
     parts = [(hours, "hour"), (minutes, "minute")]
-    return " ".join(f"{n} {unit}{'s' if n > 1 else ''}" for n, unit in parts if n)
+    return " ".join(amount(number, unit) for number, unit in parts if number)

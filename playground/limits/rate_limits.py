@@ -15,6 +15,7 @@ from limits.strategies import FixedWindowRateLimiter, MovingWindowRateLimiter, R
 
 from playground.domain.errors import Busy, NotFound
 from playground.domain.principal import network_of
+from playground.domain.words import amount
 
 LINKS_AN_HOUR: Final = 60
 MISSES_A_MINUTE: Final = 30
@@ -34,11 +35,9 @@ class NewLinks:
         if self._window.hit(self._limit, account):
             return
         seconds = _seconds_left(self._window, self._limit, account)
-        minutes = math.ceil(seconds / 60)
         raise Busy(
             f"{LINKS_AN_HOUR} links in an hour is as many as one user makes here, or one address "
-            f"where nobody logs in. Try again in {minutes} "
-            f"{'minute' if minutes == 1 else 'minutes'}.",
+            f"where nobody logs in. Try again in {amount(math.ceil(seconds / 60), 'minute')}.",
             retry_after=seconds,
         )
 

@@ -15,6 +15,7 @@ from playground.auth.cookies import DEVICE, SESSION, set_cookie
 from playground.auth.hosts import bare, host_of
 from playground.auth.middleware import principal_of
 from playground.domain.errors import Busy
+from playground.domain.words import amount
 from playground.settings import Settings
 from playground.ui import standalone
 
@@ -192,7 +193,4 @@ async def _fields(request: Request) -> dict[str, str]:
 
 
 def _words(seconds: int) -> str:
-    if seconds < 60:
-        return "a second" if seconds == 1 else f"{seconds} seconds"
-    minutes = -(-seconds // 60)
-    return "a minute" if minutes == 1 else f"{minutes} minutes"
+    return amount(seconds, "second") if seconds < 60 else amount(-(-seconds // 60), "minute")
