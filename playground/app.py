@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from secrets import token_hex
 from typing import Final
 
@@ -75,9 +75,10 @@ def create_app(settings: Settings, tunnel: Tunnel | None = None) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
         _settle_memory()
         watch_loop()
-        async with store.tended():
+        async with AsyncExitStack() as closing:  # each, whatever becomes of the others
+            closing.push_async_callback(engine.aclose)
+            await closing.enter_async_context(store.tended())
             yield
-        await engine.aclose()
 
     hosts = Hosts(settings, tunnel)
     login = login_from_settings(settings, EndedSessions(store.database))

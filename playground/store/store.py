@@ -1,9 +1,10 @@
 """All that is kept, by kind; one database behind them."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
@@ -22,6 +23,8 @@ _SOON_S: Final = 60.0
 _DAY_S: Final = 86_400
 # So long an owner still sees in the list that a link has expired, or how much a user has used.
 _SHOWN_DAYS: Final = 30
+
+_log: Final = logging.getLogger(__name__)
 
 
 class Store:
@@ -54,23 +57,22 @@ class Store:
     @asynccontextmanager
     async def tended(self) -> AsyncIterator[None]:
         """While this lasts, what is over is deleted from time to time; closed at the end."""
-        tending = asyncio.create_task(self._tend())
-        try:
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(self.aclose)
+            closing.push_async_callback(_ended, asyncio.create_task(self._tend()))
             yield
-        finally:
-            tending.cancel()
-            with suppress(asyncio.CancelledError):
-                await tending
-            await self.aclose()
 
     async def _tend(self) -> None:
         """Any number of replicas may do this at once: what is deleted twice is gone."""
         while True:
+            pause = _SOON_S
             try:
                 await self.sweep()
                 pause = _ROUND_S
-            except StoreError:
-                pause = _SOON_S
+            except StoreError:  # the log says why
+                pass
+            except Exception:  # or nothing would be deleted any more
+                _log.exception("What is over could not be deleted; the next round is in a minute.")
             await asyncio.sleep(pause)
 
     async def sweep(self) -> None:
@@ -87,3 +89,8 @@ class Store:
             await connection.execute(delete(ended_sessions).where(ended_sessions.c.expires < now))
             first = today - timedelta(days=_SHOWN_DAYS)
             await connection.execute(delete(usage).where(usage.c.day < first))
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])

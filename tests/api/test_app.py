@@ -2,13 +2,15 @@
 
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from tests.conversations import record
-from tests.servers import Server
+from tests.servers import ROOT, Server, data_dir
 
 NAME = "playground.example"
 
@@ -129,6 +131,38 @@ def test_what_caches_may_keep_makes_nobody_an_owner(server: str) -> None:
         headers = httpx.get(server + path).headers
         if "set-cookie" in headers:
             assert headers["cache-control"] == "no-store", path
+
+
+LIFE = """
+import asyncio, sys
+from playground.app import create_app
+from playground.engines.tgi import TGIEngine
+from playground.settings import load_settings
+from playground.store.database import Database
+
+async def fail(self):
+    raise RuntimeError("It cannot be closed.")
+
+async def close(self):
+    print("closed")
+
+Database.aclose, TGIEngine.aclose = fail, close
+
+async def main():
+    app = create_app(load_settings(data_dir=sys.argv[1]))
+    async with app.router.lifespan_context(app):
+        print("open")
+
+asyncio.run(main())
+"""
+
+
+def test_the_engine_is_closed_also_when_the_store_cannot_be() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIFE, data_dir()], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["open", "closed"]
+    assert "It cannot be closed." in done.stderr, "that is not hidden, either"
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")

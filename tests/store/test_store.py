@@ -32,6 +32,7 @@ from playground.store.shares import Shares
 from playground.store.store import Store
 from playground.store.tables import REVISION, metadata, shares, usage
 from tests.conversations import record
+from tests.generation.test_batching import run
 from tests.postgres import Cluster
 from tests.servers import ROOT, data_dir
 from tests.stock import until
@@ -242,6 +243,55 @@ async def test_a_folder_that_cannot_be_made_is_said() -> None:
     async with store({"data_dir": "/proc/playground"}) as opened:
         with pytest.raises(StoreError, match=r"cannot be opened.*PLAYGROUND_DATA_DIR"):
             await kept(opened)
+
+
+# Its rounds
+
+
+class Failing(Store):
+    """Whose rounds fail, each with the next of these."""
+
+    def __init__(self, *failures: Exception) -> None:
+        super().__init__(Database(path=Path(data_dir()) / FILE))
+        self.rounds: list[float] = []
+        self.closed = False
+        self._failures = list(failures)
+
+    async def sweep(self) -> None:
+        self.rounds.append(asyncio.get_running_loop().time())
+        if self._failures:
+            raise self._failures.pop(0)
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+def test_no_fault_of_one_round_ends_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    """On a clock that is turned by hand: the next round is in a minute, and then in six hours."""
+    failing = Failing(ValueError("canary"), StoreError("It is away."), RuntimeError())
+
+    async def main() -> None:
+        async with failing.tended():
+            await asyncio.sleep(6 * 3600 + 181)
+
+    run(main)
+    assert failing.rounds == [0, 60, 120, 180, 6 * 3600 + 180]
+    assert failing.closed
+    said = [each.getMessage() for each in caplog.records if each.name == "playground.store.store"]
+    assert said == ["What is over could not be deleted; the next round is in a minute."] * 2
+
+
+def test_it_is_closed_also_when_the_server_fails() -> None:
+    failing = Failing()
+
+    async def main() -> None:
+        async with failing.tended():
+            await asyncio.sleep(0)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        run(main)
+    assert failing.closed
 
 
 # PostgreSQL
