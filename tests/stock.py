@@ -58,7 +58,7 @@ def tgi(
                 words = ["<s>", *peer.request.json()["inputs"].split()]
                 tokens = [{"id": 1, "text": word, "start": 0, "stop": 0} for word in words]
                 await peer.answer(orjson.dumps(tokens))
-            case "/generate_stream":
+            case "/generate_stream" | "/generate":
                 begun += 1
                 await generations[min(begun, len(generations)) - 1](peer)
             case path:
@@ -124,11 +124,19 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 @asynccontextmanager
 async def playground(tgi_url: str, **settings: Any) -> AsyncIterator[str]:
     """The API on a real port in front of an engine; its address. The page is no part of it."""
+    async with opened(tgi_url, **settings) as (url, _):
+        yield url
+
+
+@asynccontextmanager
+async def opened(tgi_url: str, **settings: Any) -> AsyncIterator[tuple[str, Services]]:
+    """As `playground`, with what its routes work with."""
     values = load_settings(**{"tgi_url": tgi_url, "data_dir": data_dir(), **settings})
     engine = TGIEngine.from_settings(values)
     store = Store.from_settings(values)
+    services = Services(values, load_presets(), engine, store)
     app = FastAPI()
-    app.include_router(create_router(Services(values, load_presets(), engine, store)))
+    app.include_router(create_router(services))
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
         # asyncio, unlike uvloop, does not see that this is TCP, and small answers would wait 40 ms.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -139,7 +147,7 @@ async def playground(tgi_url: str, **settings: Any) -> AsyncIterator[str]:
         while not server.started:  # noqa: ASYNC110  (uvicorn offers no event)
             await asyncio.sleep(0.005)
         try:
-            yield "http://127.0.0.1:{}".format(*listener.getsockname()[1:])
+            yield "http://127.0.0.1:{}".format(*listener.getsockname()[1:]), services
         finally:
             server.should_exit = True
             await running

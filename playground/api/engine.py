@@ -7,11 +7,11 @@ from fastapi import APIRouter, Request, Response
 
 from playground.api.http import answering, body_of
 from playground.api.model_card import ModelCards
+from playground.api.proof import Proofs
 from playground.api.services import Services
 from playground.auth.answers import json_answer
 from playground.domain.digest import digest
 from playground.domain.errors import EngineError
-from playground.engines.conformance import Prover
 from playground.engines.snippets import snippets
 from playground.generation import events, requests
 from playground.generation.answer import plan
@@ -22,7 +22,7 @@ def engine_routes(services: Services) -> APIRouter:
     engine, settings = services.engine, services.settings
     router = APIRouter()
     cards = ModelCards(settings.model_id)
-    prover = Prover(settings.tgi_url, settings.api_key())
+    proofs = Proofs(services)
 
     @router.post("/api/pieces")
     @answering
@@ -75,7 +75,7 @@ def engine_routes(services: Services) -> APIRouter:
         info = (await engine.state()).info
         if info is None:
             raise EngineError("The engine is not ready.", kind="offline", retryable=True)
-        return json_answer(asdict(await prover.proof(info)))
+        return await proofs.answer(request, info)
 
     @router.post("/api/tokenize")
     @answering

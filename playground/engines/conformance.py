@@ -13,11 +13,13 @@ The seeds are fixed, so the same engine gives the same proof again.
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
+import anyio
 from huggingface_hub import TextGenerationOutput
 
 from playground.domain.messages import Applied, Message
@@ -26,9 +28,11 @@ from playground.domain.samplers import PARAMETERS
 from playground.engines.base import EngineInfo
 from playground.engines.statistics import permutation_test, repeated_shares, shift
 from playground.engines.tgi import translate
+from playground.telemetry.usage import AnswerUsage
 from tgi.client import TGIClient
 from tgi.errors import TGIError, ValidationFailed
 
+T = TypeVar("T")
 Verdict = Literal["proven", "weaker", "none", "unclear"]
 
 QUESTIONS: Final = (
@@ -51,7 +55,7 @@ _PENALTIES: Final = {
     "presence_penalty": 2.0,
     "repetition_penalty": 20.0,  # a confident model is hardly moved by 2
 }
-_CONCURRENT: Final = 8
+CONCURRENT: Final = 8
 _TOP: Final = 5  # TGI's limit of top_n_tokens
 # Below this share of OpenAI's shift a penalty counts as weaker; a correct one measures 1.
 _WEAK: Final = 0.5
@@ -99,38 +103,57 @@ def contradictions(proof: Proof, applied: Mapping[str, Applied]) -> list[str]:
 
 
 class Prover:
-    """Proves an engine once, and keeps the proof while engine and model stay the same."""
+    """Proves an engine once, and keeps the proof while engine and model stay the same.
 
-    def __init__(self, url: str, api_key: str | None) -> None:
+    at_once: generations at the same time.
+    """
+
+    def __init__(self, url: str, api_key: str | None, *, at_once: int = CONCURRENT) -> None:
         self._url = url
         self._key = api_key
+        self._at_once = at_once
         self._proof: tuple[tuple[str, str, str | None], Proof] | None = None
         self._alone = asyncio.Lock()
 
-    async def proof(self, info: EngineInfo) -> Proof:
+    async def proof(
+        self, info: EngineInfo, making: AbstractAsyncContextManager[AnswerUsage] | None = None
+    ) -> Proof:
         """The proof; whoever asks while it is being made waits for the same one.
 
-        Raises EngineError.
+        making: surrounds the making of one that is not there yet, and gives what counts its tokens.
+
+        Raises EngineError, and what `making` raises.
         """
         identity = (info.name, info.model_id, info.model_sha)
         async with self._alone:
             if self._proof is None or self._proof[0] != identity:
-                try:
-                    async with TGIClient(self._url, api_key=self._key) as client:
-                        self._proof = (identity, await prove(client))
-                except TGIError as error:
-                    raise translate(error) from error
+                async with making or nullcontext(AnswerUsage()) as usage:
+                    self._proof = (identity, await self._made(usage))
             return self._proof[1]
+
+    async def _made(self, usage: AnswerUsage) -> Proof:
+        try:
+            async with TGIClient(self._url, api_key=self._key) as client:
+                return await prove(client, usage, self._at_once)
+        except TGIError as error:
+            raise translate(error) from error
 
 
 class _Engine:
     """Generations of one engine, some at a time, counted."""
 
-    def __init__(self, client: TGIClient) -> None:
+    def __init__(self, client: TGIClient, usage: AnswerUsage, at_once: int) -> None:
         self._client = client
-        self._places = asyncio.Semaphore(_CONCURRENT)
+        self._usage = usage
+        self._places = asyncio.Semaphore(at_once)
+        self._prompts: dict[str, tuple[str, int]] = {}
         self.generations = 0
-        self.tokens = 0
+
+    async def ask(self, questions: Sequence[str]) -> None:
+        """Have the questions' prompts counted, before there are answers to them."""
+        for question in questions:
+            prompt = render([Message("user", question)]).text
+            self._prompts[question] = (prompt, await self._client.count_tokens(prompt))
 
     async def write(self, question: str, tokens: int, **parameters: Any) -> TextGenerationOutput:
         """An answer to a question, with its details."""
@@ -141,31 +164,55 @@ class _Engine:
             "stop": [TURN_MARKER],
             **parameters,
         }
-        prompt = render([Message("user", question)]).text
+        prompt, length = self._prompts[question]
         async with self._places:
-            output = await self._client.generate(prompt, sent)
+            # As much as it may take, until it is known: one that is cut off tells nothing.
+            self._count(length, tokens)
+            try:
+                output = await self._client.generate(prompt, sent)
+            except TGIError:
+                self._count(-length, -tokens)
+                raise
+        assert output.details is not None, "details were asked for"
+        self._count(0, output.details.generated_tokens - tokens)
         self.generations += 1
-        self.tokens += output.details.generated_tokens if output.details else 0
         return output
+
+    def _count(self, read: int, written: int) -> None:
+        self._usage.prompt_tokens += read
+        self._usage.generated_tokens += written
 
     async def answers(self, **parameters: Any) -> list[Answer]:
         """Short answers to three questions with three seeds each, as token numbers."""
-        outputs = await asyncio.gather(
-            *(
-                self.write(question, _EXACT_TOKENS, seed=seed, **parameters)
-                for question, seed in product(QUESTIONS[:3], _EXACT_SEEDS)
-            )
+        outputs = await _all(
+            self.write(question, _EXACT_TOKENS, seed=seed, **parameters)
+            for question, seed in product(QUESTIONS[:3], _EXACT_SEEDS)
         )
         return [_numbers(output) for output in outputs]
 
 
-async def prove(client: TGIClient) -> Proof:
+async def _all(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """What they all give. With one that fails the others end, too."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait(tasks)
+
+
+async def prove(client: TGIClient, usage: AnswerUsage, at_once: int) -> Proof:
     """Test the seven parameters on a running engine: about 280 short generations.
+
+    usage: says at any time what they have used. at_once: how many run at the same time.
 
     Raises tgi.errors.TGIError when the engine does not answer.
     """
     began = time.monotonic()
-    engine = _Engine(client)
+    engine = _Engine(client, usage, at_once)
+    await engine.ask(QUESTIONS)
     greedy = await engine.answers(do_sample=False)
     hot = await engine.answers(temperature=HOT)
     again = await engine.answers(temperature=HOT)
@@ -184,7 +231,7 @@ async def prove(client: TGIClient) -> Proof:
         seeds_repeat=hot == again,
         unknown_field=unknown,
         generations=engine.generations,
-        tokens=engine.tokens,
+        tokens=usage.generated_tokens,
         seconds=time.monotonic() - began,
     )
 
@@ -245,11 +292,9 @@ async def _narrowed(
 
 
 async def _long_answers(engine: _Engine, **parameters: Any) -> list[TextGenerationOutput]:
-    return await asyncio.gather(
-        *(
-            engine.write(question, _PAIR_TOKENS, seed=seed, do_sample=True, **parameters)
-            for question, seed in product(QUESTIONS[:4], _PAIR_SEEDS)
-        )
+    return await _all(
+        engine.write(question, _PAIR_TOKENS, seed=seed, do_sample=True, **parameters)
+        for question, seed in product(QUESTIONS[:4], _PAIR_SEEDS)
     )
 
 
@@ -294,18 +339,14 @@ async def _strength(engine: _Engine, name: str) -> float | None:
     """
 
     async def pair(question: str, value: float) -> tuple[float, float]:
-        plain, shifted = await asyncio.gather(
-            *(
-                engine.write(question, _PAIR_TOKENS, do_sample=False, top_n_tokens=_TOP, **extra)
-                for extra in ({}, {name: value})
-            )
+        plain, shifted = await _all(
+            engine.write(question, _PAIR_TOKENS, do_sample=False, top_n_tokens=_TOP, **extra)
+            for extra in ({}, {name: value})
         )
         most = 1 if name == "presence_penalty" else _PAIR_TOKENS
         return shift(plain, shifted, value, most)
 
-    sums = await asyncio.gather(
-        *(pair(question, value) for question, value in product(QUESTIONS, (0.3, 2.0)))
-    )
+    sums = await _all(pair(question, value) for question, value in product(QUESTIONS, (0.3, 2.0)))
     squares = sum(square for _, square in sums)
     return sum(cross for cross, _ in sums) / squares if squares else None
 

@@ -1,0 +1,80 @@
+"""The proof of the samplers as one request among others: it has places, and its tokens count."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+
+import anyio
+from fastapi import Request, Response
+
+from playground.api.services import Services
+from playground.auth.answers import json_answer
+from playground.auth.middleware import principal_of
+from playground.domain.errors import ShuttingDown
+from playground.domain.principal import Principal
+from playground.engines.base import EngineInfo
+from playground.engines.conformance import CONCURRENT, Prover
+from playground.engines.streams import closing
+from playground.generation.comparison import Stop
+from playground.telemetry.usage import AnswerUsage
+
+
+class Proofs:
+    """Makes the proof for whoever asks first, in as many places as it has generations at a time.
+
+    Those who ask meanwhile wait for it without a place. When the one it is made for leaves, it
+    ends, and the next one's begins.
+    """
+
+    def __init__(self, services: Services) -> None:
+        settings = services.settings
+        self._services = services
+        self._places = min(CONCURRENT, settings.max_streams, settings.max_streams_per_user)
+        self._prover = Prover(settings.tgi_url, settings.api_key(), at_once=self._places)
+
+    async def answer(self, request: Request, info: EngineInfo) -> Response:
+        """The proof as JSON.
+
+        Raises EngineError, and for one that is still to be made what `open_stream` raises.
+        """
+        with anyio.CancelScope() as reading:
+            leaving = asyncio.create_task(_cancel_with_the_reader(request, reading))
+            try:
+                making = self._admitted(principal_of(request.scope))
+                return json_answer(asdict(await self._prover.proof(info, making)))
+            finally:
+                leaving.cancel()
+        return Response(status_code=499)  # to nobody
+
+    @asynccontextmanager
+    async def _admitted(self, asker: Principal) -> AsyncIterator[AnswerUsage]:
+        admission, daily_tokens = self._services.admission, self._services.daily_tokens
+        await daily_tokens.check(asker.account)
+        stops, usage = [Stop() for _ in range(self._places)], AnswerUsage()
+        ticket = admission.enter(asker, stops)
+        stop = stops[0]  # all of them are asked together, when this server stops
+        stop.watch()
+        try:
+            async with closing(ticket.waits(math.inf)) as places:
+                async for _ in places:
+                    pass
+            yield usage
+        except asyncio.CancelledError:
+            if not stop.caught():
+                raise
+            raise ShuttingDown(
+                "This server is stopping, and the proof is not complete. Try again."
+            ) from None
+        finally:
+            stop.unwatch()
+            admission.leave(ticket)
+            with anyio.CancelScope(shield=True):
+                await daily_tokens.count(asker.account, [usage])
+
+
+async def _cancel_with_the_reader(request: Request, reading: anyio.CancelScope) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    reading.cancel()
