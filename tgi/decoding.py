@@ -1,5 +1,6 @@
 """What TGI's answers mean: JSON to huggingface_hub's types, errors to typed ones. No I/O."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +28,8 @@ from tgi.errors import (
 )
 
 EXCERPT_CHARS: Final = 200
+# Whoever names a longer time means "not soon"; no digits are too many to be read.
+RETRY_AFTER_MAX_S: Final = 86_400.0
 
 # TGI's words: InferError::error_type in its router/src/infer/mod.rs, and its health check.
 _BY_TYPE: Final[Mapping[str, type[TGIError]]] = {
@@ -196,18 +199,18 @@ def _from_body(answer: Mapping[str, Any], status: int, retry_after: float | None
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """Retry-After in seconds (RFC 9110, 10.2.3): a number or a date."""
+    """Retry-After in seconds (RFC 9110, 10.2.3): digits or a date, None for anything else."""
     if not retry_after:
         return None
-    try:
-        return max(0.0, float(int(retry_after)))
-    except ValueError:
-        pass
+    if re.fullmatch("[0-9]+", retry_after):
+        return min(float(retry_after), RETRY_AFTER_MAX_S)
     try:
         moment = parsedate_to_datetime(retry_after)
-    except ValueError:
+        # Without a zone, as in C's asctime, or with the zone -0000 a date is naive: it means GMT.
+        left = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    except (ValueError, OverflowError):  # the latter for a year of many digits
         return None
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return min(max(0.0, left), RETRY_AFTER_MAX_S)
 
 
 def _json(data: str | bytes) -> Any:
