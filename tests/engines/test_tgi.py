@@ -18,7 +18,7 @@ from playground.domain.samplers import BY_NAME, PARAMETERS, Sampler
 from playground.engines.base import Chunk, EngineState, Finish, GenerationRequest
 from playground.engines.tgi import TGIEngine, map_sampler
 from tests.faults import Peer, Script, error_event, event
-from tests.stock import INFO, calls, engine, generations, tgi, tokens, writing
+from tests.stock import INFO, calls, engine, generations, tgi, tokens, until, writing
 
 STOCK = {
     name: Applied("unsupported" if name in ("presence_penalty", "min_p") else "native")
@@ -183,6 +183,25 @@ async def test_callers_at_the_same_time_share_one_question() -> None:
         assert len(calls(server, "/health")) == len(calls(server, "/info")) == 1
 
 
+async def test_a_caller_that_leaves_does_not_take_the_question_from_the_others() -> None:
+    asked, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(peer: Peer) -> None:
+        asked.set()
+        await go.wait()
+        await peer.answer()
+
+    async with tgi(health=slow) as server, engine(server.url) as made:
+        leaving, staying = [asyncio.create_task(made.state()) for _ in range(2)]
+        await asked.wait()
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        go.set()
+        assert leaving.cancelled()
+        assert (await staying).state == "ready"
+        assert len(calls(server, "/health")) == 1
+
+
 async def unhealthy(peer: Peer) -> None:
     body = {"error": "unhealthy", "error_type": "healthcheck"}
     await peer.answer(orjson.dumps(body), status=503)
@@ -268,6 +287,36 @@ async def test_counts_tokens_as_the_engine_does_and_asks_once() -> None:
         assert await made.count_tokens("one two three") == 4
         assert await made.count_tokens("one two three") == 4
         assert len(calls(server, "/tokenize")) == 1
+
+
+async def test_the_counts_of_long_ago_are_forgotten() -> None:
+    async with tgi(writing(["Hi"])) as server, engine(server.url) as made:
+        for number in range(400):
+            assert await made.count_tokens(f"text {number}") == 3
+            assert await made.count_tokens("asked again and again") == 5
+        assert len(calls(server, "/tokenize")) == 401, "what is used stays"
+        await made.count_tokens("text 399")
+        assert len(calls(server, "/tokenize")) == 401
+        await made.count_tokens("text 0")
+        assert len(calls(server, "/tokenize")) == 402
+
+
+@pytest.mark.parametrize("changes", [False, True])
+async def test_counts_hold_as_long_as_the_model_does(changes: bool) -> None:
+    info = {**INFO}
+    async with tgi(writing(["Hi"]), info=info) as server, engine(server.url) as made:
+
+        async def said(name: str, value: object) -> bool:
+            info[name] = value
+            now = (await made.state()).info
+            return now is not None and now.raw[name] == value
+
+        await made.state()
+        assert await made.count_tokens("one two") == 3
+        changed = ("model_id", "another/model") if changes else ("sha", "restarted")
+        await until(lambda: said(*changed))
+        assert await made.count_tokens("one two") == 3
+        assert len(calls(server, "/tokenize")) == (2 if changes else 1)
 
 
 async def test_leaves_out_the_text_of_special_tokens_but_counts_them() -> None:

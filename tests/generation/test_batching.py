@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -161,7 +162,7 @@ class Watched:
             yield "a"
             await asyncio.sleep(1e6)
         finally:
-            await asyncio.sleep(0)  # closing may take awaits of its own
+            await asyncio.sleep(0.1)  # closing may take awaits of its own
             self.closed = True
 
 
@@ -173,8 +174,23 @@ def test_closing_closes_every_silent_source() -> None:
             await anext(stream)
         return now()
 
-    assert run(main) == 0.0
+    assert run(main) == 0.1  # what the closing of one takes: they are closed together
     assert all(w.closed for w in watched)
+
+
+def test_a_stream_is_closed_to_its_end_in_a_scope_that_was_cancelled() -> None:
+    """A scope of anyio cancels again at every await, those of the closing included."""
+    watched = Watched()
+
+    async def main() -> None:
+        with anyio.CancelScope() as scope:
+            async with closing(watched.items()) as stream:
+                await anext(stream)
+                scope.cancel()
+                await asyncio.sleep(1)
+
+    run(main)
+    assert watched.closed
 
 
 @pytest.mark.parametrize("in_the_window", [False, True])

@@ -8,7 +8,8 @@ import pytest
 
 from playground.domain.messages import Delta, Done, Event, Failed, Receipt
 from playground.domain.samplers import Sampler
-from playground.generation.comparison import compare
+from playground.generation.comparison import Stop, compare
+from playground.telemetry.usage import AnswerUsage
 from tests.faults import Peer, error_event, event
 from tests.generation.test_answer import request, text_of
 from tests.stock import engine, tgi, tokens, writing
@@ -90,6 +91,28 @@ async def test_closing_closes_every_silent_engine_at_once() -> None:
             while texts < 4:
                 texts += sum(isinstance(event, Delta) for _, event in await anext(batches))
         await asyncio.gather(*(each.wait() for each in gone))
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_a_stop_ends_an_answer_unless_its_reader_leaves_at_the_same_time(
+    leaves: bool,
+) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(event("a"))
+        await peer.gone()
+
+    stop, usage = Stop(), AnswerUsage()
+    async with tgi(script) as server, engine(server.url) as made, asyncio.timeout(10):
+        panes = compare(made, [request("Hi")], context_tokens=8192, stops=[stop], usages=[usage])
+        async with aclosing(panes) as batches:
+            while not any(isinstance(event, Delta) for _, event in await anext(batches)):
+                pass
+            stop.ask()
+            if not leaves:
+                [(_, ending)] = await anext(batches)
+                assert ending == stop.ending
+    assert usage.outcome == ("left" if leaves else "stopped")
 
 
 async def test_silence_gives_an_empty_batch() -> None:

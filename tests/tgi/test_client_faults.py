@@ -415,9 +415,31 @@ async def test_bodies_that_are_not_tgis(body: bytes) -> None:
             await client.generate("Hi")
         with pytest.raises(ProtocolError):
             await client.tokenize("Hi")
+        with pytest.raises(ProtocolError):
+            await client.count_tokens("Hi")
         if body != b"{}":
             with pytest.raises(ProtocolError):
                 await client.info()
+
+
+@pytest.mark.parametrize(
+    ("body", "count"),
+    [
+        (b"[]", 0),
+        (b'[{"id":1,"text":"a","start":0,"stop":1},{"id":2,"text":"b","start":1,"stop":2}]', 2),
+        (b'[ {"id" : 1, "text" : "\\"id\\":", "start" : 0, "stop" : 5} ]\n', 1),
+    ],
+)
+async def test_tokens_are_counted_however_they_are_written(body: bytes, count: int) -> None:
+    async with serving(answering(200, body)) as server, TGIClient(server.url) as client:
+        assert await client.count_tokens("Hi") == count == len(await client.tokenize("Hi"))
+
+
+async def test_an_error_in_place_of_tokens_is_no_count() -> None:
+    script = answering(200, b'{"error":"full","error_type":"overloaded"}')
+    async with serving(script) as server, TGIClient(server.url) as client:
+        with pytest.raises(ProtocolError, match="full"):
+            await client.count_tokens("Hi")
 
 
 async def test_a_long_body_is_cut_in_the_message() -> None:
