@@ -1,0 +1,1 @@
+"""A browser playground for one open-weights model: the page, its HTTP API and its command line."""

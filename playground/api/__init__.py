@@ -1,0 +1,1 @@
+"""The HTTP routes, and the log line of every request."""

@@ -1,0 +1,1 @@
+"""Who asks and from where: logins, proxies, names of this server, cookies and secrets."""

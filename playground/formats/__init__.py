@@ -1,0 +1,1 @@
+"""Presets in the formats of other programs, read and written."""

@@ -1,0 +1,1 @@
+"""One request becomes one stream of events: answers, comparisons, batching and Markdown."""

@@ -1,0 +1,1 @@
+"""Who may ask, when and how much: admission and its queue, tokens of a day, rate limits."""

@@ -1,0 +1,1 @@
+"""What is shared as values: set-up links, records of conversations, and demos with a budget."""

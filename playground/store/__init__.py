@@ -1,0 +1,1 @@
+"""What is kept in the database, SQLite or PostgreSQL, and its migrations."""

@@ -11,11 +11,11 @@ from pathlib import Path
 from posixpath import dirname, normpath
 from typing import Final
 
-import gradio as gr
 from fastapi import FastAPI
 
 from playground.domain.presets import Preset
 from playground.ui import comparison, forms
+from playground.ui.gradio import gr
 from playground.ui.history import history
 from playground.ui.theme import theme
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-import gradio as gr
+from playground.ui.gradio import gr
 
 _SANS: Final = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 _MONO: Final = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "monospace")

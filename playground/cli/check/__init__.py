@@ -1,0 +1,1 @@
+"""What `playground check` looks at, and what it says of each fault."""

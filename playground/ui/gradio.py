@@ -1,4 +1,4 @@
-"""Imports that cost nothing until what was imported is used."""
+"""Gradio, without the part of what it imports that the page does not use."""
 
 import importlib
 import sys
@@ -15,7 +15,7 @@ class _Deferred(ModuleType):
 
 
 @contextmanager
-def deferred(name: str) -> Iterator[None]:
+def _deferred(name: str) -> Iterator[None]:
     """What is imported inside gets a stand-in for a module, and everybody else the module itself.
 
     ``importlib.util.LazyLoader`` does not serve: a second ``import`` reads ``__spec__``, and that
@@ -32,3 +32,10 @@ def deferred(name: str) -> Iterator[None]:
         yield
     finally:
         del sys.modules[name]
+
+
+# For tables and plots, of which the page has none: a third of a second, and 34 MB.
+with _deferred("pandas"):
+    import gradio as gr
+
+__all__ = ["gr"]
