@@ -59,10 +59,11 @@ def _settle_memory() -> None:
     gc.set_threshold(_YOUNG_OBJECTS, 10, 10)
 
 
-def create_app(settings: Settings, tunnel: Tunnel | None = None) -> FastAPI:
+def create_app(settings: Settings, tunnel: Tunnel | None = None, *, ui: bool = True) -> FastAPI:
     """The application: our routes, the browser's files, and Gradio's page at the root.
 
     tunnel: a way in from the public, beside the address that is listened on.
+    ui: whether the page is there; everything else is as it was, and Gradio is not imported.
 
     Raises PresetsError when the presets file cannot be read.
     """
@@ -115,5 +116,8 @@ def create_app(settings: Settings, tunnel: Tunnel | None = None) -> FastAPI:
         return Response(highlight, media_type="text/css", headers={"Cache-Control": _FOREVER})
 
     app.mount(f"/ui/{version}", _Forever(directory=page.STATIC))
-    page.mount(app, presets, version, settings.root_path)
+    if ui:
+        from playground.ui import blocks  # here, since Gradio takes two seconds to import
+
+        blocks.mount(app, presets, version, settings.root_path)
     return app

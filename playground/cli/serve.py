@@ -52,8 +52,7 @@ def serve(settings: Settings, engine: "subprocess.Popen[bytes] | None" = None) -
     An engine beside it that cannot start ends the page too. One that dies later does not: the page
     says so, and finds an engine that is started anew on the same port. Returns the exit status.
     """
-    from playground.app import create_app  # here, since Gradio takes a second to import
-    from playground.cli.tunnel import PublicAddress
+    from playground.app import create_app  # here, since other commands need none of it
 
     with ExitStack() as stack:
         listener = stack.enter_context(_listen(settings.host, settings.port))
@@ -84,6 +83,8 @@ def serve(settings: Settings, engine: "subprocess.Popen[bytes] | None" = None) -
 
             threading.Thread(target=watch, daemon=True).start()
         if tunnel is not None:
+            from playground.cli.tunnel import PublicAddress  # which imports Gradio
+
             address = PublicAddress(tunnel, partial(_say, settings))
             stack.callback(address.close)
             address.open()

@@ -10,11 +10,11 @@ def run(program: str) -> None:
 
 
 def test_the_application_is_made_without_pandas() -> None:
-    run("import sys, playground.ui.page; assert 'pandas' not in sys.modules")
+    run("import sys, playground.ui.blocks; assert 'pandas' not in sys.modules")
 
 
 def test_gradio_uses_the_real_one_when_it_uses_it() -> None:
     run(
-        "import playground.ui.page, gradio.caching; first = gradio.caching.pd.DataFrame; "
+        "import playground.ui.blocks, gradio.caching; first = gradio.caching.pd.DataFrame; "
         "import pandas.io.json; assert pandas.DataFrame is first; assert pandas.io.json.read_json"
     )

@@ -1,0 +1,77 @@
+"""The page: Gradio's Blocks, tabs and theme around panes that our own browser modules fill.
+
+Gradio draws the frame once. No event of the page goes through its queue: the modules in static/
+talk to the routes under /api.
+"""
+
+from collections.abc import Sequence
+
+from fastapi import FastAPI
+
+from playground.domain.presets import Preset
+from playground.ui import comparison, forms
+from playground.ui.gradio import gr
+from playground.ui.history import history
+from playground.ui.page import STATIC, head
+from playground.ui.theme import theme
+
+
+def mount(app: FastAPI, presets: Sequence[Preset], version: str, root_path: str) -> None:
+    """Put the page at the application's root.
+
+    version: of the browser's files (`page.static_version`). root_path: as in the settings.
+    """
+    gr.mount_gradio_app(
+        app,
+        build(presets),
+        path="/",
+        root_path=root_path or None,
+        theme=theme(),
+        head=head(version),
+        favicon_path=str(STATIC / "favicon.svg"),
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        show_error=False,
+    )
+
+
+def _html(value: str, elem_id: str | None = None, js_on_load: str | None = None) -> gr.HTML:
+    return gr.HTML(value, elem_id=elem_id, js_on_load=js_on_load, apply_default_css=False)
+
+
+def build(presets: Sequence[Preset]) -> gr.Blocks:
+    """The page's Blocks, for `gr.mount_gradio_app`.
+
+    Gradio 6.31 draws what is in a tab when the tab is first opened, whatever `render_children`
+    says, so the browser modules take hold of a form when it appears.
+    """
+    with gr.Blocks(
+        title="KTO Mistral playground", analytics_enabled=False, fill_width=True
+    ) as blocks:
+        _html(forms.masthead(), elem_id="masthead")
+        with gr.Tabs(elem_id="views"):
+            with gr.Tab("Chat", elem_id="view-chat"), gr.Row(elem_id="chat"):
+                with gr.Column(elem_id="talk"):
+                    _html(forms.conversation(presets))
+                with gr.Column(elem_id="samplers"):
+                    _html(forms.DRAWER_CLOSE)
+                    with gr.Tabs(elem_id="presets", overflow_behavior="wrap"):
+                        for preset in presets:
+                            with gr.Tab(
+                                preset.name,
+                                id=preset.id,
+                                elem_id=f"preset-{preset.id}",
+                            ):
+                                _html(forms.preset_panel(preset))
+                        with gr.Tab("Own", id=forms.OWN, elem_id=f"preset-{forms.OWN}"):
+                            _html(forms.own_panel())
+                    _html(forms.request_panel(presets))
+            with gr.Tab("Compare", elem_id="view-compare"):
+                _html(comparison.comparison())
+            with gr.Tab("History", elem_id="view-history"):
+                _html(history())
+            with gr.Tab("About", elem_id="view-about"):
+                _html(forms.about())
+    return blocks

@@ -1,0 +1,63 @@
+"""The whole application in this process: a real server on a real port, on a thread of its own.
+
+What only a process shows (signals, its death, its output) is for `servers`.
+"""
+
+import gc
+import socket
+import threading
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from playground.app import create_app
+from playground.auth.startup_checks import check_exposure
+from playground.cli.server import Server
+from playground.settings import load_settings
+from tests.servers import data_dir
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+class Application:
+    """A playground that runs until the end of its block.
+
+    tgi_url: its engine; by default there is none.
+    ui: whether Gradio's page is there, which takes two seconds to import.
+    settings: by their names in `Settings`; the data are its own unless they say otherwise.
+    url: without a slash at the end.
+    """
+
+    def __init__(self, tgi_url: str = NOWHERE, *, ui: bool = False, **settings: Any) -> None:
+        values = load_settings(**{"tgi_url": tgi_url, "data_dir": data_dir(), **settings})
+        check_exposure(values)
+        self._collector = gc.get_threshold()
+        self._listener = socket.create_server((values.host, 0), backlog=512)
+        self.url = "http://{}:{}".format(*self._listener.getsockname()[:2])
+        self._server = Server(create_app(values, ui=ui), values)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._listener]}, name="playground"
+        )
+        self._thread.start()
+        while not self._server.started:
+            assert self._thread.is_alive(), "the server did not start"
+            time.sleep(0.005)
+
+    def terminate(self) -> None:
+        """As a signal does it: running answers may end within their grace."""
+        self._server.should_exit = True
+        self._thread.join()
+        self._listener.close()
+        gc.unfreeze()  # what the application has settled for the whole of its process
+        gc.set_threshold(*self._collector)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.terminate()
