@@ -11,8 +11,8 @@ from uuid import uuid4
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from playground.auth.answers import error_answer
 from playground.auth.hosts import Hosts, path_below_root
+from playground.auth.responses import error_answer
 from playground.domain.principal import Principal, pseudonyms
 from playground.telemetry.logging import request_id, request_words
 from playground.telemetry.metrics import CONTENT_TYPE, Metrics

@@ -9,12 +9,12 @@ from typing import Any, Final
 import anyio
 from fastapi import APIRouter, Request, Response
 
+from playground.api.demo_watchdog import Watchdog
 from playground.api.http import answering, body_of, own_address
 from playground.api.services import Services
 from playground.api.streaming import open_stream
-from playground.api.watchdog import Watchdog
-from playground.auth.answers import json_answer
 from playground.auth.middleware import principal_of
+from playground.auth.responses import json_answer
 from playground.domain.errors import StoreError
 from playground.domain.messages import Done, Event, Failed, PaneRequest
 from playground.engines.base import EngineState

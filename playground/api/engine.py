@@ -9,7 +9,7 @@ from playground.api.http import answering, body_of
 from playground.api.model_card import ModelCards
 from playground.api.proof import Proofs
 from playground.api.services import Services
-from playground.auth.answers import json_answer
+from playground.auth.responses import json_answer
 from playground.domain.digest import digest
 from playground.domain.errors import EngineError
 from playground.engines.snippets import snippets

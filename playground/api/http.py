@@ -7,7 +7,7 @@ from functools import wraps
 import orjson
 from fastapi import Request, Response
 
-from playground.auth.answers import UnreadableBody, refusal
+from playground.auth.responses import UnreadableBody, refusal
 from playground.domain.errors import InvalidRequest, PlaygroundError
 from playground.generation.requests import lone_surrogate
 from playground.settings import MAX_BODY_BYTES, Settings

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from playground.api.http import answering, body_of
 from playground.api.services import Services
-from playground.auth.answers import json_answer
+from playground.auth.responses import json_answer
 from playground.domain.errors import InvalidRequest
 from playground.domain.presets import Preset
 from playground.sharing.setup import Column, LinkError, Setup, Values

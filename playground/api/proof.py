@@ -10,8 +10,8 @@ import anyio
 from fastapi import Request, Response
 
 from playground.api.services import Services
-from playground.auth.answers import json_answer
 from playground.auth.middleware import principal_of
+from playground.auth.responses import json_answer
 from playground.domain.errors import ShuttingDown
 from playground.domain.principal import Principal
 from playground.engines.base import EngineInfo

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request, Response
 
 from playground.api.http import answering, body_of, own_address
 from playground.api.services import Services
-from playground.auth.answers import json_answer
 from playground.auth.middleware import principal_of
+from playground.auth.responses import json_answer
 from playground.domain.errors import InvalidRequest, NotFound
 from playground.domain.principal import Principal
 from playground.generation.renderer import MOST_CHARACTERS, Renderer

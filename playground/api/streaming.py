@@ -9,8 +9,8 @@ from starlette.types import Receive, Scope, Send
 
 from playground.api.http import answering, body_of
 from playground.api.services import Services
-from playground.auth.answers import json_answer
 from playground.auth.middleware import principal_of
+from playground.auth.responses import json_answer
 from playground.domain.errors import ConversationTooLong, PlaygroundError
 from playground.domain.messages import Event, PaneRequest, Waiting
 from playground.domain.principal import Principal

@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from playground.auth.answers import error_answer
+from playground.auth.responses import error_answer
 from playground.settings import Settings
 
 _READING = ("GET", "HEAD", "OPTIONS")

@@ -10,10 +10,10 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from playground.auth.answers import refusal
 from playground.auth.cookies import BROWSER, cookie, set_cookie
 from playground.auth.hosts import path_below_root
 from playground.auth.proxy_headers import ProxyHeaders, RequestSource
+from playground.auth.responses import refusal
 from playground.domain.digest import digest
 from playground.domain.errors import Forbidden, LoginRequired, OtherLogin
 from playground.domain.principal import Principal, network_of

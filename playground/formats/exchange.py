@@ -9,7 +9,7 @@ import yaml
 
 from playground.domain.errors import InvalidRequest
 from playground.domain.samplers import BY_NAME
-from playground.formats import flat, model_page, native
+from playground.formats import model_page, named_values, native
 from playground.formats.source_lines import json_lines
 from playground.formats.tgi import name_values
 from playground.formats.values import Draft, Entry, Exported, Imported, Problem, Unreadable
@@ -76,17 +76,17 @@ def write_presets(drafts: Sequence[Draft], form: str) -> Exported:
     if form == native.JSON:
         return Exported(native.write_json(drafts), "json")
     if form == model_page.FORMAT:
-        lost = flat.losses(_PAGE, drafts)
+        lost = named_values.losses(_PAGE, drafts)
         return Exported(model_page.write(drafts), lost.suffix, lost.left_out)
     vocabulary, draft = _FLAT[form], drafts[0]
-    values = flat.describe(vocabulary, draft)
+    values = named_values.describe(vocabulary, draft)
     if vocabulary is TGI:
         values = _tgi_request(draft)
     if vocabulary is TEXTGEN:
         text = yaml.safe_dump(values, sort_keys=False) if values else "# nothing is set\n"
     else:
         text = json.dumps(values, indent=2) + "\n"
-    lost = flat.losses(vocabulary, drafts)
+    lost = named_values.losses(vocabulary, drafts)
     return Exported(text, lost.suffix, lost.left_out, lost.notes)
 
 
@@ -128,7 +128,7 @@ def _detect_json(document: dict[str, Any]) -> str:
 
 
 def _interpreted(vocabulary: Vocabulary, entries: Sequence[Entry]) -> Imported:
-    draft, left_out, notes = flat.interpret(vocabulary, entries)
+    draft, left_out, notes = named_values.interpret(vocabulary, entries)
     return Imported(vocabulary.id, (draft,), tuple(left_out), notes=tuple(notes))
 
 

@@ -10,7 +10,7 @@ within, and is greedy when there is none: TGI's own choice, said by do_sample.
 from collections.abc import Collection
 
 from playground.domain.samplers import BY_NAME, Sampler
-from playground.formats.flat import NARROWING
+from playground.formats.named_values import NARROWING
 
 
 def name_values(sampler: Sampler, applied: Collection[str]) -> dict[str, object]:

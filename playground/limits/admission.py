@@ -21,10 +21,10 @@ from typing import Final, Self
 
 import anyio
 
+from playground.domain.amounts import amount
 from playground.domain.errors import Busy, InvalidRequest, NotFound, ShuttingDown
 from playground.domain.messages import Failed
 from playground.domain.principal import Principal, kind_of
-from playground.domain.words import amount
 from playground.generation.comparison import Stop
 from playground.settings import Settings
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
+from playground.domain.amounts import amount
 from playground.domain.errors import Spent, StoreError
 from playground.domain.principal import kind_of
-from playground.domain.words import amount
 from playground.store.usage import Usage
 from playground.telemetry.usage import AnswerUsage
 

@@ -13,9 +13,9 @@ from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter, MovingWindowRateLimiter, RateLimiter
 
+from playground.domain.amounts import amount
 from playground.domain.errors import Busy, NotFound
 from playground.domain.principal import network_of
-from playground.domain.words import amount
 
 LINKS_AN_HOUR: Final = 60
 MISSES_A_MINUTE: Final = 30

@@ -9,13 +9,13 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
 from playground.api.http import answering
-from playground.auth.answers import json_answer
 from playground.auth.backends import UserLogin, WrongPassword
 from playground.auth.cookies import DEVICE, SESSION, set_cookie
 from playground.auth.hosts import bare, host_of
 from playground.auth.middleware import principal_of
+from playground.auth.responses import json_answer
+from playground.domain.amounts import amount
 from playground.domain.errors import Busy
-from playground.domain.words import amount
 from playground.settings import Settings
 from playground.ui import standalone
 

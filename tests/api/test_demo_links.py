@@ -11,7 +11,7 @@ import httpx
 import pytest
 from httpx_sse import aconnect_sse
 
-from playground.api.watchdog import CLOSED, Watchdog
+from playground.api.demo_watchdog import CLOSED, Watchdog
 from playground.domain.errors import StoreError
 from playground.domain.principal import Principal
 from playground.generation.comparison import Stop

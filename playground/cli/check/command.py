@@ -8,8 +8,8 @@ from typing import Final
 
 from playground.cli.check.engine import examine_engine, host_is_here
 from playground.cli.check.findings import Finding
-from playground.cli.check.host import examine_host
-from playground.cli.check.own import examine_hub, examine_own
+from playground.cli.check.machine import examine_machine
+from playground.cli.check.settings import examine_hub, examine_settings
 from playground.engines.base import EngineInfo, EngineState
 from playground.engines.conformance import Proof, Prover, contradictions
 from playground.engines.tgi import TGIEngine
@@ -73,11 +73,11 @@ async def _findings(settings: Settings, state: EngineState) -> list[Finding]:
     findings = [each async for each in examine_engine(settings, state)]
     if state.info is None:
         findings.append(await examine_hub(settings.model_id))
-        findings += [each async for each in examine_host()]
+        findings += [each async for each in examine_machine()]
     elif host_is_here(settings.tgi_url) and not state.info.name.startswith("Embedded"):
         # It runs: what is odd about its machine is worth a word and no fault.
-        findings += [each async for each in examine_host() if each.verdict in ("ok", "note")]
-    findings += [each async for each in examine_own(settings)]
+        findings += [each async for each in examine_machine() if each.verdict in ("ok", "note")]
+    findings += [each async for each in examine_settings(settings)]
     return findings
 
 

@@ -18,7 +18,7 @@ _WEIGHTS_GB: Final = 15
 _IMAGE_GB: Final = 15
 
 
-async def examine_host() -> AsyncIterator[Finding]:
+async def examine_machine() -> AsyncIterator[Finding]:
     """What can be seen from here; what is not installed is skipped."""
     for finding in await _gpus():
         yield finding

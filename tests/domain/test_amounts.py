@@ -2,7 +2,7 @@
 
 import pytest
 
-from playground.domain.words import amount
+from playground.domain.amounts import amount
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from playground.store.tables import REVISION
 _PATIENCE_S: Final = 5.0
 
 
-async def examine_own(settings: Settings) -> AsyncIterator[Finding]:
+async def examine_settings(settings: Settings) -> AsyncIterator[Finding]:
     yield await _database(settings)
     yield _login(settings)
 
