@@ -3,16 +3,18 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
 
 import anyio
 from fastapi import APIRouter, Request, Response
+from starlette.types import Scope
 
 from playground.api.demo_watchdog import Watchdog
 from playground.api.http import answering, body_of, own_address
 from playground.api.services import Services
-from playground.api.streaming import open_stream
+from playground.api.streaming import EventStream, Opened, open_stream
 from playground.auth.middleware import principal_of
 from playground.auth.responses import json_answer
 from playground.domain.errors import StoreError
@@ -123,6 +125,26 @@ def demo_routes(services: Services) -> APIRouter:
             "created": link.created,
         }
 
+    @asynccontextmanager
+    async def visit(
+        scope: Scope, link: DemoLink, panes: Sequence[PaneRequest]
+    ) -> AsyncGenerator[Opened, None]:
+        """A stream of the demo's answers, paid for out of its budget."""
+        reservation = await demos.reserve(link.token, link.demo.most_tokens, link.demo.least_tokens)
+        meter = Meter(services.engine)
+        bill = _Bill(demos, reservation, meter, panes)
+        answers = open_stream(services, scope, bill.panes, engine=meter, hidden=bill.over)
+        try:
+            async with answers as opened:
+                running.begin(opened.number, link.token)
+                try:
+                    yield opened
+                finally:
+                    running.end(opened.number)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await bill.settle()
+
     @router.post("/api/demos")
     @answering
     async def create(request: Request) -> Response:
@@ -172,31 +194,7 @@ def demo_routes(services: Services) -> APIRouter:
         body = await body_of(request)
         link = await read_demo(services, request)
         panes = parse_visit(body, link.demo)
-        reservation = await demos.reserve(link.token, link.demo.most_tokens, link.demo.least_tokens)
-        meter = Meter(services.engine)
-        bill = _Bill(demos, reservation, meter, panes)
-        number = ""
-
-        async def settled(_: object) -> None:
-            running.end(number)
-            await bill.settle()
-
-        try:
-            answers = await open_stream(
-                services,
-                principal_of(request.scope),
-                bill.panes,
-                engine=meter,
-                hidden=bill.over,
-                settled=settled,
-            )
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await bill.settle()
-            raise
-        number = answers.number
-        running.begin(number, link.token)
-        return answers
+        return EventStream(visit(request.scope, link, panes))
 
     @router.post("/api/demos/{token}/render")
     @answering

@@ -6,6 +6,7 @@ from functools import wraps
 
 import orjson
 from fastapi import Request, Response
+from starlette.types import Scope
 
 from playground.auth.responses import UnreadableBody, refusal
 from playground.domain.errors import InvalidRequest, PlaygroundError
@@ -23,10 +24,15 @@ def answering(route: Route) -> Route:
         try:
             return await route(request)
         except PlaygroundError as error:
-            request.scope["refusal"] = error.kind  # for the access log
-            return refusal(error)
+            return refused(request.scope, error)
 
     return answered
+
+
+def refused(scope: Scope, error: PlaygroundError) -> Response:
+    """The answer to a request that cannot be done."""
+    scope["refusal"] = error.kind  # for the access log
+    return refusal(error)
 
 
 def limiting(most_bytes: int) -> Callable[[Request], Awaitable[None]]:

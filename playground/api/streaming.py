@@ -1,19 +1,22 @@
 """POST /api/stream: answers as they are written, and what belongs to them."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Final
 
 import anyio
 from fastapi import APIRouter, Request, Response
-from starlette.types import Receive, Scope, Send
+from sse_starlette import EventSourceResponse
+from sse_starlette.sse import AppStatus, SendTimeoutError
+from starlette.types import Message, Receive, Scope, Send
 
-from playground.api.http import answering, body_of
+from playground.api.http import answering, body_of, refused
 from playground.api.services import Services
 from playground.auth.middleware import principal_of
 from playground.auth.responses import json_answer
 from playground.domain.errors import ConversationTooLong, PlaygroundError
 from playground.domain.messages import Event, PaneRequest, Waiting
-from playground.domain.principal import Principal
 from playground.engines.base import Engine
 from playground.engines.streams import closing
 from playground.generation import events, requests
@@ -29,96 +32,101 @@ KEEP_ALIVE_S: Final = 15.0
 READER_S: Final = 60.0
 
 Batches = AsyncGenerator[list[tuple[int, Event]], None]
-Settled = Callable[[Sequence[AnswerUsage]], Awaitable[None]]
+
+# Left to itself, sse-starlette breaks all streams off at the first signal. Here the admission ends
+# them, each with its last event (`Admission.drain`).
+AppStatus.enable_automatic_graceful_drain = False
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A stream whose answers have their places. number: the stream's id."""
+
+    number: str
+    batches: Batches
 
 
 class EventStream(Response):
     """Batches of events as text/event-stream, ended as soon as the reader leaves.
 
-    The reader's leaving is listened for beside the stream, so that it is noticed while there is
-    nothing to send. An empty batch becomes a comment, which keeps proxies from closing.
+    It is opened when it is called and closed before the call returns, so a response that is never
+    called holds nothing. What refuses to open is answered as any other refusal is.
 
-    number: the stream's id. done: called once when nothing more is written, whatever ended it.
+    An empty batch becomes a comment, which keeps proxies from closing.
+
+    opening: a stream that is not yet open.
     patience_s: a reader that takes nothing for so many seconds has left, too. Its answers would
         hold their places for as long as it likes.
     """
 
-    media_type = "text/event-stream"
-
     def __init__(
-        self,
-        batches: Batches,
-        number: str,
-        done: Callable[[Scope], Awaitable[None]],
-        *,
-        patience_s: float = READER_S,
+        self, opening: AbstractAsyncContextManager[Opened], *, patience_s: float = READER_S
     ) -> None:
-        super().__init__(
-            headers={
-                "Cache-Control": "no-store",
-                "X-Accel-Buffering": "no",
-                "X-Stream-Id": number,
-            }
-        )
-        del self.headers["content-length"]
-        self.number = number
-        self._batches = batches
-        self._done = done
+        super().__init__()
+        self._opening = opening
         self._patience_s = patience_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            async with anyio.create_task_group() as group:
-
-                async def leave_with_the_reader() -> None:
-                    while (await receive())["type"] != "http.disconnect":
-                        pass
-                    group.cancel_scope.cancel()
-
-                group.start_soon(leave_with_the_reader)
-                await self._send(send)
-                group.cancel_scope.cancel()
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self._done(scope)
-
-    async def _send(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        async with closing(self._batches) as batches:
-            async for batch in batches:
-                body = events.encode(batch) if batch else events.KEEP_ALIVE
-                with anyio.move_on_after(self._patience_s) as sending:
-                    await send({"type": "http.response.body", "body": body, "more_body": True})
-                if sending.cancelled_caught:
-                    return
-        await send({"type": "http.response.body", "body": b""})
+        async with AsyncExitStack() as stack:
+            try:
+                opened = await stack.enter_async_context(self._opening)
+            except PlaygroundError as error:
+                await refused(scope, error)(scope, receive, send)
+                return
+            response = EventSourceResponse(
+                (
+                    events.encode(batch) if batch else events.KEEP_ALIVE
+                    async for batch in opened.batches
+                ),
+                headers={"X-Stream-Id": opened.number},
+                ping=0,  # the batches know when there is silence
+                send_timeout=self._patience_s,
+            )
+            with suppress(SendTimeoutError):
+                await response(scope, receive, _within(self._patience_s, send))
 
 
+def _within(seconds: float, send: Send) -> Send:
+    """A `send` that gives up after so long also with what sse-starlette sends without a timeout:
+    the head, and the end of the body."""
+
+    async def sent(message: Message) -> None:
+        if message.get("more_body"):
+            await send(message)
+            return
+        with anyio.move_on_after(seconds) as sending:
+            await send(message)
+        if sending.cancelled_caught:
+            raise SendTimeoutError
+
+    return sent
+
+
+@asynccontextmanager
 async def open_stream(
     services: Services,
-    asker: Principal,
+    scope: Scope,
     panes: Sequence[PaneRequest],
     *,
     engine: Engine | None = None,
     hidden: Callable[[Batches], Batches] = lambda batches: batches,
-    settled: Settled | None = None,
-) -> EventStream:
-    """The answers to `panes`, at once or after a while in line.
+) -> AsyncGenerator[Opened, None]:
+    """The answers to `panes`, at once or after a while in line, while it is entered.
 
+    scope: of the request; who sent it is the asker.
     engine: in place of the one that all share. hidden: what becomes of the batches on their way to
-    the reader. settled: called with what each answer has used when all have ended, however they
-    did; not called when this raises.
+    the reader.
 
     Raises Busy, ShuttingDown and InvalidRequest, as `Admission.enter` does, Spent, and
     ConversationTooLong for a prompt that is longer than this server takes.
     """
+    asker = principal_of(scope)
     await services.daily_tokens.check(asker.account)
     if services.settings.max_prompt_tokens is not None:
         await _check_prompts(engine or services.engine, panes, services.settings)
     admission, metrics = services.admission, services.metrics
     stops = [Stop() for _ in panes]
     usages = [AnswerUsage(metrics.flow) for _ in panes]
-    ticket = admission.enter(asker, stops)
 
     def begin(places: Sequence[int]) -> Batches:
         return compare(
@@ -130,7 +138,7 @@ async def open_stream(
             usages=[usages[place] for place in places],
         )
 
-    async def done(scope: Scope) -> None:
+    async def done() -> None:
         admission.leave(ticket)
         if not ticket.place:
             metrics.waited(ticket.waited_s)
@@ -144,11 +152,15 @@ async def open_stream(
             "waited_ms": round(1000 * ticket.waited_s),
         }
         await services.daily_tokens.count(asker.account, usages)
-        if settled is not None:
-            await settled(usages)
 
-    batches = _queued(ticket, begin) if ticket.place else begin(range(len(panes)))
-    return EventStream(hidden(batches), ticket.number, done)
+    ticket = admission.enter(asker, stops)
+    try:
+        batches = _queued(ticket, begin) if ticket.place else begin(range(len(panes)))
+        async with closing(hidden(batches)) as shown:
+            yield Opened(ticket.number, shown)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await done()
 
 
 async def _check_prompts(engine: Engine, panes: Sequence[PaneRequest], settings: Settings) -> None:
@@ -193,15 +205,16 @@ def streaming_routes(services: Services) -> APIRouter:
     @answering
     async def stream(request: Request) -> Response:
         asked = requests.parse_stream(await body_of(request), services.presets)
-        asker = principal_of(request.scope)
         if not asked.blind:
-            return await open_stream(services, asker, asked.panes)
+            return EventStream(open_stream(services, request.scope, asked.panes))
         order = shuffled(len(asked.panes))
-        return await open_stream(
-            services,
-            asker,
-            [asked.panes[place] for place in order],
-            hidden=lambda batches: sealed(batches, order, seal, room(asked.panes)),
+        return EventStream(
+            open_stream(
+                services,
+                request.scope,
+                [asked.panes[place] for place in order],
+                hidden=lambda batches: sealed(batches, order, seal, room(asked.panes)),
+            )
         )
 
     @router.delete("/api/stream/{number}/panes/{pane}")

@@ -10,8 +10,10 @@ from typing import Any
 import httpx
 import pytest
 from httpx_sse import aconnect_sse
+from starlette.responses import Response
 
 from playground.api.demo_watchdog import CLOSED, Watchdog
+from playground.api.streaming import EventStream
 from playground.domain.errors import StoreError
 from playground.domain.principal import Principal
 from playground.generation.comparison import Stop
@@ -357,6 +359,24 @@ async def test_what_was_used_is_settled_when_the_database_is_back(postgres: Clus
             return await account(client, token) == (6, 0)
 
         await until(settled)
+
+
+async def test_an_answer_that_is_never_begun_holds_no_tokens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with (
+        tgi(writing(["some", " words"]), info=ROOMY) as engine,
+        playground(engine.url, max_streams=1) as url,
+        browser(url) as client,
+    ):
+        token = await made(client)
+        with monkeypatch.context() as between:
+            between.setattr(EventStream, "__call__", Response(status_code=204))
+            answer = await client.post(f"/api/demos/{token}/stream", json=ASK)
+        assert answer.status_code == 204
+        assert await account(client, token) == (0, 0)
+        assert wrote(await visit(client, token)) == 2
+        assert await account(client, token) == (2, 0)
 
 
 class Broken(Demos):

@@ -12,7 +12,9 @@ from typing import Any
 import httpx
 import pytest
 from httpx_sse import ServerSentEvent, aconnect_sse
+from starlette.responses import Response
 
+from playground.api.streaming import EventStream
 from playground.domain.errors import NotFound
 from playground.domain.principal import Principal
 from playground.generation.comparison import Stop
@@ -215,6 +217,21 @@ async def test_a_blind_comparison_waits_without_telling_its_panes_apart() -> Non
     receipts = [data for name, data in named if name == "receipt"]
     assert all(set(data) == {"pane", "sealed"} for data in receipts)
     assert len(receipts) == 2
+
+
+async def test_an_answer_that_is_never_begun_holds_no_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where something between a route and its answer fails, or answers in its place."""
+    async with narrow(max_waiting=0) as (client, engine, _):
+        with monkeypatch.context() as between:
+            between.setattr(EventStream, "__call__", Response(status_code=204))
+            assert (await client.post("/api/stream", json=HI)).status_code == 204
+        reader = Reader(client, HI)
+        await reader.sees("delta")
+        await engine.let()
+        assert (await reader.end())[-1][0] == "done"
+    assert engine.begun == 1
 
 
 async def test_a_full_line_is_refused_with_a_time() -> None:
