@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.types import Scope
 
 from playground.api.demo_watchdog import Watchdog
-from playground.api.http import answering, body_of, own_address
+from playground.api.http import json_router, own_address
 from playground.api.services import Services
 from playground.api.streaming import EventStream, Opened, open_stream
 from playground.auth.middleware import principal_of
@@ -22,8 +22,8 @@ from playground.domain.messages import Done, Event, Failed, PaneRequest
 from playground.engines.base import EngineState
 from playground.engines.metering import Meter
 from playground.engines.streams import closing
-from playground.generation import requests
-from playground.sharing.demo import capped, parse_terms, parse_toggle, parse_visit, shown_panes
+from playground.generation.requests import RenderBody
+from playground.sharing.demo import SwitchBody, TermsBody, VisitBody, capped, shown_panes
 from playground.store.demos import HOLD_S, DemoLink, Demos, Reservation
 
 Batches = AsyncGenerator[list[tuple[int, Event]], None]
@@ -97,21 +97,21 @@ class _Bill:
         return event
 
 
-async def read_demo(services: Services, request: Request) -> DemoLink:
-    """The demo of a request's path, here and on its page.
+async def read_demo(services: Services, request: Request, token: str) -> DemoLink:
+    """A demo for who asks, here and on its page.
 
     Raises NotFound, one and the same for all links that do not work, and Busy for an address that
     has tried out too many.
     """
     with services.guesses.counted(principal_of(request.scope).address):
-        return await services.store.demos.get(request.path_params["token"])
+        return await services.store.demos.get(token)
 
 
 def demo_routes(services: Services) -> APIRouter:
     """The owner's routes, and below a token those that need no login."""
     demos = services.store.demos
     running = Watchdog(demos, services.admission)
-    router = APIRouter()
+    router = json_router(services.settings.max_body_bytes)
 
     def owned(link: DemoLink, request: Request) -> dict[str, Any]:
         """A link as its owner sees it."""
@@ -146,63 +146,54 @@ def demo_routes(services: Services) -> APIRouter:
                 await bill.settle()
 
     @router.post("/api/demos")
-    @answering
-    async def create(request: Request) -> Response:
-        terms, who = (
-            parse_terms(await body_of(request), services.presets),
-            principal_of(request.scope),
-        )
+    async def create_demo(request: Request, body: TermsBody) -> Response:
+        """Fixes a set-up under a link."""
+        terms, who = body.terms(services.presets), principal_of(request.scope)
         services.new_links.take(who.account)
         link = await demos.create(who.owner, terms)
         return json_answer(owned(link, request), 201)
 
     @router.get("/api/demos")
-    @answering
-    async def mine(request: Request) -> Response:
+    async def list_demos(request: Request) -> Response:
+        """One's own demo links, the newest first."""
         links = await demos.all(principal_of(request.scope).owner)
         return json_answer({"demos": [owned(link, request) for link in links]})
 
     @router.patch("/api/demos/{token}")
-    @answering
-    async def switch(request: Request) -> Response:
+    async def switch_demo(request: Request, token: str, body: SwitchBody) -> Response:
         """The kill switch; what other replicas are writing ends within about a second."""
-        enabled, who = parse_toggle(await body_of(request)), principal_of(request.scope)
+        who = principal_of(request.scope)
         with services.guesses.counted(who.address):
-            link = await demos.enable(request.path_params["token"], enabled, owner=who.owner)
+            link = await demos.enable(token, body.enabled, owner=who.owner)
         await running.look()
         return json_answer(owned(link, request))
 
     @router.delete("/api/demos/{token}")
-    @answering
-    async def delete(request: Request) -> Response:
+    async def delete_demo(request: Request, token: str) -> Response:
+        """Deletes one's own demo link; what is being written for it ends."""
         who = principal_of(request.scope)
         with services.guesses.counted(who.address):
-            await demos.delete(request.path_params["token"], owner=who.owner)
+            await demos.delete(token, owner=who.owner)
         await running.look()
         return Response(status_code=204)
 
     @router.get("/api/demos/{token}")
-    @answering
-    async def show(request: Request) -> Response:
-        link = await read_demo(services, request)
+    async def show_demo(request: Request, token: str) -> Response:
+        """What a demo fixes, and what is left of its budget."""
+        link = await read_demo(services, request, token)
         return json_answer({**_shown(link), "engine": _engine(await services.engine.state())})
 
     @router.post("/api/demos/{token}/stream")
-    @answering
-    async def stream(request: Request) -> Response:
+    async def stream_demo(request: Request, token: str, body: VisitBody) -> Response:
         """Answers as POST /api/stream gives them, of the demo's panes and within its budget."""
-        body = await body_of(request)
-        link = await read_demo(services, request)
-        panes = parse_visit(body, link.demo)
-        return EventStream(visit(request.scope, link, panes))
+        link = await read_demo(services, request, token)
+        return EventStream(visit(request.scope, link, body.asked(link.demo)))
 
     @router.post("/api/demos/{token}/render")
-    @answering
-    async def render_markdown(request: Request) -> Response:
+    async def render_demo(request: Request, token: str, body: RenderBody) -> Response:
         """As POST /api/render, which may need a login."""
-        text = requests.parse_render(await body_of(request))
-        await read_demo(services, request)
-        return json_answer({"blocks": await services.link_rendering.blocks(text)})
+        await read_demo(services, request, token)
+        return json_answer({"blocks": await services.link_rendering.blocks(body.text)})
 
     return router
 
@@ -213,6 +204,7 @@ def _shown(link: DemoLink) -> dict[str, Any]:
         "title": link.demo.title,
         "panes": shown_panes(link.demo),
         "system": link.demo.system,
+        "notes": link.demo.notes,
         "budget": link.budget,
         "left": max(0, link.left),
         "held": link.held,

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from fastapi import APIRouter, Request, Response
 
-from playground.api.http import answering, body_of
+from playground.api.http import json_router
 from playground.api.model_card import ModelCards
 from playground.api.proof import Proofs
 from playground.api.services import Services
@@ -13,29 +13,34 @@ from playground.auth.responses import json_answer
 from playground.domain.digest import digest
 from playground.domain.errors import EngineError
 from playground.engines.snippets import snippets
-from playground.generation import events, requests
+from playground.generation import events
 from playground.generation.answer import plan
+from playground.generation.requests import (
+    CodeBody,
+    EmptyBody,
+    PiecesBody,
+    RenderBody,
+    TokenizeBody,
+)
 
 
 def engine_routes(services: Services) -> APIRouter:
     """What can be asked beside an answer."""
     engine, settings = services.engine, services.settings
-    router = APIRouter()
+    router = json_router(settings.max_body_bytes)
     cards = ModelCards(settings.model_id)
     proofs = Proofs(services)
 
     @router.post("/api/pieces")
-    @answering
-    async def pieces(request: Request) -> Response:
+    async def cut_texts(body: PiecesBody) -> Response:
         """Texts, each cut into the engine's tokens."""
-        texts = requests.parse_pieces(await body_of(request))
         return json_answer(
-            {"pieces": [await engine.pieces(text) if text else [] for text in texts]}
+            {"pieces": [await engine.pieces(text) if text else [] for text in body.texts]}
         )
 
     @router.get("/api/engine")
-    @answering
-    async def state(request: Request) -> Response:
+    async def show_engine() -> Response:
+        """What the engine is, and how it is."""
         now = await engine.state()
         info = now.info
         return json_answer(
@@ -59,29 +64,24 @@ def engine_routes(services: Services) -> APIRouter:
         )
 
     @router.post("/api/code")
-    @answering
-    async def code(request: Request) -> Response:
+    async def write_code(body: CodeBody) -> Response:
         """An answer's request as programs, from the prompt and the parameters of its receipt."""
-        prompt, sent = requests.parse_code(await body_of(request))
         keyed = settings.api_key() is not None
-        programs = snippets(settings.tgi_url, prompt, sent, keyed=keyed)
+        programs = snippets(settings.tgi_url, body.prompt, body.sent, keyed=keyed)
         return json_answer({"snippets": [asdict(each) for each in programs]})
 
     @router.post("/api/proof")
-    @answering
-    async def proof(request: Request) -> Response:
+    async def prove_engine(request: Request, _: EmptyBody) -> Response:
         """Whether the engine really applies the parameters; takes some seconds the first time."""
-        requests.parse_nothing(await body_of(request))
         info = (await engine.state()).info
         if info is None:
             raise EngineError("The engine is not ready.", kind="offline", retryable=True)
         return await proofs.answer(request, info)
 
     @router.post("/api/tokenize")
-    @answering
-    async def tokenize(request: Request) -> Response:
-        asked = requests.parse_tokenize(await body_of(request))
-        budget = await plan(engine, asked.messages, asked.max_new_tokens, settings.context_tokens)
+    async def measure_conversation(body: TokenizeBody) -> Response:
+        """A conversation as it would be sent, and its length in tokens."""
+        budget = await plan(engine, body.messages, body.max_new_tokens, settings.context_tokens)
         return json_answer(
             {
                 "prompt_tokens": budget.fit.tokens,
@@ -93,23 +93,26 @@ def engine_routes(services: Services) -> APIRouter:
         )
 
     @router.post("/api/render")
-    @answering
-    async def render_markdown(request: Request) -> Response:
-        text = requests.parse_render(await body_of(request))
-        return json_answer({"blocks": await services.rendering.blocks(text)})
+    async def render_markdown(body: RenderBody) -> Response:
+        """Markdown as blocks of safe HTML."""
+        return json_answer({"blocks": await services.rendering.blocks(body.text)})
 
     @router.get("/api/card")
-    @answering
-    async def card(request: Request) -> Response:
+    async def show_card() -> Response:
+        """The model's card as HTML."""
         return json_answer(asdict(await cards.card()))
 
-    @router.api_route("/livez", methods=["GET", "HEAD"])
-    async def live() -> Response:
+    @router.head("/livez", include_in_schema=False)
+    @router.get("/livez")
+    async def show_life() -> Response:
+        """Whether this process answers. Open to everybody."""
         return json_answer({"state": "live"})
 
-    @router.api_route("/readyz", methods=["GET", "HEAD"])
-    async def ready() -> Response:
-        """Open to everybody, so it does not give the reason, which names the engine's address."""
+    @router.head("/readyz", include_in_schema=False)
+    @router.get("/readyz")
+    async def show_readiness() -> Response:
+        """Whether answers can be written. Open to everybody, so it does not give the reason, which
+        names the engine's address."""
         state = "stopping" if services.admission.closing else (await engine.state()).state
         return json_answer({"state": state}, 200 if state == "ready" else 503)
 

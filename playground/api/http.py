@@ -1,32 +1,21 @@
-"""What all routes share: a request's JSON in, JSON out, and the product's errors as answers."""
+"""What all routes share: a request's JSON in, and whatever is wrong as ``{error, kind, field}``."""
 
 import json
-from collections.abc import Awaitable, Callable
-from functools import wraps
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 import orjson
-from fastapi import Request, Response
+from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.types import Scope
 
 from playground.auth.responses import UnreadableBody, refusal
 from playground.domain.errors import InvalidRequest, PlaygroundError
-from playground.generation.requests import lone_surrogate
+from playground.domain.validation import Chain, path_of, refusal_of
 from playground.settings import MAX_BODY_BYTES, Settings
 
-Route = Callable[[Request], Awaitable[Response]]
-
-
-def answering(route: Route) -> Route:
-    """Turns the product's errors into answers."""
-
-    @wraps(route)
-    async def answered(request: Request) -> Response:
-        try:
-            return await route(request)
-        except PlaygroundError as error:
-            return refused(request.scope, error)
-
-    return answered
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def refused(scope: Scope, error: PlaygroundError) -> Response:
@@ -35,21 +24,52 @@ def refused(scope: Scope, error: PlaygroundError) -> Response:
     return refusal(error)
 
 
-def limiting(most_bytes: int) -> Callable[[Request], Awaitable[None]]:
-    """A dependency of routes, by which `body_of` knows how large a body may be."""
-
-    async def limit(request: Request) -> None:
-        request.scope["most_bytes"] = most_bytes
-
-    return limit
+def json_router(most_bytes: int = MAX_BODY_BYTES) -> APIRouter:
+    """A router whose routes take JSON of at most so many bytes, and answer the product's errors."""
+    route = type("Route", (_Route,), {"most_bytes": most_bytes})
+    return APIRouter(route_class=route)
 
 
-async def body_of(request: Request) -> object:
-    """The JSON of a request. Its content type must say so: a form of another site cannot.
+class _Route(APIRoute):
+    """A body is read here, before FastAPI would: its content type must say that it is JSON, which a
+    form of another site cannot, and it is refused as soon as it is too large."""
 
-    It has at most as many bytes as `limiting` says, or MAX_BODY_BYTES.
-    """
-    most = request.scope.get("most_bytes", MAX_BODY_BYTES)
+    most_bytes: int
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def answered(request: Request) -> Response:
+            try:
+                if self.body_field is not None:
+                    request = _Read(request, await _body_of(request, self.most_bytes))
+                try:
+                    return await handle(request)
+                except RequestValidationError as error:
+                    assert self.body_field is not None  # no other parameter can be wrong
+                    kind = self.body_field.field_info.annotation
+                    raise refusal_of(error.errors(), kind, error.body, skipped=1) from error
+            except PlaygroundError as error:
+                return refused(request.scope, error)
+
+        return answered
+
+
+class _Read(Request):
+    """A request whose body was read."""
+
+    def __init__(self, request: Request, value: object) -> None:
+        super().__init__(request.scope, request.receive)
+        self._value = value
+
+    async def body(self) -> bytes:
+        return b"read"
+
+    async def json(self) -> object:
+        return self._value
+
+
+async def _body_of(request: Request, most: int) -> object:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise UnreadableBody("The content type must be application/json.", status=415)
@@ -72,17 +92,43 @@ def _unreadable(body: bytes, error: ValueError) -> InvalidRequest:
     """Why a body cannot be read. Python's own parser takes what orjson does not: halves of a
     surrogate pair, which a browser sends of a text that was cut inside an emoji."""
     try:
-        field = lone_surrogate(json.loads(body))
+        field = _lone_surrogate(json.loads(body))
     except (ValueError, RecursionError):
         field = None
     if field is None:
         return UnreadableBody(f"The body is not JSON: {error}.", status=400)
-    named = field.encode("utf-8", "replace").decode()
     return InvalidRequest(
-        f"{named} holds half of a character (a lone surrogate), as when a text is cut inside an "
+        f"{field} holds half of a character (a lone surrogate), as when a text is cut inside an "
         "emoji. Delete it.",
-        field=named,
+        field=field,
     )
+
+
+def _lone_surrogate(body: object) -> str | None:
+    """The field of a text with half of a surrogate pair, which no UTF-8 can say; ``None``: none.
+
+    Its path is put together when it is found: to do so for every element of a body would take time
+    in the product of their number and the length of their names.
+    """
+    left: list[tuple[Chain, object]] = [(None, body)]
+    while left:
+        chain, each = left.pop()
+        if isinstance(each, str):
+            if _SURROGATE.search(each):
+                return _field(chain)
+        elif isinstance(each, list):
+            left += [((chain, i), inner) for i, inner in reversed(list(enumerate(each)))]
+        elif isinstance(each, dict):
+            for name, inner in reversed(each.items()):
+                left.append(((chain, name), inner))
+                if _SURROGATE.search(name):
+                    left.append(((chain, name), name))
+    return None
+
+
+def _field(chain: Chain) -> str:
+    path = path_of(chain).removeprefix(".") or "body"
+    return path.encode("utf-8", "replace").decode()
 
 
 def own_address(request: Request, settings: Settings) -> str:

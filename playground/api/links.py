@@ -3,31 +3,36 @@
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
+from pydantic import Field
 
-from playground.api.http import answering, body_of
+from playground.api.http import json_router
 from playground.api.services import Services
 from playground.auth.responses import json_answer
-from playground.domain.errors import InvalidRequest
 from playground.domain.presets import Preset
+from playground.domain.validation import Body
 from playground.sharing.setup import Column, LinkError, Setup, Values
 from playground.sharing.setup_link import parse_link
+
+
+class LinkBody(Body):
+    """A set-up link."""
+
+    link: str = Field(
+        description="What stands after the # of the page's address.",
+        examples=["setup=1&tab=chat&column=min-p,temperature:1,min_p:0.1&end"],
+    )
 
 
 def link_routes(services: Services) -> APIRouter:
     """POST /api/links/read: what a link sets, or 422 with what is wrong with it, and where."""
     presets = services.presets
-    router = APIRouter()
+    router = json_router(services.settings.max_body_bytes)
 
     @router.post("/api/links/read")
-    @answering
-    async def read(request: Request) -> Response:
-        body = await body_of(request)
-        if not isinstance(body, dict) or body.keys() != {"link"}:
-            raise InvalidRequest("The body must be an object with a link.", field="body")
-        if not isinstance(body["link"], str):
-            raise InvalidRequest("link must be a text.", field="link")
-        return json_answer({"setup": _setup_json(parse_link(body["link"]), presets)})
+    async def read_link(body: LinkBody) -> Response:
+        """What a set-up link sets."""
+        return json_answer({"setup": _setup_json(parse_link(body.link), presets)})
 
     return router
 

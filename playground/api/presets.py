@@ -3,9 +3,9 @@
 from dataclasses import asdict
 
 import anyio
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 
-from playground.api.http import answering, body_of
+from playground.api.http import json_router
 from playground.api.services import Services
 from playground.auth.responses import json_answer
 from playground.domain.samplers import PARAMETERS
@@ -16,11 +16,11 @@ from playground.formats.exchange import read_presets, write_presets
 def preset_routes(services: Services) -> APIRouter:
     """The parameters and presets of this server, and their exchange with other tools."""
     presets = services.presets
-    router = APIRouter()
+    router = json_router(services.settings.max_body_bytes)
 
     @router.get("/api/presets")
-    @answering
-    async def list_presets(request: Request) -> Response:
+    async def list_presets() -> Response:
+        """The sampler's parameters, this server's presets, and the formats of other programs."""
         return json_answer(
             {
                 "parameters": [asdict(parameter) for parameter in PARAMETERS],
@@ -40,17 +40,15 @@ def preset_routes(services: Services) -> APIRouter:
         )
 
     @router.post("/api/presets/import")
-    @answering
-    async def import_presets(request: Request) -> Response:
+    async def import_presets(body: bodies.ImportBody) -> Response:
         """The presets of a text; what cannot be read is in `problems`, with its line."""
-        text, form = bodies.parse_import(await body_of(request))
-        imported = await anyio.to_thread.run_sync(read_presets, text, form)
+        imported = await anyio.to_thread.run_sync(read_presets, body.text, body.format)
         return json_answer(bodies.imported_json(imported))
 
     @router.post("/api/presets/export")
-    @answering
-    async def export_presets(request: Request) -> Response:
-        drafts, form = bodies.parse_export(await body_of(request))
-        return json_answer(bodies.exported_json(write_presets(drafts, form), form))
+    async def export_presets(body: bodies.ExportBody) -> Response:
+        """Presets as a text in a format, and what of them it cannot express."""
+        exported = write_presets(body.drafts(), body.format)
+        return json_answer(bodies.exported_json(exported, body.format))
 
     return router

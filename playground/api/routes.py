@@ -1,10 +1,9 @@
 """All routes of the API."""
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from playground.api.demos import demo_routes
 from playground.api.engine import engine_routes
-from playground.api.http import limiting
 from playground.api.links import link_routes
 from playground.api.presets import preset_routes
 from playground.api.services import Services
@@ -14,7 +13,7 @@ from playground.api.streaming import streaming_routes
 
 def create_router(services: Services) -> APIRouter:
     """The routes of the API. Whatever is wrong is answered with ``{"error", "kind", "field"}``."""
-    router = APIRouter(dependencies=[Depends(limiting(services.settings.max_body_bytes))])
+    router = APIRouter()
     for routes in (
         streaming_routes,
         preset_routes,

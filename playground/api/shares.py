@@ -1,25 +1,20 @@
 """Snapshots: made, listed and withdrawn by their owner, read by whoever has the link."""
 
-from typing import Any, Final
+from typing import Any
 
-import anyio
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from playground.api.http import answering, body_of, own_address
+from playground.api.http import json_router, own_address
 from playground.api.services import Services
 from playground.auth.middleware import principal_of
 from playground.auth.responses import json_answer
-from playground.domain.errors import InvalidRequest, NotFound
+from playground.domain.errors import NotFound
 from playground.domain.principal import Principal
 from playground.generation.renderer import MOST_CHARACTERS, Renderer
-from playground.generation.requests import object_of, whole_number
 from playground.settings import Settings
-from playground.sharing.record import answers, one_line, parse_record
+from playground.sharing.record import ShareBody, answers, one_line
 from playground.store.shares import GONE, Share, Snapshot
-
-_MAX_LIFE_S: Final = 10 * 365 * 86_400
-_NAMES: Final = ("record", "title", "expires_in_s", "private")
 
 
 async def read_snapshot(services: Services, request: Request, token: str) -> Snapshot:
@@ -39,40 +34,30 @@ async def read_snapshot(services: Services, request: Request, token: str) -> Sna
 def share_routes(services: Services) -> APIRouter:
     """Where nobody logs in, `private` only keeps the title out of what a link's preview shows."""
     shares, settings = services.store.shares, services.settings
-    router = APIRouter()
+    router = json_router(settings.max_body_bytes)
 
     @router.post("/api/shares")
-    @answering
-    async def create(request: Request) -> Response:
-        body = object_of(await body_of(request), "", _NAMES)
-        # In a thread: to check a megabyte of numbers takes a second, which the streams have not.
-        parsed = await anyio.to_thread.run_sync(parse_record, body.get("record"))
-        title = body.get("title", parsed.title)
-        if not isinstance(title, str):
-            raise InvalidRequest("title must be a text.", field="title")
-        private = body.get("private", False)
-        if not isinstance(private, bool):
-            raise InvalidRequest("private must be true or false.", field="private")
-        title = one_line(title, "title")
-        expires_in_s = whole_number(body.get("expires_in_s"), "expires_in_s", 1, _MAX_LIFE_S)
+    async def create_share(request: Request, body: ShareBody) -> Response:
+        """Freezes a record under a link."""
+        parsed = body.record
+        title = one_line(parsed.title if body.title is None else body.title, "title")
         who = principal_of(request.scope)
         services.new_links.take(who.account)
         share = await shares.create(
-            who.owner, parsed, title=title, expires_in_s=expires_in_s, private=private
+            who.owner, parsed, title=title, expires_in_s=body.expires_in_s, private=body.private
         )
         return json_answer(_owned(share, request, settings), 201)
 
     @router.get("/api/shares")
-    @answering
-    async def mine(request: Request) -> Response:
+    async def list_shares(request: Request) -> Response:
+        """One's own snapshots, the newest first; also those that have expired lately."""
         found = await shares.of(principal_of(request.scope).owner)
         return json_answer({"shares": [_owned(share, request, settings) for share in found]})
 
     @router.get("/api/shares/{token}")
-    @answering
-    async def show(request: Request) -> Response:
+    async def show_share(request: Request, token: str) -> Response:
         """The record exactly as it was stored, and beside it the answers' texts as HTML."""
-        snapshot = await read_snapshot(services, request, request.path_params["token"])
+        snapshot = await read_snapshot(services, request, token)
         blocks = await _rendered(services.link_rendering, snapshot.record)
         return json_answer(
             {
@@ -83,12 +68,11 @@ def share_routes(services: Services) -> APIRouter:
         )
 
     @router.delete("/api/shares/{token}")
-    @answering
-    async def delete(request: Request) -> Response:
+    async def delete_share(request: Request, token: str) -> Response:
         """Only the owner's own; any other is not there, and counts as a guess."""
         who = principal_of(request.scope)
         with services.guesses.counted(who.address):
-            await shares.delete(request.path_params["token"], who.owner)
+            await shares.delete(token, who.owner)
         return Response(status_code=204)
 
     return router

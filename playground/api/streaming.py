@@ -11,7 +11,7 @@ from sse_starlette import EventSourceResponse
 from sse_starlette.sse import AppStatus, SendTimeoutError
 from starlette.types import Message, Receive, Scope, Send
 
-from playground.api.http import answering, body_of, refused
+from playground.api.http import json_router, refused
 from playground.api.services import Services
 from playground.auth.middleware import principal_of
 from playground.auth.responses import json_answer
@@ -19,10 +19,11 @@ from playground.domain.errors import ConversationTooLong, PlaygroundError
 from playground.domain.messages import Event, PaneRequest, Waiting
 from playground.engines.base import Engine
 from playground.engines.streams import closing
-from playground.generation import events, requests
+from playground.generation import events
 from playground.generation.answer import plan
 from playground.generation.blind import Seal, room, sealed, shuffled
 from playground.generation.comparison import Stop, compare
+from playground.generation.requests import RevealBody, StreamBody
 from playground.limits.admission import Ticket
 from playground.settings import Settings
 from playground.telemetry.usage import AnswerUsage
@@ -198,13 +199,13 @@ async def _queued(ticket: Ticket, begin: Callable[[Sequence[int]], Batches]) -> 
 
 def streaming_routes(services: Services) -> APIRouter:
     """The stream, the stop of one of its panes, and the opening of a blind comparison's seals."""
-    router = APIRouter()
+    router = json_router(services.settings.max_body_bytes)
     seal = Seal(services.settings.sealing_secret())
 
     @router.post("/api/stream")
-    @answering
-    async def stream(request: Request) -> Response:
-        asked = requests.parse_stream(await body_of(request), services.presets)
+    async def stream_answers(request: Request, body: StreamBody) -> Response:
+        """Answers as they are written, as server-sent events; a pane's receipt comes first."""
+        asked = body.asked(services.presets)
         if not asked.blind:
             return EventStream(open_stream(services, request.scope, asked.panes))
         order = shuffled(len(asked.panes))
@@ -218,21 +219,17 @@ def streaming_routes(services: Services) -> APIRouter:
         )
 
     @router.delete("/api/stream/{number}/panes/{pane}")
-    @answering
-    async def stop(request: Request) -> Response:
+    async def stop_pane(request: Request, number: str, pane: str) -> Response:
         """Stops one pane of a stream of one's own; the id is its answer's header X-Stream-Id."""
-        number, pane = request.path_params["number"], request.path_params["pane"]
         known = pane.isdecimal() and len(pane) <= 3
         services.admission.stop(number, int(pane) if known else -1, principal_of(request.scope))
         return Response(status_code=204)
 
     @router.post("/api/reveal")
-    @answering
-    async def reveal(request: Request) -> Response:
+    async def reveal_answers(body: RevealBody) -> Response:
         """What the seals of a blind comparison hold, in their order."""
-        seals = requests.parse_reveal(await body_of(request))
         return json_answer(
-            {"opened": [seal.open(each, f"sealed[{i}]") for i, each in enumerate(seals)]}
+            {"opened": [seal.open(each, f"sealed[{i}]") for i, each in enumerate(body.sealed)]}
         )
 
     return router

@@ -15,8 +15,9 @@ from typing import Any, Final
 
 from playground.domain.errors import InvalidRequest
 from playground.domain.presets import load_presets
+from playground.domain.validation import check
 from playground.settings import Settings
-from playground.sharing.demo import parse_terms, shown_panes
+from playground.sharing.demo import TermsBody, shown_panes
 from playground.store.demos import DemoLink
 from playground.store.shares import Share
 from playground.store.store import Store
@@ -97,7 +98,7 @@ async def _demo(options: argparse.Namespace, settings: Settings, store: Store) -
         "expires_in_s": None if options.expires is None else _seconds(options.expires),
     }
     try:
-        terms = parse_terms(body, load_presets(settings.presets_file))
+        terms = check(TermsBody, body).terms(load_presets(settings.presets_file))
     except InvalidRequest as error:
         raise _in_options(error) from error
     link = await store.demos.create(OPERATOR, terms)

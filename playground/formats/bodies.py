@@ -1,46 +1,42 @@
 """Import and export as the HTTP API speaks of them: JSON bodies to values and back. No I/O."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from playground.domain.errors import InvalidRequest
-from playground.formats.exchange import FORMATS, SEVERAL
-from playground.formats.native import parse_draft
+from pydantic import Field
+from pydantic.types import GetPydanticSchema
+from pydantic_core import core_schema
+
+from playground.domain.validation import Body
+from playground.formats.exchange import FORMATS, MAX_CHARS, SEVERAL
+from playground.formats.native import PresetBody
 from playground.formats.values import Draft, Exported, Imported, LeftOut
 
 _MAX_PRESETS: Final = 100
 
-
-def parse_import(body: object) -> tuple[str, str | None]:
-    """POST /api/presets/import: the text and its format, ``None`` to detect it.
-
-    Raises InvalidRequest naming the field.
-    """
-    fields = _fields(body, "text", "format")
-    text, form = fields.get("text"), fields.get("format")
-    if not isinstance(text, str):
-        raise InvalidRequest("text must be a text.", field="text")
-    return text, _format(form) if form is not None else None
+Format = Annotated[str, GetPydanticSchema(lambda _, __: core_schema.literal_schema([*FORMATS]))]
 
 
-def parse_export(body: object) -> tuple[list[Draft], str]:
-    """POST /api/presets/export: the presets and the format. Raises InvalidRequest."""
-    fields = _fields(body, "presets", "format")
-    presets = fields.get("presets")
-    if not isinstance(presets, list) or not 1 <= len(presets) <= _MAX_PRESETS:
-        raise InvalidRequest(
-            f"presets must be a list of 1 to {_MAX_PRESETS} presets.", field="presets"
-        )
-    drafts = []
-    for i, each in enumerate(presets):
-        if not isinstance(each, dict):
-            raise InvalidRequest("A preset must be an object.", field=f"presets[{i}]")
-        try:
-            drafts.append(parse_draft(each))
-        except InvalidRequest as error:
-            raise InvalidRequest(str(error), field=f"presets[{i}].{error.field}") from error
-    return drafts, _format(fields.get("format"))
+class ImportBody(Body):
+    """A text that holds presets."""
+
+    text: str = Field(max_length=MAX_CHARS, examples=['{"temperature": 0.7, "top_k": 40}'])
+    format: Format | None = Field(
+        default=None, description="null finds out which it is.", examples=["openai"]
+    )
+
+
+class ExportBody(Body):
+    """Presets to be written in a format."""
+
+    presets: Annotated[
+        list[PresetBody], Field(fail_fast=True, min_length=1, max_length=_MAX_PRESETS)
+    ] = Field(examples=[[{"name": "Mine", "sampler": {"temperature": 0.7}}]])
+    format: Format = Field(examples=["tgi"])
+
+    def drafts(self) -> list[Draft]:
+        return [preset.draft() for preset in self.presets]
 
 
 def imported_json(imported: Imported) -> dict[str, Any]:
@@ -93,22 +89,3 @@ def _shown(value: object) -> object:
         return value
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= 80 else text[:79] + "…"
-
-
-def _fields(body: object, *known: str) -> Mapping[str, Any]:
-    if not isinstance(body, dict):
-        raise InvalidRequest("The body must be a JSON object.", field="body")
-    for name in body:
-        if name not in known:
-            raise InvalidRequest(
-                f"{name} is not known here; there are {', '.join(known)}.", field=name
-            )
-    return body
-
-
-def _format(value: object) -> str:
-    if not isinstance(value, str) or value not in FORMATS:
-        raise InvalidRequest(
-            f"format must be one of {', '.join(FORMATS)}, not {value!r}.", field="format"
-        )
-    return value

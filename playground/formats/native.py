@@ -6,11 +6,14 @@ The JSON is ``{"version": 1, "presets": [{"name", "source", "sampler", "max_new_
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from pydantic import Field
 
 from playground.domain.errors import InvalidRequest
 from playground.domain.presets import VERSION, PresetsError, parse_presets
-from playground.domain.samplers import parse_sampler
+from playground.domain.samplers import Sampler
+from playground.domain.validation import Body, SamplerValues, check, whole
 from playground.formats.source_lines import json_lines, toml_lines
 from playground.formats.values import Draft, Imported, Problem
 
@@ -18,7 +21,6 @@ TOML: Final = "toml"
 JSON: Final = "json"
 JSON_VERSION: Final = 1
 MAX_NAME_CHARS: Final = 60
-_KEYS: Final = ("name", "source", "sampler", "max_new_tokens")
 
 
 def read_toml(text: str) -> Imported:
@@ -76,32 +78,31 @@ def read_json(document: Mapping[str, Any], text: str) -> Imported:
         at = ("presets", i)
         if not isinstance(each, dict):
             return failed("A preset must be an object.", "presets")
-        if unknown := each.keys() - set(_KEYS):
-            key = min(unknown)
-            return failed(f"{key} is not known; there are {', '.join(_KEYS)}.", *at, key)
         try:
-            drafts.append(parse_draft(each))
+            drafts.append(check(PresetBody, each).draft())
         except InvalidRequest as error:
             return failed(str(error), *at, *error.field.split("."))
     return Imported(JSON, tuple(drafts))
 
 
-def parse_draft(body: Mapping[str, Any]) -> Draft:
-    """A preset from an object that came from outside. Raises InvalidRequest naming the field."""
-    name, source = body.get("name", ""), body.get("source", "")
-    for key, text in (("name", name), ("source", source)):
-        if not isinstance(text, str):
-            raise InvalidRequest(f"{key} must be a text.", field=key)
-    if len(name) > MAX_NAME_CHARS:
-        raise InvalidRequest(
-            f"A name has at most {MAX_NAME_CHARS} characters, not {len(name)}.", field="name"
-        )
-    most = body.get("max_new_tokens")
-    if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
-        raise InvalidRequest(
-            "max_new_tokens must be a whole number from 1.", field="max_new_tokens"
-        )
-    return Draft(name, parse_sampler(body.get("sampler", {})), source, most)
+class OwnPreset(Body):
+    """A preset that lives in one browser."""
+
+    name: str = Field(default="", max_length=MAX_NAME_CHARS, examples=["Mine"])
+    sampler: SamplerValues = Field(default=Sampler(), examples=[{"temperature": 0.7}])
+    max_new_tokens: Annotated[int, Field(ge=1), whole] | None = Field(default=None, examples=[256])
+
+    def draft(self) -> Draft:
+        return Draft(self.name, self.sampler, "", self.max_new_tokens)
+
+
+class PresetBody(OwnPreset):
+    """A preset to be written, or as a text in JSON has it."""
+
+    source: str = Field(default="", description="Where the values come from, for people.")
+
+    def draft(self) -> Draft:
+        return Draft(self.name, self.sampler, self.source, self.max_new_tokens)
 
 
 def write_json(drafts: Sequence[Draft]) -> str:

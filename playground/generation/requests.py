@@ -1,21 +1,24 @@
-"""The HTTP API's JSON: request bodies to frozen values, events to an event stream. No I/O.
+"""The bodies that ask for answers, and what else can be asked about a text: JSON to frozen values.
 
-Nothing in a body is ignored: an unknown name is as wrong as a wrong value.
+Nothing in a body is ignored: an unknown name is as wrong as a wrong value. What a model cannot say
+of one field alone stands in `StreamBody.asked` and `pane_request`. No I/O.
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema
+from pydantic.types import GetPydanticSchema
+from pydantic_core import core_schema
 
 from playground.domain.errors import InvalidRequest
-from playground.domain.messages import (
-    Message,
-    PaneRequest,
-)
+from playground.domain.messages import Message, PaneRequest, Role
 from playground.domain.presets import Preset
-from playground.domain.samplers import BY_NAME, Sampler, parse_sampler
-from playground.formats.native import parse_draft
+from playground.domain.samplers import BY_NAME, Sampler
+from playground.domain.validation import Body, NewTokens, SamplerValues, Seed, broken, shortened
+from playground.formats.native import OwnPreset
 from playground.formats.values import Draft
 
 MAX_PANES: Final = 4
@@ -23,23 +26,102 @@ MAX_STOPS: Final = 3
 MAX_STOP_CHARS: Final = 200
 MAX_TEXT_CHARS: Final = 50_000  # an answer as long as the context has fewer
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,60}")
-_ROLES: Final = ("system", "user", "assistant")
-_PANE_KEYS: Final = (
-    "preset",
-    "sampler",
-    "max_new_tokens",
-    "seed",
-    "stop",
-    "messages",
-)
+
+_HI: Final = [{"role": "user", "content": "Hi"}]
 
 
-@dataclass(frozen=True, slots=True)
-class TokenizeRequest:
-    """A conversation to measure, and the room that its answer asks for."""
+class MessageBody(Body):
+    """One message of a conversation."""
 
-    messages: tuple[Message, ...]
-    max_new_tokens: int | None
+    role: Role = Field(description="A system message may only stand first.")
+    content: str = Field(description="The text as its author wrote it.")
+
+
+def _conversation(messages: Sequence[MessageBody]) -> tuple[Message, ...]:
+    turns = list(messages)
+    if turns and turns[0].role == "system":
+        del turns[0]
+    skipped = len(messages) - len(turns)
+    for i, turn in enumerate(turns, skipped):
+        if turn.role == "system":
+            raise broken("A system message may only stand first.", f"[{i}].role")
+    if not turns:
+        raise broken("The conversation has no message to answer.")
+    if turns[0].role != "user":
+        raise broken("The conversation must begin with the user.")
+    if turns[-1].role == "user" and not turns[-1].content.strip():
+        raise broken("The last message is empty.", f"[{len(messages) - 1}]")
+    return tuple(Message(each.role, each.content) for each in messages)
+
+
+# A conversation that can be answered.
+Conversation = Annotated[
+    tuple[Message, ...],
+    GetPydanticSchema(
+        lambda _, handler: core_schema.no_info_after_validator_function(
+            _conversation, handler(Annotated[list[MessageBody], Field(fail_fast=True)])
+        )
+    ),
+    Field(
+        description="The conversation to answer. It begins with the user, or with a system "
+        "message. Where the last message is the assistant's, the answer goes on from it.",
+        examples=[_HI],
+    ),
+]
+
+
+def _id_or_own(value: object) -> str | None:
+    if isinstance(value, str):
+        return "string"
+    return "object" if isinstance(value, dict) else None
+
+
+PresetChoice = Annotated[
+    Annotated[str, Tag("string")] | Annotated[OwnPreset, Tag("object")], Discriminator(_id_or_own)
+]
+StopSequence = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
+Stops = Annotated[
+    list[StopSequence],
+    Field(
+        fail_fast=True,
+        max_length=MAX_STOPS,
+        description="Texts that end an answer.",
+        examples=[["END"]],
+    ),
+]
+
+
+class PaneSettings(Body):
+    """How one answer is sampled."""
+
+    preset: PresetChoice | None = Field(
+        default=None,
+        description="The id of one of the server's presets, or one of the browser's own.",
+        examples=["min-p"],
+    )
+    sampler: SamplerValues | None = Field(
+        default=None,
+        description="All values of the answer, in place of the preset's.",
+        examples=[{"temperature": 0.7}],
+    )
+    max_new_tokens: NewTokens | None = Field(
+        default=None,
+        description="The answer's limit. null takes what the context leaves; without the name, "
+        "the preset's holds.",
+        examples=[256],
+    )
+    seed: Seed | None = Field(
+        default=None, description="null lets the server draw one.", examples=[7]
+    )
+    stop: Stops | None = None
+
+
+class PaneBody(PaneSettings):
+    """One answer that is asked for."""
+
+    messages: Conversation | None = Field(
+        default=None, description="The pane's own conversation, in place of the shared one."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,124 +132,124 @@ class StreamRequest:
     blind: bool
 
 
-def parse_stream(body: object, presets: Sequence[Preset]) -> StreamRequest:
-    """POST /api/stream.
+class StreamBody(Body):
+    """Answers to be written at once, a pane each."""
 
-    A pane's own messages replace the shared ones. A pane with a sampler has exactly its values;
-    a preset beside it is what they were edited from. Raises InvalidRequest naming the field.
-    """
-    top = object_of(body, "", ("messages", "panes", "blind"))
-    panes = top.get("panes")
-    if not isinstance(panes, list) or not 1 <= len(panes) <= MAX_PANES:
-        raise InvalidRequest(f"panes must be a list of 1 to {MAX_PANES} panes.", field="panes")
-    shared = None
-    if top.get("messages") is not None:
-        shared = messages_of(top["messages"], "messages")
-    blind = top.get("blind", False)
-    if not isinstance(blind, bool):
-        raise InvalidRequest("blind must be true or false.", field="blind")
-    if blind and len(panes) == 1:
-        raise InvalidRequest("There is nothing to hide with a single pane.", field="blind")
-    by_id = {preset.id: preset for preset in presets}
-    parsed = tuple(pane_of(pane, f"panes[{i}]", shared, by_id) for i, pane in enumerate(panes))
-    if shared is not None and all(pane.get("messages") is not None for pane in panes):
-        raise InvalidRequest(
-            "Every pane has messages of its own, which contradict these.", field="messages"
-        )
-    return StreamRequest(parsed, blind)
-
-
-def parse_tokenize(body: object) -> TokenizeRequest:
-    """POST /api/tokenize. Raises InvalidRequest naming the field."""
-    top = object_of(body, "", ("messages", "max_new_tokens"))
-    return TokenizeRequest(
-        messages_of(top.get("messages"), "messages"),
-        whole_number(top.get("max_new_tokens"), "max_new_tokens", 1, 2**31 - 1),
+    messages: Conversation | None = Field(
+        default=None, description="The conversation of all panes that have none of their own."
+    )
+    panes: Annotated[list[PaneBody], Field(fail_fast=True, min_length=1, max_length=MAX_PANES)] = (
+        Field(examples=[[{"preset": "min-p", "max_new_tokens": 64}]])
+    )
+    blind: bool = Field(
+        default=False,
+        description="Whether the panes are shuffled, and all that would tell them apart is sealed "
+        "until POST /api/reveal opens it.",
     )
 
+    def asked(self, presets: Sequence[Preset]) -> StreamRequest:
+        """What is asked for. Raises InvalidRequest naming the field."""
+        if self.blind and len(self.panes) == 1:
+            raise InvalidRequest("There is nothing to hide with a single pane.", field="blind")
+        if self.messages is not None and all(pane.messages is not None for pane in self.panes):
+            raise InvalidRequest(
+                "Every pane has messages of its own, which contradict these.", field="messages"
+            )
+        by_id = {preset.id: preset for preset in presets}
+        panes = []
+        for i, pane in enumerate(self.panes):
+            messages = self.messages if pane.messages is None else pane.messages
+            if messages is None:
+                raise InvalidRequest("There is no conversation to answer.", field="messages")
+            panes.append(pane_request(pane, messages, f"panes[{i}]", by_id))
+        return StreamRequest(tuple(panes), self.blind)
 
-def parse_render(body: object) -> str:
-    """POST /api/render. Raises InvalidRequest naming the field."""
-    text = object_of(body, "", ("text",)).get("text")
-    if not isinstance(text, str) or len(text) > MAX_TEXT_CHARS:
-        raise InvalidRequest(
-            f"text must be a text of at most {MAX_TEXT_CHARS:,} characters.", field="text"
-        )
-    return text
+
+class TokenizeBody(Body):
+    """A conversation to measure, and the room that its answer asks for."""
+
+    messages: Conversation
+    max_new_tokens: NewTokens | None = Field(default=None, examples=[256])
 
 
-def parse_code(body: object) -> tuple[str, Mapping[str, Any]]:
-    """POST /api/code: prompt and parameters as sent. Raises InvalidRequest naming the field."""
-    top = object_of(body, "", ("prompt", "sent"))
-    prompt, sent = top.get("prompt"), top.get("sent")
-    if not isinstance(prompt, str) or not prompt:
-        raise InvalidRequest("prompt must be a text that is not empty.", field="prompt")
-    if not isinstance(sent, dict):
-        raise InvalidRequest("sent must be an object of parameters.", field="sent")
+class RenderBody(Body):
+    """Markdown to be rendered."""
+
+    text: str = Field(max_length=MAX_TEXT_CHARS, examples=["# Hi\n\nHow *are* you?"])
+
+
+def _parameters(sent: dict[str, Any]) -> dict[str, Any]:
     for name, value in sent.items():
         each = value if isinstance(value, list) else [value]
         if not _NAME.fullmatch(name) or not all(isinstance(v, str | int | float) for v in each):
-            raise InvalidRequest(
-                f"{name} must be a name, and its value a number, a text, true or false, or a list "
-                "of such.",
-                field=f"sent.{name}",
+            raise broken(
+                f"{shortened(name)} must be a name, and its value a number, a text, true or false, "
+                "or a list of such.",
+                f".{shortened(name)}",
             )
-    return prompt, sent
+    return sent
 
 
-def parse_nothing(body: object) -> None:
-    """A request that says nothing but that it is one. Raises InvalidRequest."""
-    object_of(body, "", ())
+_VALUE: Final = ["string", "number", "boolean"]
 
 
-def parse_pieces(body: object) -> list[str]:
-    """POST /api/pieces: the texts. Raises InvalidRequest naming the field."""
-    texts = _texts(object_of(body, "", ("texts",)).get("texts"), "texts", MAX_PANES)
-    for i, text in enumerate(texts):
-        if len(text) > MAX_TEXT_CHARS:
-            raise InvalidRequest(
-                f"A text may have {MAX_TEXT_CHARS:,} characters.", field=f"texts[{i}]"
-            )
-    return texts
+class CodeBody(Body):
+    """An answer's request, as its receipt says it."""
+
+    prompt: str = Field(min_length=1, examples=["<|user|>\nHi\n<|assistant|>\n"])
+    sent: Annotated[
+        dict[str, Any],
+        AfterValidator(_parameters),
+        WithJsonSchema(
+            {
+                "type": "object",
+                "propertyNames": {"pattern": f"^{_NAME.pattern}$"},
+                "additionalProperties": {
+                    "anyOf": [{"type": _VALUE}, {"type": "array", "items": {"type": _VALUE}}]
+                },
+            }
+        ),
+    ] = Field(description="The receipt's `sent`.", examples=[{"max_new_tokens": 64, "seed": 7}])
 
 
-def lone_surrogate(body: object, field: str = "") -> str | None:
-    """The field of a text with half of a surrogate pair, which no UTF-8 can say; ``None``: none."""
-    if isinstance(body, str):
-        return field or "body" if any("\ud800" <= each <= "\udfff" for each in body) else None
-    inside: Iterable[tuple[str, object]] = ()
-    if isinstance(body, dict):
-        inside = ((f"{field}.{name}" if field else name, each) for name, each in body.items())
-    elif isinstance(body, list):
-        inside = ((f"{field}[{i}]", each) for i, each in enumerate(body))
-    return next((found for at, each in inside if (found := lone_surrogate(each, at))), None)
+class EmptyBody(Body):
+    """A request that says nothing but that it is one: ``{}``."""
 
 
-def parse_reveal(body: object) -> list[str]:
-    """POST /api/reveal: the seals, two for a pane. Raises InvalidRequest naming the field."""
-    return _texts(object_of(body, "", ("sealed",)).get("sealed"), "sealed", 2 * MAX_PANES)
+_Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
 
 
-def pane_of(
-    body: object,
+class PiecesBody(Body):
+    """Texts to be cut into the engine's tokens."""
+
+    texts: Annotated[list[_Text], Field(fail_fast=True, min_length=1, max_length=MAX_PANES)] = (
+        Field(examples=[["Hello there"]])
+    )
+
+
+class RevealBody(Body):
+    """The seals of a blind comparison, at most two for a pane."""
+
+    sealed: Annotated[list[str], Field(fail_fast=True, min_length=1, max_length=2 * MAX_PANES)] = (
+        Field(examples=[["gAAAAABm…"]])
+    )
+
+
+def pane_request(
+    pane: PaneSettings,
+    messages: tuple[Message, ...],
     field: str,
-    shared: tuple[Message, ...] | None,
     presets: Mapping[str, Preset],
 ) -> PaneRequest:
-    """A pane of a request; its own messages replace the shared ones, which may be empty.
+    """A pane as it is to be answered. messages: its conversation, which may be empty.
 
-    presets: by id. Raises InvalidRequest naming the field.
+    A pane with a sampler has exactly its values; a preset beside it is what they were edited from.
+    field: the pane's place in the body. presets: by id. Raises InvalidRequest naming the field.
     """
-    pane = object_of(body, field, _PANE_KEYS)
-    messages = shared
-    if pane.get("messages") is not None:
-        messages = messages_of(pane["messages"], f"{field}.messages")
-    if messages is None:
-        raise InvalidRequest("There is no conversation to answer.", field="messages")
-    preset = _preset(pane.get("preset"), f"{field}.preset", presets)
+    preset = _preset(pane.preset, f"{field}.preset", presets)
     edited: tuple[str, ...] = ()
-    if pane.get("sampler") is not None:
-        sampler = parse_sampler(pane["sampler"], f"{field}.sampler")
+    if pane.sampler is not None:
+        sampler = pane.sampler
         if preset:
             edited = tuple(
                 name for name in BY_NAME if getattr(sampler, name) != getattr(preset.sampler, name)
@@ -175,8 +257,8 @@ def pane_of(
     else:
         sampler = preset.sampler if preset else Sampler()
     most = preset.max_new_tokens if preset else None
-    if "max_new_tokens" in pane:
-        most = whole_number(pane["max_new_tokens"], f"{field}.max_new_tokens", 1, 2**31 - 1)
+    if "max_new_tokens" in pane.model_fields_set:
+        most = pane.max_new_tokens
     return PaneRequest(
         messages=messages,
         sampler=sampler,
@@ -184,111 +266,21 @@ def pane_of(
         edited=edited,
         started_from=preset.sampler if preset else None,
         max_new_tokens=most,
-        seed=whole_number(pane.get("seed"), f"{field}.seed", 0, 2**64 - 1),
-        stop=_stops(pane.get("stop"), f"{field}.stop"),
+        seed=pane.seed,
+        stop=tuple(pane.stop or ()),
     )
 
 
-def _preset(body: object, field: str, presets: Mapping[str, Preset]) -> Draft | None:
-    """One of the server's presets by its id, or one of the browser's own, given as an object."""
-    if body is None:
+def _preset(
+    choice: str | OwnPreset | None, field: str, presets: Mapping[str, Preset]
+) -> Draft | None:
+    if choice is None:
         return None
-    if isinstance(body, dict):
-        own = object_of(body, field, ("name", "sampler", "max_new_tokens"))
-        try:
-            return parse_draft(own)
-        except InvalidRequest as error:
-            raise InvalidRequest(str(error), field=f"{field}.{error.field}") from error
-    preset = presets.get(body) if isinstance(body, str) else None
+    if isinstance(choice, OwnPreset):
+        return choice.draft()
+    preset = presets.get(choice)
     if preset is None:
         raise InvalidRequest(
-            f"There is no preset {body!r}; there are {', '.join(presets)}.", field=field
+            f"There is no preset {shortened(choice)}; there are {', '.join(presets)}.", field=field
         )
     return Draft(preset.name, preset.sampler, preset.source, preset.max_new_tokens)
-
-
-def messages_of(body: object, field: str) -> tuple[Message, ...]:
-    """A conversation that can be answered. Raises InvalidRequest naming the field."""
-    if not isinstance(body, list):
-        raise InvalidRequest("messages must be a list of messages.", field=field)
-    messages = []
-    for i, each in enumerate(body):
-        at = f"{field}[{i}]"
-        message = object_of(each, at, ("role", "content"))
-        role, content = message.get("role"), message.get("content")
-        if role not in _ROLES:
-            raise InvalidRequest(
-                f"{role!r} is no role; there are {', '.join(_ROLES)}.", field=f"{at}.role"
-            )
-        if not isinstance(content, str):
-            raise InvalidRequest("content must be a text.", field=f"{at}.content")
-        if role == "system" and i:
-            raise InvalidRequest("A system message may only stand first.", field=f"{at}.role")
-        messages.append(Message(role, content))
-    turns = [message for message in messages if message.role != "system"]
-    if not turns:
-        raise InvalidRequest("The conversation has no message to answer.", field=field)
-    if turns[0].role != "user":
-        raise InvalidRequest("The conversation must begin with the user.", field=field)
-    if turns[-1].role == "user" and not turns[-1].content.strip():
-        raise InvalidRequest("The last message is empty.", field=f"{field}[{len(messages) - 1}]")
-    return tuple(messages)
-
-
-def _stops(body: object, field: str) -> tuple[str, ...]:
-    if body is None:
-        return ()
-    if not isinstance(body, list) or len(body) > MAX_STOPS:
-        raise InvalidRequest(
-            f"stop must be a list of at most {MAX_STOPS} stop sequences.", field=field
-        )
-    for i, stop in enumerate(body):
-        if not isinstance(stop, str) or not 1 <= len(stop) <= MAX_STOP_CHARS:
-            raise InvalidRequest(
-                f"A stop sequence must be a text of 1 to {MAX_STOP_CHARS} characters.",
-                field=f"{field}[{i}]",
-            )
-    return tuple(body)
-
-
-def _texts(body: object, field: str, most: int) -> list[str]:
-    if (
-        not isinstance(body, list)
-        or not 1 <= len(body) <= most
-        or not all(isinstance(text, str) for text in body)
-    ):
-        raise InvalidRequest(f"{field} must be a list of 1 to {most} texts.", field=field)
-    return body
-
-
-def whole_number(value: object, field: str, minimum: int, maximum: int) -> int | None:
-    """A whole number in these bounds, or ``None``. Raises InvalidRequest naming the field."""
-    if value is None:
-        return None
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or value != value // 1
-        or not minimum <= value <= maximum
-    ):
-        name = field.rpartition(".")[2]
-        raise InvalidRequest(
-            f"{name} must be a whole number from {minimum} to {maximum}, or null.", field=field
-        )
-    return int(value)
-
-
-def object_of(body: object, field: str, known: Collection[str]) -> Mapping[str, Any]:
-    """An object with no other names than the known ones. Raises InvalidRequest naming the field.
-
-    field: its path in the body, "" for the body itself.
-    """
-    if not isinstance(body, dict):
-        raise InvalidRequest(f"{field or 'The body'} must be a JSON object.", field=field or "body")
-    for name in body:
-        if name not in known:
-            raise InvalidRequest(
-                f"{name} is not known here; there are {', '.join(known)}.",
-                field=f"{field}.{name}" if field else name,
-            )
-    return body

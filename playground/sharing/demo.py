@@ -8,24 +8,31 @@ the owner's could be replaced.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from pydantic import Field
 
 from playground.domain.errors import Forbidden, InvalidRequest
 from playground.domain.messages import Message, PaneRequest
 from playground.domain.presets import Preset
-from playground.generation.requests import MAX_PANES, messages_of, object_of, pane_of, whole_number
-from playground.sharing.record import one_line
+from playground.domain.samplers import BY_NAME, Sampler, parse_value
+from playground.domain.validation import Body, whole
+from playground.generation.requests import (
+    MAX_PANES,
+    Conversation,
+    PaneSettings,
+    pane_request,
+)
+from playground.sharing.record import MAX_LIFE_S, one_line
 
 MAX_TITLE_CHARS: Final = 120
 MAX_SYSTEM_CHARS: Final = 20_000
 MAX_BUDGET: Final = 1_000_000_000
-MAX_LIFE_S: Final = 10 * 365 * 86_400
 # What an answer may take where neither a preset nor the owner says it: without a limit, a single
 # answer would hold the whole context back from the others.
 ANSWER_TOKENS: Final = 1024
 # Below this an answer says nothing: a budget with less for each pane is used up.
 LEAST_TOKENS: Final = 16
-_TERMS: Final = ("title", "panes", "system", "budget_tokens", "max_new_tokens", "expires_in_s")
 
 
 class UsedUp(Forbidden):
@@ -39,11 +46,13 @@ class Demo:
     """What its owner fixed.
 
     panes: 1 to 4, without messages; each has a limit of new tokens. system: "" for none.
+    notes: in words, what was fixed once and does not apply any more.
     """
 
     title: str
     panes: tuple[PaneRequest, ...]
     system: str
+    notes: tuple[str, ...] = ()
 
     @property
     def most_tokens(self) -> int:
@@ -65,56 +74,92 @@ class Terms:
     expires_in_s: int | None
 
 
-def parse_terms(body: object, presets: Sequence[Preset]) -> Terms:
-    """POST /api/demos. Raises InvalidRequest naming the field."""
-    top = object_of(body, "", _TERMS)
-    title = one_line(_text(top.get("title"), "title", MAX_TITLE_CHARS), "title", MAX_TITLE_CHARS)
-    system = _text(top.get("system", ""), "system", MAX_SYSTEM_CHARS).strip()
-    most = whole_number(top.get("max_new_tokens"), "max_new_tokens", 1, MAX_BUDGET)
-    panes = tuple(_limited(pane, most) for pane in _panes(top.get("panes"), presets))
-    demo = Demo(title, panes, system)
-    least = demo.least_tokens
-    budget = whole_number(top.get("budget_tokens"), "budget_tokens", least, MAX_BUDGET)
-    if budget is None:
-        raise InvalidRequest("A demo needs a budget of tokens.", field="budget_tokens")
-    return Terms(demo, budget, whole_number(top.get("expires_in_s"), "expires_in_s", 1, MAX_LIFE_S))
+class TermsBody(Body):
+    """A demo to be made."""
 
-
-def parse_toggle(body: object) -> bool:
-    """PATCH /api/demos/{token}: whether the link is to work. Raises InvalidRequest."""
-    enabled = object_of(body, "", ("enabled",)).get("enabled")
-    if not isinstance(enabled, bool):
-        raise InvalidRequest("enabled must be true or false.", field="enabled")
-    return enabled
-
-
-def parse_visit(body: object, demo: Demo) -> tuple[PaneRequest, ...]:
-    """POST /api/demos/{token}/stream: the demo's panes with what its visitor said.
-
-    ``{"messages": [...]}`` for all panes, or ``{"panes": [{"messages": [...]}, ...]}`` with as many
-    as the demo has. Raises InvalidRequest naming the field, also for a system message.
-    """
-    top = object_of(body, "", ("messages", "panes"))
-    if top.get("panes") is None:
-        spoken = [_turns(top.get("messages"), "messages")] * len(demo.panes)
-    elif top.get("messages") is not None:
-        raise InvalidRequest("Send messages or panes, not both.", field="messages")
-    elif not isinstance(top["panes"], list) or len(top["panes"]) != len(demo.panes):
-        raise InvalidRequest(
-            f"This demo has {len(demo.panes)} panes, and each needs its messages.", field="panes"
-        )
-    else:
-        spoken = [
-            _turns(
-                object_of(pane, f"panes[{i}]", ("messages",)).get("messages"),
-                f"panes[{i}].messages",
-            )
-            for i, pane in enumerate(top["panes"])
-        ]
-    head = (Message("system", demo.system),) if demo.system else ()
-    return tuple(
-        replace(pane, messages=head + turns) for pane, turns in zip(demo.panes, spoken, strict=True)
+    title: Annotated[str, Field(max_length=MAX_TITLE_CHARS)] = Field(examples=["Min-p, twice"])
+    panes: Annotated[
+        list[PaneSettings], Field(fail_fast=True, min_length=1, max_length=MAX_PANES)
+    ] = Field(examples=[[{"preset": "min-p"}]])
+    system: str = Field(
+        default="", max_length=MAX_SYSTEM_CHARS, description="The system text of all panes."
     )
+    budget_tokens: Annotated[int, whole] = Field(
+        description="How many tokens all answers of the demo may take together: at least 16 for "
+        "each pane, or the pane's own limit where that is less.",
+        examples=[20_000],
+        json_schema_extra={"minimum": 1, "maximum": MAX_BUDGET},
+    )
+    max_new_tokens: Annotated[int, Field(ge=1, le=MAX_BUDGET), whole] | None = Field(
+        default=None, description="The limit of each answer, where a pane's own is not less."
+    )
+    expires_in_s: Annotated[int, Field(ge=1, le=MAX_LIFE_S), whole] | None = Field(
+        default=None, description="null gives it no end.", examples=[604_800]
+    )
+
+    def terms(self, presets: Sequence[Preset]) -> Terms:
+        """The demo with its values written out. Raises InvalidRequest naming the field."""
+        title = one_line(self.title, "title", MAX_TITLE_CHARS)
+        if "\0" in self.system:
+            raise InvalidRequest("system must not hold a NUL character.", field="system")
+        by_id = {preset.id: preset for preset in presets}
+        panes = (pane_request(pane, (), f"panes[{i}]", by_id) for i, pane in enumerate(self.panes))
+        demo = Demo(
+            title,
+            tuple(_limited(pane, self.max_new_tokens) for pane in panes),
+            self.system.strip(),
+        )
+        if not demo.least_tokens <= self.budget_tokens <= MAX_BUDGET:
+            raise InvalidRequest(
+                f"budget_tokens must be a whole number from {demo.least_tokens} to {MAX_BUDGET:,}.",
+                field="budget_tokens",
+            )
+        return Terms(demo, self.budget_tokens, self.expires_in_s)
+
+
+class SwitchBody(Body):
+    """Whether the link is to work."""
+
+    enabled: bool = Field(examples=[False])
+
+
+class VisitPaneBody(Body):
+    """What was said in one pane."""
+
+    messages: Conversation
+
+
+class VisitBody(Body):
+    """What a visitor said: messages for all panes, or panes with their own."""
+
+    messages: Conversation | None = None
+    panes: Annotated[list[VisitPaneBody], Field(fail_fast=True, max_length=MAX_PANES)] | None = (
+        Field(default=None, description="As many as the demo has.")
+    )
+
+    def asked(self, demo: Demo) -> tuple[PaneRequest, ...]:
+        """The demo's panes with what its visitor said. Raises InvalidRequest naming the field, also
+        for a system message."""
+        if self.panes is None:
+            if self.messages is None:
+                raise InvalidRequest("There is no conversation to answer.", field="messages")
+            spoken = [_turns(self.messages, "messages")] * len(demo.panes)
+        elif self.messages is not None:
+            raise InvalidRequest("Send messages or panes, not both.", field="messages")
+        elif len(self.panes) != len(demo.panes):
+            raise InvalidRequest(
+                f"This demo has {len(demo.panes)} panes, and each needs its messages.",
+                field="panes",
+            )
+        else:
+            spoken = [
+                _turns(pane.messages, f"panes[{i}].messages") for i, pane in enumerate(self.panes)
+            ]
+        head = (Message("system", demo.system),) if demo.system else ()
+        return tuple(
+            replace(pane, messages=head + turns)
+            for pane, turns in zip(demo.panes, spoken, strict=True)
+        )
 
 
 def capped(panes: Sequence[PaneRequest], granted: int) -> tuple[PaneRequest, ...]:
@@ -138,9 +183,55 @@ def write_demo(demo: Demo) -> dict[str, Any]:
 
 
 def read_demo(title: str, document: Mapping[str, Any]) -> Demo:
-    """A document that was kept."""
-    panes = (pane_of(pane, "panes", (), {}) for pane in document["panes"])
-    return Demo(title, tuple(panes), document["system"])
+    """A document that was kept.
+
+    What was accepted once stays readable: a value that this server would not take today is left
+    unset, and `notes` says so.
+    """
+    notes: dict[str, None] = {}
+    panes = []
+    for i, kept in enumerate(document["panes"]):
+        where = f"Column {i + 1}: " if len(document["panes"]) > 1 else ""
+        sampler, lost = _read_sampler(kept["sampler"])
+        notes |= dict.fromkeys(f"{where}{each}" for each in lost)
+        preset = kept.get("preset")
+        started = _read_sampler(preset["sampler"])[0] if preset else None
+        panes.append(
+            PaneRequest(
+                messages=(),
+                sampler=sampler,
+                preset=preset["name"] if preset else None,
+                edited=tuple(
+                    name
+                    for name in BY_NAME
+                    if preset and kept["sampler"].get(name) != preset["sampler"].get(name)
+                ),
+                started_from=started,
+                max_new_tokens=kept["max_new_tokens"],
+                seed=kept["seed"],
+                stop=tuple(kept["stop"]),
+            )
+        )
+    return Demo(title, tuple(panes), document["system"], tuple(notes))
+
+
+def _read_sampler(kept: Mapping[str, Any]) -> tuple[Sampler, list[str]]:
+    """The values that apply today, and what became of the others."""
+    values: dict[str, Any] = {}
+    lost = []
+    for name, value in kept.items():
+        parameter = BY_NAME.get(name)
+        if parameter is None:
+            lost.append(f"{name} {value} does not apply any more: this server does not know it.")
+            continue
+        try:
+            values[name] = parse_value(parameter, value, name)
+        except InvalidRequest:
+            lost.append(
+                f"{name} {value} does not apply any more: this server takes {parameter.minimum:g} "
+                f"to {parameter.maximum:g}."
+            )
+    return Sampler(**values), lost
 
 
 def shown_panes(demo: Demo) -> list[dict[str, Any]]:
@@ -156,22 +247,6 @@ def shown_panes(demo: Demo) -> list[dict[str, Any]]:
         }
         for pane in demo.panes
     ]
-
-
-def _panes(body: object, presets: Sequence[Preset]) -> list[PaneRequest]:
-    if not isinstance(body, list) or not 1 <= len(body) <= MAX_PANES:
-        raise InvalidRequest(f"panes must be a list of 1 to {MAX_PANES} panes.", field="panes")
-    by_id = {preset.id: preset for preset in presets}
-    panes = []
-    for i, each in enumerate(body):
-        pane = pane_of(each, f"panes[{i}]", (), by_id)
-        if pane.messages:
-            raise InvalidRequest(
-                "A demo fixes a set-up; its visitors bring the messages.",
-                field=f"panes[{i}].messages",
-            )
-        panes.append(pane)
-    return panes
 
 
 def _limited(pane: PaneRequest, most: int | None) -> PaneRequest:
@@ -193,8 +268,7 @@ def _kept(pane: PaneRequest) -> dict[str, Any]:
     return kept
 
 
-def _turns(body: object, field: str) -> tuple[Message, ...]:
-    messages = messages_of(body, field)
+def _turns(messages: tuple[Message, ...], field: str) -> tuple[Message, ...]:
     if messages[0].role == "system":
         raise InvalidRequest(
             "The owner of this demo fixed its system text; send what was said by the user and the "
@@ -202,9 +276,3 @@ def _turns(body: object, field: str) -> tuple[Message, ...]:
             field=f"{field}[0].role",
         )
     return messages
-
-
-def _text(body: object, field: str, most: int) -> str:
-    if not isinstance(body, str) or len(body) > most or "\0" in body:
-        raise InvalidRequest(f"{field} must be a text of at most {most:,} characters.", field=field)
-    return body

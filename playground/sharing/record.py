@@ -8,34 +8,39 @@ the server sent of an answer (receipt, done) may hold more than is known here, s
 say more. Pure; playground/ui/static/records/record_shape.js checks the same in the browser.
 """
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal, Self
 from unicodedata import category
 
 import orjson
+from pydantic import Discriminator, Field, model_validator
+from pydantic.types import GetPydanticSchema
+from pydantic_core import core_schema
 
 from playground.domain.errors import InvalidRequest
-from playground.domain.samplers import parse_sampler
-from playground.generation.requests import (
-    MAX_PANES,
-    MAX_STOP_CHARS,
-    MAX_STOPS,
-    MAX_TEXT_CHARS,
-    object_of,
+from playground.domain.validation import (
+    Body,
+    NewTokens,
+    Number,
+    OpenBody,
+    Plain,
+    Seed,
+    SetSamplerValues,
+    broken,
+    whole,
 )
+from playground.generation.requests import MAX_PANES, MAX_STOPS, MAX_TEXT_CHARS, StopSequence
 
 FORMAT: Final = "kto-mistral-playground"
 VERSION: Final = 1
 MAX_TITLE_CHARS: Final = 200
-_MAX_NAME_CHARS: Final = 200
-_MAX_SEED: Final = 2**64 - 1
-# A whole number beyond 64 bits has been rounded when it was read; it would not come out as it came.
-_BOUND: Final = 2.0**64
-_DEEPEST: Final = 8
+MAX_LIFE_S: Final = 10 * 365 * 86_400
 
-_Shape = Callable[[object, str], object]
+_Name = Annotated[str, Field(max_length=200)]
+_Count = Annotated[int, Field(ge=0, le=2**64 - 1), whole]
+_Texts = Annotated[list[str], Field(fail_fast=True)]
+_TextsByName = Annotated[dict[str, str], Field(fail_fast=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +50,6 @@ class Record:
     kind: str
     title: str
     text: str
-
-
-def parse_record(body: object, field: str = "record") -> Record:
-    """A record as it came from outside. Raises InvalidRequest naming the place below `field`."""
-    if isinstance(body, Mapping) and body.get("format") == FORMAT:
-        version = body.get("version")
-        if isinstance(version, int) and version > VERSION:
-            raise InvalidRequest(
-                f"The record was written by a newer version of the page: its version is {version}, "
-                f"and this server knows {VERSION}.",
-                field=f"{field}.version",
-            )
-    top = _fields(_TOP)(body, field)
-    columns = top["columns"]
-    if top["kind"] == "chat" and len(columns) != 1:
-        raise InvalidRequest("A chat has exactly one column.", field=f"{field}.columns")
-    if not any(column["messages"] for column in columns):
-        raise InvalidRequest("Nothing is said in the record.", field=f"{field}.columns")
-    return Record(top["kind"], top["title"], orjson.dumps(body).decode())
 
 
 def answers(record: Mapping[str, Any]) -> list[list[str | None]]:
@@ -85,192 +71,158 @@ def one_line(text: str, field: str, most: int = MAX_TITLE_CHARS) -> str:
     return line
 
 
-def _refusal(field: str, what: str) -> InvalidRequest:
-    return InvalidRequest(f"{field} must be {what}.", field=field)
+class _Edit(Body):
+    """The preset's value of a parameter, and the one asked for; null is unset."""
+
+    before: Number | None = Field(alias="from")
+    to: Number | None
 
 
-def _text(most: int | None = None) -> _Shape:
-    def shape(value: object, field: str) -> None:
-        if not isinstance(value, str) or (most is not None and len(value) > most):
-            raise _refusal(field, "a text" + (f" of at most {most:,} characters" if most else ""))
+class _Applied(OpenBody):
+    """How the engine treated a parameter, and why."""
 
-    return shape
-
-
-def _one_of(*values: object) -> _Shape:
-    def shape(value: object, field: str) -> None:
-        # 1 is True and 1.0 to Python, and not to a reader of JSON.
-        if not any(value == each and type(value) is type(each) for each in values):
-            raise _refusal(field, f"one of {', '.join(map(str, values))}")
-
-    return shape
+    how: str
+    reason: str
 
 
-def _flag(value: object, field: str) -> None:
-    if not isinstance(value, bool):
-        raise _refusal(field, "true or false")
+class RecordReceipt(OpenBody):
+    """An answer's receipt as the server sent it, maybe of another version."""
+
+    engine: str
+    model_id: str
+    sent: Annotated[dict[str, Plain], Field(fail_fast=True)]
+    applied: Annotated[dict[str, _Applied], Field(fail_fast=True)]
+    prompt_tokens: _Count
+    dropped_turns: _Count
+    model_sha: str | None = None
+    preset: str | None = None
+    edited: _Texts = Field(default_factory=list)
+    edits: dict[str, _Edit] = Field(default_factory=dict, fail_fast=True)
+    left_out: _TextsByName = Field(default_factory=dict)
+    prompt: str = ""
+    prompt_sha256: str = ""
+    system: str = ""
+    continued: _Count = 0
+    note: str = ""
 
 
-def _number(value: object, field: str) -> None:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not math.isfinite(value)
-        or abs(value) >= _BOUND
-    ):
-        raise _refusal(field, "a number of at most 64 bits")
+class RecordDone(OpenBody):
+    """An answer's figures as the server sent them."""
+
+    finish_reason: str
+    generated_tokens: _Count
+    input_tokens: _Count
+    seed: _Count | None
+    ttft_ms: Number | None
+    duration_ms: Number
+    tokens_per_second: Number | None
 
 
-def _whole(least: int = 0, most: int = _MAX_SEED) -> _Shape:
-    def shape(value: object, field: str) -> None:
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise _refusal(field, f"a whole number from {least} to {most}")
+class _Problem(Body):
+    """Why an answer failed."""
 
-    return shape
-
-
-def _or_null(inner: _Shape) -> _Shape:
-    def shape(value: object, field: str) -> None:
-        if value is not None:
-            inner(value, field)
-
-    return shape
+    kind: str
+    message: str
+    retryable: bool
 
 
-def _list(inner: _Shape, least: int = 0, most: int | None = None) -> _Shape:
-    def shape(value: object, field: str) -> None:
-        if not isinstance(value, list):
-            raise _refusal(field, "a list")
-        if len(value) < least or (most is not None and len(value) > most):
-            raise _refusal(field, f"a list of {least} to {most}")
-        for i, each in enumerate(value):
-            inner(each, f"{field}[{i}]")
+class RecordQuestion(Body):
+    """What a user said."""
 
-    return shape
+    role: Literal["user"]
+    content: str
 
 
-def _table(inner: _Shape) -> _Shape:
-    """An object of values that all have one shape, under any names."""
+class RecordAnswer(Body):
+    """What was answered."""
 
-    def shape(value: object, field: str) -> None:
-        if not isinstance(value, dict):
-            raise _refusal(field, "an object")
-        for name, each in value.items():
-            inner(each, f"{field}.{name}")
+    role: Literal["assistant"]
+    content: str = Field(max_length=MAX_TEXT_CHARS)
+    state: Literal["done", "stopped", "failed"]
+    preset: str | None
+    receipt: RecordReceipt | None
+    done: RecordDone | None
+    problem: _Problem | None = Field(description="Why it failed, where it did.")
+    letter: str = Field(default="", max_length=1, description="In a blind comparison, its name.")
+    chosen: bool = Field(default=False, description="Whether it was voted the best.")
 
-    return shape
-
-
-def _plain(value: object, field: str) -> None:
-    """Any JSON, as deep as a receipt may be."""
-    if isinstance(value, dict | list):
-        if field.count(".") + field.count("[") > _DEEPEST:
-            raise _refusal(field, "less deep")
-        (_table(_plain) if isinstance(value, dict) else _list(_plain))(value, field)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        _number(value, field)
+    @model_validator(mode="after")
+    def _failed_for_a_reason(self) -> Self:
+        if self.state == "failed" and self.problem is None:
+            raise broken("problem must say why it failed.", ".problem")
+        return self
 
 
-def _fields(
-    needed: Mapping[str, _Shape],
-    optional: Mapping[str, _Shape] | None = None,
-    *,
-    more: bool = False,
-) -> Callable[[object, str], Mapping[str, Any]]:
-    """An object with these fields; with `more`, others may be there, too."""
-    known = {**needed, **(optional or {})}
+class RecordSetting(Body):
+    """How a column's answers were sampled."""
 
-    def shape(value: object, field: str) -> Mapping[str, Any]:
-        # A set: a receipt has as many other names as whoever sends it likes.
-        known_here = {*known, *value} if more and isinstance(value, dict) else known
-        found = object_of(value, field, known_here)
-        for name in needed:
-            if name not in found:
-                raise InvalidRequest(f"{field}.{name} is missing.", field=f"{field}.{name}")
-        for name, each in found.items():
-            known.get(name, _plain)(each, f"{field}.{name}")
-        return found
-
-    return shape
+    preset: _Name | None
+    name: _Name
+    sampler: SetSamplerValues
+    max_new_tokens: NewTokens | None
+    seed: Seed | None
+    stop: Annotated[list[StopSequence], Field(fail_fast=True, max_length=MAX_STOPS)]
+    system: str
 
 
-def _sampler(value: object, field: str) -> None:
-    _table(_number)(value, field)
-    parse_sampler(value, field)
+class RecordColumn(Body):
+    """One conversation and its setting."""
+
+    label: _Name
+    setting: RecordSetting
+    messages: Annotated[
+        list[Annotated[RecordQuestion | RecordAnswer, Discriminator("role")]], Field(fail_fast=True)
+    ]
 
 
-def _message(value: object, field: str) -> None:
-    role = value.get("role") if isinstance(value, dict) else None
-    found = (_ANSWER if role == "assistant" else _QUESTION)(value, field)
-    if found.get("state") == "failed" and found["problem"] is None:
-        raise InvalidRequest(f"{field}.problem must say why it failed.", field=f"{field}.problem")
+class RecordBody(Body):
+    """One conversation or comparison as data."""
+
+    format: Literal["kto-mistral-playground"]
+    version: int = Field(ge=VERSION, le=VERSION, json_schema_extra={"const": VERSION})
+    kind: Literal["chat", "comparison"]
+    title: str = Field(max_length=MAX_TITLE_CHARS)
+    columns: Annotated[
+        list[RecordColumn], Field(fail_fast=True, min_length=1, max_length=MAX_PANES)
+    ] = Field(description="One in a chat.")
 
 
-_name: Final = _text(_MAX_NAME_CHARS)
-_RECEIPT: Final = _fields(
-    {
-        "engine": _text(),
-        "model_id": _text(),
-        "sent": _table(_plain),
-        "applied": _table(_fields({"how": _text(), "reason": _text()}, more=True)),
-        "prompt_tokens": _whole(),
-        "dropped_turns": _whole(),
-    },
-    {
-        "model_sha": _or_null(_text()),
-        "preset": _or_null(_text()),
-        "edited": _list(_text()),
-        "edits": _table(_fields({"from": _or_null(_number), "to": _or_null(_number)})),
-        "left_out": _table(_text()),
-        "prompt": _text(),
-        "prompt_sha256": _text(),
-        "system": _text(),
-        "continued": _whole(),
-        "note": _text(),
-    },
-    more=True,
-)
-_DONE: Final = _fields(
-    {
-        "finish_reason": _text(),
-        "generated_tokens": _whole(),
-        "input_tokens": _whole(),
-        "seed": _or_null(_whole()),
-        "ttft_ms": _or_null(_number),
-        "duration_ms": _number,
-        "tokens_per_second": _or_null(_number),
-    },
-    more=True,
-)
-_QUESTION: Final = _fields({"role": _one_of("user", "assistant"), "content": _text()})
-_ANSWER: Final = _fields(
-    {
-        "role": _one_of("assistant"),
-        "content": _text(MAX_TEXT_CHARS),
-        "state": _one_of("done", "stopped", "failed"),
-        "preset": _or_null(_text()),
-        "receipt": _or_null(_RECEIPT),
-        "done": _or_null(_DONE),
-        "problem": _or_null(_fields({"kind": _text(), "message": _text(), "retryable": _flag})),
-    },
-    {"letter": _text(1), "chosen": _flag},
-)
-_SETTING: Final = _fields(
-    {
-        "preset": _or_null(_name),
-        "name": _name,
-        "sampler": _sampler,
-        "max_new_tokens": _or_null(_whole(1, 2**31 - 1)),
-        "seed": _or_null(_whole()),
-        "stop": _list(_text(MAX_STOP_CHARS), most=MAX_STOPS),
-        "system": _text(),
-    }
-)
-_COLUMN: Final = _fields({"label": _name, "setting": _SETTING, "messages": _list(_message)})
-_TOP: Final = {
-    "format": _one_of(FORMAT),
-    "version": _one_of(VERSION),
-    "kind": _one_of("chat", "comparison"),
-    "title": _text(MAX_TITLE_CHARS),
-    "columns": _list(_COLUMN, 1, MAX_PANES),
-}
+def _record(value: Any, check: core_schema.ValidatorFunctionWrapHandler) -> Record:
+    if isinstance(value, dict) and value.get("format") == FORMAT:
+        version = value.get("version")
+        if isinstance(version, int) and version > VERSION:
+            raise broken(
+                f"The record was written by a newer version of the page: its version is {version}, "
+                f"and this server knows {VERSION}.",
+                ".version",
+            )
+    record = check(value)
+    if record.kind == "chat" and len(record.columns) != 1:
+        raise broken("A chat has exactly one column.", ".columns")
+    if not any(column.messages for column in record.columns):
+        raise broken("Nothing is said in the record.", ".columns")
+    return Record(record.kind, record.title, orjson.dumps(value).decode())
+
+
+class ShareBody(Body):
+    """A record to be frozen under a link."""
+
+    record: Annotated[
+        Record,
+        GetPydanticSchema(
+            lambda _, handler: core_schema.no_info_wrap_validator_function(
+                _record, handler(RecordBody)
+            )
+        ),
+    ]
+    title: str | None = Field(default=None, description="In place of the record's own.")
+    expires_in_s: Annotated[int, Field(ge=1, le=MAX_LIFE_S), whole] | None = Field(
+        default=None,
+        description="null lets it stay as long as the server keeps any.",
+        examples=[604_800],
+    )
+    private: bool = Field(
+        default=False,
+        description="Whether only those who are logged in see it. Where nobody logs in, it keeps "
+        "the title out of what a link's preview shows.",
+    )

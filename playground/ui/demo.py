@@ -24,9 +24,9 @@ def demo_pages(services: Services, version: str) -> APIRouter:
     root = services.settings.root_path
 
     @router.api_route("/d/{token}", methods=["GET", "HEAD"], response_class=Response)
-    async def page(request: Request) -> Response:
+    async def page(request: Request, token: str) -> Response:
         try:
-            link = await read_demo(services, request)
+            link = await read_demo(services, request, token)
         except NotFound as error:
             return standalone.answer(_sheet("There is nothing here", error, version, root), 404)
         except Busy as error:
@@ -105,6 +105,7 @@ def _head(link: DemoLink) -> str:
             '<h2>System text</h2><p class="system" tabindex="0" id="demo-system">'
             f"{escape(fixed.system)}</p>"
         )
+    notes = "".join(f'<p class="notice">{escape(note)}</p>' for note in fixed.notes)
     summary = "Every value of every column"  # whose heads say what is set
     if len(fixed.panes) == 1:
         summary = f"{_name(fixed.panes[0])}: {_summary(fixed.panes[0])}"
@@ -112,7 +113,7 @@ def _head(link: DemoLink) -> str:
 <h1>{escape(fixed.title)}</h1>
 <p>You write the messages. Every knob is fixed by the owner of this link, and so is how many tokens
 its answers may take together.</p>{until}
-<p class="soft" id="demo-model" hidden></p>{system}
+<p class="soft" id="demo-model" hidden></p>{notes}{system}
 <details class="fixed"><summary>{escape(summary)}</summary>
 <div class="scroll" tabindex="0">{_table(fixed.panes)}</div></details></section>"""
 

@@ -8,7 +8,6 @@ from urllib.parse import parse_qs, urlsplit
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
-from playground.api.http import answering
 from playground.auth.backends import UserLogin, WrongPassword
 from playground.auth.cookies import DEVICE, SESSION, set_cookie
 from playground.auth.hosts import bare, host_of
@@ -56,7 +55,6 @@ def login_routes(login: UserLogin | None, settings: Settings, version: str) -> A
         return page(403, problem="This came from another site’s page. Log in here.")
 
     @router.get("/api/visitor")
-    @answering
     async def who(request: Request) -> Response:
         """Who is logged in, whether there is a way out, and how much a request may bring."""
         return json_answer(

@@ -3,13 +3,14 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from httpx_sse import aconnect_sse
+from sqlalchemy import update
 from starlette.responses import Response
 
 from playground.api.demo_watchdog import CLOSED, Watchdog
@@ -21,6 +22,8 @@ from playground.limits.admission import Admission
 from playground.settings import load_settings
 from playground.store.demos import Demos
 from playground.store.store import Store
+from playground.store.tables import demos
+from playground.ui.demo import demo
 from tests.faults import Peer, Script, event
 from tests.postgres import Cluster
 from tests.servers import Server
@@ -260,6 +263,39 @@ async def test_tokens_cannot_be_tried_out() -> None:
         assert [answer.status_code for answer in answers] == [404] * 30 + [429]
         assert int(answers[-1].headers["retry-after"]) >= 1
         assert (await client.get(f"/api/demos/{token}")).status_code == 429
+
+
+async def test_what_was_accepted_once_stays_listed_open_and_deletable(tmp_path: Path) -> None:
+    """As after an update that narrowed a range, and one that took a parameter away."""
+    kept = {"temperature": 2.5, "min_p": 0.1, "typical_p": 0.9}
+    notes = [
+        "temperature 2.5 does not apply any more: this server takes 0 to 2.",
+        "typical_p 0.9 does not apply any more: this server does not know it.",
+    ]
+    async with (
+        tgi(writing(["Once"]), info=ROOMY) as engine,
+        playground(engine.url, data_dir=tmp_path) as url,
+        browser(url) as client,
+        aclosing(Store.from_settings(load_settings(data_dir=tmp_path))) as store,
+    ):
+        other, token = await made(client), await made(client)
+        pane = {"sampler": kept, "max_new_tokens": 64, "seed": None, "stop": []}
+        document = {"version": 1, "system": "", "panes": [pane]}
+        async with store.database.begin() as connection:
+            narrowed = update(demos).where(demos.c.token == token)
+            await connection.execute(narrowed.values(document=json.dumps(document)))
+        listed = (await client.get("/api/demos")).json()["demos"]
+        assert {each["token"]: each["notes"] for each in listed} == {token: notes, other: []}
+        shown = (await client.get(f"/api/demos/{token}")).json()
+        assert shown["notes"] == notes
+        assert shown["panes"][0]["sampler"] == {"min_p": 0.1}
+        page = demo(await store.demos.get(token), version="0", root_path="")
+        assert all(note in page for note in notes)
+        [(_, receipt), *_, (last, _)] = await visit(client, token)
+        assert last == "done"
+        assert "temperature" not in receipt["sent"]
+        assert (await client.delete(f"/api/demos/{token}")).status_code == 204
+        assert len((await client.get("/api/demos")).json()["demos"]) == 1
 
 
 @pytest.mark.parametrize("how", ["PATCH", "DELETE", "elsewhere"])

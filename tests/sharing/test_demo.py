@@ -7,12 +7,13 @@ import pytest
 from playground.domain.errors import InvalidRequest
 from playground.domain.messages import Message
 from playground.domain.presets import load_presets
+from playground.domain.validation import check
 from playground.sharing.demo import (
     ANSWER_TOKENS,
     Demo,
+    TermsBody,
+    VisitBody,
     capped,
-    parse_terms,
-    parse_visit,
     read_demo,
     shown_panes,
     write_demo,
@@ -32,7 +33,7 @@ HI = [{"role": "user", "content": "Hi"}]
 
 
 def demo(**changes: Any) -> Demo:
-    return parse_terms({**TERMS, **changes}, load_presets()).demo
+    return check(TermsBody, {**TERMS, **changes}).terms(load_presets()).demo
 
 
 def test_the_values_are_written_out_and_survive_other_presets() -> None:
@@ -83,12 +84,12 @@ def test_terms_that_cannot_be_are_named(changes: dict[str, Any], field: str) -> 
 
 def test_a_visit_is_the_fixed_set_up_with_what_was_said() -> None:
     made = demo()
-    both = parse_visit({"messages": HI}, made)
+    both = check(VisitBody, {"messages": HI}).asked(made)
     system, user = Message("system", "Be brief."), Message("user", "Hi")
     assert [pane.messages for pane in both] == [(system, user)] * 2
     assert [pane.sampler for pane in both] == [pane.sampler for pane in made.panes]
     other = [*HI, {"role": "assistant", "content": "Hello"}, {"role": "user", "content": "More"}]
-    apart = parse_visit({"panes": [{"messages": HI}, {"messages": other}]}, made)
+    apart = check(VisitBody, {"panes": [{"messages": HI}, {"messages": other}]}).asked(made)
     assert [len(pane.messages) for pane in apart] == [2, 4]
     assert [pane.seed for pane in apart] == [7, None]
 
@@ -115,7 +116,7 @@ def test_a_visit_is_the_fixed_set_up_with_what_was_said() -> None:
 )
 def test_a_visitor_changes_nothing(body: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        parse_visit(body, demo())
+        check(VisitBody, body).asked(demo())
     assert caught.value.field == field
 
 

@@ -6,8 +6,14 @@ import orjson
 import pytest
 
 from playground.domain.errors import InvalidRequest
-from playground.sharing.record import answers, parse_record
+from playground.domain.validation import check
+from playground.sharing.record import Record, ShareBody, answers
 from tests.conversations import answer, column, record
+
+
+def parse_record(body: object) -> Record:
+    return check(ShareBody, {"record": body}).record
+
 
 FAILURE = {"kind": "offline", "message": "The engine is away.", "retryable": True}
 

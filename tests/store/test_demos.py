@@ -9,8 +9,9 @@ from sqlalchemy import update
 
 from playground.domain.errors import Busy, NotFound
 from playground.domain.presets import load_presets
+from playground.domain.validation import check
 from playground.settings import load_settings
-from playground.sharing.demo import UsedUp, parse_terms
+from playground.sharing.demo import TermsBody, UsedUp
 from playground.store.demos import HOLD_S, DemoLink, Reservation
 from playground.store.store import Store
 from playground.store.tables import demos, reservations
@@ -35,7 +36,7 @@ def connect(database: dict[str, str]) -> Connect:
 
 async def link(store: Store, budget: int = 1000, owner: str = "user:ada") -> DemoLink:
     body = {"title": "Try it", "panes": [{"preset": "min-p"}], "budget_tokens": budget}
-    return await store.demos.create(owner, parse_terms(body, load_presets()))
+    return await store.demos.create(owner, check(TermsBody, body).terms(load_presets()))
 
 
 async def account(store: Store, token: str) -> tuple[int, int]:

@@ -5,16 +5,20 @@ import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
 import pytest
+from sqlalchemy import update
 
 from playground.generation.renderer import MOST_CHARACTERS
 from playground.limits.rate_limits import LINKS_AN_HOUR
+from playground.settings import load_settings
+from playground.store.store import Store
+from playground.store.tables import shares
 from tests.conversations import answer, column, long_record, record
 from tests.servers import Server
 from tests.stock import playground, until
@@ -65,6 +69,27 @@ async def test_a_record_comes_out_byte_for_byte(database: Settings) -> None:
     assert "<table>" in found["blocks"][1][0][0]
     assert made["url"] == f"{url}/s/{made['token']}"
     assert len(made["token"]) == 22  # 128 bits
+
+
+async def test_a_record_that_would_be_refused_today_is_shown_as_it_is(database: Settings) -> None:
+    """As after an update that narrowed a range."""
+    old = record()
+    old["columns"][0]["setting"]["sampler"] = {"temperature": 2.5, "typical_p": 0.9}
+    store = Store.from_settings(load_settings(**database))
+    async with (
+        playground(NOWHERE, **database) as url,
+        client(url) as asking,
+        aclosing(store),
+    ):
+        refused = await asking.post("/api/shares", json={"record": old})
+        assert refused.status_code == 422
+        token = (await share(asking))["token"]
+        async with store.database.begin() as connection:
+            await connection.execute(update(shares).values(record=orjson.dumps(old).decode()))
+        [listed] = (await asking.get("/api/shares")).json()["shares"]
+        assert listed["token"] == token
+        assert (await asking.get(f"/api/shares/{token}")).json()["record"] == old
+        assert (await asking.delete(f"/api/shares/{token}")).status_code == 204
 
 
 async def test_an_owner_sees_and_withdraws_only_the_own(database: Settings) -> None:

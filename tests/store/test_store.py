@@ -24,8 +24,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, insert, select, text, update
 
 from playground.domain.errors import NotFound, StoreError
+from playground.domain.validation import check
 from playground.settings import SettingsError, load_settings
-from playground.sharing.record import parse_record
+from playground.sharing.record import ShareBody
 from playground.store.database import FILE, Database
 from playground.store.migration import MIGRATIONS
 from playground.store.shares import Shares
@@ -52,7 +53,8 @@ async def store(database: Settings, **settings: Any) -> AsyncIterator[Store]:
 async def kept(opened: Store, **values: Any) -> str:
     """A new share's token."""
     settings = {"title": "A title", "expires_in_s": None, "private": False, **values}
-    return (await opened.shares.create("user:a", parse_record(record()), **settings)).token
+    frozen = check(ShareBody, {"record": record()}).record
+    return (await opened.shares.create("user:a", frozen, **settings)).token
 
 
 async def test_the_migrations_make_the_tables_that_the_program_has(database: Settings) -> None:
