@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ from httpx_sse import aconnect_sse
 from sqlalchemy import update
 from starlette.responses import Response
 
-from playground.api.demo_watchdog import CLOSED, Watchdog
+from playground.api.demo_watchdog import CLOSED, TOO_LONG, Watchdog
 from playground.api.streaming import EventStream
 from playground.domain.errors import StoreError
 from playground.domain.principal import Principal
@@ -413,6 +414,62 @@ async def test_an_answer_that_is_never_begun_holds_no_tokens(
         assert await account(client, token) == (0, 0)
         assert wrote(await visit(client, token)) == 2
         assert await account(client, token) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("terms", "words", "ends"),
+    [
+        ({"max_new_tokens": 20}, 20, ["length"]),  # the demo's own limit
+        ({"budget_tokens": 20}, 20, ["budget"]),
+        ({"budget_tokens": 20}, 12, ["length"]),  # the engine's
+        ({"budget_tokens": 40, "panes": [{"max_new_tokens": 16}, {}]}, 16, ["length"] * 2),
+        ({"budget_tokens": 32, "panes": [{"max_new_tokens": 16}, {}]}, 16, ["length", "budget"]),
+    ],
+)
+async def test_an_answer_ends_by_the_budget_only_where_that_was_less(
+    terms: Mapping[str, Any], words: int, ends: list[str]
+) -> None:
+    async with (
+        tgi(writing(["word "] * words, "length"), info=ROOMY) as engine,
+        playground(engine.url) as url,
+        browser(url) as client,
+    ):
+        token = await made(client, **terms)
+        done = {d["pane"]: d for name, d in await visit(client, token) if name == "done"}
+    assert [done[pane]["finish_reason"] for pane in range(len(ends))] == ends
+
+
+async def test_an_answer_of_a_demo_ends_after_ten_minutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    clock = SimpleNamespace(monotonic=lambda: now)
+    monkeypatch.setattr("playground.api.demo_watchdog.time", clock)
+    settings = load_settings(data_dir=tmp_path)
+    gate, stops = Admission.from_settings(settings), [Stop(), Stop()]
+    running = Watchdog(Away(Store.from_settings(settings).database), gate)
+    asker = Principal("somebody", "user:somebody", "user:somebody", "192.0.2.1")
+    numbers = [gate.enter(asker, [stop]).number for stop in stops]
+    for number in numbers:
+        running.begin(number, "token")
+        now += 100
+    now = 700.0
+    await running.look()
+    assert not stops[0].asked
+    now += 1
+    await running.look()
+    assert (stops[0].asked, stops[0].ending) == (True, TOO_LONG)
+    assert "10 minutes" in TOO_LONG.message
+    assert not stops[1].asked
+    for number in numbers:
+        running.end(number)
+
+
+class Away(Demos):
+    """A database that does not answer."""
+
+    async def working(self, tokens: Collection[str]) -> set[str]:
+        raise StoreError("It is away.")
 
 
 class Broken(Demos):

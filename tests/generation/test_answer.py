@@ -152,6 +152,35 @@ async def test_an_answer_takes_no_more_than_the_context_leaves() -> None:
         assert sent["parameters"]["max_new_tokens"] == sent_most
 
 
+@pytest.mark.parametrize(
+    ("words", "most", "left"),
+    [
+        (7000, None, 997),  # less than a quarter, which older turns would have to make room for
+        (7000, 2000, 997),
+        (7933, None, 64),
+        (7933, 3, 3),
+        (7993, 4, 4),  # a short one fits behind a longer message
+    ],
+)
+async def test_the_last_message_may_leave_the_answer_little(
+    words: int, most: int | None, left: int
+) -> None:
+    info = {**INFO, "max_input_tokens": 7999, "max_total_tokens": 8000}
+    asked = request("word " * words, max_new_tokens=most)
+    events, [sent] = await events_of(writing(["Hi"]), asked, info=info)
+    assert only(events, Receipt).prompt_tokens == words + 3
+    assert sent["parameters"]["max_new_tokens"] == left
+
+
+@pytest.mark.parametrize(("words", "most"), [(7934, None), (7934, 64), (7994, 4)])
+async def test_the_last_message_leaves_the_answer_something(words: int, most: int | None) -> None:
+    info = {**INFO, "max_input_tokens": 7999, "max_total_tokens": 8000}
+    asked = request("word " * words, max_new_tokens=most)
+    events, sent = await events_of(writing(["Hi"]), asked, info=info)
+    assert not sent
+    assert only(events, Failed).kind == "too_long"
+
+
 async def test_leaves_out_the_oldest_turns_and_says_how_many() -> None:
     asked = request("old " * 30, "older " * 20, "b", "c", "d " * 10)
     events, [sent] = await events_of(writing(["Hi"]), asked)
@@ -167,6 +196,14 @@ async def test_a_last_message_that_does_not_fit_fails_with_the_numbers() -> None
     failed = only(events, Failed)
     assert (failed.kind, failed.retryable) == ("too_long", False)
     assert "83 tokens" in failed.message
+
+
+async def test_the_turn_marker_is_sent_once_also_when_it_is_asked_for() -> None:
+    """TGI takes four stop sequences, and the marker is one of them."""
+    asked = request("Hi", stop=("END", "<|user|>", "FIN", "END", "STOP"))
+    events, [sent] = await events_of(writing(["Hi"]), asked)
+    assert sent["parameters"]["stop"] == ["<|user|>", "END", "FIN", "STOP"]
+    assert only(events, Receipt).sent["stop"] == sent["parameters"]["stop"]
 
 
 async def test_more_stop_sequences_than_the_engine_takes_fail() -> None:

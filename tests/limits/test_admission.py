@@ -23,7 +23,7 @@ from playground.settings import load_settings
 from playground.store.store import Store
 from playground.store.usage import Usage
 from tests.faults import FaultServer, Peer, event
-from tests.stock import playground, tgi, tokens, until
+from tests.stock import opened, playground, tgi, tokens, until
 
 HI: Mapping[str, Any] = {"messages": [{"role": "user", "content": "Hi"}], "panes": [{}]}
 FOUR = {**HI, "panes": [{}] * 4}
@@ -188,6 +188,61 @@ async def test_a_pane_is_stopped_in_line_and_the_others_go_on() -> None:
     assert [d["kind"] for n, d in named if n == "error"] == ["stopped"]
     assert of_pane[0] == of_pane[2]
     assert of_pane[0][-1] == "done"
+
+
+async def test_a_place_that_stays_the_same_is_told_once() -> None:
+    async with narrow(max_streams=3) as (client, engine, _):
+        first = Reader(client, {**HI, "panes": [{}] * 3})
+        await first.sees("delta", pane=2)
+        waiting = Reader(client, {**HI, "panes": [{}] * 3})
+        await waiting.sees("waiting", pane=2)
+        for pane in (1, 0):
+            await client.delete(f"/api/stream/{waiting.number}/panes/{pane}")
+            await waiting.sees("error", pane=pane, kind="stopped")
+        await engine.let(4)
+        named = await waiting.end()
+    of_pane = [[n for n, d in named if d["pane"] == pane] for pane in range(3)]
+    assert of_pane[:2] == [["waiting", "error"]] * 2
+    assert of_pane[2].count("waiting") == 1
+    assert of_pane[2][-1] == "done"
+
+
+async def test_an_answer_that_was_stopped_in_line_was_stopped_and_not_left() -> None:
+    """And one whose reader left the line was left; neither was let in after a wait."""
+    stopped = 'playground_answers_total{outcome="stopped"}'
+    left = 'playground_answers_total{outcome="left"}'
+    turnstile = Turnstile()
+    async with (
+        tgi(turnstile) as server,
+        opened(server.url, max_streams=1) as (url, services),
+        httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as client,
+    ):
+
+        async def figures() -> dict[str, float]:
+            lines = (await services.metrics.text()).decode().splitlines()
+            samples = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+            return {name: float(value) for name, value in samples}
+
+        first = Reader(client, HI)
+        await first.sees("delta")
+        leaving = Reader(client, HI)
+        await leaving.sees("waiting")
+        waiting = Reader(client, HI)
+        await waiting.sees("waiting", place=2)
+        await client.delete(f"/api/stream/{waiting.number}/panes/0")
+        await waiting.end()
+        await leaving.leave()
+
+        async def counted() -> bool:
+            found = await figures()
+            return found[stopped] + found[left] == 2
+
+        await until(counted)
+        found = await figures()
+        assert (found[stopped], found[left]) == (1, 1)
+        assert found["playground_wait_seconds_count"] == 0
+        await turnstile.let()
+        await first.end()
 
 
 async def test_who_stops_all_panes_in_line_is_out_of_it() -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 
 from playground.domain.errors import Busy, NotFound
 from playground.domain.presets import load_presets
@@ -146,6 +146,27 @@ async def test_what_a_killed_process_held_comes_back(connect: Connect) -> None:
         await store.demos.settle(fresh, 50)
         await store.demos.settle(again, 0)
         assert await account(store, token) == (90, 0)
+
+
+async def held_rows(store: Store) -> int:
+    async with store.database.read() as connection:
+        return await connection.scalar(select(func.count()).select_from(reservations)) or 0
+
+
+async def test_reservations_go_with_their_link(connect: Connect) -> None:
+    """Those of a process that was killed have nobody to settle them."""
+    async with connect() as store:
+        first, second, third = [(await link(store)).token for _ in range(3)]
+        for token in (first, second, second, third):
+            await store.demos.reserve(token, 100, 16)
+        assert await held_rows(store) == 4
+        await store.demos.delete(first)
+        assert await held_rows(store) == 3
+        async with store.database.begin() as connection:
+            await connection.execute(update(demos).where(demos.c.token == second).values(expires=1))
+        await store.sweep()
+        assert await held_rows(store) == 1
+        assert await account(store, third) == (0, 100)
 
 
 async def test_a_link_that_is_deleted_settles_into_nothing(connect: Connect) -> None:

@@ -247,6 +247,26 @@ async def test_a_folder_that_cannot_be_made_is_said() -> None:
             await kept(opened)
 
 
+async def test_writers_take_turns_and_keep_no_reader_waiting() -> None:
+    """More of them than there are connections: one that waits for its turn has none."""
+    async with store({"data_dir": data_dir()}) as opened:
+        token = await kept(opened)
+        order: list[int] = []
+
+        async def write(number: int) -> None:
+            async with opened.database.begin():
+                order.append(number)
+
+        async with opened.database.begin():
+            writers = [asyncio.create_task(write(number)) for number in range(30)]
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert (await opened.shares.get(token)).share.token == token
+            assert order == []
+        await asyncio.gather(*writers)
+    assert order == list(range(30))
+
+
 # Its rounds
 
 
