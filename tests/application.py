@@ -3,17 +3,22 @@
 What only a process shows (signals, its death, its output) is for `servers`.
 """
 
+import asyncio
 import gc
 import socket
 import threading
 import time
+from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
+
+import uvloop
+from fastapi import FastAPI
 
 from playground.app import create_app
 from playground.auth.startup_checks import check_exposure
 from playground.cli.server import Server
-from playground.settings import load_settings
+from playground.settings import Settings, load_settings
 from tests.servers import data_dir
 
 NOWHERE = "http://127.0.0.1:9"
@@ -25,7 +30,7 @@ class Application:
     tgi_url: its engine; by default there is none.
     ui: whether Gradio's page is there, which takes two seconds to import.
     settings: by their names in `Settings`; the data are its own unless they say otherwise.
-    url: without a slash at the end.
+    url: without a slash at the end. app: what it serves.
     """
 
     def __init__(self, tgi_url: str = NOWHERE, *, ui: bool = False, **settings: Any) -> None:
@@ -34,14 +39,26 @@ class Application:
         self._collector = gc.get_threshold()
         self._listener = socket.create_server((values.host, 0), backlog=512)
         self.url = "http://{}:{}".format(*self._listener.getsockname()[:2])
-        self._server = Server(create_app(values, ui=ui), values)
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [self._listener]}, name="playground"
-        )
+        made: Future[Server] = Future()
+        self._thread = threading.Thread(target=self._run, args=(values, ui, made))
         self._thread.start()
+        self._server = made.result()
+        self.app = cast(FastAPI, self._server.config.app)
         while not self._server.started:
             assert self._thread.is_alive(), "the server did not start"
             time.sleep(0.005)
+
+    def _run(self, settings: Settings, ui: bool, made: "Future[Server]") -> None:
+        async def serve() -> None:
+            try:  # within the loop, or Gradio would make loops of its own and leave them open
+                made.set_result(Server(create_app(settings, ui=ui), settings))
+            except BaseException as error:
+                made.set_exception(error)
+            else:
+                await made.result().serve(sockets=[self._listener])
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve())
 
     def terminate(self) -> None:
         """As a signal does it: running answers may end within their grace."""

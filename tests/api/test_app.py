@@ -1,4 +1,4 @@
-"""The whole application as a process: what it answers, and whom."""
+"""The whole application: what it answers, and whom."""
 
 import re
 import socket
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.application import Application
 from tests.conversations import record
 from tests.servers import ROOT, Server, data_dir
 
@@ -18,11 +19,7 @@ NAME = "playground.example"
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """A playground for this machine alone, which a proxy gives a name. Its engine is away."""
-    with Server(
-        ["-m", "playground", "serve", "--port", "0", "--tgi-url", "http://127.0.0.1:9"],
-        ready="^Playground: http",
-        env={"PLAYGROUND_PUBLIC_URL": f"https://{NAME}/", "PLAYGROUND_OPEN": "true"},
-    ) as running:
+    with Application(ui=True, public_url=f"https://{NAME}/", open=True) as running:
         yield running.url
 
 
@@ -50,9 +47,7 @@ def test_its_own_names_are_taken(server: str, host: str) -> None:
 
 
 def test_a_server_for_others_is_called_what_they_like() -> None:
-    arguments = ["-m", "playground", "serve", "--host", "0.0.0.0", "--port", "0"]
-    env = {"PLAYGROUND_OPEN": "true"}
-    with Server(arguments, ready="^Playground: http", env=env) as running:
+    with Application(host="0.0.0.0", open=True) as running:
         port = httpx.URL(running.url).port
         answer = httpx.get(f"http://127.0.0.1:{port}/livez", headers={"host": "gpu-box"})
     assert answer.status_code == 200
@@ -167,7 +162,7 @@ def test_the_engine_is_closed_also_when_the_store_cannot_be() -> None:
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
 def test_listens_on_ipv6() -> None:
-    arguments = ["-m", "playground", "serve", "--host", "::1", "--port", "0"]
+    arguments = ["-m", "tests.pageless", "serve", "--host", "::1", "--port", "0"]
     with Server(arguments, ready=r"^Playground: http://\[::1\]:\d+/") as running:
         address = running.output.split("Playground: ")[1].splitlines()[0]
         assert httpx.get(f"{address}livez").status_code == 200

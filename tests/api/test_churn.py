@@ -114,7 +114,7 @@ async def test_no_reader_gets_words_of_another() -> None:
         }
         playground = await asyncio.to_thread(
             Server,
-            ["-m", "playground", "serve", "--port", "0"],
+            ["-m", "tests.pageless", "serve", "--port", "0"],
             ready="Playground: http",
             env=limits,
         )

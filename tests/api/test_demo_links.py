@@ -93,7 +93,7 @@ def dripping(bell: asyncio.Event, written: asyncio.Event | None = None) -> Scrip
 def serve(engine_url: str, database_url: str) -> Server:
     """The playground in a process of its own; the test's is the other one."""
     return Server(
-        ["-m", "playground", "serve", "--port", "0", "--tgi-url", engine_url],
+        ["-m", "tests.pageless", "serve", "--port", "0", "--tgi-url", engine_url],
         ready="^Playground: http",
         env={
             "PLAYGROUND_MAX_STREAMS_PER_USER": "200",

@@ -1,8 +1,6 @@
-"""Snapshots across processes: one after the other on a file, two at once on PostgreSQL."""
+"""Snapshots across playgrounds: one after the other on a file, two at once on PostgreSQL."""
 
 import asyncio
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import orjson
 
 from playground.settings import load_settings
 from playground.store.store import Store
+from tests.application import Application
 from tests.conversations import answer, column, record
 from tests.postgres import Cluster
 from tests.servers import Server, data_dir
@@ -29,7 +28,7 @@ temperature = 0.1
 
 def serve(**env: str) -> Server:
     return Server(
-        ["-m", "playground", "serve", "--port", "0", "--tgi-url", "http://127.0.0.1:9"],
+        ["-m", "tests.pageless", "serve", "--port", "0", "--tgi-url", "http://127.0.0.1:9"],
         ready="^Playground: http",
         env={f"PLAYGROUND_{name}": value for name, value in env.items()},
     )
@@ -73,7 +72,7 @@ def test_a_snapshot_outlives_a_crash_and_other_presets(tmp_path: Path) -> None:
         assert httpx.get(f"{before.url}/api/shares/{withdrawn}").status_code == 404
         before.kill()
     with (
-        serve(DATA_DIR=folder, PRESETS_FILE=str(presets)) as after,
+        Application(data_dir=folder, presets_file=presets) as after,
         httpx.Client(base_url=after.url, cookies=cookies) as owner,
     ):
         names = [each["name"] for each in owner.get("/api/presets").json()["presets"]]
@@ -84,15 +83,13 @@ def test_a_snapshot_outlives_a_crash_and_other_presets(tmp_path: Path) -> None:
         assert owner.get(f"/api/shares/{token}").status_code == 404
 
 
-def both(**env: str) -> Sequence[Server]:
-    """Two playgrounds that start at the same time."""
-    with ThreadPoolExecutor() as pool:
-        return [each.result() for each in [pool.submit(serve, **env) for _ in range(2)]]
-
-
 def test_two_playgrounds_share_one_database(postgres: Cluster) -> None:
-    one, other = both(DATABASE_URL=postgres.database())
-    with one, other, httpx.Client(base_url=one.url) as owner:
+    database = postgres.database()
+    with (
+        Application(database_url=database) as one,
+        Application(database_url=database) as other,
+        httpx.Client(base_url=one.url) as owner,
+    ):
         token = share(owner)
         assert frozen(other.url, token) == orjson.dumps(COMPARISON)
         elsewhere = httpx.Client(base_url=other.url, cookies=owner.cookies)

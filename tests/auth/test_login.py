@@ -1,13 +1,11 @@
 """Logging in, over HTTP, on the whole application."""
 
-import json
 import re
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,9 +14,9 @@ from argon2 import PasswordHasher
 from playground.auth.passwords import Passwords
 from playground.auth.users import UsersFile
 from playground.limits.rate_limits import LOGIN_TRIES
+from tests.application import Application
 from tests.conversations import answer as answered
 from tests.conversations import column, record
-from tests.servers import ROOT, Server, environment
 
 PASSWORDS = {
     "anna": "correct horse battery",
@@ -34,14 +32,9 @@ CHUNKED = "POST /livez HTTP/1.1\r\ntransfer-encoding: chunked\r\nhost: x\r\n\r\n
 PROXY = "127.0.0.2"  # the address of the test's proxy; the test itself comes from 127.0.0.1
 
 
-def start(folder: Path, **settings: str) -> Server:
+def start(folder: Path, **settings: Any) -> Application:
     """A playground with data of this test. Its engine is away."""
-    named = {f"PLAYGROUND_{name.upper()}": value for name, value in settings.items()}
-    return Server(
-        ["-m", "playground", "serve", "--port", "0", "--tgi-url", "http://127.0.0.1:9"],
-        ready="Playground: http",
-        env={"PLAYGROUND_DATA_DIR": str(folder), "PLAYGROUND_AUTH": "users", **named},
-    )
+    return Application(ui=True, data_dir=folder, auth="users", **settings)
 
 
 def add(folder: Path, **passwords: str) -> UsersFile:
@@ -67,8 +60,8 @@ def site(folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def replica(folder: Path, site: str) -> Iterator[str]:
-    """Another process with the same data, where links need a login and no proxy is trusted."""
-    with start(folder, public_links="false") as server:
+    """Another playground with the same data, where links need a login and no proxy is trusted."""
+    with start(folder, public_links=False) as server:
         yield server.url
 
 
@@ -117,13 +110,7 @@ LINKS = {
 }
 
 
-# Every method and path that the application has, Gradio's among them.
-ROUTES = """
-import json
-from playground.app import create_app
-from playground.settings import load_settings
-
-def walk(routes, prefix=""):
+def walk(routes: Iterable[Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for route in routes:
         below = getattr(getattr(route, "original_router", route), "routes", None)
         if below:
@@ -131,16 +118,12 @@ def walk(routes, prefix=""):
         elif hasattr(route, "path"):
             yield from ((each, prefix + route.path) for each in getattr(route, "methods", ["GET"]))
 
-print(json.dumps(sorted(set(walk(create_app(load_settings(auth="users")).routes)))))
-"""
-
 
 @pytest.fixture(scope="module")
-def known() -> list[tuple[str, str]]:
-    done = subprocess.run(
-        [sys.executable, "-c", ROUTES], env=environment(), cwd=ROOT, capture_output=True, text=True
-    )
-    found = [(method, path) for method, path in json.loads(done.stdout.splitlines()[-1])]
+def known(folder: Path) -> list[tuple[str, str]]:
+    """Every method and path that the application has, Gradio's among them."""
+    with start(folder) as running:
+        found = sorted(set(walk(running.app.routes)))
     assert len(found) > 80
     assert {("POST", "/api/stream"), ("GET", "/config"), ("GET", "/")} <= set(found)
     return found

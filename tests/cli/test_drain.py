@@ -95,7 +95,7 @@ async def running(grace: float, **more: str) -> AsyncIterator[Site]:
     engine = Answers()
     env = {"PLAYGROUND_GRACE_SECONDS": str(grace), **more}
     async with tgi(engine) as upstream:
-        arguments = ["-m", "playground", "serve", "--port", "0", "--tgi-url", upstream.url]
+        arguments = ["-m", "tests.pageless", "serve", "--port", "0", "--tgi-url", upstream.url]
         server = await asyncio.to_thread(
             lambda: Server(arguments, ready="^Playground: http", env=env)
         )
@@ -172,7 +172,7 @@ async def test_a_second_signal_ends_it_at_once() -> None:
 
 async def test_the_demo_ends_the_page_before_the_engine() -> None:
     """As in a terminal, where Ctrl-C is sent to the whole group."""
-    arguments = ["-m", "playground", "demo", "--port", "0", "--tokens-per-second", "20"]
+    arguments = ["-m", "tests.pageless", "demo", "--port", "0", "--tokens-per-second", "20"]
     server = await asyncio.to_thread(
         lambda: Server(arguments, ready="^Playground: http", group=True)
     )

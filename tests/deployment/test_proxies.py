@@ -9,9 +9,10 @@ from pathlib import Path
 import httpx
 from httpx_sse import aconnect_sse, connect_sse
 
+from tests.application import Application
 from tests.faults import Peer, event
 from tests.proxies import PROXIES, caddy, noticed
-from tests.servers import Server, embedded
+from tests.servers import embedded
 from tests.stock import tgi, tokens
 
 
@@ -36,12 +37,7 @@ async def test_events_pass_as_they_are_written_and_leaving_is_passed_on(tmp_path
     hi = {"messages": [{"role": "user", "content": "Hi"}], "panes": [{}]}
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(tgi(one_by_one, endless, one_by_one, endless))
-        server = stack.enter_context(
-            Server(
-                ["-m", "playground", "serve", "--port", "0", "--tgi-url", engine.url],
-                ready="Playground: http",
-            )
-        )
+        server = stack.enter_context(Application(engine.url))
         client = await stack.enter_async_context(httpx.AsyncClient(timeout=60))
         for name, make in PROXIES.items():
             folder = tmp_path / name

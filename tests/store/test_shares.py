@@ -19,11 +19,10 @@ from playground.limits.rate_limits import LINKS_AN_HOUR
 from playground.settings import load_settings
 from playground.store.store import Store
 from playground.store.tables import shares
+from tests.application import NOWHERE, Application
 from tests.conversations import answer, column, long_record, record
-from tests.servers import Server
 from tests.stock import playground, until
 
-NOWHERE = "http://127.0.0.1:9"
 Settings = dict[str, str]
 OWN = ("date", "x-request-id")  # of each answer
 
@@ -224,13 +223,9 @@ async def test_half_a_character_is_refused_and_not_replaced() -> None:
 
 
 def test_a_private_snapshot_is_for_who_is_logged_in() -> None:
-    env = {
-        "PLAYGROUND_AUTH": "proxy",
-        "PLAYGROUND_TRUSTED_PROXIES": "127.0.0.1",
-        "PLAYGROUND_PROXY_USER_HEADER": "X-User",
-    }
-    arguments = ["-m", "playground", "serve", "--port", "0", "--tgi-url", NOWHERE]
-    with Server(arguments, ready="^Playground: http", env=env) as server:
+    with Application(
+        auth="proxy", trusted_proxies="127.0.0.1", proxy_user_header="X-User"
+    ) as server:
         anna, ben, stranger = (
             httpx.Client(base_url=server.url, headers=headers)
             for headers in ({"X-User": "anna"}, {"X-User": "ben"}, {})

@@ -15,9 +15,10 @@ import httpx
 import pytest
 import yaml
 
+from tests.application import Application
 from tests.composition import BASE, ROOT, compose
 from tests.proxies import free_port, program, running
-from tests.servers import Server, embedded
+from tests.servers import embedded
 
 SERVE = ROOT / "tgi/serve"
 DASHBOARD = json.loads((SERVE / "grafana/dashboards/playground.json").read_text())
@@ -128,17 +129,10 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
     """It has seen two playgrounds, one of them without an engine, after answers, a comparison, a
     wait in line, an error and a refusal."""
     folder = tmp_path_factory.mktemp("prometheus")
-    arguments = ["-m", "playground", "serve", "--port", "0"]
     with ExitStack() as stack:
         engine = stack.enter_context(embedded("--stock"))
         sites = [
-            stack.enter_context(
-                Server(
-                    [*arguments, "--tgi-url", url],
-                    ready="Playground: http",
-                    env={"PLAYGROUND_MAX_STREAMS": "1", "PLAYGROUND_PUBLISHED_HOST": "127.0.0.1"},
-                )
-            )
+            stack.enter_context(Application(url, max_streams=1, published_host="127.0.0.1"))
             for url in (engine.url, f"http://127.0.0.1:{free_port()}")
         ]
         config = yaml.safe_load((SERVE / "prometheus.yml").read_text())

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.servers import ROOT, Server
+from tests.application import Application
+from tests.servers import ROOT
 
 STORY = "Tell me a story about a lighthouse."
 CORPUS = ROOT / "tgi/embedded/training/corpus"
@@ -15,8 +16,7 @@ CORPUS = ROOT / "tgi/embedded/training/corpus"
 
 @pytest.fixture(scope="module")
 def site(embedded_url: str) -> Iterator[str]:
-    arguments = ["-m", "playground", "serve", "--port", "0", "--tgi-url", embedded_url]
-    with Server(arguments, ready="^Playground: http") as server:
+    with Application(embedded_url) as server:
         yield server.url
 
 

@@ -1,0 +1,16 @@
+"""`playground` as a process whose application is without its page.
+
+``python -m tests.pageless serve …`` is for what only a process shows (signals, its death, its
+output), where nobody looks at the page: Gradio takes two seconds to import.
+"""
+
+import sys
+from functools import partial
+from unittest.mock import patch
+
+from playground import app
+from playground.cli.main import main
+
+if __name__ == "__main__":
+    with patch.object(app, "create_app", partial(app.create_app, ui=False)):
+        sys.exit(main())
