@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check browser bench train clean
+.PHONY: help demo serve test check settings browser bench train clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -30,6 +30,9 @@ check: $(VENV)/.test  ## format, lint, types and the imports' direction
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+settings: $(VENV)/.test  ## write the table of settings in playground/README.md anew
+	$(BIN)/python -m tests.settings_table
 
 browser: $(VENV)/.test
 	@$(BIN)/python -m tests.browser

@@ -32,6 +32,7 @@ PREFIX: Final = "PLAYGROUND_"
 # About a hundred times the context: room for long conversations, and half of what TGI takes.
 MAX_BODY_BYTES: Final = 1_000_000
 _SECRETS: Final = ("tgi_api_key", "secret", "database_url", "database_password")
+_FILE: Final = "a file that can be read"
 _POSTGRESQL: Final = ("postgresql", "postgres", "postgresql+asyncpg")
 # Of an address's options: where a socket is, and how the connection is secured.
 _OPTIONS: Final = frozenset({"host", "port", "ssl", "sslmode"})
@@ -49,7 +50,12 @@ class SettingsError(PlaygroundError):
 
 
 class Settings(BaseSettings):
-    """Every setting, with its default. An empty variable counts as unset."""
+    """Every setting, with its default. An empty variable counts as unset.
+
+    A field's title says what it is for, its description what is accepted: both stand in the table
+    of playground/README.md, which `make settings` writes anew, and in what is said of a value that
+    cannot be used.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -59,31 +65,47 @@ class Settings(BaseSettings):
         frozen=True,
     )
 
-    tgi_url: Annotated[str, Field(description="an http:// or https:// address")] = (
-        "http://127.0.0.1:8080"
-    )
-    tgi_api_key: Annotated[SecretStr | None, Field(description="a text")] = None
+    tgi_url: Annotated[
+        str, Field(title="where TGI answers", description="an http:// or https:// address")
+    ] = "http://127.0.0.1:8080"
+    tgi_api_key: Annotated[
+        SecretStr | None, Field(title="the key of TGI, where it asks for one", description="a text")
+    ] = None
     tgi_api_key_file: Annotated[
-        Path | None, Field(description="a file that can be read, with the key in it")
+        Path | None, Field(title="the file with that key, instead", description=_FILE)
     ] = None
     secret: Annotated[
         SecretStr | None,
         Field(
+            title="signs logins and seals blind comparisons, the same on every replica; without "
+            "one it is drawn once and kept in the data folder",
             min_length=16,
-            description="a text of at least 16 characters, the same on every replica; it signs "
-            "logins and seals blind comparisons, and without one it is drawn and kept in DATA_DIR",
+            description="a text of at least 16 characters",
         ),
     ] = None
     secret_file: Annotated[
-        Path | None, Field(description="a file that can be read, with the secret in it")
+        Path | None, Field(title="the file with that secret, instead", description=_FILE)
     ] = None
-    host: Annotated[str, Field(description="an address to listen on")] = "127.0.0.1"
+    host: Annotated[
+        str,
+        Field(
+            title="where the page listens; 0.0.0.0 opens it to the network",
+            description="an address to listen on",
+        ),
+    ] = "127.0.0.1"
     port: Annotated[
-        int, Field(ge=0, le=65535, description="a number from 0 to 65535; 0 takes a free port")
+        int,
+        Field(
+            title="the port that it listens on; 0 takes a free one",
+            ge=0,
+            le=65535,
+            description="a number from 0 to 65535",
+        ),
     ] = 7860
     root_path: Annotated[
         str,
         Field(
+            title="the path under which a proxy serves the page",
             pattern=r"^(/[^/?#\s]+)*$",
             description="a path such as /playground, without a slash at its end",
         ),
@@ -91,127 +113,204 @@ class Settings(BaseSettings):
     public_url: Annotated[
         str | None,
         Field(
-            description="the http:// or https:// address that browsers use, where that is neither "
-            "localhost nor 127.0.0.1"
+            title="the page's address for browsers, where that is neither localhost nor 127.0.0.1; "
+            "a page on loopback answers to no other name",
+            description="an http:// or https:// address",
         ),
     ] = None
-    presets_file: Annotated[Path | None, Field(description="a TOML file")] = None
+    presets_file: Annotated[
+        Path | None,
+        Field(title="presets in the place of those that come with it", description="a TOML file"),
+    ] = None
     auth: Annotated[
         Literal["none", "users", "proxy"],
         Field(
-            description="none (whoever reaches the page may use it), users (names and passwords in "
-            "a file) or proxy (a proxy in front says who it is)"
+            title="who may use the page: whoever reaches it, names and passwords in a file, or "
+            "whom a proxy in front names",
+            description="none, users or proxy",
         ),
     ] = "none"
     open: Annotated[
-        bool, Field(description="true or false: whether strangers may use it without a login")
+        bool,
+        Field(
+            title="lets strangers in without a login, where none would refuse to start",
+            description="true or false",
+        ),
     ] = False
     published_host: Annotated[
         str | None,
         Field(
-            description="the address under which others see what HOST listens on, where a "
-            "container or a port forwarding stands between"
+            title="the address under which others see what HOST listens on, where a container or "
+            "a port forwarding stands between",
+            description="an address",
         ),
     ] = None
-    users_file: Annotated[Path | None, Field(description="a file of names and hashes")] = None
+    users_file: Annotated[
+        Path | None,
+        Field(
+            title="names and password hashes, for users; without it `users` in the data folder",
+            description="a file of names and hashes",
+        ),
+    ] = None
     session_hours: Annotated[
         float,
-        Field(gt=0, le=8760, description="hours that a login lasts: more than 0, at most 8760"),
+        Field(
+            title="how long a login lasts",
+            gt=0,
+            le=8760,
+            description="hours: more than 0, at most 8760",
+        ),
     ] = 168.0
     trusted_proxies: Annotated[
         str,
         Field(
+            title="the proxies whose forwarding headers are believed",
             description="addresses or networks with commas between them, such as "
-            "127.0.0.1,10.0.0.0/8"
+            "127.0.0.1,10.0.0.0/8",
         ),
     ] = ""
     proxy_user_header: Annotated[
         str,
         Field(
+            title="the header with the name, for proxy",
             pattern=r"^[A-Za-z0-9-]+$",
             description="the name of a header, such as X-Forwarded-User or Remote-User",
         ),
     ] = "X-Forwarded-User"
     public_links: Annotated[
-        bool, Field(description="true or false: whether links that were shared need no login")
+        bool,
+        Field(
+            title="whether links that were shared open without a login",
+            description="true or false",
+        ),
     ] = True
     tunnel: Annotated[
-        bool, Field(description="true or false: whether to open a temporary public address")
+        bool,
+        Field(title="opens a temporary public address", description="true or false"),
     ] = False
     max_streams: Annotated[
-        int, Field(ge=1, description="a whole number from 1: answers written at the same time")
+        int,
+        Field(
+            title="answers written at the same time; more wait in the queue",
+            ge=1,
+            description="a whole number from 1",
+        ),
     ] = 200
     max_streams_per_user: Annotated[
         int,
         Field(
+            title="of one user, or of one address where nobody logs in, those that wait included",
             ge=1,
-            description="a whole number from 1: answers of one user, or of one address where "
-            "nobody logs in, that are written or wait at the same time",
+            description="a whole number from 1",
         ),
     ] = 32
     max_waiting: Annotated[
-        int, Field(ge=0, description="a whole number from 0: requests that may wait in line")
+        int,
+        Field(
+            title="requests that may wait in the queue; more get a 429",
+            ge=0,
+            description="a whole number from 0",
+        ),
     ] = 100
     max_body_bytes: Annotated[
-        int, Field(ge=10_000, description="a whole number from 10000: bytes of a request's body")
+        int,
+        Field(
+            title="bytes of a request's body", ge=10_000, description="a whole number from 10000"
+        ),
     ] = MAX_BODY_BYTES
     max_prompt_tokens: Annotated[
         int | None,
-        Field(ge=1, description="a whole number from 1: tokens of a prompt with its conversation"),
+        Field(
+            title="tokens of a prompt with its conversation; without it the context's limit alone",
+            ge=1,
+            description="a whole number from 1",
+        ),
     ] = None
     tokens_per_day: Annotated[
         int | None,
         Field(
+            title="tokens of prompts and answers that one user, or one address where nobody logs "
+            "in, may use in a day (UTC)",
             ge=1,
-            description="a whole number from 1: tokens of prompts and answers that one user, or "
-            "one address where nobody logs in, may use in a day (UTC)",
+            description="a whole number from 1",
         ),
     ] = None
     grace_seconds: Annotated[
         float,
         Field(
+            title="in which answers may end when the server stops",
             ge=0,
             le=3600,
-            description="seconds from 0 to 3600 in which answers may end when the server stops",
+            description="seconds from 0 to 3600",
         ),
     ] = 25.0
-    log_format: Annotated[Literal["text", "json"], Field(description="text or json")] = "text"
+    log_format: Annotated[
+        Literal["text", "json"],
+        Field(title="the form of the log's lines", description="text or json"),
+    ] = "text"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
-        Field(description="debug, info, warning or error"),
+        Field(
+            title="from which level on lines are written",
+            description="debug, info, warning or error",
+        ),
     ] = "info"
     metrics_from: Annotated[
         str,
         Field(
-            description="addresses or networks with commas between them that may read /metrics, "
-            "such as 127.0.0.1,10.0.0.0/8; or none"
+            title="who may read /metrics",
+            description="addresses or networks with commas between them, such as "
+            "127.0.0.1,10.0.0.0/8; or none",
         ),
     ] = "127.0.0.0/8,::1"
     context_tokens: Annotated[
-        int, Field(ge=256, description="a whole number from 256: prompt and answer together")
+        int,
+        Field(
+            title="tokens of prompt and answer together; the engine's own limit when that is lower",
+            ge=256,
+            description="a whole number from 256",
+        ),
     ] = 8192
     model_id: Annotated[
         str,
-        Field(pattern=r"^[\w.-]+/[\w.-]+$", description="owner/name, as on the Hugging Face Hub"),
+        Field(
+            title="the model whose card the page About shows",
+            pattern=r"^[\w.-]+/[\w.-]+$",
+            description="owner/name, as on the Hugging Face Hub",
+        ),
     ] = "ContextualAI/Contextual_KTO_Mistral_PairRM"
 
     data_dir: Annotated[
-        Path, Field(description="a folder for the database, which is made when it is not there")
+        Path,
+        Field(
+            title="where the database, the users and a drawn secret are kept; made when it is not "
+            "there; /data in the image",
+            description="a folder",
+        ),
     ] = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share") / "kto-mistral-playground"
     database_url: Annotated[
         SecretStr | None,
         Field(
+            title="PostgreSQL instead of a SQLite file in the data folder; several replicas need "
+            "it",
             description="postgresql://user@host/name, with no other options than sslmode, ssl, "
-            "host and port; without one the database is a SQLite file in the data folder"
+            "host and port",
         ),
     ] = None
-    database_password: Annotated[SecretStr | None, Field(description="a text")] = None
+    database_password: Annotated[
+        SecretStr | None,
+        Field(title="its password, where none stands in the address", description="a text"),
+    ] = None
     database_password_file: Annotated[
-        Path | None, Field(description="a file that can be read, with the password in it")
+        Path | None, Field(title="the file with that password, instead", description=_FILE)
     ] = None
     retention_days: Annotated[
         int | None,
-        Field(ge=1, description="a whole number from 1: days after which links are deleted"),
+        Field(
+            title="days after which links are deleted; without it they are kept",
+            ge=1,
+            description="a whole number from 1",
+        ),
     ] = None
 
     @field_validator("tgi_url", "public_url")
@@ -328,7 +427,9 @@ def load_settings(**overrides: Any) -> Settings:
             name = str(problem["loc"][0])
             field = Settings.model_fields[name]
             given = "cannot be used" if name in _SECRETS else f"is {problem['input']!r}"
-            lines.append(f"{PREFIX}{name.upper()} {given}; it must be {field.description}.")
+            lines.append(
+                f"{PREFIX}{name.upper()} {given}; it must be {field.description} ({field.title})."
+            )
         raise SettingsError("\n".join(lines)) from error
 
 
