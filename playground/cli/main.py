@@ -25,7 +25,8 @@ _OPTIONS: Final = ("host", "port", "tgi_url", "tunnel", "open")  # settings, too
 _log = logging.getLogger("playground")
 
 
-def _parser() -> argparse.ArgumentParser:
+def create_parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
     parser = argparse.ArgumentParser(
         prog="playground",
         description="A browser playground for ContextualAI/Contextual_KTO_Mistral_PairRM on TGI.",
@@ -83,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The entry point. Returns the exit status: 0 done, 1 the check found a fault, 2 unusable."""
-    options = _parser().parse_args(arguments)
+    options = create_parser().parse_args(arguments)
     try:
         given = {name: getattr(options, name, None) for name in _OPTIONS}
         settings = load_settings(

@@ -1,12 +1,10 @@
 """The environment: defaults, files, and sentences for what is wrong."""
 
-import re
 from pathlib import Path
 
 import pytest
 
 from playground.settings import Settings, SettingsError, load_settings
-from tests.servers import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +80,3 @@ def test_names_all_that_is_wrong_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
         load_settings()
     assert len(str(caught.value).splitlines()) == 2
 
-
-def test_the_readme_names_every_setting_and_no_other() -> None:
-    named = set(re.findall(r"PLAYGROUND_([A-Z_]+)", (ROOT / "README.md").read_text()))
-    assert named == {name.upper() for name in Settings.model_fields}

@@ -234,7 +234,7 @@ def test_caddy_has_an_address_that_nobody_else_can_get(subnets: str) -> None:
     assert ip_network(behind["subnet"]) in settings.metrics_networks()
     assert not any(network.overlaps(each) for each in settings.metrics_networks()[2:])
     if subnets == example()["SUBNETS"]:
-        assert f"PLAYGROUND_TRUSTED_PROXIES={caddy} " in (ROOT / "README.md").read_text()
+        assert f"PLAYGROUND_TRUSTED_PROXIES={caddy} " in (ROOT / "tgi/serve/README.md").read_text()
 
 
 @every_set

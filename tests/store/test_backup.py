@@ -1,4 +1,4 @@
-"""The README's commands for backup and restore, run while the playground runs."""
+"""The document's commands for backup and restore, run while the playground runs."""
 
 import asyncio
 import re
@@ -19,8 +19,9 @@ from tests.stock import playground
 
 
 def commands(what: str) -> list[list[str]]:
-    """The README's commands that hold this word, as arguments, without Compose in front."""
-    section = (ROOT / "README.md").read_text().partition("### Backup")[2].partition("\n## ")[0]
+    """The document's commands that hold this word, as arguments, without Compose in front."""
+    document = (ROOT / "playground/store/README.md").read_text()
+    section = document.partition("## Backup")[2].partition("\n## ")[0]
     lines = re.findall(r"^docker compose exec -T \w+ (.*)$", section, re.MULTILINE)
     return [shlex.split(re.sub(r" [<>] \S+$", "", line)) for line in lines if what in line]
 

@@ -30,7 +30,8 @@ LONGEST = 8192
 REPOSITORY = re.compile(r"[\w.\-]+/[\w.\-]+")
 
 
-def _parser() -> argparse.ArgumentParser:
+def create_parser() -> argparse.ArgumentParser:
+    """The options."""
     parser = argparse.ArgumentParser(
         prog="python -m tgi.embedded",
         description=(
@@ -262,7 +263,7 @@ def _address(bound: socket.socket) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal. Gives the exit code: 0, or 2 when the server cannot be started."""
-    options = _parser().parse_args(arguments)
+    options = create_parser().parse_args(arguments)
     try:
         bound = _bind(options.host, options.port)
         files = _find(options.model, options.revision)
