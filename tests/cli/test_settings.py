@@ -79,4 +79,3 @@ def test_names_all_that_is_wrong_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(SettingsError) as caught:
         load_settings()
     assert len(str(caught.value).splitlines()) == 2
-
