@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.faults import Peer, Script, event
 from tests.pages import READY, opened, serve
@@ -367,6 +367,23 @@ def test_a_blind_round_hides_the_names_until_the_vote(page: Page) -> None:
     expect(page.get_by_text("No votes yet.")).to_be_visible()
     page.get_by_role("button", name="Undo: bring the votes back").click()
     expect(page.get_by_role("row", name=told[1])).to_be_visible()
+
+
+def test_a_double_click_is_one_vote(page: Page) -> None:
+    compare(page)
+    page.check("#compare-blind")
+    ask(page, "Hello!")
+    held: list[Route] = []
+    page.route("**/api/reveal", held.append)
+    page.get_by_role("button", name="Answer A is best").dblclick(force=True)
+    page.get_by_role("button", name="Tie").click(force=True)
+    for route in held:
+        route.continue_()
+    expect(page.locator("#compare-notice")).to_contain_text("You chose")
+    page.get_by_role("button", name="Votes").click()
+    expect(page.get_by_text("1 vote, kept in this browser.")).to_be_visible()
+    assert len(held) == 1
+    assert [column(page, i).get_by_test_id("message").count() for i in range(3)] == [2, 2, 2]
 
 
 @pytest.mark.parametrize(("choice", "words"), [("Tie", "A tie."), ("All bad", "All bad.")])

@@ -7,7 +7,7 @@
 
 import { address } from '../lib/api.js';
 import { button, copyButton, element, fit, isSend } from '../lib/dom.js';
-import { number, ordinal } from '../lib/text.js';
+import { count, ordinal } from '../lib/text.js';
 import { receiptView, takeReceipt } from './receipt.js';
 
 const reasons = {
@@ -215,7 +215,7 @@ export class Pane {
     if (message.state === 'failed') facts.push('incomplete');
     if (done) {
       facts.push(
-        `${number.format(done.generated_tokens)} ${done.generated_tokens === 1 ? 'token' : 'tokens'}`,
+        count(done.generated_tokens, 'token'),
         !this.plain && done.ttft_ms !== null && `first ${Math.round(done.ttft_ms)} ms`,
         !this.plain && done.tokens_per_second > 0 && `${done.tokens_per_second.toFixed(1)} tokens/s`,
         reasons[done.finish_reason] ?? done.finish_reason,

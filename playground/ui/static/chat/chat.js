@@ -2,9 +2,12 @@
 
 import { Pane } from '../answers/pane.js';
 import { answerInto, conversation, renderAll } from '../answers/streaming.js';
+import { isMissionModel } from '../engine/mission_model.js';
 import { engine, onEngine } from '../engine/state.js';
 import { json } from '../lib/api.js';
-import { button, element, fit, isSend, whenTaller } from '../lib/dom.js';
+import { $, fit, isSend, whenTaller } from '../lib/dom.js';
+import { Notice } from '../lib/notice.js';
+import { PageEnd } from '../lib/page_end.js';
 import { load, save, whenRefused } from '../lib/storage.js';
 import { number } from '../lib/text.js';
 import { closeDrawer, currentRequest, presetName } from '../presets/panel.js';
@@ -13,8 +16,6 @@ import { Entry } from '../records/archive_entry.js';
 import { chatRecord, readSetting } from '../records/records.js';
 import { addView } from '../records/views.js';
 
-const missionModel = 'ContextualAI/Contextual_KTO_Mistral_PairRM';
-const $ = (selector) => document.querySelector(selector);
 
 // Whether the focus is on something that can be seen: what is hidden or replaced loses it.
 const focused = () => document.activeElement !== document.body && document.activeElement.checkVisibility();
@@ -31,13 +32,14 @@ export class Chat {
     });
     this.running = null; // the AbortController of the answer under way
     this.setting = null; // what the last answer was asked for with, all values
-    this.following = true; // whether the page scrolls along with the answer
+    this.notice = new Notice($('#notice'));
+    this.end = new PageEnd(() => { $('.jump').hidden = this.end.followed; });
     this.metering = null;
     this.measured = null; // what the context meter shows the tokens of
   }
 
   start() {
-    whenRefused((message) => this.notice(message));
+    whenRefused((message) => this.notice.show(message));
     const kept = load('chat', { messages: [] });
     const messages = Array.isArray(kept.messages) ? kept.messages : [];
     for (const message of messages) if (message.state === 'streaming') message.state = 'stopped';
@@ -51,7 +53,7 @@ export class Chat {
     addView('chat', this);
     fit(this.prompt);
     onEngine((state) => this.#engineChanged(state));
-    if (messages.length > 0) this.#toEnd();
+    if (messages.length > 0) this.end.show();
     this.#focusPrompt();
   }
 
@@ -79,14 +81,8 @@ export class Chat {
     for (const starter of document.querySelectorAll('.starter')) {
       starter.addEventListener('click', () => this.send(starter.textContent));
     }
-    const jump = $('.jump');
-    jump.addEventListener('click', () => this.#toEnd());
-    addEventListener('scroll', () => {
-      const page = document.scrollingElement;
-      this.following = page.scrollHeight - page.scrollTop - page.clientHeight < 60;
-      jump.hidden = this.following;
-    }, { passive: true });
-    whenTaller($('#chat .dock'), () => this.following && this.pane.messages.length > 0 && this.#toEnd());
+    $('.jump').addEventListener('click', () => this.end.show());
+    whenTaller($('#chat .dock'), () => { if (this.pane.messages.length > 0) this.end.follow(); });
     addEventListener('pagehide', () => this.#keep());
   }
 
@@ -96,7 +92,7 @@ export class Chat {
     if (text.trim() === '') return;
     const request = this.#request();
     if (!request) return;
-    if (this.noticeStays) $('#notice').hidden = true;
+    if (this.notice.stays) this.notice.hide();
     this.pane.add({ role: 'user', content: text.trim() });
     if (text === this.prompt.value) {
       this.prompt.value = '';
@@ -155,7 +151,7 @@ export class Chat {
   }
 
   #idle() {
-    if (this.running) this.notice('Stop the answer first.');
+    if (this.running) this.notice.show('Stop the answer first.');
     return !this.running;
   }
 
@@ -164,7 +160,7 @@ export class Chat {
     try {
       return currentRequest();
     } catch (error) {
-      this.notice(error.message);
+      this.notice.show(error.message);
       return null;
     }
   }
@@ -181,20 +177,20 @@ export class Chat {
     this.running = new AbortController();
     this.#settle();
     if (!focused()) $('#chat-stop').focus({ preventScroll: true });
-    this.#toEnd();
+    this.end.show();
     const keeping = setInterval(() => {
       this.#keep();
       this.entry.touch();
     }, 1000);
     await answerInto([this.pane], { messages, panes: [request.pane] }, this.running.signal, {
-      onEvent: () => this.following && this.#toEnd(),
+      onEvent: () => this.end.follow(),
     });
     clearInterval(keeping);
     const stopping = document.activeElement === $('#chat-stop');
     this.running = null;
     this.#settle();
     if (stopping) this.#focusPrompt();
-    if (this.following) this.#toEnd();
+    this.end.follow();
   }
 
   get visible() {
@@ -218,12 +214,12 @@ export class Chat {
       else this.entry.begin();
     }, { undone, stay: true });
     this.#settle();
-    this.#toEnd();
+    this.end.show();
     this.#render();
   }
 
   #render() {
-    renderAll(this.pane, () => this.following && this.#toEnd());
+    renderAll(this.pane, () => this.end.follow());
   }
 
   #change(words, change, { undone = () => {}, stay = false } = {}) {
@@ -232,7 +228,7 @@ export class Chat {
     const { setting } = this;
     const { handle } = this.entry;
     change();
-    this.notice(words, () => {
+    const undo = () => {
       this.stop();
       this.entry.flush();
       this.setting = setting;
@@ -241,19 +237,8 @@ export class Chat {
       undone();
       this.#settle();
       this.#render();
-    }, stay);
-  }
-
-  // undo: brings back what was before. stay: until it is closed, or until the next message.
-  notice(words, undo, stay = false) {
-    const notice = $('#notice');
-    const close = () => { notice.hidden = true; };
-    const back = undo ? button('Undo', () => { close(); undo(); }) : '';
-    notice.replaceChildren(element('span', { textContent: words }), back, stay ? button('Close', close) : '');
-    notice.hidden = false;
-    this.noticeStays = stay;
-    clearTimeout(this.noticing);
-    if (!stay) this.noticing = setTimeout(close, 12_000);
+    };
+    this.notice.show(words, { undo, stay });
   }
 
   #settle() {
@@ -275,14 +260,6 @@ export class Chat {
 
   #keep() {
     save('chat', { messages: this.pane.messages, setting: this.setting, entry: this.entry.handle });
-  }
-
-  #toEnd() {
-    this.following = true;
-    cancelAnimationFrame(this.scrolling);
-    this.scrolling = requestAnimationFrame(() => {
-      scrollTo({ top: document.scrollingElement.scrollHeight, behavior: 'instant' });
-    });
   }
 
   // The context meter: how many tokens the conversation and the draft take, counted by the engine.
@@ -334,7 +311,7 @@ export class Chat {
     note.hidden = ['ready', 'unknown'].includes(state.state) || told || state.refused !== undefined;
     if (note.textContent !== state.reason) note.textContent = state.reason;
     if (state.state !== 'ready') return;
-    $('.model-note').textContent = state.engine.model_id === missionModel
+    $('.model-note').textContent = isMissionModel(state.engine.model_id)
       ? 'Mistral 7B, aligned with KTO. Pick a preset, and compare what the samplers do.'
       : `A small stand-in answers here (${state.engine.model_id}), not the 7B model: enough to try the page and the samplers.`;
     this.meter();

@@ -112,6 +112,7 @@ export class BlindRound {
 
   async #reveal(outcome, best) {
     const { round } = this;
+    for (const choice of this.ballot.querySelectorAll('button')) choice.disabled = true; // a vote counts once
     const seals = round.answers.flatMap((answer, i) => answer.seals.map((seal) => ({ i, seal })));
     try {
       const { opened } = seals.length === 0 ? { opened: [] }

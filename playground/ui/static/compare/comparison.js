@@ -4,9 +4,10 @@ import { Marks } from '../answers/difference_marks.js';
 import { answerInto, conversation } from '../answers/streaming.js';
 import { onEngine } from '../engine/state.js';
 import { stopPane } from '../lib/api.js';
-import { button, element, fit, isSend, whenTaller } from '../lib/dom.js';
+import { $, button, fit, isSend, whenTaller } from '../lib/dom.js';
 import { download } from '../lib/download.js';
 import { menu } from '../lib/menu.js';
+import { Notice } from '../lib/notice.js';
 import { load, save, whenRefused } from '../lib/storage.js';
 import { touch } from '../lib/url_hash.js';
 import { usePreset } from '../presets/panel.js';
@@ -25,13 +26,12 @@ import { showVotes } from './votes.js';
 
 const first = 3; // columns of a first comparison, a preset each
 
-const $ = (selector) => document.querySelector(selector);
-
 class Comparison {
   constructor(chat) {
     this.chat = chat;
     this.node = $('#comparison');
     this.prompt = $('#compare-prompt');
+    this.notice = new Notice($('#compare-notice'));
     this.kept = load('comparison', {});
     this.entry = new Entry(this.kept.entry, () => this.record(), () => this.keep());
     this.options = new Options(this.kept, {
@@ -47,7 +47,7 @@ class Comparison {
       toChat: (column) => this.toChat(column),
       join: (column) => this.join(column),
       changed: () => this.settle(),
-      notice: (words, undo) => this.notice(words, { undo }),
+      notice: (words, undo) => this.notice.show(words, { undo }),
     });
     this.marks = new Marks(() => ({
       columns: this.columns,
@@ -79,8 +79,8 @@ class Comparison {
     if (kept.round) this.blind.show(kept.round);
     this.#listen();
     whenRefused((message) => {
-      this.notice(message);
-      this.chat.notice(message);
+      this.notice.show(message);
+      this.chat.notice.show(message);
     });
     this.settle();
     fit(this.prompt);
@@ -137,13 +137,13 @@ class Comparison {
     try {
       panes = panesOf(this.columns, this.options);
     } catch (error) {
-      this.notice(error.message);
+      this.notice.show(error.message);
       return;
     }
     for (const pane of panes) pane.messages.push(question);
     if (text === this.prompt.value) this.prompt.value = '';
     fit(this.prompt);
-    $('#compare-notice').hidden = true;
+    this.notice.hide();
     this.options.fold();
     if (this.options.blind) {
       this.blind.run(question.content, panes);
@@ -163,7 +163,7 @@ class Comparison {
     try {
       panes = panesOf([column], this.options);
     } catch (error) {
-      this.notice(error.message);
+      this.notice.show(error.message);
       return;
     }
     panes[0].messages = conversation(before, null, this.options.system);
@@ -257,7 +257,7 @@ class Comparison {
   // must be ended first.
   adopt(columns, options, words, handle) {
     if (this.blind.open) {
-      this.notice('A blind round waits here for its vote. Vote or reveal, and open the other one again.');
+      this.notice.show('A blind round waits here for its vote. Vote or reveal, and open the other one again.');
       return false;
     }
     this.entry.flush();
@@ -267,7 +267,7 @@ class Comparison {
     this.options.use(options);
     this.entry.take(handle);
     this.settle();
-    this.notice(words, { stay: true, undo: () => {
+    this.notice.show(words, { stay: true, undo: () => {
       this.entry.flush();
       this.stopAll();
       back();
@@ -281,7 +281,7 @@ class Comparison {
   #revealed(round, outcome, best) {
     const words = deal(this.columns, round, outcome, best);
     this.settle();
-    this.notice(words, { more: button('Votes', showVotes), stay: true });
+    this.notice.show(words, { more: button('Votes', showVotes), stay: true });
     this.board.following = true;
     this.board.follow();
     this.prompt.focus({ preventScroll: true });
@@ -294,7 +294,7 @@ class Comparison {
     for (const column of this.columns) column.pane.show([]);
     this.entry.begin();
     this.settle();
-    this.notice('Started a new comparison.', { undo: () => {
+    this.notice.show('Started a new comparison.', { undo: () => {
       this.entry.flush();
       for (const [column, messages] of before) column.pane.show(messages);
       this.entry.handle = handle;
@@ -333,18 +333,6 @@ class Comparison {
       round: this.blind.round,
       entry: this.entry.handle,
     });
-  }
-
-  // undo: brings back what was before. more: a further button. stay: until it is closed, or until the
-  // next prompt.
-  notice(words, { undo, more, stay = false } = {}) {
-    const shown = $('#compare-notice');
-    const close = () => { shown.hidden = true; };
-    const back = undo ? button('Undo', () => { close(); undo(); }) : '';
-    shown.replaceChildren(element('span', { textContent: words }), back, more ?? '', stay ? button('Close', close) : '');
-    shown.hidden = false;
-    clearTimeout(this.noticing);
-    if (!stay) this.noticing = setTimeout(close, 12_000);
   }
 }
 

@@ -1,13 +1,10 @@
 // What holds for all columns, beside the prompt: the seed, blind or not, the difference shown, the
 // system text and the stop sequences.
 
-import { fit } from '../lib/dom.js';
-import { wholeNumber } from '../lib/values.js';
+import { $, fit } from '../lib/dom.js';
+import { count } from '../lib/text.js';
+import { drawSeed, wholeNumber } from '../lib/values.js';
 import { stopsOf } from '../presets/edited_values.js';
-
-const $ = (selector) => document.querySelector(selector);
-
-export const drawSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
 
 export class Options {
   // kept: what `value` was. changed(): something was chosen; against(i): the i-th column was.
@@ -106,7 +103,7 @@ export class Options {
   // What the folded texts are, in words.
   get #said() {
     const stops = $('#compare-stop-sequences').value.split('\n').filter((line) => line !== '').length;
-    return [this.system !== '' && 'system text', stops > 0 && `${stops} stop ${stops === 1 ? 'sequence' : 'sequences'}`].filter(Boolean);
+    return [this.system !== '' && 'system text', stops > 0 && count(stops, 'stop sequence')].filter(Boolean);
   }
 
   // On a narrow page the options are folded away behind a button that sums them up.

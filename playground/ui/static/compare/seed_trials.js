@@ -7,7 +7,7 @@ import { button, element } from '../lib/dom.js';
 import { download } from '../lib/download.js';
 import { distinct, mean, overlapsBetween, overlapsWithin } from '../lib/statistics.js';
 import { load, save } from '../lib/storage.js';
-import { ordinal } from '../lib/text.js';
+import { count as counted, ordinal } from '../lib/text.js';
 
 export const mostSeeds = 5;
 const width = 560;
@@ -80,7 +80,7 @@ function table({ columns }) {
 }
 
 function answersOf({ label, answers }) {
-  return element('details', {}, element('summary', { textContent: `${answers.length} ${answers.length === 1 ? 'answer' : 'answers'} of ${label}` }),
+  return element('details', {}, element('summary', { textContent: `${counted(answers.length, 'answer')} of ${label}` }),
     ...answers.map(({ seed, text, tokens, problem }) => element('div', { className: 'trial' },
       element('p', { className: 'meta', textContent: [`seed ${seed}`, tokens && `${tokens} tokens`].filter(Boolean).join(' · ') }),
       element('p', { className: problem ? 'problem' : 'text', textContent: problem ?? text }))));

@@ -8,6 +8,7 @@ import { button, element } from '../lib/dom.js';
 import { download } from '../lib/download.js';
 import { wilson } from '../lib/statistics.js';
 import { load, save } from '../lib/storage.js';
+import { count } from '../lib/text.js';
 
 export function addVote(vote) {
   save('votes', [...load('votes', []), vote]);
@@ -96,7 +97,7 @@ export function showVotes() {
       return;
     }
     body.replaceChildren(
-      element('p', { textContent: `${votes.length} ${votes.length === 1 ? 'vote' : 'votes'}, kept in this browser. The win rate leaves ties out; its interval is Wilson’s. While it spans the stroke, which is what luck would give, the votes do not tell the settings apart.` }),
+      element('p', { textContent: `${count(votes.length, 'vote')}, kept in this browser. The win rate leaves ties out; its interval is Wilson’s. While it spans the stroke, which is what luck would give, the votes do not tell the settings apart.` }),
       table(votes),
       element('p', { className: 'row' },
         button('Export CSV', () => download('votes.csv', 'text/csv', votesCSV(votes))),

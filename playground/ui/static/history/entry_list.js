@@ -2,7 +2,7 @@
 
 import { element } from '../lib/dom.js';
 import { menu } from '../lib/menu.js';
-import { brief } from '../lib/text.js';
+import { brief, count } from '../lib/text.js';
 import { readEntry } from '../records/archive.js';
 
 const lastDay = 8.64e15; // milliseconds that a date can be away from 1970
@@ -11,8 +11,6 @@ const kinds = { chat: 'Chat', comparison: 'Comparison' };
 const clock = new Intl.DateTimeFormat('en', { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 const thisYear = new Intl.DateTimeFormat('en', { weekday: 'long', day: 'numeric', month: 'long' });
 const otherYears = new Intl.DateTimeFormat('en', { day: 'numeric', month: 'long', year: 'numeric' });
-
-const several = (count, word) => `${count} ${word}${count === 1 ? '' : 's'}`;
 
 // What is listed of an entry: {id, revision, kind, title, updated, facts, text, problem}; text is what
 // was said, all of it, and `sought` is searched.
@@ -28,7 +26,7 @@ export function itemOf(entry) {
   const models = messages.flatMap(({ receipt }) => (receipt ? [receipt.model_id.split('/').at(-1)] : []));
   const facts = [
     kinds[kind], columns.map(({ label }) => label).join(' / '), [...new Set(models)].join(', '),
-    several(Math.max(...columns.map((column) => column.messages.filter(({ role }) => role === 'user').length)), 'prompt'),
+    count(Math.max(...columns.map((column) => column.messages.filter(({ role }) => role === 'user').length)), 'prompt'),
   ].filter(Boolean);
   const text = messages.map(({ content }) => content).join('\n');
   return { id, revision, kind, title, updated: when, facts, text, sought: [title, ...facts, text].join('\n').toLowerCase() };

@@ -1,10 +1,11 @@
 // The tab History: the list of what the archive keeps, and what is done with it.
 
 import { openDialog } from '../lib/dialog.js';
-import { button, element } from '../lib/dom.js';
+import { $, button, element } from '../lib/dom.js';
 import { download } from '../lib/download.js';
 import { menu } from '../lib/menu.js';
-import { number } from '../lib/text.js';
+import { Notice } from '../lib/notice.js';
+import { count, number } from '../lib/text.js';
 import {
   addEntries, allEntries, covers, deleteEntries, entriesOf, onEntries, readEntry, renameEntry,
 } from '../records/archive.js';
@@ -16,9 +17,8 @@ import { dayOf, itemOf, row, search } from './entry_list.js';
 import { entriesJSON, entriesMarkdown, fileName, importFiles } from './history_files.js';
 
 const first = 60; // rows that are drawn at once
-const $ = (selector) => document.querySelector(selector);
 const quoted = (title) => `“${title.replace(/\.$/, '')}”`;
-const entriesIn = (count) => `${number.format(count)} ${count === 1 ? 'entry' : 'entries'}`;
+const entriesIn = (n) => count(n, 'entry', 'entries');
 
 class History {
   constructor(node) {
@@ -28,6 +28,7 @@ class History {
     this.items = new Map(); // by id
     this.failure = null; // why there is no list, in words
     this.shown = first;
+    this.notice = new Notice($('#history-notice'));
     this.stale = false; // whether what is drawn is out of date
   }
 
@@ -68,7 +69,7 @@ class History {
       await run();
     } catch (error) {
       if (error.name !== 'Refused') throw error;
-      this.#notice(error.message);
+      this.notice.show(error.message);
     }
   }
 
@@ -105,8 +106,8 @@ class History {
     const query = this.search.value.trim();
     const found = search(this.items.values(), query);
     const all = this.items.size;
-    const count = query === '' ? entriesIn(all) : `${number.format(found.length)} of ${entriesIn(all)}`;
-    $('#history-count').textContent = all === 0 ? '' : count;
+    const shown = query === '' ? entriesIn(all) : `${number.format(found.length)} of ${entriesIn(all)}`;
+    $('#history-count').textContent = all === 0 ? '' : shown;
     this.search.disabled = all === 0;
     this.more.hidden = all === 0;
     const focused = this.list.contains(document.activeElement) ? document.activeElement : null;
@@ -145,9 +146,9 @@ class History {
   }
 
   // More rows, asked for when the end of the list comes into sight.
-  #further(count) {
-    if (count <= this.shown) return [];
-    const more = button(`Show more of ${number.format(count)}`, () => {
+  #further(length) {
+    if (length <= this.shown) return [];
+    const more = button(`Show more of ${number.format(length)}`, () => {
       const at = this.shown;
       this.shown += 4 * first;
       this.#show();
@@ -196,7 +197,7 @@ class History {
     return this.#try(async () => {
       const [entry] = await entriesOf([id]);
       if (entry) await run(readEntry(entry), entry);
-      else this.#notice('This entry is no longer there.');
+      else this.notice.show('This entry is no longer there.');
     });
   }
 
@@ -215,7 +216,7 @@ class History {
     return this.#try(async () => {
       const entries = await entriesOf(ids);
       await deleteEntries(ids);
-      this.#notice(words, () => this.#try(() => addEntries(entries)));
+      this.notice.show(words, { undo: () => this.#try(() => addEntries(entries)) });
       await this.#changed(ids);
       this.#focus(at);
     });
@@ -249,20 +250,9 @@ class History {
       const { added, known, broken } = await importFiles(files);
       const words = [`Imported ${entriesIn(added)}.`];
       if (known > 0) words.push(`${number.format(known)} ${known === 1 ? 'was' : 'were'} here already.`);
-      this.#notice(words.join(' '), null, broken.map(({ name, reason }) => `${name} was left out. ${reason}`));
+      const lines = broken.map(({ name, reason }) => `${name} was left out. ${reason}`);
+      this.notice.show(words.join(' '), { lines, stay: lines.length > 0 });
     });
-  }
-
-  // lines: what is told one by one, and stays.
-  #notice(words, undo = null, lines = []) {
-    const shown = $('#history-notice');
-    const back = undo ? button('Undo', () => { shown.hidden = true; undo(); }) : '';
-    const close = lines.length > 0 ? button('Close', () => { shown.hidden = true; }) : '';
-    const list = lines.length > 0 ? element('ul', {}, ...lines.map((line) => element('li', { textContent: line }))) : '';
-    shown.replaceChildren(element('div', {}, element('span', { textContent: words }), list), back, close);
-    shown.hidden = false;
-    clearTimeout(this.noticing);
-    if (lines.length === 0) this.noticing = setTimeout(() => { shown.hidden = true; }, 12_000);
   }
 }
 

@@ -1,5 +1,12 @@
 // Small pieces of page.
 
+// The first element that matches. What is not there is a fault of the page.
+export function $(selector, root = document) {
+  const node = root.querySelector(selector);
+  if (node === null) throw new Error(`Nothing on this page is ${selector}.`);
+  return node;
+}
+
 export function element(tag, properties = {}, ...children) {
   const { dataset, ...rest } = properties;
   const node = Object.assign(document.createElement(tag), rest);

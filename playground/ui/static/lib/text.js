@@ -5,6 +5,15 @@ export const number = new Intl.NumberFormat('en');
 // Days with a time of 24 hours, as in the history.
 export const dates = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'short', hourCycle: 'h23' });
 
+// A number with its word, as “1 token” and “2 tokens”.
+export const count = (n, one, several = `${one}s`) => `${number.format(n)} ${n === 1 ? one : several}`;
+
+// How often a link was opened, in words.
+export function openings(views) {
+  if (views === 0) return 'not opened by others yet';
+  return `opened ${views === 1 ? 'once' : `${number.format(views)} times`} by others`;
+}
+
 const endings = { one: 'st', two: 'nd', few: 'rd', other: 'th' };
 const rules = new Intl.PluralRules('en', { type: 'ordinal' });
 

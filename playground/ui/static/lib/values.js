@@ -1,6 +1,9 @@
-// What is written in a field, read as a value. Pure.
+// What is written in a field, read as a value.
 
 import { number } from './text.js';
+
+// A seed of 32 bits, as the server draws them.
+export const drawSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
 
 // {value} with a number or null for unset, or {problem} in words.
 export function readValue(written, { name, minimum, maximum, integer }) {

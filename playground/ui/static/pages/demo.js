@@ -5,19 +5,20 @@
 
 import { Pane } from '../answers/pane.js';
 import { answerInto, conversation, renderRest } from '../answers/streaming.js';
+import { isMissionModel } from '../engine/mission_model.js';
 import { json, stopPane } from '../lib/api.js';
-import { button, element, fit, isSend, whenTaller } from '../lib/dom.js';
+import { $, fit, isSend, whenTaller } from '../lib/dom.js';
+import { Notice } from '../lib/notice.js';
+import { PageEnd } from '../lib/page_end.js';
 import { number } from '../lib/text.js';
 
 const calm = 15_000; // ms between looks while everything is well
 const keen = 3_000; // and while it is not
 
-const $ = (selector) => document.querySelector(selector);
 const page = $('#demo');
 const { token } = page.dataset;
 const at = `api/demos/${encodeURIComponent(token)}`;
 const place = `kto-playground.demo.${token}`;
-const missionModel = 'ContextualAI/Contextual_KTO_Mistral_PairRM';
 
 function load() {
   try {
@@ -43,7 +44,8 @@ class Demo {
     this.gone = false;
     this.trouble = '';
     this.loggedOut = false; // where links need a login
-    this.following = true;
+    this.notice = new Notice($('#demo-notice'));
+    this.end = new PageEnd();
   }
 
   get messages() {
@@ -86,12 +88,8 @@ class Demo {
     document.addEventListener('visibilitychange', () => { if (!document.hidden) this.look(); });
     addEventListener('online', () => this.look());
     addEventListener('focus', () => { if (this.loggedOut) this.look(); });
-    whenTaller($('.dock, .compare-dock'), () => this.following && this.messages.length > 0 && this.#toEnd());
+    whenTaller($('.dock, .compare-dock'), () => { if (this.messages.length > 0) this.end.follow(); });
     addEventListener('pagehide', () => this.#keep());
-    addEventListener('scroll', () => {
-      const { scrollHeight, scrollTop, clientHeight } = document.scrollingElement;
-      this.following = scrollHeight - scrollTop - clientHeight < 60;
-    }, { passive: true });
   }
 
   // Whether nothing can be sent, and why in words.
@@ -151,12 +149,12 @@ class Demo {
     this.running = { controller, id: null };
     const panes = this.panes.map((pane) => ({ messages: conversation(pane.messages) }));
     this.#settle();
-    this.#toEnd();
+    this.end.show();
     const keeping = setInterval(() => this.#keep(), 1000);
     await answerInto(this.panes, { panes }, controller.signal, {
       at,
       onOpen: (id) => { if (this.running) this.running.id = id; },
-      onEvent: () => this.following && this.#toEnd(),
+      onEvent: () => this.end.follow(),
       onFailure: () => {},
     });
     clearInterval(keeping);
@@ -169,17 +167,12 @@ class Demo {
   #change(words, change) {
     const before = this.panes.map((pane) => structuredClone(pane.messages));
     change();
-    const notice = $('#demo-notice');
-    const undo = button('Undo', () => {
-      notice.hidden = true;
+    const undo = () => {
       if (this.running) this.running.controller.abort();
       this.panes.forEach((pane, i) => pane.show(before[i]));
       this.#settle();
-    });
-    notice.replaceChildren(element('span', { textContent: words }), undo);
-    notice.hidden = false;
-    clearTimeout(this.noticing);
-    this.noticing = setTimeout(() => { notice.hidden = true; }, 12_000);
+    };
+    this.notice.show(words, { undo });
   }
 
   // Asks the server how the link stands.
@@ -218,7 +211,7 @@ class Demo {
       if ($('#demo-left').textContent !== left) $('#demo-left').textContent = left;
       const { model_id: model } = known.engine;
       const model_ = $('#demo-model');
-      model_.hidden = !model || model === missionModel;
+      model_.hidden = !model || isMissionModel(model);
       model_.textContent = `A stand-in answers here (${model}), not the 7B model.`;
     }
     if (!busy) this.#offer(closed === '');
@@ -241,14 +234,6 @@ class Demo {
     } catch {
       // forbidden or full: the conversation is on the page, and only a reload loses it
     }
-  }
-
-  #toEnd() {
-    this.following = true;
-    cancelAnimationFrame(this.scrolling);
-    this.scrolling = requestAnimationFrame(() => {
-      scrollTo({ top: document.scrollingElement.scrollHeight, behavior: 'instant' });
-    });
   }
 }
 

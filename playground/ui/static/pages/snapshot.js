@@ -4,7 +4,7 @@ import { Marks } from '../answers/difference_marks.js';
 import { address, json } from '../lib/api.js';
 import { button, copyButton, element } from '../lib/dom.js';
 import { distinct, overlap } from '../lib/statistics.js';
-import { dates, number } from '../lib/text.js';
+import { dates, number, openings } from '../lib/text.js';
 import { FrozenColumn } from '../snapshot/frozen_column.js';
 import { Again } from '../snapshot/rerun.js';
 
@@ -33,7 +33,7 @@ function facts({ share, record }, columns) {
     line('Made ', time(share.created)),
     ...(said.length > 0 ? [line(`Written by ${said.join(' and ')}`)] : []),
     ...(share.expires ? [line('Expires ', time(share.expires))] : []),
-    ...(views === null ? [] : [line(views === 0 ? 'Not opened by others yet' : `Opened ${views === 1 ? 'once' : `${number.format(views)} times`} by others`)]),
+    ...(views === null ? [] : [line(openings(views).replace('o', 'O'))]),
     ...(record.kind === 'comparison' ? [line(`${columns.length} columns`)] : []));
 }
 

@@ -153,7 +153,7 @@ function use(view, setup) {
     if (added.length > 0) redrawPanel();
     if (view.prompt.value === setup.prompt) write(view.prompt, draft);
   };
-  const say = (words) => (chat ? view.notice(words, undo, true) : view.notice(words, { undo, stay: true }));
+  const say = (words) => view.notice.show(words, { undo, stay: true });
   say([`Set up from the link: ${brief(setup, made)}.`, ...notes].join(' '));
   if (setup.prompt === '') return;
   const busy = chat ? view.running !== null : view.busy;

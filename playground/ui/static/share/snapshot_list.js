@@ -2,23 +2,18 @@
 
 import { change, json } from '../lib/api.js';
 import { alertOf, button, copyButton, element, note } from '../lib/dom.js';
-import { dates, number } from '../lib/text.js';
+import { dates, openings } from '../lib/text.js';
 import { linkList } from './link_list.js';
 
 const kinds = { chat: 'conversation', comparison: 'comparison' };
 const date = (seconds) => dates.format(new Date(1000 * seconds));
-
-function opened(views) {
-  if (views === 0) return 'not opened by others yet';
-  return `opened ${views === 1 ? 'once' : `${number.format(views)} times`} by others`;
-}
 
 function facts({ kind, created, expires, views, private: hidden }) {
   const over = expires !== null && 1000 * expires <= Date.now();
   return [
     kinds[kind] ?? kind, `made ${date(created)}`,
     expires !== null && `${over ? 'expired' : 'works until'} ${date(expires)}`,
-    opened(views),
+    openings(views),
     hidden && 'private',
   ].filter(Boolean).join(' · ');
 }

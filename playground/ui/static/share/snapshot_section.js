@@ -3,13 +3,12 @@
 import { addPrompts } from '../answers/receipt.js';
 import { json } from '../lib/api.js';
 import { alertOf, element, note } from '../lib/dom.js';
-import { number } from '../lib/text.js';
+import { count } from '../lib/text.js';
 import { showLink } from './link_list.js';
 
 const day = 86_400;
 const lives = [[null, 'until you revoke it'], [day, 'for a day'], [7 * day, 'for a week'], [30 * day, 'for 30 days']];
 const beside = 2_000; // bytes of a request that are not its record
-const count = (n, one, many) => `${number.format(n)} ${n === 1 ? one : many}`;
 
 // Whether people log in here: the masthead says who is.
 const named = () => document.getElementById('account') !== null;
@@ -18,7 +17,7 @@ const named = () => document.getElementById('account') !== null;
 function visible({ kind, columns }) {
   const messages = columns.flatMap((column) => column.messages);
   const answers = messages.filter(({ role }) => role === 'assistant').length;
-  const said = [`the whole ${kind === 'chat' ? 'conversation' : 'comparison'} (${count(messages.length, 'message', 'messages')})`];
+  const said = [`the whole ${kind === 'chat' ? 'conversation' : 'comparison'} (${count(messages.length, 'message')})`];
   const systems = new Set(columns.flatMap(({ setting, messages: own }) => [setting.system, ...own.map(({ receipt }) => receipt?.system ?? '')]));
   systems.delete('');
   if (systems.size > 0) said.push('the system text');

@@ -3,6 +3,7 @@
 import { Pane } from '../answers/pane.js';
 import { answerInto } from '../answers/streaming.js';
 import { element } from '../lib/dom.js';
+import { drawSeed } from '../lib/values.js';
 import { differences, paneAgain } from './receipt_differences.js';
 
 // The second version of a column's last answer.
@@ -106,8 +107,7 @@ export class Again {
 
   // Asks for all last answers again: with the seeds that they had, or with one that is drawn now.
   async run({ otherSeed = false } = {}) {
-    // Of 32 bits, as the server draws them.
-    const seed = otherSeed ? crypto.getRandomValues(new Uint32Array(1))[0] : null;
+    const seed = otherSeed ? drawSeed() : null;
     const panes = this.versions.map(({ column }) => {
       const pane = paneAgain(column, this.parameters);
       return seed === null ? pane : { ...pane, seed };

@@ -1,0 +1,34 @@
+// A line that says what was done, with a way back. It goes by itself, unless it is to stay.
+
+import { button, element } from './dom.js';
+
+const lasting = 12_000; // milliseconds
+
+export class Notice {
+  constructor(node) {
+    this.node = node;
+    this.stays = false;
+    this.timer = 0;
+  }
+
+  // undo: brings back what was before. more: a further button. lines: what is told one by one. stay:
+  // until it is closed or hidden.
+  show(words, { undo, more, lines = [], stay = false } = {}) {
+    const hide = () => this.hide();
+    const said = element('span', { textContent: words });
+    const text = lines.length === 0 ? said
+      : element('div', {}, said, element('ul', {}, ...lines.map((line) => element('li', { textContent: line }))));
+    this.node.replaceChildren(text,
+      ...(undo ? [button('Undo', () => { hide(); undo(); })] : []),
+      ...(more ? [more] : []),
+      ...(stay ? [button('Close', hide)] : []));
+    this.node.hidden = false;
+    this.stays = stay;
+    clearTimeout(this.timer);
+    if (!stay) this.timer = setTimeout(hide, lasting);
+  }
+
+  hide() {
+    this.node.hidden = true;
+  }
+}
