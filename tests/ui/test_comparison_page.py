@@ -386,6 +386,26 @@ def test_a_double_click_is_one_vote(page: Page) -> None:
     assert [column(page, i).get_by_test_id("message").count() for i in range(3)] == [2, 2, 2]
 
 
+def test_a_new_tab_begins_with_the_columns_that_were_changed_last(page: Page, site: str) -> None:
+    compare(page)
+    ask(page, "Hello!")
+    finished(page)
+    knob = column(page, 1).get_by_label("temperature")
+    column(page, 1).locator("summary").click()
+    knob.fill("0.4")
+    said = [body(page, i) for i in range(3)]
+    page.wait_for_function(
+        "() => !localStorage.getItem('kto-playground.v1.comparison').includes('Hello!')"
+    )
+    other = page.context.new_page()
+    other.goto(site + "/")
+    other.wait_for_selector(READY)
+    compare(other)
+    assert [body(other, i) for i in range(3)] == said
+    expect(column(other, 1).locator("summary")).to_contain_text("temperature 0.4")
+    other.close()
+
+
 @pytest.mark.parametrize(("choice", "words"), [("Tie", "A tie."), ("All bad", "All bad.")])
 def test_a_blind_round_may_have_no_winner(page: Page, choice: str, words: str) -> None:
     compare(page)

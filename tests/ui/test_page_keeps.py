@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Error, Page, expect
 
 from tests.pages import READY, opened, serve
 from tests.servers import Server
@@ -19,7 +19,16 @@ BETWEEN_BLOCKS = """() => {
     const running = body?.querySelector('.running').textContent ?? '';
     return body?.querySelector('.block-html') && running.length > 8;
 }"""
-STORED = "JSON.parse(sessionStorage.getItem('kto-playground.v1.chat')).messages.at(-1).content"
+STORAGES = "JSON.stringify([{...sessionStorage}, {...localStorage}])"
+
+
+# Whether the newest entry of the history ends with these words, whatever marks are between them.
+ARCHIVED = """async (words) => {
+    const main = document.querySelector("script[src*='main.js']").src;
+    const { allEntries } = await import(main.replace('pages/main.js', 'records/archive.js'));
+    const said = (await allEntries())[0]?.record.columns[0].messages.at(-1).content ?? '';
+    return words.every((word) => said.includes(word));
+}"""
 
 
 def words(text: str) -> list[str]:
@@ -29,6 +38,11 @@ def words(text: str) -> list[str]:
 
 def shown(page: Page) -> list[str]:
     return words(answers(page).last.locator(".body").inner_text())
+
+
+def archived(page: Page, said: list[str]) -> bool:
+    """Wait until the history has all of these words in its newest entry's last message."""
+    return bool(page.wait_for_function(ARCHIVED, arg=said))
 
 
 def between_blocks(page: Page) -> None:
@@ -43,9 +57,43 @@ def test_a_reload_in_mid_answer_keeps_all_of_it(page: Page) -> None:
     page.wait_for_selector(READY)
     expect(answers(page).last).to_have_attribute("data-state", "stopped")
     assert shown(page)[: len(before) - 1] == before[:-1]  # the last word may have grown
-    assert shown(page) == words(page.evaluate(STORED))
+    assert archived(page, shown(page))
     page.get_by_role("button", name="Continue").click()
     finished(page)
+
+
+def test_a_conversation_is_stored_in_the_archive_alone(page: Page, site: str) -> None:
+    between_blocks(page)
+    word = shown(page)[0]
+    page.wait_for_function(ARCHIVED, arg=[word])
+    assert word not in page.evaluate(STORAGES)
+    text = finished(page)
+    assert archived(page, words(text))
+    assert word not in page.evaluate(STORAGES)
+    other = page.context.new_page()
+    other.goto(site + "/")
+    other.wait_for_selector(READY)
+    expect(answers(other).last).to_have_attribute("data-state", "done")
+    expect(answers(other).last.locator(".block-html").first).to_be_visible()
+    assert shown(other) == words(text)
+    other.close()
+
+
+def test_after_a_crash_in_mid_answer_a_new_tab_goes_on(page: Page, site: str) -> None:
+    tab = page.context.new_page()
+    tab.goto(site + "/")
+    tab.wait_for_selector(READY)
+    between_blocks(tab)
+    before = shown(tab)[:-1]
+    assert archived(tab, before)
+    with pytest.raises(Error, match="ERR_ABORTED"):
+        tab.goto("chrome://crash")  # nothing on the page is told of it
+    other = page.context.new_page()
+    other.goto(site + "/")
+    other.wait_for_selector(READY)
+    expect(answers(other).last).to_have_attribute("data-state", "stopped")
+    assert shown(other)[: len(before)] == before
+    other.close()
 
 
 def test_a_playground_that_dies_leaves_all_of_the_text(chromium: Browser, engine: Server) -> None:

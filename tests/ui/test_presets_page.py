@@ -118,9 +118,9 @@ def test_code_and_prompt_outlive_a_reload(page: Page) -> None:
     expect(prompt).to_have_text("<|user|>\nBe kind.\n\nHello! ‹|assistant|›\n<|assistant|>\n")
     expect(prompt.locator("mark.harmless")).to_have_text("‹|assistant|›")
     expect(page.locator(".receipt")).to_contain_text(re.compile(r"\d+ tokens"))
-    assert page.evaluate("localStorage.getItem('kto-playground.v1.chat').includes('‹')") is False
     page.fill("#system", "Be unkind.")
     page.reload()
+    assert page.evaluate("sessionStorage.getItem('kto-playground.v1.chat').includes('‹')") is False
     page.wait_for_selector(READY)
     page.get_by_role("button", name="Receipt").click()
     page.get_by_role("tab", name="Prompt").click()

@@ -8,12 +8,12 @@ import { json } from '../lib/api.js';
 import { $, fit, isSend, whenTaller } from '../lib/dom.js';
 import { Notice } from '../lib/notice.js';
 import { PageEnd } from '../lib/page_end.js';
-import { load, save, whenRefused } from '../lib/storage.js';
+import { handOver, load, save, whenRefused } from '../lib/storage.js';
 import { number } from '../lib/text.js';
 import { closeDrawer, currentRequest, presetName } from '../presets/panel.js';
 import { panelSetting } from '../presets/resolved_setting.js';
 import { Entry } from '../records/archive_entry.js';
-import { chatRecord, readSetting } from '../records/records.js';
+import { chatRecord, readSetting, shownMessages } from '../records/records.js';
 import { addView } from '../records/views.js';
 
 
@@ -38,13 +38,11 @@ export class Chat {
     this.measured = null; // what the context meter shows the tokens of
   }
 
-  start() {
+  async start() {
     whenRefused((message) => this.notice.show(message));
-    const kept = load('chat', { messages: [] });
-    const messages = Array.isArray(kept.messages) ? kept.messages : [];
-    for (const message of messages) if (message.state === 'streaming') message.state = 'stopped';
-    this.setting = readSetting(kept.setting);
+    const kept = load('chat', {});
     this.entry = new Entry(kept.entry, () => this.record(), () => this.#keep());
+    const messages = await this.#kept(kept);
     this.pane.show(messages);
     this.prompt.value = load('draft', '');
     this.#listen();
@@ -55,6 +53,20 @@ export class Chat {
     onEngine((state) => this.#engineChanged(state));
     if (messages.length > 0) this.end.show();
     this.#focusPrompt();
+  }
+
+  // The conversation that the tab showed before, as it was handed over or as the archive has it.
+  async #kept({ messages, setting }) {
+    if (Array.isArray(messages)) {
+      for (const message of messages) if (message.state === 'streaming') message.state = 'stopped';
+      this.setting = readSetting(setting);
+      return messages;
+    }
+    const record = await this.entry.read();
+    if (record === null) return [];
+    const [column] = record.columns;
+    this.setting = column.setting;
+    return shownMessages(column.messages);
   }
 
   #listen() {
@@ -83,7 +95,7 @@ export class Chat {
     }
     $('.jump').addEventListener('click', () => this.end.show());
     whenTaller($('#chat .dock'), () => { if (this.pane.messages.length > 0) this.end.follow(); });
-    addEventListener('pagehide', () => this.#keep());
+    addEventListener('pagehide', () => this.#leave());
   }
 
   // Sends a new user message. What cannot be sent stays in the composer, and so does a draft when
@@ -178,14 +190,12 @@ export class Chat {
     this.#settle();
     if (!focused()) $('#chat-stop').focus({ preventScroll: true });
     this.end.show();
-    const keeping = setInterval(() => {
-      this.#keep();
-      this.entry.touch();
-    }, 1000);
     await answerInto([this.pane], { messages, panes: [request.pane] }, this.running.signal, {
-      onEvent: () => this.end.follow(),
+      onEvent: () => {
+        this.entry.touch();
+        this.end.follow();
+      },
     });
-    clearInterval(keeping);
     const stopping = document.activeElement === $('#chat-stop');
     this.running = null;
     this.#settle();
@@ -248,7 +258,6 @@ export class Chat {
     const empty = this.pane.messages.length === 0;
     $('.empty').hidden = !empty;
     $('#chat-new').hidden = empty || busy;
-    this.#keep();
     this.entry.flush();
     this.meter();
   }
@@ -258,8 +267,20 @@ export class Chat {
     if (matchMedia('(hover: hover)').matches) this.prompt.focus({ preventScroll: true });
   }
 
+  // whole: with the conversation, which the archive does not have.
+  #state(whole) {
+    const { handle } = this.entry;
+    return whole ? { messages: this.pane.messages, setting: this.setting, entry: handle } : { entry: handle };
+  }
+
   #keep() {
-    save('chat', { messages: this.pane.messages, setting: this.setting, entry: this.entry.handle });
+    save('chat', this.#state(!this.entry.kept));
+  }
+
+  // A reload of this tab goes on with what it shows, whatever another tab has put into the entry.
+  #leave() {
+    save('chat', this.#state(!this.entry.current));
+    if (this.pane.messages.length > 0) handOver('chat', this.#state(true));
   }
 
   // The context meter: how many tokens the conversation and the draft take, counted by the engine.

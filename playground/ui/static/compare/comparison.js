@@ -8,14 +8,14 @@ import { $, button, fit, isSend, whenTaller } from '../lib/dom.js';
 import { download } from '../lib/download.js';
 import { menu } from '../lib/menu.js';
 import { Notice } from '../lib/notice.js';
-import { load, save, whenRefused } from '../lib/storage.js';
+import { handOver, load, save, whenRefused } from '../lib/storage.js';
 import { touch } from '../lib/url_hash.js';
 import { usePreset } from '../presets/panel.js';
 import { allPresets } from '../presets/presets.js';
 import { setting } from '../presets/setting.js';
 import { Entry } from '../records/archive_entry.js';
 import { recordMarkdown } from '../records/record_text.js';
-import { comparisonRecord, recordJSON } from '../records/records.js';
+import { comparisonRecord, recordJSON, shownColumns } from '../records/records.js';
 import { addView } from '../records/views.js';
 import { BlindRound, deal } from './blind_round.js';
 import { Board, fewest } from './columns.js';
@@ -69,13 +69,10 @@ class Comparison {
     return this.columns.some((column) => column.running !== null);
   }
 
-  start() {
+  async start() {
     const { kept } = this;
     this.prompt.value = kept.draft ?? '';
-    const presets = allPresets().slice(0, first);
-    const columns = presets.length < fewest ? [...presets, ...presets] : presets;
-    const fresh = columns.map(({ id }) => ({ setting: setting(id), messages: [] }));
-    this.board.show(kept.columns ?? fresh, kept.reference ?? 0);
+    this.board.show(await this.#kept(), kept.reference ?? 0);
     if (kept.round) this.blind.show(kept.round);
     this.#listen();
     whenRefused((message) => {
@@ -87,6 +84,22 @@ class Comparison {
     onEngine(() => this.columns.forEach((column) => column.showSetting()));
     addView('comparison', this);
     if (matchMedia('(hover: hover)').matches) this.prompt.focus({ preventScroll: true });
+  }
+
+  // The columns that the tab showed before, as they were handed over or as the archive has them.
+  async #kept() {
+    const { columns } = this.kept;
+    if (!columns) {
+      const presets = allPresets().slice(0, first);
+      const chosen = presets.length < fewest ? [...presets, ...presets] : presets;
+      return chosen.map(({ id }) => ({ setting: setting(id), messages: [] }));
+    }
+    if (columns.every(({ messages }) => Array.isArray(messages))) return columns;
+    const record = await this.entry.read();
+    if (record === null) return columns.map((column) => ({ ...column, messages: [] }));
+    const archived = shownColumns(record).map(({ column }) => column);
+    // The settings as they were being edited, unless columns came or went since.
+    return archived.length === columns.length ? archived.map(({ messages }, i) => ({ ...columns[i], messages })) : archived;
   }
 
   #listen() {
@@ -108,7 +121,7 @@ class Comparison {
     for (const starter of this.node.querySelectorAll('.starter')) {
       starter.addEventListener('click', () => this.send(starter.textContent));
     }
-    addEventListener('pagehide', () => this.keep());
+    addEventListener('pagehide', () => this.#leave());
     whenTaller($('.compare-dock'), () => this.board.follow());
     new ResizeObserver(() => {
       const { top } = this.node.getBoundingClientRect();
@@ -187,17 +200,12 @@ class Comparison {
       column.running = { controller, pane, id: null, alone: columns.length === 1 };
       column.pane.add({ role: 'assistant', content: '', blocks: [], state: 'streaming', preset: column.setting.preset });
     });
-    const keeping = setInterval(() => {
-      this.keep();
-      this.entry.touch();
-    }, 1000);
     const answered = answerInto(columns.map((column) => column.pane), { panes }, controller.signal, {
       onOpen: (id) => columns.forEach((column) => { if (column.running) column.running.id = id; }),
       onEvent: (i, name) => this.#received(columns[i], name),
     });
     this.settle();
     await answered;
-    clearInterval(keeping);
     this.settle();
     this.entry.flush();
   }
@@ -207,6 +215,7 @@ class Comparison {
       column.running = null;
       this.settle();
     }
+    this.entry.touch();
     if (name !== 'delta' || column.figures.textContent === 'waiting') column.showFigures();
     this.marks.update();
     this.board.follow();
@@ -324,15 +333,26 @@ class Comparison {
     this.entry.touch();
   }
 
-  keep() {
-    save('comparison', {
-      columns: this.columns.map(({ setting: value, messages }) => ({ setting: value, messages })),
+  // whole: with the conversations, which the archive does not have.
+  #state(whole) {
+    return {
+      columns: this.columns.map(({ setting: value, messages }) => (whole ? { setting: value, messages } : { setting: value })),
       reference: this.columns.indexOf(this.board.reference),
       ...this.options.value,
       draft: this.prompt.value,
       round: this.blind.round,
       entry: this.entry.handle,
-    });
+    };
+  }
+
+  keep() {
+    save('comparison', this.#state(!this.entry.kept));
+  }
+
+  // A reload of this tab goes on with what it shows, whatever another tab has put into the entry.
+  #leave() {
+    save('comparison', this.#state(!this.entry.current));
+    if (this.columns.some(({ messages }) => messages.length > 0)) handOver('comparison', this.#state(true));
   }
 }
 

@@ -49,6 +49,17 @@ export function save(name, value) {
   }
 }
 
+// The same for a reload of this browser tab alone. Where there is no room, what was saved stays.
+export function handOver(name, value) {
+  try {
+    const text = JSON.stringify(value);
+    sessionStorage.setItem(prefix + name, text);
+    known.set(name, text);
+  } catch {
+    // then a reload goes on with what was saved
+  }
+}
+
 // Says that something else cannot be stored, unless more was said already.
 export function refuse(words) {
   if (!refused) onRefused(words);

@@ -19,10 +19,10 @@ function described() {
   }
 }
 
-function start() {
+async function start() {
   const chat = new Chat();
   startSamplers(() => chat.meter());
-  chat.start();
+  await chat.start();
   startAbout();
   // Gradio draws the tab when it is first opened; until then its modules are not loaded.
   whenAdded(document.getElementById('views'), '#comparison', async () => {

@@ -1,19 +1,21 @@
-// The entry of the history that a conversation or comparison is kept in as it goes on.
+// The entry of the archive that a conversation or comparison is kept in as it goes on. The archive
+// is where conversations are stored; the browser's other storage has only which entry a tab shows,
+// and the conversation itself where the archive refuses it, or while the page is being left.
 
 import { refuse } from '../lib/storage.js';
-import { handleOf, keep } from './archive.js';
+import { entriesOf, handleOf, keep, markOf, readEntry } from './archive.js';
 
-const pause = 1500; // milliseconds between two writes of an answer that grows
+const pause = 1000; // milliseconds between two writes of an answer that grows
 let refusal = null;
 let onRefusal = () => {};
 
-// Why the history keeps nothing at present, in words, or null; told to the listener when it changes.
+// Why the archive keeps nothing at present, in words, or null; told to the listener when it changes.
 export const currentRefusal = () => refusal;
 export function whenRefusal(listener) {
   onRefusal = listener;
 }
 
-export function setRefusal(words) {
+function setRefusal(words) {
   if (refusal === words) return;
   refusal = words;
   if (words) refuse(words);
@@ -24,16 +26,49 @@ const isHandle = (value) => typeof value?.mark === 'string'
   && (value.id === undefined || (typeof value.id === 'string' && Number.isInteger(value.revision)));
 
 export class Entry {
-  // kept: the handle that the running tab had before a reload. record(): what is to be kept, or null
-  // when nothing is said. written(): the handle has changed.
-  constructor(kept, record, written) {
+  // kept: the handle that the tab had before. record(): what is to be kept, or null when nothing is
+  // said. stored(): the archive has taken it, or refused it.
+  constructor(kept, record, stored) {
     this.handle = isHandle(kept) ? kept : {};
     this.record = record;
-    this.written = written;
+    this.stored = stored;
+    this.kept = false; // whether the archive has what it was given last
+    // Whether the archive was not asked yet, or could not be, for what the tab showed before.
+    this.unread = this.handle.id !== undefined;
+    this.left = false;
     this.writing = Promise.resolve();
     this.timer = null;
-    addEventListener('pagehide', () => this.flush());
+    addEventListener('pagehide', () => {
+      this.flush();
+      this.left = true;
+    });
+    addEventListener('pageshow', () => { this.left = false; });
     document.addEventListener('visibilitychange', () => document.hidden && this.flush());
+  }
+
+  // Whether the archive has all that is shown now.
+  get current() {
+    const record = this.record();
+    return record === null || (this.kept && markOf(record.columns) === this.handle.mark);
+  }
+
+  // The record that the archive has, as for a new tab; null without one.
+  async read() {
+    const { id } = this.handle;
+    if (id === undefined) return null;
+    try {
+      const [found] = await entriesOf([id]);
+      const { revision, record, problem } = found ? readEntry(found) : { problem: 'gone' };
+      if (problem) {
+        this.unread = false;
+        return null;
+      }
+      this.handle = handleOf({ id, revision }, record);
+      return record;
+    } catch ({ message }) {
+      setRefusal(message);
+      return null;
+    }
   }
 
   // Something may have changed: writes soon.
@@ -46,14 +81,25 @@ export class Entry {
     this.timer = null;
     const record = this.record();
     if (!record) {
+      if (this.unread) return; // the next visit asks again
       this.handle = {}; // what is said next is another conversation
+      this.#took(true);
       return;
     }
+    this.unread = false;
     const { handle } = this;
     this.writing = this.writing.then(() => keep(handle, record)).then(() => {
       setRefusal(null);
-      this.written();
-    }, ({ message }) => setRefusal(message));
+      this.#took(handle.id !== undefined);
+    }, ({ message }) => {
+      setRefusal(message);
+      this.#took(false);
+    });
+  }
+
+  #took(kept) {
+    this.kept = kept;
+    if (!this.left) this.stored();
   }
 
   // Goes on with another entry, or a new one, in which what is shown now stands already.

@@ -56,7 +56,7 @@ export function comparisonRecord({ columns, options }) {
 }
 
 // Messages as panes have them. Their texts are rendered anew.
-const shownMessages = (messages) => structuredClone(messages).map((message) => (
+export const shownMessages = (messages) => structuredClone(messages).map((message) => (
   message.role === 'user' ? message : { ...message, blocks: [], shown: 0 }));
 
 function openChat(chat, { columns: [{ setting, messages }] }, words, handle) {
@@ -67,8 +67,18 @@ function openChat(chat, { columns: [{ setting, messages }] }, words, handle) {
   return true;
 }
 
-function openComparison(comparison, { columns }, words, handle) {
-  const made = columns.map(({ setting }) => editable(setting));
+// The columns of a record as Compare has them, and all that `editable` says of their settings.
+export function shownColumns({ columns }) {
+  return columns.map(({ setting, messages }) => {
+    const made = editable(setting);
+    const { preset, edits, limit, seed } = made;
+    return { made, column: { setting: { preset, edits, limit, seed }, messages: shownMessages(messages) } };
+  });
+}
+
+function openComparison(comparison, record, words, handle) {
+  const columns = shownColumns(record);
+  const made = columns.map((each) => each.made);
   const notes = new Set(made.map(({ note }) => note).filter(Boolean));
   const shared = (name) => new Set(made.map((each) => each[name])).size === 1;
   if (!shared('stop') || !shared('system')) {
@@ -76,10 +86,7 @@ function openComparison(comparison, { columns }, words, handle) {
   }
   const [{ seed, stop, system }] = made;
   return comparison.adopt(
-    columns.map(({ messages }, i) => ({
-      setting: { preset: made[i].preset, edits: made[i].edits, limit: made[i].limit, seed: made[i].seed },
-      messages: shownMessages(messages),
-    })),
+    columns.map(({ column }) => column),
     { sameSeed: shared('seed'), seed: shared('seed') ? seed : '', stop, system },
     [words, ...notes].join(' '),
     handle,
