@@ -13,7 +13,7 @@ const quote = (text) => `“${text.trim().length > shown ? `${text.trim().slice(
 function textNodes(body) {
   const walker = document.createTreeWalker(body, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, (node) => {
     if (node.nodeType === Node.TEXT_NODE) return NodeFilter.FILTER_ACCEPT;
-    return node.matches('button') ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_SKIP;
+    return /** @type {Element} */ (node).matches('button') ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_SKIP;
   });
   const nodes = [];
   while (walker.nextNode()) nodes.push(walker.currentNode);
@@ -77,7 +77,7 @@ export class Marks {
     const marked = new Map();
     const ended = [this.look()].flat().flatMap((group) => this.#group(group, marked));
     this.#paint(marked);
-    this.#ask(ended);
+    void this.#ask(ended);
   }
 
   // Says and marks where the columns of a group differ; gives back the texts that are complete.
@@ -144,7 +144,8 @@ export class Marks {
       }
     }
     for (const kind of ['first', 'words']) CSS.highlights.set(`difference-${kind}`, new Highlight(...ranges[kind]));
-    CSS.highlights.get('difference-first').priority = 1;
+    const first = CSS.highlights.get('difference-first');
+    if (first) first.priority = 1;
   }
 
   // The engine's tokens of texts that are complete, so that the first difference is a token's.

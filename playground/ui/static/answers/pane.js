@@ -1,12 +1,9 @@
 // One column of conversation: a list of messages and the answer that streams into the last one.
 //
-// A message is a plain value that can be stored: {role, content} and, for an answer,
-// {blocks: [html], shown, preset, edited, state, receipt, done, problem}, where state is streaming,
-// done, stopped or failed and problem is {message, kind, retryable}. `content` is the whole raw text,
-// and the blocks show its first `shown` characters.
+// A message is a plain value that can be stored.
 
 import { address } from '../lib/api.js';
-import { button, copyButton, element, fit, isSend } from '../lib/dom.js';
+import { $, button, copyButton, element, fit, isSend } from '../lib/dom.js';
 import { count, ordinal } from '../lib/text.js';
 import { receiptView, takeReceipt } from './receipt.js';
 
@@ -18,10 +15,17 @@ const reasons = {
 };
 
 // What is said of an answer that failed. That nobody is logged in is told on the whole page, too.
-function problemWords({ content, problem }) {
+/**
+ * @param {string} content
+ * @param {Problem} problem
+ */
+function problemWords(content, problem) {
   if (problem.kind === 'login') return `Not ${content === '' ? 'sent' : 'continued'}: you are logged out.`;
   return content === '' ? problem.message : `Incomplete. ${problem.message.replace(/^The text is not complete[.:] (.)/, (_, first) => first.toUpperCase())}`;
 }
+
+/** @returns {Answer} */
+export const newAnswer = () => ({ role: 'assistant', content: '', blocks: [], state: 'streaming' });
 
 export class Pane {
   // actions: {presetName(id)} and, for what is to be offered: retry(index), resume(index),
@@ -32,14 +36,32 @@ export class Pane {
     this.actions = actions;
     this.plain = plain;
     this.alone = alone;
+    /** @type {Message[]} */
     this.messages = [];
+    /** @type {HTMLElement | null} */
+    this.place = null; // says where the request stands in line, while it does
+    this.replay = false; // whether an answer that is continued has not been sent anew yet
+    /** @type {Message | null} */
+    this.failing = null;
   }
 
+  // The answer that the last message is.
+  get lastAnswer() {
+    const last = this.messages.at(-1);
+    if (last?.role !== 'assistant') throw new Error('The last message is no answer.');
+    return last;
+  }
+
+  /** @param {Message[]} messages */
   show(messages) {
     this.messages = messages;
     this.log.replaceChildren(...messages.map((message) => this.#article(message)));
   }
 
+  /**
+   * @template {Message} Added
+   * @param {Added} message
+   */
   add(message) {
     this.messages.push(message);
     this.log.append(this.#article(message));
@@ -56,20 +78,24 @@ export class Pane {
     this.log.children[index].remove();
   }
 
-  // Makes the last message ready to receive events. An answer that is continued keeps its text
-  // until the server begins to send it anew with what follows.
+  /**
+   * Makes the last message ready to receive events. An answer that is continued keeps its text
+   * until the server begins to send it anew with what follows.
+   * @param {Answer} message
+   */
   begin(message) {
     message.state = 'streaming';
     message.problem = null;
     message.done = null;
     message.receipt = null;
-    this.place = null; // says where the request stands in line, while it does
+    this.place = null;
     this.replay = message.content !== '';
     this.#redraw(message);
   }
 
-  receive(name, data) {
-    const message = this.messages.at(-1);
+  /** @param {StreamEvent} event */
+  receive({ name, data }) {
+    const message = this.lastAnswer;
     if (name === 'waiting') {
       this.#wait(data.place);
       return;
@@ -97,7 +123,7 @@ export class Pane {
       else message.receipt = takeReceipt(receipt);
     } else if (name === 'done') {
       const { pane, sealed, ...done } = data;
-      if (sealed) message.seals.push(sealed);
+      if (sealed) (message.seals ??= []).push(sealed);
       this.end(message, 'done', { done: sealed ? null : done });
     } else if (name === 'error') {
       const { pane, sealed, ...problem } = data;
@@ -107,6 +133,11 @@ export class Pane {
     }
   }
 
+  /**
+   * @param {Answer} message
+   * @param {Answer['state']} state
+   * @param {Partial<Answer>} [outcome]
+   */
   end(message, state, outcome = {}) {
     Object.assign(message, { state, ...outcome });
     this.failing = state === 'failed' ? message : null;
@@ -114,12 +145,19 @@ export class Pane {
     this.failing = null;
   }
 
-  // The text that no block shows.
+  /**
+   * The text that no block shows.
+   * @param {Answer} message
+   */
   rest(message) {
     return message.content.slice(message.shown ?? (message.blocks.length > 0 ? message.content.length : 0));
   }
 
-  // Puts rendered blocks in the place of raw text, as after a stop.
+  /**
+   * Puts rendered blocks in the place of raw text, as after a stop.
+   * @param {Answer} message
+   * @param {string[]} blocks
+   */
   setBlocks(message, blocks) {
     Object.assign(message, { blocks, shown: message.content.length });
     this.#redraw(message);
@@ -155,6 +193,7 @@ export class Pane {
     return [...this.log.children].indexOf(article);
   }
 
+  /** @param {Message} message */
   #article(message) {
     const article = element('article', { className: 'message', dataset: { testid: 'message', role: message.role } });
     article.setAttribute('aria-label', message.role === 'user' ? 'You' : 'Answer');
@@ -184,6 +223,7 @@ export class Pane {
     return article;
   }
 
+  /** @param {Answer} message */
   #ending(message) {
     const parts = [];
     const dropped = message.receipt?.dropped_turns ?? 0;
@@ -194,8 +234,8 @@ export class Pane {
     if (message.state === 'done' && message.content === '') {
       parts.push(element('p', { className: 'remark', textContent: 'The model wrote nothing.' }));
     }
-    if (message.state === 'failed') {
-      const problem = element('p', { className: 'problem', textContent: problemWords(message) });
+    if (message.state === 'failed' && message.problem) {
+      const problem = element('p', { className: 'problem', textContent: problemWords(message.content, message.problem) });
       if (message.problem.kind === 'login') problem.append(' ', element('a', { href: address('login?next=/login'), target: '_blank', textContent: 'Log in' }));
       if (this.failing === message) problem.setAttribute('role', 'alert');
       parts.push(problem);
@@ -203,6 +243,10 @@ export class Pane {
     return parts;
   }
 
+  /**
+   * @param {HTMLElement} article
+   * @param {Answer} message
+   */
   #meta(article, message, at) {
     const { done, receipt } = message;
     const facts = [];
@@ -217,14 +261,14 @@ export class Pane {
       facts.push(
         count(done.generated_tokens, 'token'),
         !this.plain && done.ttft_ms !== null && `first ${Math.round(done.ttft_ms)} ms`,
-        !this.plain && done.tokens_per_second > 0 && `${done.tokens_per_second.toFixed(1)} tokens/s`,
+        !this.plain && done.tokens_per_second && `${done.tokens_per_second.toFixed(1)} tokens/s`,
         reasons[done.finish_reason] ?? done.finish_reason,
       );
     }
     const seed = done?.seed ?? receipt?.sent?.seed;
     if (seed !== undefined && seed !== null) facts.push(`seed ${seed}`);
     const unfinished = message.content !== ''
-      && (message.state !== 'done' || ['length', 'budget'].includes(done?.finish_reason));
+      && (message.state !== 'done' || ['length', 'budget'].includes(done?.finish_reason ?? ''));
     const actions = [
       message.content !== '' && copyButton('Copy', () => message.content),
       this.actions.retry && button('Retry', at('retry')),
@@ -260,7 +304,7 @@ export class Pane {
     const close = () => {
       const drawn = this.#article(message);
       article.replaceWith(drawn);
-      drawn.querySelector('button').focus();
+      $('button', drawn).focus();
     };
     const send = () => {
       const text = area.value.trim();
@@ -287,7 +331,7 @@ export class Pane {
 function block(html) {
   const node = element('div', { className: 'block-html', innerHTML: html });
   for (const figure of node.querySelectorAll('figure.code')) {
-    figure.append(copyButton('Copy', () => figure.querySelector('code').textContent));
+    figure.append(copyButton('Copy', () => $('code', figure).textContent));
   }
   return node;
 }

@@ -11,7 +11,11 @@ import { number, unturned } from '../lib/text.js';
 
 const prompts = new Map(); // by the hash that the receipt has
 
-// The receipt as it is kept: without its prompt.
+/**
+ * The receipt as it is kept: without its prompt.
+ * @param {Receipt} received
+ * @returns {Receipt}
+ */
 export function takeReceipt({ prompt, ...receipt }) {
   if (prompt !== undefined) prompts.set(receipt.prompt_sha256, prompt);
   return receipt;
@@ -51,7 +55,11 @@ const list = (pairs) => element('dl', {}, ...pairs.flatMap(([name, text]) => [
   element('dt', { textContent: name }), element('dd', { textContent: String(text) })]));
 const heading = (text) => element('h3', { textContent: text });
 
-function facts({ receipt, done }) {
+/**
+ * @param {Receipt} receipt
+ * @param {Done | null} [done]
+ */
+function facts(receipt, done) {
   const edits = Object.entries(receipt.edits ?? {}).map(([name, { from, to }]) => `${name} ${value(from)} → ${value(to)}`);
   const pairs = [
     ['preset', `${receipt.preset ?? 'none'}${edits.length > 0 ? ', edited' : ''}`],
@@ -71,7 +79,7 @@ function facts({ receipt, done }) {
       ['duration', `${(done.duration_ms / 1000).toFixed(2)} s`],
     );
     if (done.ttft_ms !== null) pairs.push(['first token', `${Math.round(done.ttft_ms)} ms`]);
-    if (done.tokens_per_second > 0) pairs.push(['speed', `${done.tokens_per_second.toFixed(1)} tokens/s`]);
+    if (done.tokens_per_second) pairs.push(['speed', `${done.tokens_per_second.toFixed(1)} tokens/s`]);
   }
   return list(pairs);
 }
@@ -81,7 +89,7 @@ function receiptTab(message) {
   const left = Object.entries(receipt.left_out ?? {});
   const ways = Object.entries(receipt.applied).filter(([name, way]) => (way.how !== 'native' || way.reason) && !(name in (receipt.left_out ?? {})));
   return [
-    facts(message),
+    facts(receipt, done),
     heading('Sent to the engine, with the prompt'),
     element('pre', { textContent: unturned(JSON.stringify(receipt.sent, null, 2)), tabIndex: 0 }),
     ...(left.length > 0 ? [heading('Set, and not sent'), list(left)] : []),

@@ -1,11 +1,19 @@
 // Runs one request whose answers stream into the last messages of panes.
 
+/** @typedef {import('./pane.js').Pane} Pane */
+
 import { look } from '../engine/state.js';
 import { json, stream } from '../lib/api.js';
 
-// What the server is sent of a conversation: the system text and the messages up to `answer`, which
-// itself is sent only when it is continued. An answer without text says nothing and is left out.
+/**
+ * What the server is sent of a conversation: the system text and the messages up to `answer`, which
+ * itself is sent only when it is continued. An answer without text says nothing and is left out.
+ * @param {Message[]} messages
+ * @param {Message | null} [answer]
+ * @returns {SentMessage[]}
+ */
 export function conversation(messages, answer = null, system = '') {
+  /** @type {SentMessage[]} */
   const sent = system === '' ? [] : [{ role: 'system', content: system }];
   for (const message of messages) {
     if (message.content !== '') sent.push({ role: message.role, content: message.content });
@@ -23,26 +31,34 @@ addEventListener('beforeunload', () => {
 addEventListener('pagehide', () => { leaving = true; });
 addEventListener('pageshow', () => { leaving = false; });
 
-// The n-th pane of the request streams into the last message of panes[n]. Every answer ends as
-// done, stopped or failed; resolves when all have.
-//
-// onOpen(id): the stream has begun, and its id stops single panes. onEvent(n, name): after each.
-// at: the path below which stream and render are asked for. onFailure(): an answer failed.
+/**
+ * The n-th pane of the request streams into the last message of panes[n]. Every answer ends as
+ * done, stopped or failed; resolves when all have.
+ * @param {Pane[]} panes
+ * @param {StreamRequest} body
+ * @param {AbortSignal} signal
+ * @param {object} [options]
+ * @param {(id: string | null) => void} [options.onOpen] The stream has begun, and its id stops single panes.
+ * @param {(n: number, name: EventName) => void} [options.onEvent] After each event.
+ * @param {string} [options.at] The path below which stream and render are asked for.
+ * @param {() => void} [options.onFailure] An answer failed.
+ */
 export async function answerInto(panes, body, signal, {
   onOpen, onEvent = () => {}, at = 'api', onFailure = look,
 } = {}) {
-  const answers = panes.map((pane) => pane.messages.at(-1));
+  const answers = panes.map((pane) => pane.lastAnswer);
   panes.forEach((pane, i) => pane.begin(answers[i]));
+  /** @type {(state: Answer['state'], problem: Problem | null) => void} */
   const end = (state, problem) => answers.forEach((answer, i) => {
     if (answer.state !== 'streaming') return;
     panes[i].end(answer, state, { problem });
     onEvent(i, 'error');
   });
   try {
-    for await (const { name, data } of stream(body, signal, onOpen, `${at}/stream`)) {
-      if (answers[data.pane]?.state !== 'streaming') continue;
-      panes[data.pane].receive(name, data);
-      onEvent(data.pane, name);
+    for await (const event of stream(body, signal, onOpen, `${at}/stream`)) {
+      if (answers[event.data.pane]?.state !== 'streaming') continue;
+      panes[event.data.pane].receive(event);
+      onEvent(event.data.pane, event.name);
     }
     if (signal.aborted || leaving) end('stopped', null);
     else end('failed', { kind: 'incomplete', message: 'The stream ended early.', retryable: true });
@@ -55,7 +71,11 @@ export async function answerInto(panes, body, signal, {
   panes.forEach((pane, i) => renderRest(pane, answers[i], at).then(() => onEvent(i, 'rendered')));
 }
 
-// Markdown of an answer that broke off in the middle of a block, or that came without its HTML.
+/**
+ * Markdown of an answer that broke off in the middle of a block, or that came without its HTML.
+ * @param {Pane} pane
+ * @param {Answer} answer
+ */
 export async function renderRest(pane, answer, at = 'api') {
   if (!['done', 'stopped', 'failed'].includes(answer.state) || pane.rest(answer).trim() === '') return;
   try {
@@ -66,7 +86,11 @@ export async function renderRest(pane, answer, at = 'api') {
   }
 }
 
-// The same for all answers of a pane, the last ones first. after(): after each.
+/**
+ * The same for all answers of a pane, the last ones first.
+ * @param {Pane} pane
+ * @param {() => void} [after] After each.
+ */
 export async function renderAll(pane, after = () => {}) {
   for (const message of pane.messages.toReversed()) {
     if (message.role !== 'assistant') continue;

@@ -1,6 +1,6 @@
 // The tab Chat: one conversation, its composer, and what is done to its messages.
 
-import { Pane } from '../answers/pane.js';
+import { newAnswer, Pane } from '../answers/pane.js';
 import { answerInto, conversation, renderAll } from '../answers/streaming.js';
 import { isMissionModel } from '../engine/mission_model.js';
 import { engine, onEngine } from '../engine/state.js';
@@ -18,10 +18,14 @@ import { addView } from '../records/views.js';
 
 
 // Whether the focus is on something that can be seen: what is hidden or replaced loses it.
-const focused = () => document.activeElement !== document.body && document.activeElement.checkVisibility();
+const focused = () => document.activeElement !== document.body && document.activeElement?.checkVisibility();
 
 export class Chat {
   constructor() {
+    const kept = load('chat', {});
+    this.kept = kept;
+    this.entry = new Entry(kept.entry, () => this.record(), () => this.#keep());
+    /** @type {HTMLTextAreaElement} */
     this.prompt = $('#chat-prompt');
     this.pane = new Pane($('[data-testid="pane-0"]'), {
       retry: (index) => this.retry(index),
@@ -30,19 +34,21 @@ export class Chat {
       remove: (index) => this.remove(index),
       presetName,
     });
+    /** @type {AbortController | null} */
     this.running = null; // the AbortController of the answer under way
+    /** @type {Setting | null} */
     this.setting = null; // what the last answer was asked for with, all values
     this.notice = new Notice($('#notice'));
     this.end = new PageEnd(() => { $('.jump').hidden = this.end.followed; });
-    this.metering = null;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.metering = undefined;
+    /** @type {string | null} */
     this.measured = null; // what the context meter shows the tokens of
   }
 
   async start() {
     whenRefused((message) => this.notice.show(message));
-    const kept = load('chat', {});
-    this.entry = new Entry(kept.entry, () => this.record(), () => this.#keep());
-    const messages = await this.#kept(kept);
+    const messages = await this.#kept();
     this.pane.show(messages);
     this.prompt.value = load('draft', '');
     this.#listen();
@@ -56,7 +62,8 @@ export class Chat {
   }
 
   // The conversation that the tab showed before, as it was handed over or as the archive has it.
-  async #kept({ messages, setting }) {
+  async #kept() {
+    const { messages, setting } = this.kept;
     if (Array.isArray(messages)) {
       for (const message of messages) if (message.state === 'streaming') message.state = 'stopped';
       this.setting = readSetting(setting);
@@ -135,7 +142,7 @@ export class Chat {
     if (index + 1 < this.pane.messages.length) {
       this.#change('Left out what followed.', () => this.pane.truncate(index + 1));
     }
-    this.#run(request, this.pane.messages[index]);
+    void this.#run(request, this.pane.lastAnswer);
   }
 
   // A question goes with its answer, which would be an answer to nothing.
@@ -178,9 +185,13 @@ export class Chat {
   }
 
   #answer(request) {
-    this.#run(request, this.pane.add({ role: 'assistant', content: '', blocks: [], state: 'streaming' }));
+    void this.#run(request, this.pane.add(newAnswer()));
   }
 
+  /**
+   * @param {{ pane: RequestPane, system: string }} request
+   * @param {Answer} answer
+   */
   async #run(request, answer) {
     const messages = conversation(this.pane.messages, answer, request.system);
     answer.preset = request.pane.preset;
@@ -214,6 +225,11 @@ export class Chat {
   // Takes over a conversation that began elsewhere; the one that was here can be brought back.
   // setting: what it was asked for with. handle: of the entry that it is kept in, {} for one that it
   // need not be kept in as it is; else it gets a new one. undone(): it was.
+  /**
+   * @param {Message[]} messages
+   * @param {string} words
+   * @param {{ setting?: Setting | null, handle?: Handle, undone?: () => void }} [options]
+   */
   adopt(messages, words, { setting = null, handle, undone } = {}) {
     this.entry.flush();
     this.stop();
@@ -229,12 +245,12 @@ export class Chat {
   }
 
   #render() {
-    renderAll(this.pane, () => this.end.follow());
+    void renderAll(this.pane, () => this.end.follow());
   }
 
   #change(words, change, { undone = () => {}, stay = false } = {}) {
     const before = structuredClone(this.pane.messages);
-    for (const message of before) if (message.state === 'streaming') message.state = 'stopped';
+    for (const message of before) if (message.role === 'assistant' && message.state === 'streaming') message.state = 'stopped';
     const { setting } = this;
     const { handle } = this.entry;
     change();
@@ -328,7 +344,8 @@ export class Chat {
   #engineChanged(state) {
     const note = $('.engine-note');
     // What the last answer says already is not said twice, and a refusal is told above the tabs.
-    const told = this.pane.messages.at(-1)?.problem?.message === state.reason;
+    const last = this.pane.messages.at(-1);
+    const told = last?.role === 'assistant' && last.problem?.message === state.reason;
     note.hidden = ['ready', 'unknown'].includes(state.state) || told || state.refused !== undefined;
     if (note.textContent !== state.reason) note.textContent = state.reason;
     if (state.state !== 'ready') return;

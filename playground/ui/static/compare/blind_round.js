@@ -4,7 +4,7 @@
 // knows which is which until it asks the server to open the seals. A round is a plain value that
 // can be stored: {prompt, answers: [message], outcome}, where each message has its `seals`.
 
-import { Pane } from '../answers/pane.js';
+import { newAnswer, Pane } from '../answers/pane.js';
 import { takeReceipt } from '../answers/receipt.js';
 import { answerInto, renderRest } from '../answers/streaming.js';
 import { engine } from '../engine/state.js';
@@ -21,9 +21,17 @@ export class BlindRound {
   // gets every answer with `column`, its place in the request, and its receipt and figures;
   // dropped(): the round cannot be revealed and is given up; changed(): it is worth storing.
   constructor(place, ballot, { revealed, dropped, changed }) {
-    Object.assign(this, { place, ballot, revealed, dropped, changed });
+    this.place = place;
+    this.ballot = ballot;
+    this.revealed = revealed;
+    this.dropped = dropped;
+    this.changed = changed;
+    /** @type {{ prompt: string, answers: Answer[] } | null} */
     this.round = null;
+    /** @type {AbortController | null} */
     this.controller = null;
+    /** @type {Pane[]} */
+    this.panes = [];
   }
 
   get open() {
@@ -38,15 +46,15 @@ export class BlindRound {
   show(round) {
     this.round = round;
     for (const answer of round.answers) if (answer.state === 'streaming') answer.state = 'stopped';
-    this.#draw();
+    this.#draw(round);
     this.panes.forEach((pane, i) => renderRest(pane, round.answers[i]));
     this.#vote();
   }
 
   async run(prompt, panes) {
-    const answers = panes.map(() => ({ role: 'assistant', content: '', blocks: [], state: 'streaming', seals: [] }));
+    const answers = panes.map(() => ({ ...newAnswer(), seals: [] }));
     this.round = { prompt, answers };
-    this.#draw();
+    this.#draw(this.round);
     this.controller = new AbortController();
     this.#vote();
     await answerInto(this.panes, { panes, blind: true }, this.controller.signal, {
@@ -68,15 +76,15 @@ export class BlindRound {
     this.ballot.hidden = true;
   }
 
-  #draw() {
+  #draw({ prompt, answers }) {
     this.place.hidden = false;
     this.panes = [];
-    this.place.replaceChildren(...this.round.answers.map((answer, i) => {
+    this.place.replaceChildren(...answers.map((answer, i) => {
       const log = element('div', { className: 'log', dataset: { testid: `pane-${i}` } });
       log.setAttribute('role', 'log');
       log.setAttribute('aria-label', `Answer ${letter(i)}`);
       const pane = new Pane(log, { presetName }, { plain: true });
-      pane.show([{ role: 'user', content: this.round.prompt }, answer]);
+      pane.show([{ role: 'user', content: prompt }, answer]);
       this.panes.push(pane);
       const column = element('section', { className: 'column' },
         element('header', {}, element('div', { className: 'title' }, element('h3', { textContent: `Answer ${letter(i)}` }))), log);
@@ -87,21 +95,23 @@ export class BlindRound {
   }
 
   #vote(problem = '') {
+    const { round } = this;
+    if (!round) return;
     this.ballot.hidden = false;
     if (this.running) {
       this.ballot.replaceChildren(element('p', { textContent: 'Vote when all answers are there.' }),
         button('Stop all', () => this.stop(), 'primary'));
       return;
     }
-    const whole = this.round.answers.every(({ state }) => state === 'done');
+    const whole = round.answers.every(({ state }) => state === 'done');
     const words = problem || (whole ? 'Which answer is best?' : 'Not every answer was finished, so this round cannot be voted on.');
     const choices = whole ? [
-      ...this.round.answers.map((_, i) => button(letter(i), () => this.#reveal('best', i), 'choice-button')),
+      ...round.answers.map((_, i) => button(letter(i), () => this.#reveal('best', i), 'choice-button')),
       button('Tie', () => this.#reveal('tie', null), 'choice-button'),
       button('All bad', () => this.#reveal('bad', null), 'choice-button'),
     ] : [];
     choices.forEach((choice, i) => {
-      if (i < this.round.answers.length) choice.setAttribute('aria-label', `Answer ${letter(i)} is best`);
+      if (i < round.answers.length) choice.setAttribute('aria-label', `Answer ${letter(i)} is best`);
     });
     const leave = [button(whole ? 'Reveal without a vote' : 'Reveal', () => this.#reveal(null, null))];
     if (problem) leave.push(button('Give this round up', () => { this.close(); this.dropped(); }));
@@ -112,8 +122,9 @@ export class BlindRound {
 
   async #reveal(outcome, best) {
     const { round } = this;
+    if (!round) return;
     for (const choice of this.ballot.querySelectorAll('button')) choice.disabled = true; // a vote counts once
-    const seals = round.answers.flatMap((answer, i) => answer.seals.map((seal) => ({ i, seal })));
+    const seals = round.answers.flatMap((answer, i) => (answer.seals ?? []).map((seal) => ({ i, seal })));
     try {
       const { opened } = seals.length === 0 ? { opened: [] }
         : await json('api/reveal', { sealed: seals.map(({ seal }) => seal) });

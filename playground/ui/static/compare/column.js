@@ -1,7 +1,7 @@
 // One column of a comparison: its settings, its figures, and its own conversation.
 
 import { Pane } from '../answers/pane.js';
-import { button, element } from '../lib/dom.js';
+import { $, button, element } from '../lib/dom.js';
 import { menu } from '../lib/menu.js';
 import { lacking } from '../presets/edited_values.js';
 import { presetName } from '../presets/panel.js';
@@ -16,12 +16,18 @@ function pace({ ttft_ms: first, tokens_per_second: rate }) {
 }
 
 export class Column {
-  // board: {changed(), retry(column), stop(column), toChat(column), join(column), menu(column)}
+  /**
+   * @param {EditedSetting} setting
+   * @param {any} board {changed(), retry(column), stop(column), toChat(column), join(column), menu(column)}
+   */
   constructor(setting, board) {
     this.setting = setting;
     this.board = board;
     this.seedShown = false;
-    this.running = null; // {controller, id, pane}: the stream that writes this column's answer
+    /** @type {{ controller: AbortController, id: string | null, pane: number, alone: boolean } | null} */
+    this.running = null; // the stream that writes this column's answer
+    this.index = 0;
+    this.label = '';
     this.log = element('div', { className: 'log' });
     this.log.setAttribute('role', 'log');
     this.pane = new Pane(this.log, {
@@ -30,7 +36,30 @@ export class Column {
       toChat: () => board.toChat(this),
       presetName,
     }, { plain: true });
-    this.#draw();
+    this.select = element('select', { className: 'preset-of' });
+    this.select.addEventListener('change', () => {
+      if (this.select.value === edited) return;
+      Object.assign(this.setting, { preset: this.select.value, edits: {}, limit: '' });
+      this.#values();
+      this.settingChanged();
+    });
+    this.figures = element('span', { className: 'figures' });
+    this.summary = element('summary');
+    this.inputs = element('div');
+    this.values = element('details', { className: 'values' }, this.summary, this.inputs);
+    this.warning = element('p', { className: 'warning', hidden: true });
+    this.verdict = element('p', { className: 'verdict', hidden: true });
+    this.invitation = element('p', { className: 'invitation', hidden: true },
+      'Answers from the next prompt on. ', button('Answer the last prompt now', () => this.board.join(this)));
+    this.node = element('section', { className: 'column' },
+      element('header', {},
+        element('div', { className: 'title' }, this.select, this.figures,
+          menu('More for this column', () => this.board.menu(this))),
+        this.values, this.warning, this.verdict),
+      this.log, this.invitation);
+    this.#values();
+    /** @type {HTMLElement[]} */
+    this.heads = [$('.title', this.node), this.summary, this.warning, this.verdict];
   }
 
   get messages() {
@@ -45,30 +74,6 @@ export class Column {
 
   get name() {
     return nameOf(this.setting);
-  }
-
-  #draw() {
-    this.select = element('select', { className: 'preset-of' });
-    this.select.addEventListener('change', () => {
-      if (this.select.value === edited) return;
-      Object.assign(this.setting, { preset: this.select.value, edits: {}, limit: '' });
-      this.#values();
-      this.settingChanged();
-    });
-    this.figures = element('span', { className: 'figures' });
-    this.values = element('details', { className: 'values' }, element('summary'), element('div'));
-    this.warning = element('p', { className: 'warning', hidden: true });
-    this.verdict = element('p', { className: 'verdict', hidden: true });
-    this.invitation = element('p', { className: 'invitation', hidden: true },
-      'Answers from the next prompt on. ', button('Answer the last prompt now', () => this.board.join(this)));
-    this.node = element('section', { className: 'column' },
-      element('header', {},
-        element('div', { className: 'title' }, this.select, this.figures,
-          menu('More for this column', () => this.board.menu(this))),
-        this.values, this.warning, this.verdict),
-      this.log, this.invitation);
-    this.#values();
-    this.heads = [this.node.querySelector('.title'), this.values.firstElementChild, this.warning, this.verdict];
   }
 
   // How high the head is while its values are closed, in pixels.
@@ -90,9 +95,9 @@ export class Column {
     const restore = restoreButton(this.setting, () => {
       this.#values();
       this.settingChanged();
-      this.values.firstElementChild.focus();
+      this.summary.focus();
     });
-    this.values.lastElementChild.replaceChildren(
+    this.inputs.replaceChildren(
       ...fields(this.setting, this.seedShown, () => this.settingChanged()), restore);
     this.showSetting();
   }
@@ -119,8 +124,8 @@ export class Column {
     if (isEdited(this.setting)) options.push(new Option(nameOf(this.setting), edited));
     this.select.replaceChildren(...options);
     this.select.value = isEdited(this.setting) ? edited : presetOf(this.setting).id;
-    this.values.firstElementChild.textContent = summary(this.setting);
-    this.values.querySelector('button').hidden = !isEdited(this.setting);
+    this.summary.textContent = summary(this.setting);
+    $('button', this.values).hidden = !isEdited(this.setting);
     const missing = lacking(presetOf(this.setting), this.setting.edits);
     this.warning.hidden = missing.length === 0;
     this.warning.textContent = `Not applied by this engine: ${missing.join(', ')}.`;

@@ -1,7 +1,7 @@
 // The columns of a comparison: which there are, in what order, under what names.
 
 import { renderAll } from '../answers/streaming.js';
-import { button } from '../lib/dom.js';
+import { $, button } from '../lib/dom.js';
 import { allPresets } from '../presets/presets.js';
 import { setting } from '../presets/setting.js';
 import { Column } from './column.js';
@@ -15,8 +15,11 @@ export class Board {
   constructor(node, actions) {
     this.node = node;
     this.actions = actions;
+    /** @type {Column[]} */
     this.columns = [];
+    /** @type {any} */
     this.reference = null; // the column that the others are compared against
+    this.scrolling = 0;
     this.following = true; // whether the board scrolls along with the answers
     // As high as the highest head, so that the conversations begin side by side.
     this.levelling = new ResizeObserver(() => {
@@ -57,7 +60,7 @@ export class Board {
       menu: (each) => this.#menu(each),
     });
     column.pane.show(messages);
-    renderAll(column.pane);
+    void renderAll(column.pane);
     this.columns.splice(at, 0, column);
     for (const part of column.heads) this.levelling.observe(part);
     return column;
@@ -104,7 +107,7 @@ export class Board {
   #addColumn() {
     const used = new Set(this.columns.map(({ setting: { preset } }) => preset));
     const free = allPresets().find(({ id }) => !used.has(id));
-    this.#put(free ? setting(free.id) : structuredClone(this.columns.at(-1).setting), [], this.columns.length);
+    this.#put(free ? setting(free.id) : structuredClone(this.reference.setting), [], this.columns.length);
   }
 
   duplicate(column) {
@@ -153,7 +156,7 @@ export class Board {
       const tops = this.columns.map(({ log, node: column }) => {
         const question = [...log.querySelectorAll('[data-role="user"]')].at(-1);
         if (!question) return Infinity;
-        return question.getBoundingClientRect().top - column.querySelector('header').getBoundingClientRect().bottom;
+        return question.getBoundingClientRect().top - $('header', column).getBoundingClientRect().bottom;
       });
       const end = node.scrollHeight - node.clientHeight;
       node.scrollTop = Math.max(node.scrollTop, Math.min(end, node.scrollTop + Math.min(...tops) - margin));

@@ -1,6 +1,7 @@
 // The tab Compare: two to four columns, one composer for all, all answers in one stream.
 
 import { Marks } from '../answers/difference_marks.js';
+import { newAnswer } from '../answers/pane.js';
 import { answerInto, conversation } from '../answers/streaming.js';
 import { onEngine } from '../engine/state.js';
 import { stopPane } from '../lib/api.js';
@@ -132,19 +133,22 @@ class Comparison {
 
   #more() {
     const { columns } = this;
-    const said = columns.some(({ messages }) => messages.length > 0);
+    const record = this.record();
     return [
       { label: 'Seeds × presets…', hidden: this.busy, run: () => openTrials(trialsOf(columns, this.options)) },
       { label: 'Votes…', run: showVotes },
-      { label: 'Export as Markdown', hidden: !said, run: () => download('comparison.md', 'text/markdown', recordMarkdown(this.record())) },
-      { label: 'Export as JSON', hidden: !said, run: () => download('comparison.json', 'application/json', recordJSON(this.record())) },
-      { label: 'New comparison', hidden: !said || this.busy, run: () => this.clear() },
+      ...(record === null ? [] : [
+        { label: 'Export as Markdown', run: () => download('comparison.md', 'text/markdown', recordMarkdown(record)) },
+        { label: 'Export as JSON', run: () => download('comparison.json', 'application/json', recordJSON(record)) },
+      ]),
+      { label: 'New comparison', hidden: record === null || this.busy, run: () => this.clear() },
     ];
   }
 
   // What cannot be sent stays in the composer.
   send(text) {
     if (this.busy || this.blind.open || text.trim() === '') return;
+    /** @type {Question} */
     const question = { role: 'user', content: text.trim() };
     let panes;
     try {
@@ -165,7 +169,7 @@ class Comparison {
     }
     for (const column of this.columns) column.pane.add({ ...question });
     this.board.following = true;
-    this.#run(this.columns, panes);
+    void this.#run(this.columns, panes);
   }
 
   // Answers the last message of the user once more, in this column alone.
@@ -181,7 +185,7 @@ class Comparison {
     }
     panes[0].messages = conversation(before, null, this.options.system);
     column.pane.truncate(before.length);
-    this.#run([column], panes);
+    void this.#run([column], panes);
   }
 
   // A column that was added later takes over the conversation of the one that all are compared
@@ -198,7 +202,7 @@ class Comparison {
     const controller = new AbortController();
     columns.forEach((column, pane) => {
       column.running = { controller, pane, id: null, alone: columns.length === 1 };
-      column.pane.add({ role: 'assistant', content: '', blocks: [], state: 'streaming', preset: column.setting.preset });
+      column.pane.add({ ...newAnswer(), preset: column.setting.preset });
     });
     const answered = answerInto(columns.map((column) => column.pane), { panes }, controller.signal, {
       onOpen: (id) => columns.forEach((column) => { if (column.running) column.running.id = id; }),
@@ -298,14 +302,14 @@ class Comparison {
 
   clear() {
     this.entry.flush();
-    const before = this.columns.map((column) => [column, [...column.messages]]);
+    const before = this.columns.map((column) => ({ column, messages: [...column.messages] }));
     const { handle } = this.entry;
     for (const column of this.columns) column.pane.show([]);
     this.entry.begin();
     this.settle();
     this.notice.show('Started a new comparison.', { undo: () => {
       this.entry.flush();
-      for (const [column, messages] of before) column.pane.show(messages);
+      for (const { column, messages } of before) column.pane.show(messages);
       this.entry.handle = handle;
       this.settle();
     } });
@@ -357,5 +361,5 @@ class Comparison {
 }
 
 export function startComparison(chat) {
-  new Comparison(chat).start();
+  void new Comparison(chat).start();
 }

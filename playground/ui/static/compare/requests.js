@@ -10,6 +10,7 @@ export function panesOf(columns, { sameSeed, seed, system, stops }) {
   return columns.map((column) => {
     try {
       const own = sameSeed ? seed : wholeNumber(column.setting.seed, 'seed', 0);
+      /** @type {RequestPane} */
       const pane = { ...paneOf(column.setting), messages: conversation(column.messages, null, system) };
       if (stops.length > 0) pane.stop = stops;
       return own === null ? pane : { ...pane, seed: own };

@@ -51,7 +51,7 @@ function plot({ columns, pairs }) {
   const height = rows.length * rowHeight + 22;
   const x = (value) => left + value * (width - left - 12);
   const svg = shape('svg', { viewBox: `0 0 ${width} ${height}`, class: 'plot', role: 'img' });
-  svg.setAttribute('aria-label', `Overlap of answers. ${rows.map(({ label, overlaps }) => `${label}: mean ${mean(overlaps).toFixed(2)}`).join('. ')}.`);
+  svg.setAttribute('aria-label', `Overlap of answers. ${rows.map(({ label, overlaps }) => `${label}: mean ${mean(overlaps)?.toFixed(2)}`).join('. ')}.`);
   for (const tick of [0, 0.25, 0.5, 0.75, 1]) {
     svg.append(shape('line', { x1: x(tick), x2: x(tick), y1: 0, y2: height - 20, class: 'grid' }),
       shape('text', { x: x(tick), y: height - 5, 'text-anchor': 'middle' }, String(tick)));
@@ -97,7 +97,7 @@ async function* patiently(body, signal, say) {
       if (error.kind !== 'busy') throw error;
       const seconds = Math.max(error.retryAfter, 1);
       say(`The server is busy; asking again in ${seconds} s`);
-      await new Promise((resolve) => {
+      await new Promise((/** @type {(value?: unknown) => void} */ resolve) => {
         const timer = setTimeout(resolve, 1000 * seconds);
         signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); }, { once: true });
       });
@@ -126,17 +126,21 @@ async function collect(columns, seeds, ask, signal, progress) {
   }
 }
 
-// Opens the window. comparison: {prompt, labels, seed, ask(seed)} or {refusal}.
-export function openTrials({ prompt, labels, seed, ask, refusal }) {
-  if (refusal) {
+/**
+ * Opens the window: for what is to be asked, or with why nothing can be, in words.
+ * @param {{ prompt?: string, labels?: string[], seed?: number, ask?: (seed: number) => RequestPane[], refusal?: string }} trials
+ */
+export function openTrials({ prompt = '', labels = [], seed = 0, ask, refusal = '' }) {
+  if (refusal || !ask) {
     openDialog('Seeds × presets', element('p', { textContent: refusal }));
     return;
   }
-  const count = element('select', {}, ...Array.from({ length: mostSeeds }, (_, i) => new Option(String(i + 1), i + 1)));
+  const count = element('select', {}, ...Array.from({ length: mostSeeds }, (_, i) => new Option(String(i + 1))));
   count.value = load('trials', 3);
   const status = element('p', { className: 'status' });
   status.setAttribute('role', 'status');
   const results = element('div', {});
+  /** @type {AbortController | null} */
   let controller = null;
 
   const start = button('Start', async () => {

@@ -1,7 +1,7 @@
 // The tab About: the model's card and the engine's own /info.
 
 import { json } from '../lib/api.js';
-import { element, whenAdded } from '../lib/dom.js';
+import { $, element, whenAdded } from '../lib/dom.js';
 import { number } from '../lib/text.js';
 import { onEngine } from './state.js';
 
@@ -32,7 +32,7 @@ function showEngine(state) {
     ['prompt at most', `${number.format(engine.max_input_tokens)} tokens`],
     ['stop sequences', engine.max_stop_sequences],
   ];
-  const place = document.getElementById('engine-info');
+  const place = $('#engine-info');
   const open = place.querySelector('details')?.open ?? false;
   place.replaceChildren(
     element('dl', {}, ...facts.flatMap(([name, value]) => [
@@ -46,7 +46,7 @@ function showEngine(state) {
 // Gradio draws the tab when it is first opened; then the card is asked for.
 export function startAbout() {
   whenAdded(document.getElementById('views'), '#card', (card) => {
-    showCard(card);
+    void showCard(card);
     onEngine(showEngine);
   });
 }

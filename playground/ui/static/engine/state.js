@@ -6,6 +6,7 @@ const calm = 10_000; // ms between looks while the engine is ready
 const keen = 2_000; // and while it is not
 
 const listeners = new Set();
+/** @type {EngineState} */
 let current = { state: 'unknown', reason: '', engine: null, applied: {}, raw: null };
 let timer;
 let looking = false;
@@ -14,6 +15,7 @@ export function engine() {
   return current;
 }
 
+/** @param {(state: EngineState) => void} listener */
 export function onEngine(listener) {
   listeners.add(listener);
   listener(current);
@@ -59,8 +61,8 @@ export async function look() {
 }
 
 export function watchEngine() {
-  document.addEventListener('visibilitychange', () => { if (!document.hidden) look(); });
+  document.addEventListener('visibilitychange', () => { if (!document.hidden) void look(); });
   addEventListener('online', look);
-  addEventListener('focus', () => { if (current.refused) look(); });
-  look();
+  addEventListener('focus', () => { if (current.refused) void look(); });
+  void look();
 }

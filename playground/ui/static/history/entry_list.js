@@ -23,7 +23,8 @@ export function itemOf(entry) {
   }
   const { kind, title, columns } = record;
   const messages = columns.flatMap((column) => column.messages);
-  const models = messages.flatMap(({ receipt }) => (receipt ? [receipt.model_id.split('/').at(-1)] : []));
+  const models = messages.flatMap((message) => (
+    message.role === 'assistant' && message.receipt ? [message.receipt.model_id.split('/').at(-1)] : []));
   const facts = [
     kinds[kind], columns.map(({ label }) => label).join(' / '), [...new Set(models)].join(', '),
     count(Math.max(...columns.map((column) => column.messages.filter(({ role }) => role === 'user').length)), 'prompt'),
@@ -43,7 +44,7 @@ export function search(items, query) {
 export function dayOf(time, now = new Date()) {
   const day = new Date(time);
   const midnight = new Date(now.getFullYear(), now.getMonth(), now.getDate());
-  const days = Math.ceil((midnight - day) / 86_400_000);
+  const days = Math.ceil((midnight.getTime() - day.getTime()) / 86_400_000);
   if (days <= 0) return 'Today';
   if (days === 1) return 'Yesterday';
   return (day.getFullYear() === now.getFullYear() ? thisYear : otherYears).format(day);

@@ -26,20 +26,21 @@ class History {
     this.list = $('#history-list');
     this.search = $('#history-search');
     this.items = new Map(); // by id
+    /** @type {string | null} */
     this.failure = null; // why there is no list, in words
     this.shown = first;
     this.notice = new Notice($('#history-notice'));
+    this.file = element('input', { type: 'file', multiple: true, accept: '.json,.md,.markdown,.txt', hidden: true });
+    this.more = menu('More for the history', () => this.#more());
     this.stale = false; // whether what is drawn is out of date
   }
 
   async start() {
     this.search.addEventListener('input', () => { this.shown = first; this.#show(); });
-    this.file = element('input', { type: 'file', multiple: true, accept: '.json,.md,.markdown,.txt', hidden: true });
     this.file.setAttribute('aria-label', 'Files to import');
-    this.file.addEventListener('change', () => this.#import([...this.file.files]));
+    this.file.addEventListener('change', () => this.#import([...(this.file.files ?? [])]));
     $('#history-import').after(this.file);
     $('#history-import').addEventListener('click', () => this.file.click());
-    this.more = menu('More for the history', () => this.#more());
     $('#history-more').replaceWith(this.more);
     onEntries((ids) => this.#changed(ids));
     whenRefusal(() => this.#showRefusal());
@@ -111,9 +112,9 @@ class History {
     this.search.disabled = all === 0;
     this.more.hidden = all === 0;
     const focused = this.list.contains(document.activeElement) ? document.activeElement : null;
-    const id = focused?.closest('.entry')?.dataset.id;
+    const id = /** @type {HTMLElement | null} */ (focused?.closest('.entry') ?? null)?.dataset.id;
     this.list.replaceChildren(...this.#content(found, query));
-    if (id) this.list.querySelector(`[data-id="${CSS.escape(id)}"] .${focused.classList[focused.classList.length - 1]}`)?.focus({ preventScroll: true });
+    if (id && focused) this.list.querySelector(`[data-id="${CSS.escape(id)}"] .${focused.classList[focused.classList.length - 1]}`)?.focus({ preventScroll: true });
   }
 
   #content(found, query) {
@@ -173,7 +174,7 @@ class History {
     return {
       open: (item) => this.#try(() => this.#open(item)),
       rename: (item, title) => {
-        if (title !== '' && title !== item.title) this.#try(() => renameEntry(item.id, title));
+        if (title !== '' && title !== item.title) void this.#try(() => renameEntry(item.id, title));
         else this.#show();
       },
       choices: (item, rename) => {
@@ -238,7 +239,7 @@ class History {
       element('div', { className: 'row' },
         button(`Delete ${entriesIn(ids.length)}`, () => {
           window.close();
-          this.#delete(ids, `Deleted ${entriesIn(ids.length)}.`);
+          void this.#delete(ids, `Deleted ${entriesIn(ids.length)}.`);
         }, 'primary'),
         button('Cancel', () => window.close())));
   }
@@ -257,5 +258,5 @@ class History {
 }
 
 export function startHistory(node) {
-  new History(node).start();
+  void new History(node).start();
 }

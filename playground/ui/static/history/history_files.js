@@ -55,6 +55,7 @@ const hasFigures = ({ columns }) => columns.some(({ messages }) => messages.some
 
 // The marks of an entry by which a copy of it is known: of all of it, and of what is said in it. A copy
 // that has receipts is none of an entry that has not.
+/** @param {ArchiveEntry} entry */
 function marks({ id, version: written, record, problem }) {
   if (problem || written > entryVersion) return [`${id} ${written}`];
   const said = `said ${markOf(bare(record))}`;
@@ -64,6 +65,7 @@ function marks({ id, version: written, record, problem }) {
 // Reads files and adds what is new in them, all at once: {added, known, broken: [{name, reason}]}.
 // A file that cannot be read in whole adds nothing. Throws Refused.
 export async function importFiles(files) {
+  /** @type {ArchiveEntry[]} */
   const found = [];
   const broken = [];
   for (const file of files) {

@@ -8,6 +8,7 @@ const root = new URL('../../../', import.meta.url);
 export const LOGGED_OUT = 'playground-logged-out';
 
 // For whom the page is drawn. The server refuses what is asked after somebody else has logged in.
+/** @type {string | null} */
 let visitor = null;
 export function drawnFor(name) {
   visitor = name;
@@ -16,7 +17,13 @@ export function drawnFor(name) {
 export const address = (path) => new URL(path, root).href;
 
 export class RequestFailed extends Error {
-  // retryAfter: seconds after which the server asks to be asked again, 0 where it does not say.
+  /**
+   * @param {string} message
+   * @param {string} kind
+   * @param {string | null | undefined} field
+   * @param {boolean} retryable
+   * @param {number} [retryAfter] Seconds after which the server asks to be asked again, 0 where it does not say.
+   */
   constructor(message, kind, field, retryable, retryAfter = 0) {
     super(message);
     this.kind = kind;
@@ -26,7 +33,13 @@ export class RequestFailed extends Error {
   }
 }
 
+/**
+ * @param {string} path
+ * @param {unknown} body
+ * @param {AbortSignal} [signal]
+ */
 async function request(path, body, signal, method = body === undefined ? 'GET' : 'POST') {
+  /** @type {RequestInit & { headers: Record<string, string> }} */
   const options = { signal, method, headers: {} };
   if (visitor !== null) options.headers['X-Opened-As'] = encodeURIComponent(visitor);
   if (body !== undefined) {
@@ -42,6 +55,7 @@ async function request(path, body, signal, method = body === undefined ? 'GET' :
     throw new RequestFailed('The playground does not answer. Is it still running?', 'unreachable', null, true);
   }
   if (response.ok) return response;
+  /** @type {{ error?: string, kind?: string, field?: string }} */
   let problem = {};
   try {
     problem = await response.json();
@@ -58,33 +72,54 @@ async function request(path, body, signal, method = body === undefined ? 'GET' :
   );
 }
 
+/**
+ * @param {string} path
+ * @param {unknown} [body]
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<any>}
+ */
 export async function json(path, body, signal) {
   return (await request(path, body, signal)).json();
 }
 
-// Changes or deletes what stands under a path.
+/**
+ * Changes or deletes what stands under a path.
+ * @param {'PATCH' | 'DELETE'} method
+ * @param {string} path
+ * @param {unknown} [body]
+ */
 export async function change(method, path, body) {
   await request(path, body, undefined, method);
 }
 
-// Stops one pane of a stream that goes on for the others.
+/**
+ * Stops one pane of a stream that goes on for the others.
+ * @param {string} id
+ * @param {number} pane
+ */
 export async function stopPane(id, pane) {
   await change('DELETE', `api/stream/${id}/panes/${pane}`);
 }
 
-// The events of a POST as {name, data}. Ends without a word when `signal` aborts.
-// onOpen: called with the stream's id when the answer begins.
+/**
+ * The events of a POST. Ends without a word when `signal` aborts.
+ * @param {StreamRequest} body
+ * @param {AbortSignal} signal
+ * @param {(id: string | null) => void} [onOpen] Called with the stream's id when the answer begins.
+ * @returns {AsyncGenerator<StreamEvent, void, void>}
+ */
 export async function* stream(body, signal, onOpen = () => {}, path = 'api/stream') {
   try {
     const response = await request(path, body, signal);
     onOpen(response.headers.get('X-Stream-Id'));
+    if (!response.body) return;
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = '';
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
       const events = (rest + value).split('\n\n');
-      rest = events.pop();
+      rest = events.pop() ?? '';
       for (const event of events) {
         let name = 'message';
         let data = '';
@@ -92,7 +127,7 @@ export async function* stream(body, signal, onOpen = () => {}, path = 'api/strea
           if (line.startsWith('event:')) name = line.slice(6).trim();
           else if (line.startsWith('data:')) data += line.slice(5);
         }
-        if (data) yield { name, data: JSON.parse(data) };
+        if (data) yield /** @type {StreamEvent} */ ({ name, data: JSON.parse(data) });
       }
     }
   } catch (error) {

@@ -1,6 +1,6 @@
 // A window over the page.
 
-import { button, element } from './dom.js';
+import { $, button, element } from './dom.js';
 
 // Opens it with this content and gives it back; it is gone when it is closed.
 export function openDialog(title, ...content) {
@@ -11,7 +11,7 @@ export function openDialog(title, ...content) {
   window.setAttribute('aria-labelledby', 'dialog-title');
   window.addEventListener('close', () => window.remove());
   window.addEventListener('keydown', (event) => { if (event.key === 'Escape') event.stopPropagation(); });
-  document.querySelector('.gradio-container').append(window);
+  $('.gradio-container').append(window);
   window.showModal();
   return window;
 }

@@ -1,12 +1,24 @@
 // Small pieces of page.
 
-// The first element that matches. What is not there is a fault of the page.
+/**
+ * The first element that matches. What is not there is a fault of the page.
+ * @param {string} selector
+ * @param {ParentNode} [root]
+ * @returns {any}
+ */
 export function $(selector, root = document) {
   const node = root.querySelector(selector);
   if (node === null) throw new Error(`Nothing on this page is ${selector}.`);
   return node;
 }
 
+/**
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Partial<Omit<HTMLElementTagNameMap[Tag], 'dataset' | 'style'>> & { dataset?: Record<string, string | undefined> }} [properties]
+ * @param {...(Node | string)} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
 export function element(tag, properties = {}, ...children) {
   const { dataset, ...rest } = properties;
   const node = Object.assign(document.createElement(tag), rest);
@@ -15,6 +27,10 @@ export function element(tag, properties = {}, ...children) {
   return node;
 }
 
+/**
+ * @param {string} label
+ * @param {() => unknown} onclick
+ */
 export function button(label, onclick, className = 'quiet') {
   return element('button', { type: 'button', className, textContent: label, onclick });
 }

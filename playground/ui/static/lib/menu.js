@@ -1,6 +1,6 @@
 // A button that opens a short list of further buttons.
 
-import { button, element } from './dom.js';
+import { $, button, element } from './dom.js';
 
 // items(): [{label, run, hidden}], asked for each time that the list opens.
 export function menu(label, items, text = '⋯') {
@@ -10,8 +10,8 @@ export function menu(label, items, text = '⋯') {
   opener.setAttribute('aria-label', label);
   opener.setAttribute('aria-expanded', 'false');
 
-  const outside = (event) => {
-    if (!node.contains(event.target)) close();
+  const outside = ({ target }) => {
+    if (!node.contains(target)) close();
   };
 
   function open() {
@@ -20,7 +20,7 @@ export function menu(label, items, text = '⋯') {
       button(item.label, () => { close(); item.run(); }, 'quiet menu-item'))));
     list.hidden = false;
     opener.setAttribute('aria-expanded', 'true');
-    list.querySelector('button').focus();
+    $('button', list).focus();
   }
 
   function close() {
@@ -32,7 +32,7 @@ export function menu(label, items, text = '⋯') {
 
   node.addEventListener('keydown', (event) => {
     if (list.hidden) return;
-    const buttons = [...list.children];
+    const buttons = [...list.querySelectorAll('button')];
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (event.key === 'Escape') {
       event.stopPropagation();
@@ -40,12 +40,12 @@ export function menu(label, items, text = '⋯') {
       close();
     } else if (step) {
       event.preventDefault();
-      const next = buttons.indexOf(document.activeElement) + step;
-      buttons.at(next % buttons.length).focus();
+      const next = buttons.indexOf(/** @type {any} */ (document.activeElement)) + step;
+      buttons.at(next % buttons.length)?.focus();
     }
   });
   node.addEventListener('focusout', (event) => {
-    if (event.relatedTarget && !node.contains(event.relatedTarget)) close();
+    if (event.relatedTarget instanceof Node && !node.contains(event.relatedTarget)) close();
   });
   return node;
 }

@@ -13,6 +13,10 @@ export class Notice {
 
   // undo: brings back what was before. more: a further button. lines: what is told one by one. stay:
   // until it is closed or hidden.
+  /**
+   * @param {string} words
+   * @param {NoticeOptions} [options]
+   */
   show(words, { undo, more, lines = [], stay = false } = {}) {
     const hide = () => this.hide();
     const said = element('span', { textContent: words });

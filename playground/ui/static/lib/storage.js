@@ -10,6 +10,7 @@ const prefix = 'kto-playground.v1.';
 const ofTheTab = new Set(['chat', 'draft', 'comparison', 'samplers']);
 const known = new Map(); // what this tab read or wrote last, by name
 let refused = false;
+/** @type {(words: string) => void} */
 let onRefused = () => {};
 
 export function whenRefused(listener) {
@@ -24,7 +25,7 @@ export function load(name, fallback) {
   try {
     const text = (ofTheTab.has(name) && sessionStorage.getItem(prefix + name)) || localStorage.getItem(prefix + name);
     known.set(name, text);
-    const value = JSON.parse(text) ?? fallback;
+    const value = JSON.parse(text ?? 'null') ?? fallback;
     if (!isObject(fallback)) return value;
     return isObject(value) ? { ...fallback, ...value } : fallback;
   } catch {
@@ -68,7 +69,7 @@ export function refuse(words) {
 // A list that is kept for a reload of this browser tab alone.
 export function recall(name) {
   try {
-    const list = JSON.parse(sessionStorage.getItem(prefix + name));
+    const list = JSON.parse(sessionStorage.getItem(prefix + name) ?? 'null');
     return Array.isArray(list) ? list : [];
   } catch {
     return [];

@@ -16,11 +16,11 @@ export function tabs(label, items) {
   let asked = 0;
 
   async function choose(chosen) {
-    [...row.children].forEach((tab, i) => {
+    buttons.forEach((tab, i) => {
       tab.setAttribute('aria-selected', String(i === chosen));
       tab.tabIndex = i === chosen ? 0 : -1;
     });
-    panel.setAttribute('aria-labelledby', row.children[chosen].id);
+    panel.setAttribute('aria-labelledby', buttons[chosen].id);
     asked += 1;
     const turn = asked;
     const content = items[chosen].content();
@@ -40,21 +40,22 @@ export function tabs(label, items) {
     panel.replaceChildren(...nodes);
   }
 
-  items.forEach((item, i) => {
+  const buttons = items.map((item, i) => {
     const tab = element('button', { type: 'button', textContent: item.label, id: `${id}-${i}`, onclick: () => choose(i) });
     tab.setAttribute('role', 'tab');
     tab.setAttribute('aria-controls', panel.id);
     row.append(tab);
+    return tab;
   });
   row.addEventListener('keydown', (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
     event.preventDefault();
-    const now = [...row.children].findIndex((tab) => tab.tabIndex === 0);
+    const now = buttons.findIndex((tab) => tab.tabIndex === 0);
     const next = (now + step + items.length) % items.length;
-    choose(next);
-    row.children[next].focus();
+    void choose(next);
+    buttons[next].focus();
   });
-  choose(0);
+  void choose(0);
   return element('div', {}, row, panel);
 }

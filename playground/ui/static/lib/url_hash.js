@@ -9,9 +9,11 @@ import { recall, remember } from './storage.js';
 const pause = 400; // ms between two changes of the address: browsers allow 100 in 30 s
 const known = 12; // the last addresses, by which a reload knows its own
 const openers = new Map(); // by the name in front of “=”
-let describe = null; // gives {tab, text}
+/** @type {(() => { tab: string, text: string }) | null} */
+let describe = null;
 let opening = 0; // links that are being opened
-let timer = null;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let timer;
 
 // open(value, fragment): what is done with an address that ends in #name=value…; false leaves the
 // address as it is until something is changed.
@@ -20,8 +22,8 @@ export function onFragment(name, open) {
 }
 
 function write() {
-  timer = null;
-  if (opening > 0) return;
+  timer = undefined;
+  if (opening > 0 || !describe) return;
   const { tab, text } = describe();
   const fragment = text && `#${text}`;
   remember('addresses', [fragment, ...recall('addresses').filter((each) => each !== fragment)].slice(0, known));
@@ -46,7 +48,7 @@ async function dispatch() {
   } finally {
     opening -= 1;
     clearTimeout(timer);
-    timer = null;
+    timer = undefined;
   }
   write();
 }
@@ -69,12 +71,12 @@ export function startAddress(describing, selecting) {
     selecting(state.playground);
     touch();
   });
-  addEventListener('hashchange', () => { if (!history.state?.playground) dispatch(); });
+  addEventListener('hashchange', () => { if (!history.state?.playground) void dispatch(); });
   const tab = resumed();
   if (tab) {
     selecting(tab);
     touch();
   } else {
-    dispatch();
+    void dispatch();
   }
 }

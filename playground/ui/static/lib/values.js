@@ -5,7 +5,12 @@ import { number } from './text.js';
 // A seed of 32 bits, as the server draws them.
 export const drawSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
 
-// {value} with a number or null for unset, or {problem} in words.
+/**
+ * A number, or null for unset; or what is wrong with it, in words.
+ * @param {string} written
+ * @param {Parameter} parameter
+ * @returns {{ value?: number | null, problem?: string }}
+ */
 export function readValue(written, { name, minimum, maximum, integer }) {
   const text = written.trim().replace(',', '.');
   if (text === '' || text === '–' || text === '-') return { value: null };
@@ -16,7 +21,13 @@ export function readValue(written, { name, minimum, maximum, integer }) {
   return { value };
 }
 
-// A text that must be a whole number or empty. Throws in words.
+/**
+ * A text that must be a whole number or empty. Throws in words.
+ * @param {string} text
+ * @param {string} name
+ * @param {number} minimum
+ * @returns {number | null}
+ */
 export function wholeNumber(text, name, minimum, maximum = Number.MAX_SAFE_INTEGER) {
   const written = text.trim();
   if (written === '') return null;

@@ -3,17 +3,17 @@
 
 import { engine, look, onEngine } from '../engine/state.js';
 import { address, drawnFor, json, LOGGED_OUT } from '../lib/api.js';
-import { button, element } from '../lib/dom.js';
+import { $, button, element } from '../lib/dom.js';
 
 export function startAccount() {
   onEngine(({ refused, reason }) => {
-    if (!refused) learn();
+    if (!refused) void learn();
     const said = document.getElementById('logged-out');
     if (said?.dataset.refused === refused) return;
     said?.remove();
     if (refused) say(refused, reason);
   });
-  document.addEventListener(LOGGED_OUT, () => { if (!engine().refused) look(); });
+  document.addEventListener(LOGGED_OUT, () => { if (!engine().refused) void look(); });
   // Pages that are opened after a login or a logout in another tab tell of it.
   const logins = new BroadcastChannel('kto-playground.logins');
   logins.onmessage = look;
@@ -38,7 +38,7 @@ async function learn() {
   drawnFor(visitor.name);
   const account = element('form', { id: 'account', method: 'post', action: address('logout') }, element('span', { textContent: visitor.name }));
   if (visitor.logout) account.append(element('button', { className: 'quiet', textContent: 'Log out' }));
-  document.getElementById('engine-state').before(account);
+  $('#engine-state').before(account);
 }
 
 function say(refused, reason) {
@@ -50,5 +50,5 @@ function say(refused, reason) {
     words.append(`${reason} `, button('Reload', () => location.reload()));
   }
   words.setAttribute('role', 'alert');
-  document.querySelector('.masthead').after(words);
+  $('.masthead').after(words);
 }

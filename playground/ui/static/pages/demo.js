@@ -3,7 +3,7 @@
 // The page asks the server again and again whether the link still works and what is left of its
 // budget. Whatever comes back, what was written stays; a reload finds it, too, in this browser tab.
 
-import { Pane } from '../answers/pane.js';
+import { newAnswer, Pane } from '../answers/pane.js';
 import { answerInto, conversation, renderRest } from '../answers/streaming.js';
 import { isMissionModel } from '../engine/mission_model.js';
 import { json, stopPane } from '../lib/api.js';
@@ -22,7 +22,7 @@ const place = `kto-playground.demo.${token}`;
 
 function load() {
   try {
-    return JSON.parse(sessionStorage.getItem(place)) ?? {};
+    return JSON.parse(sessionStorage.getItem(place) ?? 'null') ?? {};
   } catch {
     return {};
   }
@@ -39,7 +39,8 @@ class Demo {
     Object.assign(this.actions, this.offers);
     this.offering = true; // whether the answers have these buttons
     this.panes = logs.map((log) => new Pane(log, this.actions, { alone: true, plain: !single }));
-    this.running = null; // {controller, id}: the stream of the answers under way
+    /** @type {{ controller: AbortController, id: string | null } | null} */
+    this.running = null; // the stream of the answers under way
     this.known = null; // what the server said of the link last
     this.gone = false;
     this.trouble = '';
@@ -58,7 +59,7 @@ class Demo {
       const messages = kept.messages?.[i] ?? [];
       for (const message of messages) if (message.state === 'streaming') message.state = 'stopped';
       pane.show(messages);
-      for (const message of messages) if (message.role === 'assistant') renderRest(pane, message, at);
+      for (const message of messages) if (message.role === 'assistant') void renderRest(pane, message, at);
     });
     this.prompt.value = kept.draft ?? '';
     this.#listen();
@@ -68,7 +69,7 @@ class Demo {
       time.textContent = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(time.dateTime));
     }
     if (matchMedia('(hover: hover)').matches) this.prompt.focus({ preventScroll: true });
-    this.look();
+    void this.look();
   }
 
   #listen() {
@@ -84,10 +85,10 @@ class Demo {
     });
     $('#demo-stop').addEventListener('click', () => this.stop());
     $('#demo-new').addEventListener('click', () => this.clear());
-    document.addEventListener('keydown', (event) => { if (event.key === 'Escape') this.stop(); });
-    document.addEventListener('visibilitychange', () => { if (!document.hidden) this.look(); });
+    document.addEventListener('keydown', (event) => { if (event.key === 'Escape') void this.stop(); });
+    document.addEventListener('visibilitychange', () => { if (!document.hidden) void this.look(); });
     addEventListener('online', () => this.look());
-    addEventListener('focus', () => { if (this.loggedOut) this.look(); });
+    addEventListener('focus', () => { if (this.loggedOut) void this.look(); });
     whenTaller($('.dock, .compare-dock'), () => { if (this.messages.length > 0) this.end.follow(); });
     addEventListener('pagehide', () => this.#keep());
   }
@@ -117,7 +118,7 @@ class Demo {
   resume(index) {
     if (this.running || this.closed) return;
     this.panes[0].truncate(index + 1);
-    this.#run();
+    void this.#run();
   }
 
   clear() {
@@ -132,16 +133,17 @@ class Demo {
     const { running } = this;
     if (!running) return;
     try {
-      if (running.id === null) throw new Error('not begun');
-      await Promise.all(this.panes.map((_, i) => stopPane(running.id, i)));
+      const { id } = running;
+      if (id === null) throw new Error('not begun');
+      await Promise.all(this.panes.map((_, i) => stopPane(id, i)));
     } catch {
       running.controller.abort();
     }
   }
 
   #ask() {
-    for (const pane of this.panes) pane.add({ role: 'assistant', content: '', blocks: [], state: 'streaming' });
-    this.#run();
+    for (const pane of this.panes) pane.add(newAnswer());
+    void this.#run();
   }
 
   async #run() {

@@ -3,7 +3,7 @@
 import { Chat } from '../chat/chat.js';
 import { startAbout } from '../engine/about.js';
 import { watchEngine } from '../engine/state.js';
-import { whenAdded } from '../lib/dom.js';
+import { $, whenAdded } from '../lib/dom.js';
 import { onFragment, startAddress, touch } from '../lib/url_hash.js';
 import { startSamplers } from '../presets/panel.js';
 import { currentTab, setupText, tabButton } from '../share/setup_link.js';
@@ -28,7 +28,7 @@ async function start() {
   whenAdded(document.getElementById('views'), '#comparison', async () => {
     (await import('../compare/comparison.js')).startComparison(chat);
   });
-  document.getElementById('share').addEventListener('click', async () => {
+  $('#share').addEventListener('click', async () => {
     (await import('../share/share_window.js')).openShare();
   });
   whenAdded(document.getElementById('views'), '#history', async (node) => {
@@ -37,12 +37,12 @@ async function start() {
   // The tabs stick below the masthead, which is higher while it says that nobody is logged in.
   new ResizeObserver(([{ borderBoxSize: [{ blockSize }] }]) => {
     document.body.style.setProperty('--bar', `${blockSize}px`);
-  }).observe(document.getElementById('masthead'));
+  }).observe($('#masthead'));
   watchEngine();
   startAccount();
   onFragment('setup', async (...link) => (await import('../share/open_setup.js')).openSetup(...link));
   onFragment('continue', async (token) => (await import('../share/continue_snapshot.js')).continueFrom(token));
-  new MutationObserver(touch).observe(document.querySelector('#views > .tab-wrapper'), {
+  new MutationObserver(touch).observe($('#views > .tab-wrapper'), {
     subtree: true, attributeFilter: ['aria-selected'],
   });
   startAddress(described, (tab) => tabButton(tab)?.click());
@@ -53,6 +53,10 @@ function drawn() {
   return ['#engine-state', '#chat-prompt', '.preset', '#request-form'].every((selector) => document.querySelector(selector));
 }
 
-const watching = new MutationObserver(() => drawn() && (watching.disconnect(), start()));
-if (drawn()) start();
+const watching = new MutationObserver(() => {
+  if (!drawn()) return;
+  watching.disconnect();
+  void start();
+});
+if (drawn()) void start();
 else watching.observe(document.body, { childList: true, subtree: true });

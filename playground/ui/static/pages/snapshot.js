@@ -2,15 +2,16 @@
 
 import { Marks } from '../answers/difference_marks.js';
 import { address, json } from '../lib/api.js';
-import { button, copyButton, element } from '../lib/dom.js';
+import { $, button, copyButton, element } from '../lib/dom.js';
 import { distinct, overlap } from '../lib/statistics.js';
 import { dates, number, openings } from '../lib/text.js';
 import { FrozenColumn } from '../snapshot/frozen_column.js';
 import { Again } from '../snapshot/rerun.js';
 
-const page = document.getElementById('snapshot');
-const { token } = page.dataset;
-const parameters = JSON.parse(page.dataset.parameters);
+/** @type {HTMLElement} */
+const page = $('#snapshot');
+const { token = '' } = page.dataset;
+const parameters = JSON.parse(page.dataset.parameters ?? '[]');
 
 // seconds: since 1970.
 const time = (seconds) => {
@@ -131,7 +132,7 @@ function draw(snapshot) {
       note, actions, outcome),
     board, statistics(columns));
   marks.update(true);
-  compareEngine(columns, note, run);
+  void compareEngine(columns, note, run);
 }
 
 // What runs here now: another model is said, and so is who may not ask it.
@@ -167,4 +168,4 @@ async function open() {
   }
 }
 
-open();
+void open();

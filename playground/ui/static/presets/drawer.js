@@ -1,20 +1,24 @@
 // On a narrow page the sampler panel is a drawer at the bottom of the window.
 
+import { $ } from '../lib/dom.js';
+
 const behind = '#talk, #masthead, #views > .tab-wrapper';
+/** @type {HTMLElement} */
 let panel;
+/** @type {any} */
 let opener = null;
 
 function open(opened) {
   panel.classList.toggle('open', opened);
-  for (const node of document.querySelectorAll(behind)) node.inert = opened;
-  document.querySelector('.drawer-open').setAttribute('aria-expanded', String(opened));
+  for (const node of document.querySelectorAll(behind)) /** @type {HTMLElement} */ (node).inert = opened;
+  $('.drawer-open').setAttribute('aria-expanded', String(opened));
 }
 
 export function openDrawer() {
   if (getComputedStyle(panel).position !== 'fixed' || panel.classList.contains('open')) return;
   opener = document.activeElement;
   open(true);
-  panel.querySelector('.drawer-close').focus({ preventScroll: true });
+  $('.drawer-close', panel).focus({ preventScroll: true });
 }
 
 // Closes it; tells whether there was one to close.
@@ -25,11 +29,12 @@ export function closeDrawer() {
   return true;
 }
 
+/** @param {HTMLElement} node */
 export function startDrawer(node) {
   panel = node;
-  document.querySelector('.drawer-open').addEventListener('click', openDrawer);
-  panel.querySelector('.drawer-close').addEventListener('click', closeDrawer);
-  document.addEventListener('pointerdown', (event) => {
-    if (!panel.contains(event.target) && !event.target.closest('dialog')) closeDrawer();
+  $('.drawer-open').addEventListener('click', openDrawer);
+  $('.drawer-close', panel).addEventListener('click', closeDrawer);
+  document.addEventListener('pointerdown', ({ target }) => {
+    if (target instanceof Element && !panel.contains(target) && !target.closest('dialog')) closeDrawer();
   });
 }

@@ -4,6 +4,7 @@
 import { treatment } from '../engine/parameter_support.js';
 import { readValue, wholeNumber } from '../lib/values.js';
 
+/** @type {Parameter[]} */
 let table = [];
 
 // given: the sampler table.
@@ -18,20 +19,33 @@ export const textOf = (preset, edits, name) => edits[name] ?? original(preset, n
 // {value} or {problem} in words.
 export const readOf = (preset, edits, parameter) => readValue(textOf(preset, edits, parameter.name), parameter);
 
-// Writes a text into the edits; what says the same as the preset is none.
+/**
+ * Writes a text into the edits; what says the same as the preset is none.
+ * @param {Preset} preset
+ * @param {Edits} edits
+ * @param {string} name
+ * @param {string} text
+ */
 export function edit(preset, edits, name, text) {
-  const { value, problem } = readValue(text, table.find((parameter) => parameter.name === name));
+  const parameter = table.find((each) => each.name === name);
+  if (!parameter) throw new Error(`There is no parameter ${name}.`);
+  const { value, problem } = readValue(text, parameter);
   if (problem === undefined && value === (preset.sampler[name] ?? null)) delete edits[name];
   else edits[name] = text;
 }
 
-// The values that are set, by name. Throws in words.
+/**
+ * The values that are set, by name. Throws in words.
+ * @param {Preset} preset
+ * @param {Edits} edits
+ */
 export function samplerOf(preset, edits) {
+  /** @type {Sampler} */
   const sampler = {};
   for (const parameter of table) {
     const { value, problem } = readOf(preset, edits, parameter);
     if (problem !== undefined) throw new Error(problem);
-    if (value !== null) sampler[parameter.name] = value;
+    if (value !== null && value !== undefined) sampler[parameter.name] = value;
   }
   return sampler;
 }
@@ -47,7 +61,10 @@ export function lacking(preset, edits) {
 const most = 3; // stop sequences; the engine takes one more, which marks the user's turn
 const longest = 200; // characters of one
 
-// Stop sequences, one a line. Throws in words.
+/**
+ * Stop sequences, one a line. Throws in words.
+ * @param {string} text
+ */
 export function stopsOf(text) {
   const stops = text.split('\n').filter((line) => line !== '');
   if (stops.length > most) throw new Error(`There can be at most ${most} stop sequences, one a line.`);
@@ -55,8 +72,11 @@ export function stopsOf(text) {
   return stops;
 }
 
-// The limit of new tokens that a field says over a preset's: undefined when it is empty, null for
-// “–”, which is as many as the context leaves. Throws in words.
+/**
+ * The limit of new tokens that a field says over a preset's: undefined when it is empty, null for
+ * “–”, which is as many as the context leaves. Throws in words.
+ * @param {string} text
+ */
 export function limitOf(text) {
   const written = text.trim();
   if (written === '') return undefined;

@@ -9,6 +9,11 @@ import { addPreset, locked, ownPresets } from './presets.js';
 const linkName = 'preset';
 const formats = async () => (await json('api/presets')).formats;
 
+/**
+ * @param {string} label
+ * @param {[string, string][]} options
+ * @returns {[HTMLLabelElement, HTMLSelectElement]}
+ */
 function select(label, options) {
   const node = element('select', {});
   for (const [value, text] of options) node.add(new Option(text, value));
@@ -91,8 +96,8 @@ export async function importPresets(panel) {
   area.addEventListener('input', () => { clearTimeout(timer); timer = setTimeout(read, 250); });
   format.addEventListener('change', read);
   file.addEventListener('change', async () => {
-    area.value = await file.files[0].text();
-    read();
+    area.value = (await file.files?.[0]?.text()) ?? '';
+    void read();
   });
   for (const { id, label: name } of await formats()) format.add(new Option(name, id));
 }
@@ -125,7 +130,7 @@ export async function exportPresets(draft) {
   }
   format.addEventListener('change', write);
   what.addEventListener('change', write);
-  write();
+  void write();
 }
 
 // A link to this page with a preset in it.
@@ -139,7 +144,7 @@ export function linkTo({ name, source, sampler, max_new_tokens: limit }) {
 }
 
 function decoded(text) {
-  const bytes = Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (c) => c.codePointAt(0));
+  const bytes = Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (c) => c.charCodeAt(0));
   return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
 }
 

@@ -6,7 +6,7 @@
 
 import { engineSays, prove } from '../engine/parameter_support.js';
 import { onEngine } from '../engine/state.js';
-import { button, whenAdded } from '../lib/dom.js';
+import { $, button, whenAdded } from '../lib/dom.js';
 import { firstVisit, load, save } from '../lib/storage.js';
 import { onFragment, touch } from '../lib/url_hash.js';
 import { wholeNumber } from '../lib/values.js';
@@ -14,11 +14,13 @@ import { closeDrawer, openDrawer, startDrawer } from './drawer.js';
 import { edit, lacking, limitOf, parameters, samplerOf, startParameters, stopsOf, textOf } from './edited_values.js';
 import { offerPreset } from './import_export.js';
 import { editButtons, presetActions, presetChoice } from './preset_actions.js';
-import { allPresets, defaultPreset, hasDefault, presetById, reference, startPresets } from './presets.js';
+import { allPresets, defaultPreset, hasDefault, none, presetById, reference, startPresets } from './presets.js';
 import { showPreset } from './sliders.js';
 
-const panel = () => document.getElementById('samplers');
-const field = (id) => document.getElementById(id);
+/** @returns {HTMLElement} */
+const panel = () => $('#samplers');
+/** @type {(id: string) => any} */
+const field = (id) => document.getElementById(id); // null where Gradio has not drawn it
 const form = () => field('request-form');
 const texts = ['max-new-tokens', 'seed', 'stop', 'system'];
 const stored = load('samplers', { preset: null, edits: {}, request: {} });
@@ -27,14 +29,15 @@ let changed = () => {};
 
 const slotOf = (preset) => (preset.kind === 'server' ? preset.id : shared);
 const tab = (preset) => field(`preset-${slotOf(preset)}-button`);
-const sectionOf = (slot) => panel().querySelector(`.preset[data-preset="${slot}"]`);
+/** @type {(slot: string) => any} */
+const sectionOf = (slot) => panel().querySelector(`.preset[data-preset="${slot}"]`); // null where Gradio has not drawn it
 const editsOf = (preset) => stored.edits[preset.id] ?? {};
 
 // The preset that a slot shows.
 function shownIn(slot) {
-  if (slot !== shared) return presetById(slot);
+  if (slot !== shared) return presetById(slot) ?? none;
   const kept = presetById(stored.own);
-  return kept && kept.kind !== 'server' ? kept : presetById('-none');
+  return kept && kept.kind !== 'server' ? kept : none;
 }
 
 const slots = () => [...new Set(allPresets().map(slotOf))];
@@ -74,7 +77,7 @@ function fill(slot) {
 function summarise() {
   const preset = selected();
   const values = parameters().map(({ name }) => [name, textOf(preset, editsOf(preset), name).trim()]).filter(([, text]) => text !== '');
-  document.querySelector('.drawer-open span').textContent = [preset.name, ...values.map((pair) => pair.join(' '))].join(' · ');
+  $('.drawer-open span').textContent = [preset.name, ...values.map((pair) => pair.join(' '))].join(' · ');
   field('max-new-tokens').placeholder = preset.max_new_tokens ?? 'to the end';
 }
 
@@ -116,7 +119,7 @@ function handle(slot) {
     draft: () => ({ name: shownIn(slot).name, source: shownIn(slot).kind === 'none' ? '' : shownIn(slot).source, ...valuesOf(shownIn(slot)) }),
     choose,
     discard: () => { delete stored.edits[shownIn(slot).id]; redraw(); },
-    neutralise: () => set((name) => String(parameters().find((each) => each.name === name).neutral)),
+    neutralise: () => set((name) => String(parameters().find((each) => each.name === name)?.neutral)),
     lacking: (preset) => lacking(preset, editsOf(preset)),
     prove: () => proveIn(slot),
     redraw,
@@ -135,7 +138,7 @@ function valuesOf(preset) {
 }
 
 function say(slot, words, undo) {
-  const note = sectionOf(slot).querySelector('.panel-note');
+  const note = $('.panel-note', sectionOf(slot));
   note.textContent = `${words} `;
   if (undo) note.append(button('Undo', () => { note.hidden = true; undo(); }));
   note.hidden = words === '';
@@ -203,7 +206,7 @@ function readPanel() {
 // What the panel says, as {pane, system} of a request. Throws an Error in words, and shows the
 // place, when a field cannot be read.
 export function currentRequest() {
-  const problem = form().querySelector('.error');
+  const problem = $('.error', form());
   problem.hidden = true;
   try {
     return readPanel();
@@ -211,7 +214,7 @@ export function currentRequest() {
     openDrawer();
     problem.textContent = error.message;
     problem.hidden = false;
-    panel().querySelector('[aria-invalid="true"]')?.focus();
+    /** @type {HTMLElement | null} */ (panel().querySelector('[aria-invalid="true"]'))?.focus();
     throw error;
   }
 }
@@ -260,7 +263,7 @@ export function startSamplers(onChange) {
   }
   form().addEventListener('submit', (event) => event.preventDefault());
   whenAdded(panel(), '.preset', bind);
-  new MutationObserver(keep).observe(panel().querySelector('[role="tablist"]'), {
+  new MutationObserver(keep).observe($('[role="tablist"]', panel()), {
     subtree: true, attributeFilter: ['aria-selected'],
   });
   summarise();

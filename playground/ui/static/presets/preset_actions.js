@@ -9,19 +9,20 @@ import { button, copyButton, element } from '../lib/dom.js';
 import { menu } from '../lib/menu.js';
 import { exportPresets, importPresets, linkTo } from './import_export.js';
 import {
-  addPreset, changePreset, locked, movePreset, ownPresets, preferPreset, presetById, removePreset,
+  addPreset, changePreset, locked, movePreset, none, ownPresets, preferPreset, presetById, removePreset,
 } from './presets.js';
 
 // The choice among "none" and the own presets.
 export function presetChoice(panel) {
   const choice = element('select', { className: 'own-choice' });
   choice.setAttribute('aria-label', 'Preset');
-  for (const preset of [presetById('-none'), ...ownPresets()]) {
+  for (const preset of [none, ...ownPresets()]) {
     const lacks = panel.lacking(preset);
     choice.add(new Option(preset.name + (lacks.length > 0 ? ` (needs ${lacks.join(', ')})` : ''), preset.id));
   }
   choice.value = panel.current().id;
   choice.addEventListener('change', () => panel.choose(presetById(choice.value)));
+  /** @type {HTMLElement[]} */
   const parts = [choice];
   if (locked()) {
     parts.push(element('p', { className: 'note', textContent: 'A newer version of this page has stored presets in this browser. They are kept as they are and not shown here.' }));
@@ -72,7 +73,7 @@ function saveAs(panel) {
 function remove(panel) {
   const preset = panel.current();
   const undo = removePreset(preset);
-  panel.choose(presetById('-none'));
+  panel.choose(none);
   panel.redraw();
   panel.say(`Deleted ${preset.name}.`, () => { undo(); panel.choose(preset); panel.redraw(); });
 }

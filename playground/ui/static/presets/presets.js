@@ -8,12 +8,16 @@ import { isStored, load, save } from '../lib/storage.js';
 
 const version = 1;
 const longest = 60; // characters of a name
-const none = {
+/** @type {Preset} */
+export const none = {
   id: '-none', kind: 'none', name: 'None', sampler: {}, max_new_tokens: null,
   source: 'Nothing is set: the engine takes its own defaults.',
 };
+/** @type {Preset[]} */
 let server = [];
+/** @type {Preset[]} */
 let own = [];
+/** @type {string | null} */
 let preferred = null;
 let newer = false;
 
@@ -42,15 +46,21 @@ export function startPresets(given, changed) {
 
 // Whether a newer page has stored presets that this one must not touch.
 export const locked = () => newer;
+/** @type {() => Preset[]} */
 export const allPresets = () => [...server, none, ...own];
 export const ownPresets = () => own;
+/** @type {(id: string | null | undefined) => Preset | undefined} */
 export const presetById = (id) => allPresets().find((preset) => preset.id === id);
 export const defaultPreset = () => presetById(preferred) ?? server.find((preset) => preset.default) ?? server[0];
 
 // Whether it was said here which preset a visit begins with.
 export const hasDefault = () => presetById(preferred) !== undefined;
 
-// What a request says of a preset: the server knows its own by their id.
+/**
+ * What a request says of a preset: the server knows its own by their id.
+ * @param {Preset} preset
+ * @returns {PresetReference}
+ */
 export function reference(preset) {
   if (preset.kind === 'server') return preset.id;
   return { name: preset.name, sampler: preset.sampler, max_new_tokens: preset.max_new_tokens };
@@ -66,6 +76,7 @@ export function freeName(name) {
 }
 
 export function addPreset({ name, source = '', sampler, max_new_tokens: limit = null }) {
+  /** @type {Preset} */
   const preset = {
     id: `-own-${crypto.getRandomValues(new Uint32Array(2)).join('-')}`, kind: 'own', source, sampler,
     name: freeName(name.trim().slice(0, longest) || 'Preset'), max_new_tokens: limit,
@@ -75,6 +86,10 @@ export function addPreset({ name, source = '', sampler, max_new_tokens: limit = 
   return preset;
 }
 
+/**
+ * @param {Preset} preset
+ * @param {Partial<Preset>} change
+ */
 export function changePreset(preset, change) {
   Object.assign(preset, change);
   keep();

@@ -5,7 +5,7 @@
 import { readValue, wholeNumber } from '../lib/values.js';
 import { limitOf, parameters } from './edited_values.js';
 import { panelState } from './panel.js';
-import { allPresets } from './presets.js';
+import { allPresets, none } from './presets.js';
 import { nameOf, presetOf } from './setting.js';
 
 // What `read` makes of a text; a half-written one says as much as an empty one.
@@ -40,7 +40,10 @@ function resolve(preset, edits, { limit, seed, stop, system }) {
   };
 }
 
-// What the sampler panel says now.
+/**
+ * What the sampler panel says now.
+ * @returns {Setting}
+ */
 export function panelSetting() {
   const { preset, edits, request } = panelState();
   return resolve(presetOf({ preset }), edits[preset] ?? {}, {
@@ -49,6 +52,11 @@ export function panelSetting() {
 }
 
 // What a column of the comparison says now; `options` are the values that hold for all columns.
+/**
+ * @param {EditedSetting} value
+ * @param {{ sameSeed: boolean, seed: string, stop: string, system: string }} options
+ * @returns {Setting}
+ */
 export function columnSetting(value, { sameSeed, seed, stop, system }) {
   return resolve(presetOf(value), value.edits, { limit: value.limit, seed: sameSeed ? seed : value.seed, stop, system });
 }
@@ -62,7 +70,7 @@ const counterpart = (setting) => allPresets().find(({ kind, id, name }) => (
 // has others by now is shown as edited, and one that is not here as None with all of its values.
 export function editable(setting) {
   const found = counterpart(setting);
-  const preset = found ?? allPresets().find(({ kind }) => kind === 'none');
+  const preset = found ?? none;
   const edits = {};
   for (const { name } of parameters()) {
     const [wanted, has] = [setting.sampler[name] ?? null, preset.sampler[name] ?? null];

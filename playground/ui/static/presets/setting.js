@@ -8,6 +8,10 @@ import { readValue, wholeNumber } from '../lib/values.js';
 import { edit, limitOf, parameters, samplerOf, textOf } from './edited_values.js';
 import { allPresets, reference } from './presets.js';
 
+/**
+ * @param {string} preset
+ * @returns {EditedSetting}
+ */
 export function setting(preset) {
   return { preset, edits: {}, limit: '', seed: '' };
 }
@@ -25,6 +29,7 @@ export function nameOf(value) {
   return presetOf(value).name + (isEdited(value) ? ', edited' : '');
 }
 
+/** @param {EditedSetting} value */
 export function summary(value) {
   const set = parameters()
     .map(({ name }) => [name.replace('_penalty', ''), textOf(presetOf(value), value.edits, name).trim()])
@@ -33,8 +38,12 @@ export function summary(value) {
   return set.join(' · ') || 'the engine’s own choice';
 }
 
-// The setting as the pane of a request, without messages and seed. Throws in words.
+/**
+ * The setting as the pane of a request, without messages and seed. Throws in words.
+ * @param {EditedSetting} value
+ */
 export function paneOf(value) {
+  /** @type {RequestPane} */
   const pane = { preset: reference(presetOf(value)) };
   const sampler = samplerOf(presetOf(value), value.edits);
   if (Object.keys(value.edits).length > 0) pane.sampler = sampler;
@@ -43,7 +52,12 @@ export function paneOf(value) {
   return pane;
 }
 
-// The seven fields, the limit and the seed. changed(): after each edit.
+/**
+ * The seven fields, the limit and the seed.
+ * @param {EditedSetting} value
+ * @param {boolean} ownSeed
+ * @param {() => void} changed After each edit.
+ */
 export function fields(value, ownSeed, changed) {
   const field = (name, text, placeholder, set, check) => {
     const input = element('input', { type: 'text', inputMode: 'decimal', value: text, placeholder, autocomplete: 'off' });
@@ -66,7 +80,7 @@ export function fields(value, ownSeed, changed) {
     (text) => edit(preset, value.edits, parameter.name, text),
     (text) => readValue(text, parameter).problem,
   ));
-  lines.push(field('max new tokens', value.limit, preset.max_new_tokens ?? 'to the end',
+  lines.push(field('max new tokens', value.limit, String(preset.max_new_tokens ?? 'to the end'),
     (text) => { value.limit = text.trim(); }, problemOf(limitOf)));
   if (ownSeed) {
     lines.push(field('seed', value.seed, 'random', (text) => { value.seed = text.trim(); },

@@ -1,19 +1,25 @@
 // Shows in a preset's panel and at its tab what is set and how the engine treats it.
 
 import { treatment } from '../engine/parameter_support.js';
+import { $ } from '../lib/dom.js';
 import { lacking, original, parameters, readOf } from './edited_values.js';
 
+/**
+ * @param {HTMLElement} knob
+ * @param {Parameter} parameter
+ * @param {{ value?: number | null, problem?: string }} read
+ */
 function showKnob(knob, parameter, { value, problem }) {
+  const position = value ?? parameter.neutral;
   const unset = (value ?? null) === null;
-  const position = unset ? parameter.neutral : value;
-  const slide = knob.querySelector('.slide');
+  const slide = $('.slide', knob);
   knob.classList.toggle('unset', unset);
   slide.value = position;
   slide.setAttribute('aria-valuetext', unset ? 'unset' : String(value));
   slide.style.setProperty('--at', `${(100 * (position - parameter.minimum)) / (parameter.maximum - parameter.minimum)}%`);
-  knob.querySelector('.value').setAttribute('aria-invalid', String(problem !== undefined));
+  $('.value', knob).setAttribute('aria-invalid', String(problem !== undefined));
   const { words, level } = treatment(parameter.name);
-  const how = knob.querySelector('.how');
+  const how = $('.how', knob);
   how.className = `how ${problem === undefined ? level : 'invalid'}`;
   how.textContent = problem ?? words;
 }
@@ -32,7 +38,7 @@ export function showPreset(tab, panel, preset, edits) {
   if (tab) showTab(tab, lacks);
   if (!panel) return;
   for (const parameter of parameters()) {
-    showKnob(panel.querySelector(`[data-parameter="${parameter.name}"]`), parameter, readOf(preset, edits, parameter));
+    showKnob($(`[data-parameter="${parameter.name}"]`, panel), parameter, readOf(preset, edits, parameter));
   }
   const warning = panel.querySelector('.warning');
   warning.hidden = lacks.length === 0;

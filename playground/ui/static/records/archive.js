@@ -26,8 +26,10 @@ export class Refused extends Error {
   }
 }
 
+/** @type {Promise<IDBDatabase> | null} */
 let opening = null;
 
+/** @returns {Promise<IDBDatabase>} */
 function open() {
   return new Promise((resolve, reject) => {
     const request = indexedDB.open(name, layout); // where there is none, this throws and so rejects
@@ -115,14 +117,17 @@ export function markOf(value) {
 const turnsOf = ({ columns }) => columns.flatMap(({ messages }) => messages).filter(({ role }) => role === 'user').length;
 
 // Whether all that is said in one record is said in the other, too, at the same place.
-export function covers(record, other) {
-  return other.columns.every(({ messages }, i) => messages.every(({ role, content }, j) => {
-    const mine = record.columns[i]?.messages[j];
-    return mine?.role === role && mine.content.startsWith(content);
-  }));
-}
+/** @type {(record: Conversation, other: Conversation) => boolean} */
+export const covers = (record, other) => other.columns.every(({ messages }, i) => messages.every(({ role, content }, j) => {
+  const mine = record.columns[i]?.messages[j];
+  return mine?.role === role && mine.content.startsWith(content);
+}));
 
-// An entry as it can be shown: with a record of today's form, or with a `problem` in words.
+/**
+ * An entry as it can be shown: with a record of today's form, or with a `problem` in words.
+ * @param {ArchiveEntry} entry
+ * @returns {ArchiveEntry}
+ */
 export function readEntry(entry) {
   if (!(entry.version <= entryVersion)) {
     return { ...entry, problem: 'A newer version of this page has written this. It is kept as it is and can be exported.' };
@@ -134,12 +139,19 @@ export function readEntry(entry) {
   }
 }
 
-// What a handle says of a record that is in its entry just so.
+/**
+ * What a handle says of a record that is in its entry just so.
+ * @type {(handle: Handle, record: Conversation) => Handle}
+ */
 export const handleOf = (handle, record) => ({ ...handle, mark: markOf(record.columns), turns: turnsOf(record) });
 
 // Keeps a record in the entry of the handle, and brings the handle up to date. What another tab has
 // written there meanwhile, and this record does not contain, stays: the record gets an entry of its
 // own. An entry that was deleted comes back only when something more was said.
+/**
+ * @param {Handle} handle
+ * @param {Conversation} record
+ */
 export async function keep(handle, record) {
   const { mark, turns } = handleOf(handle, record);
   if (mark === handle.mark) return;
@@ -157,7 +169,7 @@ export async function keep(handle, record) {
     }
     entries.get(handle.id).onsuccess = ({ target: { result: found } }) => {
       if (!found) {
-        if (turns > handle.turns) put(newId());
+        if ((turns ?? 0) > (handle.turns ?? 0)) put(newId());
         return;
       }
       const read = readEntry(found);
@@ -170,7 +182,10 @@ export async function keep(handle, record) {
   if (told) changed([told.id]);
 }
 
-// All entries as they are stored, the newest first.
+/**
+ * All entries as they are stored, the newest first.
+ * @returns {Promise<ArchiveEntry[]>}
+ */
 export async function allEntries() {
   const entries = await transact('readonly', (each, give) => {
     each.getAll().onsuccess = ({ target }) => give(target.result);
@@ -178,8 +193,12 @@ export async function allEntries() {
   return entries.sort((a, b) => b.updated - a.updated);
 }
 
-// Of these ids the entries that are there.
+/**
+ * Of these ids the entries that are there.
+ * @param {string[]} ids
+ */
 export async function entriesOf(ids) {
+  /** @type {ArchiveEntry[]} */
   const found = [];
   await transact('readonly', (each) => ids.forEach((id) => {
     each.get(id).onsuccess = ({ target: { result } }) => result && found.push(result);

@@ -6,6 +6,7 @@ import { refuse } from '../lib/storage.js';
 import { entriesOf, handleOf, keep, markOf, readEntry } from './archive.js';
 
 const pause = 1000; // milliseconds between two writes of an answer that grows
+/** @type {string | null} */
 let refusal = null;
 let onRefusal = () => {};
 
@@ -22,13 +23,23 @@ function setRefusal(words) {
   onRefusal();
 }
 
-const isHandle = (value) => typeof value?.mark === 'string'
-  && (value.id === undefined || (typeof value.id === 'string' && Number.isInteger(value.revision)));
+/**
+ * @param {any} value
+ * @returns {value is Handle}
+ */
+function isHandle(value) {
+  return typeof value?.mark === 'string'
+    && (value.id === undefined || (typeof value.id === 'string' && Number.isInteger(value.revision)));
+}
 
 export class Entry {
-  // kept: the handle that the tab had before. record(): what is to be kept, or null when nothing is
-  // said. stored(): the archive has taken it, or refused it.
+  /**
+   * @param {Handle | undefined} kept The handle that the tab had before.
+   * @param {() => Conversation | null} record What is to be kept, or null when nothing is said.
+   * @param {() => void} stored The archive has taken it, or refused it.
+   */
   constructor(kept, record, stored) {
+    /** @type {Handle} */
     this.handle = isHandle(kept) ? kept : {};
     this.record = record;
     this.stored = stored;
@@ -37,7 +48,8 @@ export class Entry {
     this.unread = this.handle.id !== undefined;
     this.left = false;
     this.writing = Promise.resolve();
-    this.timer = null;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
     addEventListener('pagehide', () => {
       this.flush();
       this.left = true;
@@ -58,13 +70,13 @@ export class Entry {
     if (id === undefined) return null;
     try {
       const [found] = await entriesOf([id]);
-      const { revision, record, problem } = found ? readEntry(found) : { problem: 'gone' };
-      if (problem) {
+      const read = found && readEntry(found);
+      if (!read || read.problem) {
         this.unread = false;
         return null;
       }
-      this.handle = handleOf({ id, revision }, record);
-      return record;
+      this.handle = handleOf({ id, revision: read.revision }, read.record);
+      return read.record;
     } catch ({ message }) {
       setRefusal(message);
       return null;
@@ -78,7 +90,7 @@ export class Entry {
 
   flush() {
     clearTimeout(this.timer);
-    this.timer = null;
+    this.timer = undefined;
     const record = this.record();
     if (!record) {
       if (this.unread) return; // the next visit asks again

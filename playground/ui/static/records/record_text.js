@@ -45,7 +45,9 @@ export function recordMarkdown({ kind, title, columns }) {
 export function readMarkdown(written) {
   const windows = /^[^\n]*\r\n/.test(written);
   const lines = (windows ? written.replaceAll('\r\n', '\n') : written).split('\n');
+  /** @type {any[]} */
   const records = [];
+  /** @type {any} */
   let message = null;
   lines.forEach((line, i) => {
     if (line === '>' || line.startsWith('> ')) {

@@ -5,13 +5,18 @@
 // setting has all of its values (presets/resolved_setting.js) and a message is {role, content} and,
 // for an answer, {state, preset, receipt, done, problem, letter, chosen}.
 
+import { $ } from '../lib/dom.js';
 import { panelState, usePanel, usePreset } from '../presets/panel.js';
 import { presetById } from '../presets/presets.js';
 import { columnSetting, editable, labelOf, panelSetting } from '../presets/resolved_setting.js';
 import { checkRecord, format, settingShape, titleOf, version } from './record_shape.js';
 import { viewOf } from './views.js';
 
-// A stored setting, or null when it is none.
+/**
+ * A stored setting, or null when it is none.
+ * @param {any} value
+ * @returns {Setting | null}
+ */
 export function readSetting(value) {
   try {
     settingShape(value, '');
@@ -28,14 +33,23 @@ function presetText(preset) {
   return known && known.kind !== 'server' ? known.name : preset;
 }
 
+/**
+ * @param {Message} message
+ * @returns {any}
+ */
 function recorded(message) {
+  if (message.role === 'user') return { role: message.role, content: message.content };
   const { role, content, state, preset, receipt = null, done = null, problem = null } = message;
-  if (role === 'user') return { role, content };
   const answer = { role, content, state: state === 'streaming' ? 'stopped' : state, preset: presetText(preset), receipt, done, problem };
   if (problem) answer.problem = { kind: problem.kind ?? 'unknown', message: problem.message, retryable: problem.retryable ?? false };
   return message.letter ? { ...answer, letter: message.letter, chosen: message.chosen === true } : answer;
 }
 
+/**
+ * @param {Conversation['kind']} kind
+ * @param {Conversation['columns']} columns
+ * @returns {Conversation | null}
+ */
 function record(kind, columns) {
   if (columns.every(({ messages }) => messages.length === 0)) return null;
   const made = columns.map(({ label, setting, messages }) => ({ label, setting, messages: messages.map(recorded) }));
@@ -55,7 +69,10 @@ export function comparisonRecord({ columns, options }) {
     { label, setting: columnSetting(setting, options.value), messages })));
 }
 
-// Messages as panes have them. Their texts are rendered anew.
+/**
+ * Messages as panes have them. Their texts are rendered anew.
+ * @type {(messages: Message[]) => Message[]}
+ */
 export const shownMessages = (messages) => structuredClone(messages).map((message) => (
   message.role === 'user' ? message : { ...message, blocks: [], shown: 0 }));
 
@@ -99,9 +116,10 @@ function openComparison(comparison, record, words, handle) {
 export async function openRecord(opened, words, handle = {}) {
   checkRecord(opened);
   const chat = opened.kind === 'chat';
-  document.getElementById(`view-${chat ? 'chat' : 'compare'}-button`).click();
+  $(`#view-${chat ? 'chat' : 'compare'}-button`).click();
   const view = await viewOf(opened.kind);
   return (chat ? openChat : openComparison)(view, opened, words, handle);
 }
 
+/** @type {(kept: Conversation) => string} */
 export const recordJSON = (kept) => JSON.stringify(kept, null, 2);

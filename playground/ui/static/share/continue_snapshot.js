@@ -17,7 +17,7 @@ export async function continueFrom(token) {
       element('p', { className: 'problems', textContent: error.message }),
       element('p', { className: 'note', textContent: 'Nothing was changed.' }));
     if (error.retryable) {
-      window.append(button('Try again', () => { window.close(); continueFrom(token); }, 'primary'));
+      window.append(button('Try again', () => { window.close(); void continueFrom(token); }, 'primary'));
     }
     return !error.retryable && error.kind !== 'login';
   }

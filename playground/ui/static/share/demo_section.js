@@ -2,7 +2,7 @@
 // one's own with what their answers have taken.
 
 import { address, change, json } from '../lib/api.js';
-import { alertOf, button, copyButton, element, note } from '../lib/dom.js';
+import { $, alertOf, button, copyButton, element, note } from '../lib/dom.js';
 import { dates, number } from '../lib/text.js';
 import { wholeNumber } from '../lib/values.js';
 import { columnSetting, labelOf, panelSetting } from '../presets/resolved_setting.js';
@@ -10,6 +10,7 @@ import { viewIfDrawn } from '../records/views.js';
 import { linkList, showLink } from './link_list.js';
 
 const day = 86_400;
+/** @type {[number | null, string][]} */
 const lives = [[null, 'until you switch it off'], [day, 'for a day'], [7 * day, 'for a week'], [30 * day, 'for 30 days']];
 const usualBudget = 20_000;
 const date = (seconds) => dates.format(new Date(1000 * seconds));
@@ -43,7 +44,7 @@ function form(made) {
   const title = element('input', { type: 'text', className: 'name-field', maxLength: 120, required: true, value: `Try ${fixed.map(labelOf).join(', ')}`.slice(0, 120) });
   const budget = element('input', { type: 'text', className: 'name-field', inputMode: 'numeric', value: String(usualBudget) });
   const limit = element('input', { type: 'text', className: 'name-field', inputMode: 'numeric', placeholder: 'as the presets say, else 1024' });
-  const life = element('select', {}, ...lives.map(([seconds, label]) => new Option(label, seconds ?? '')));
+  const life = element('select', {}, ...lives.map(([seconds, label]) => new Option(label, String(seconds ?? ''))));
   const problem = alertOf();
   const create = element('button', { type: 'submit', className: 'primary', textContent: 'Create the demo link' });
   const node = element('form', { className: 'share-form demo-form' },
@@ -105,7 +106,7 @@ function row(demo, again) {
   turn.setAttribute('aria-label', `${turn.textContent} ${demo.title}`);
   const remove = button('Delete', () => {
     remove.replaceWith(sure);
-    sure.querySelector('button').focus();
+    $('button', sure).focus();
   });
   remove.setAttribute('aria-label', `Delete ${demo.title}`);
   const sure = element('span', { className: 'sure' }, 'It stops working for good. ',
@@ -127,10 +128,10 @@ export function demoSection() {
   const mine = linkList(async () => (await json('api/demos')).demos, row,
     (demos) => (demos.length > 0 ? [] : [note('There are no demo links of yours yet.')]));
   mine.node.id = 'my-demos';
-  mine.show();
+  void mine.show();
   const made = (demo) => {
     showLink(result, 'The link is there', addressOf(demo));
-    mine.show();
+    void mine.show();
   };
   return element('div', { className: 'demos' }, form(made), result,
     element('h3', { textContent: 'Your demo links' }), mine.node);

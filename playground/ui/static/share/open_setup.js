@@ -15,7 +15,11 @@ import { longest, setupText, tabButton } from './setup_link.js';
 
 const paragraph = (className, textContent) => element('p', { className, textContent });
 
-// False where the address may still be opened later.
+/**
+ * False where the address may still be opened later.
+ * @param {string} fragment
+ * @param {Problem & { field?: string }} problem
+ */
 function refuse(fragment, { message, kind = 'link_broken', field, retryable }) {
   const place = field ? `, at ${field}` : '';
   const window = openDialog('This link was not opened',
@@ -23,7 +27,7 @@ function refuse(fragment, { message, kind = 'link_broken', field, retryable }) {
     paragraph('note', `Nothing was changed. (${kind}${place})`));
   window.dataset.kind = kind;
   if (retryable) {
-    window.append(button('Try again', () => { window.close(); openSetup(null, fragment); }, 'primary'));
+    window.append(button('Try again', () => { window.close(); void openSetup(null, fragment); }, 'primary'));
   }
   return !retryable && kind !== 'login';
 }

@@ -4,7 +4,6 @@
 import { wholeNumber } from '../lib/values.js';
 import { limitOf, parameters, samplerOf, stopsOf } from '../presets/edited_values.js';
 import { panelState } from '../presets/panel.js';
-import { presetById } from '../presets/presets.js';
 import { presetOf } from '../presets/setting.js';
 import { viewIfDrawn } from '../records/views.js';
 
@@ -53,6 +52,12 @@ export function formatSetup(setup) {
   ].join('&');
 }
 
+/**
+ * @param {Preset} preset
+ * @param {Edits} edits
+ * @param {string} limit
+ * @param {number | null} [seed]
+ */
 function columnOf(preset, edits, limit, seed = null) {
   const chosen = limitOf(limit);
   const most = preset.max_new_tokens ?? null;
@@ -70,7 +75,7 @@ const nothing = { columns: [], seed: null, own_seeds: false, stop: [], system: '
 function chatSetup() {
   const { preset, edits, request } = panelState();
   return {
-    columns: [columnOf(presetById(preset), edits[preset] ?? {}, request['max-new-tokens'])],
+    columns: [columnOf(presetOf({ preset }), edits[preset] ?? {}, request['max-new-tokens'])],
     seed: wholeNumber(request.seed, 'seed', 0),
     stop: stopsOf(request.stop),
     system: request.system.trim(),

@@ -12,6 +12,7 @@ import { snapshotSection } from './snapshot_section.js';
 export function openShare(record = currentRecord()) {
   // Each section is made once, so that what was typed survives a look at another.
   const once = (make) => {
+    /** @type {Node[] | null} */
     let made = null;
     return () => (made ??= [make()]);
   };

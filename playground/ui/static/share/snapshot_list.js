@@ -1,7 +1,7 @@
 // The list of one's own snapshots: open, copy, revoke.
 
 import { change, json } from '../lib/api.js';
-import { alertOf, button, copyButton, element, note } from '../lib/dom.js';
+import { $, alertOf, button, copyButton, element, note } from '../lib/dom.js';
 import { dates, openings } from '../lib/text.js';
 import { linkList } from './link_list.js';
 
@@ -25,7 +25,7 @@ function row(share, again) {
   const revoke = button('Revoke', () => {
     sure.hidden = false;
     revoke.hidden = true;
-    sure.querySelector('button').focus();
+    $('button', sure).focus();
   });
   const item = element('li', {},
     element('a', { href: address, target: '_blank', rel: 'noopener', textContent: share.title }),
@@ -59,6 +59,6 @@ export function myLinks() {
   const { node, show } = linkList(async () => (await json('api/shares')).shares, row, (shares) => [
     ...(shares.length > 0 ? [] : [note('There are no snapshots of yours yet.')]),
     note('Demo links are listed under Demo; a set-up link is stored nowhere.')]);
-  show();
+  void show();
   return node;
 }

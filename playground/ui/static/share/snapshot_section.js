@@ -7,6 +7,7 @@ import { count } from '../lib/text.js';
 import { showLink } from './link_list.js';
 
 const day = 86_400;
+/** @type {[number | null, string][]} */
 const lives = [[null, 'until you revoke it'], [day, 'for a day'], [7 * day, 'for a week'], [30 * day, 'for 30 days']];
 const beside = 2_000; // bytes of a request that are not its record
 
@@ -41,7 +42,7 @@ async function complete(record) {
 
 function form(record, created) {
   const title = element('input', { type: 'text', className: 'name-field', maxLength: 200, value: record.title });
-  const life = element('select', {}, ...lives.map(([seconds, label]) => new Option(label, seconds ?? '')));
+  const life = element('select', {}, ...lives.map(([seconds, label]) => new Option(label, String(seconds ?? ''))));
   const hidden = element('input', { type: 'checkbox' });
   const login = named();
   const problem = alertOf();

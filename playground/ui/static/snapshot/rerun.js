@@ -1,6 +1,6 @@
 // A frozen answer asked for once more: the new one beside it, and in words what changed.
 
-import { Pane } from '../answers/pane.js';
+import { newAnswer, Pane } from '../answers/pane.js';
 import { answerInto } from '../answers/streaming.js';
 import { element } from '../lib/dom.js';
 import { drawSeed } from '../lib/values.js';
@@ -9,7 +9,9 @@ import { differences, paneAgain } from './receipt_differences.js';
 // The second version of a column's last answer.
 class Version {
   constructor(column, stop, told) {
-    Object.assign(this, { column, told });
+    this.column = column;
+    this.told = told;
+    this.untouched = false; // whether the same was asked for
     this.verdict = element('p', { className: 'verdict' });
     this.changes = element('ul', { className: 'changes' });
     this.log = element('div', { className: 'log', dataset: { testid: 'again' } });
@@ -20,11 +22,12 @@ class Version {
       element('h3', { textContent: 'New answer' }), this.log, this.verdict, this.changes);
     // What the marks compare: the frozen answer and this one, under the same question.
     const { answer, log, messages } = column;
-    this.then = { label: 'the frozen answer', answer, log, messages, say: () => {} };
+    this.frozen = { label: 'the frozen answer', answer, log, messages, say: () => {} };
     const version = this;
     this.now = {
       label: 'this one', log: this.log, say: (text, kind = '') => this.say(text, kind),
-      get answer() { return version.pane.messages.at(-1); },
+      /** @type {Answer | null} */
+      get answer() { return version.pane.messages.length > 0 ? version.pane.lastAnswer : null; },
       get messages() { return [messages.at(-2), this.answer]; },
     };
   }
@@ -48,7 +51,7 @@ class Version {
     this.column.node.append(this.node);
     this.column.node.classList.add('twice');
     this.pane.show([]);
-    this.pane.add({ role: 'assistant', content: '', blocks: [], state: 'streaming' });
+    this.pane.add(newAnswer());
   }
 
   hide() {
@@ -58,7 +61,7 @@ class Version {
 
   // Once the answer has ended: how its receipt differs from the frozen one.
   tell() {
-    const [then, now] = [this.column.answer.receipt, this.now.answer.receipt];
+    const [then, now] = [this.column.answer.receipt, this.now.answer?.receipt];
     if (!now) return;
     const found = then ? differences(then, now) : ['The frozen answer has no receipt to compare with.'];
     this.untouched = found.length === 0;
@@ -79,7 +82,10 @@ export class Again {
   // changed(): a run has begun or ended. look(now): there is something to compare anew. told(): a
   // comparison has said what came out.
   constructor(columns, parameters, { changed, look, told }) {
-    Object.assign(this, { parameters, changed, look });
+    this.parameters = parameters;
+    this.changed = changed;
+    this.look = look;
+    /** @type {AbortController | null} */
     this.running = null;
     this.shown = false;
     this.versions = columns.filter(({ answer }) => answer !== null).map((column) => new Version(column, () => this.stop(), told));
@@ -98,7 +104,7 @@ export class Again {
 
   // What is to be compared: each new answer with its frozen one.
   get groups() {
-    return this.versions.map(({ then, now }) => ({ columns: [then, now], reference: then, mode: 'words' }));
+    return this.versions.map(({ frozen, now }) => ({ columns: [frozen, now], reference: frozen, mode: 'words' }));
   }
 
   get possible() {

@@ -1,0 +1,204 @@
+// The values that the modules hand to each other, for the type checker alone: no browser reads this.
+
+interface Question {
+  role: 'user';
+  content: string;
+}
+
+interface Answer {
+  role: 'assistant';
+  content: string; // the whole raw text
+  state: 'streaming' | 'done' | 'stopped' | 'failed';
+  blocks: string[]; // HTML of its first `shown` characters
+  shown?: number;
+  preset?: PresetReference | null;
+  edited?: boolean;
+  receipt?: Receipt | null;
+  done?: Done | null;
+  problem?: Problem | null;
+  letter?: string; // of a blind round that was revealed
+  chosen?: boolean;
+  seals?: string[]; // of a blind round that is open
+  column?: number;
+}
+
+// A message as a pane shows it.
+type Message = Question | Answer;
+
+interface Problem {
+  message: string;
+  kind?: string;
+  retryable?: boolean;
+}
+
+type Support = { how: 'native' | 'emulated' | 'unsupported'; reason: string };
+
+interface Receipt {
+  engine: string;
+  model_id: string;
+  model_sha?: string | null;
+  preset?: string | null;
+  edited?: string[];
+  edits?: Record<string, { from: number | null; to: number | null }>;
+  sent: Record<string, any>;
+  left_out?: Record<string, string>;
+  applied: Record<string, Support>;
+  prompt?: string;
+  prompt_sha256?: string;
+  prompt_tokens: number;
+  dropped_turns: number;
+  system?: string;
+  continued?: number;
+  note?: string;
+}
+
+interface Done {
+  finish_reason: string;
+  generated_tokens: number;
+  input_tokens: number;
+  ttft_ms: number | null;
+  duration_ms: number;
+  tokens_per_second: number | null;
+  seed: number | null;
+}
+
+// The events of a stream, by name. `sealed` is what a blind round must not show.
+interface StreamEvents {
+  waiting: { pane: number; place: number };
+  delta: { pane: number; text: string };
+  block: { pane: number; index: number; html: string };
+  receipt: Receipt & { pane: number; sealed?: string };
+  done: Done & { pane: number; sealed?: string };
+  error: { pane: number; sealed?: string; kind: string; message: string; retryable: boolean };
+}
+type StreamEvent = { [Name in keyof StreamEvents]: { name: Name; data: StreamEvents[Name] } }[keyof StreamEvents];
+// 'rendered': of an answer whose rest was rendered after its end.
+type EventName = keyof StreamEvents | 'rendered';
+
+type Sampler = Record<string, number>;
+
+interface Parameter {
+  name: string;
+  minimum: number;
+  maximum: number;
+  neutral: number;
+  integer: boolean;
+}
+
+interface Preset {
+  id: string;
+  kind: 'server' | 'none' | 'own';
+  name: string;
+  source: string;
+  sampler: Sampler;
+  max_new_tokens: number | null;
+  default?: boolean;
+}
+
+// What a request says of a preset: the id of one of the server's, or an own one itself.
+type PresetReference = string | { name: string; sampler: Sampler; max_new_tokens: number | null };
+
+type Edits = Record<string, string>; // texts, by parameter
+
+// A setting as it is edited.
+interface EditedSetting {
+  preset: string;
+  edits: Edits;
+  limit: string;
+  seed: string;
+}
+
+// A setting with all of its values.
+interface Setting {
+  preset: string | null;
+  name: string;
+  sampler: Sampler;
+  max_new_tokens: number | null;
+  seed: number | null;
+  stop: string[];
+  system: string;
+}
+
+interface RequestPane {
+  preset?: PresetReference | null;
+  sampler?: Sampler;
+  max_new_tokens?: number | null;
+  seed?: number | null;
+  stop?: string[];
+  messages?: SentMessage[];
+}
+
+interface SentMessage {
+  role: 'system' | 'user' | 'assistant';
+  content: string;
+}
+
+interface StreamRequest {
+  messages?: SentMessage[];
+  panes: RequestPane[];
+  blind?: boolean;
+}
+
+// One conversation or comparison as data.
+interface Conversation {
+  format: string;
+  version: number;
+  kind: 'chat' | 'comparison';
+  title: string;
+  columns: { label: string; setting: Setting; messages: Message[] }[];
+}
+
+// An entry of the archive, the dates in milliseconds.
+interface ArchiveEntry {
+  id: string;
+  version: number;
+  revision: number;
+  created: number;
+  updated: number;
+  renamed: boolean;
+  record: Conversation;
+  problem?: string;
+}
+
+// What an entry was when it was read or written last.
+interface Handle {
+  id?: string;
+  revision?: number;
+  turns?: number;
+  mark?: string;
+}
+
+interface Engine {
+  name: string;
+  model_id: string;
+  model_sha: string | null;
+  max_input_tokens: number;
+  max_total_tokens: number;
+  max_stop_sequences: number;
+}
+
+interface EngineState {
+  state: 'unknown' | 'ready' | 'loading' | 'offline';
+  reason: string;
+  engine: Engine | null;
+  applied: Record<string, Support>;
+  raw: unknown;
+  elapsed_s?: number;
+  refused?: 'login' | 'other_login';
+}
+
+interface Vote {
+  at: string;
+  prompt: string;
+  model: string | null;
+  settings: { name: string; preset: string; sampler: Sampler | null }[];
+  outcome: 'best' | 'tie' | 'bad';
+  best: number | null;
+}
+
+interface NoticeOptions {
+  undo?: () => void;
+  more?: Node;
+  lines?: string[];
+  stay?: boolean;
+}
