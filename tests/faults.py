@@ -47,12 +47,20 @@ class Request:
 
 
 class Peer:
-    """The client of one request, as the server sees it."""
+    """The client of one request, as the server sees it.
+
+    connection: which of the server's connections it came over, counted from 1.
+    """
 
     def __init__(
-        self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        request: Request,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        connection: int,
     ) -> None:
         self.request = request
+        self.connection = connection
         self.reusable = False
         self._reader = reader
         self._writer = writer
@@ -143,10 +151,11 @@ async def serving(
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         state.connections += 1
+        number = state.connections
         try:
             with suppress(asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
                 while True:
-                    peer = Peer(await _request(reader), reader, writer)
+                    peer = Peer(await _request(reader), reader, writer, number)
                     script = scripts[min(len(state.requests), len(scripts) - 1)]
                     state.requests.append(peer.request)
                     await script(peer)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import tgi.transport
 from tests.faults import STREAM_HEAD, Peer, chunks, event, serving
 from tests.tgi.test_client_faults import TEXT, answering, anyio_backend, certificate, texts
 from tgi.client import TGIClient
@@ -128,6 +129,85 @@ async def test_a_connection_with_more_than_the_answer_is_not_used_again() -> Non
         assert server.connections == 2
 
 
+STRAY = b'HTTP/1.1 200 OK\r\ncontent-length: 21\r\n\r\n{"model_id": "stray"}'
+
+
+async def test_a_second_answer_in_the_last_bytes_of_the_first_reaches_nobody() -> None:
+    """The head came before, so that the end of the body and the second answer are one read."""
+    begun = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.send(STREAM_HEAD + chunks(event("asked")))
+        await begun.wait()
+        await peer.send(chunks(event("", generated_text="asked"), b"") + STRAY)
+        peer.reusable = True
+
+    async with serving(script) as server, TGIClient(server.url) as client:
+        for connections in range(1, 4):
+            begun.clear()
+            async with aclosing(client.stream("Hi")) as stream:
+                assert (await anext(stream)).token.text == "asked"
+                begun.set()
+                assert [output.generated_text async for output in stream] == ["asked"]
+            assert server.connections == connections
+
+
+@pytest.mark.parametrize("stray", [STRAY, STRAY[:9], b"\r\n", b"x"])
+async def test_a_connection_is_not_used_again_when_its_loop_has_read_more(stray: bytes) -> None:
+    peers: list[Peer] = []
+
+    async def script(peer: Peer) -> None:
+        peers.append(peer)
+        await peer.answer(b'{"model_id": "asked"}')
+
+    async with serving(script) as server, TGIClient(server.url) as client:
+        for connections in range(1, 4):
+            assert await client.info() == {"model_id": "asked"}
+            assert server.connections == connections
+            peers[-1].send_now(stray)
+            peers[-1].confirmed()
+            for _ in range(5):  # the loop reads it
+                await asyncio.sleep(0)
+
+
+async def test_the_connection_used_last_is_used_next() -> None:
+    """Those in excess grow old, and are closed."""
+    used: list[int] = []
+
+    async def script(peer: Peer) -> None:
+        used.append(peer.connection)
+        if len(used) < 4:
+            await together.wait()
+        await peer.answer(b"{}")
+
+    together = asyncio.Barrier(3)
+    async with serving(script) as server, TGIClient(server.url) as client:
+        await asyncio.gather(*(client.info() for _ in range(3)))
+        assert set(used) == {1, 2, 3}
+        for _ in range(3):
+            await client.info()
+        assert len(set(used[3:])) == 1
+
+
+async def test_an_idle_connection_is_closed_before_the_server_would(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or a request would meet the closing half-way."""
+    monkeypatch.setattr(tgi.transport, "KEEPALIVE_EXPIRY_S", 0.0)
+    closed: asyncio.Queue[float] = asyncio.Queue()
+
+    async def script(peer: Peer) -> None:
+        await peer.answer(b"{}")
+        closed.put_nowait(await peer.gone())
+
+    async with serving(script) as server, TGIClient(server.url) as client:
+        await client.health()
+        for connections in range(2, 5):
+            await client.health()
+            assert server.connections == connections
+            await closed.get()
+
+
 async def test_a_connection_is_not_used_again_when_more_has_come_since() -> None:
     """No turn of the loop is between what comes and the next request: only the kernel knows."""
     peers: list[Peer] = []
@@ -140,9 +220,7 @@ async def test_a_connection_is_not_used_again_when_more_has_come_since() -> None
         for connections in range(1, 4):
             assert await client.info() == {"model_id": "asked"}
             assert server.connections == connections
-            peers[-1].send_now(
-                b'HTTP/1.1 200 OK\r\ncontent-length: 21\r\n\r\n{"model_id": "stray"}'
-            )
+            peers[-1].send_now(STRAY)
             peers[-1].confirmed()
 
 
