@@ -4,15 +4,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import pytest
 
-from playground.domain.messages import Applied
 from playground.domain.samplers import BY_NAME
-from playground.engines.conformance import Finding, Proof, contradictions
-from playground.engines.statistics import permutation_test, repeated_shares
 from tests.servers import ROOT, embedded
 from tests.stock import playground
 
@@ -88,46 +84,3 @@ async def test_an_engine_that_is_away_cannot_be_proven() -> None:
     ):
         answer = await client.post("/api/proof", json={})
     assert (answer.status_code, answer.json()["kind"]) == (503, "offline")
-
-
-def test_a_claim_without_effect_is_a_contradiction() -> None:
-    def finding(name: str, verdict: Any) -> Finding:
-        return Finding(name, verdict, "", {})
-
-    found = Proof(
-        (finding("min_p", "none"), finding("top_k", "none"), finding("top_p", "proven")),
-        seeds_repeat=True,
-        unknown_field="ignored",
-        generations=1,
-        tokens=1,
-        seconds=1.0,
-    )
-    applied = {
-        "min_p": Applied("unsupported"),
-        "top_k": Applied("native"),
-        "top_p": Applied("native"),
-    }
-    assert contradictions(found, applied) == ["top_k"]
-
-
-def test_the_permutation_test_holds_known_cases() -> None:
-    assert permutation_test([0.0] * 20) == 1.0
-    # All of n differences positive and alike: only the flip of none is as large, 2**-n.
-    assert permutation_test([1.0] * 5) == pytest.approx(2**-5, abs=0.01)
-    assert permutation_test([1.0] * 30) == pytest.approx(1 / 10_000)
-    assert permutation_test([-1.0] * 10) == pytest.approx(1, abs=0.01)
-    assert permutation_test([0.3, -0.2, 0.1]) == permutation_test([0.3, -0.2, 0.1])
-
-
-@pytest.mark.parametrize(
-    ("text", "other", "shares"),
-    [
-        ("a a a a", "a b c d", (0.75, 0.0)),
-        ("A a, a b c d e f", "a a", (0.5, 0.5)),
-        ("", "a a", (0.0, 0.0)),
-    ],
-)
-def test_repeated_words_are_counted_over_the_same_length(
-    text: str, other: str, shares: tuple[float, float]
-) -> None:
-    assert repeated_shares(text, other) == shares

@@ -15,9 +15,17 @@ from huggingface_hub import (
     TextGenerationOutputToken,
 )
 
+from playground.domain.messages import Applied
 from playground.domain.samplers import BY_NAME
 from playground.engines import conformance
-from playground.engines.conformance import CONCURRENT, QUESTIONS, Finding, Proof, prove
+from playground.engines.conformance import (
+    CONCURRENT,
+    QUESTIONS,
+    Finding,
+    Proof,
+    contradictions,
+    prove,
+)
 from playground.telemetry.usage import AnswerUsage
 from tgi.client import TGIClient
 from tgi.errors import GenerationFailed, ValidationFailed
@@ -345,3 +353,29 @@ async def test_what_was_cut_off_counts_as_much_as_it_may_have_taken() -> None:
     assert len(maker.asked) == begun
     assert usage.generated_tokens == 24 * begun
     assert usage.prompt_tokens == sum(len(prompt.split()) for prompt in maker.prompts)
+
+
+def test_a_claim_without_effect_is_a_contradiction() -> None:
+    def finding(name: str, verdict: Any) -> Finding:
+        return Finding(name, verdict, "", {})
+
+    found = Proof(
+        (
+            finding("min_p", "none"),
+            finding("top_k", "none"),
+            finding("top_p", "proven"),
+            finding("temperature", "none"),
+        ),
+        seeds_repeat=True,
+        unknown_field="ignored",
+        generations=1,
+        tokens=1,
+        seconds=1.0,
+    )
+    applied = {
+        "min_p": Applied("unsupported"),
+        "top_k": Applied("native"),
+        "top_p": Applied("native"),
+        "temperature": Applied("emulated"),
+    }
+    assert contradictions(found, applied) == ["top_k", "temperature"]
