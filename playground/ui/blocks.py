@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from fastapi import FastAPI
 
 from playground.domain.presets import Preset
-from playground.ui import comparison, forms
+from playground.ui import forms
 from playground.ui.gradio import gr
-from playground.ui.history import history
 from playground.ui.page import STATIC, head
+from playground.ui.rendering import render
 from playground.ui.theme import theme
 
 
@@ -50,13 +50,13 @@ def build(presets: Sequence[Preset]) -> gr.Blocks:
     with gr.Blocks(
         title="KTO Mistral playground", analytics_enabled=False, fill_width=True
     ) as blocks:
-        _html(forms.masthead(), elem_id="masthead")
+        _html(render("masthead"), elem_id="masthead")
         with gr.Tabs(elem_id="views"):
             with gr.Tab("Chat", elem_id="view-chat"), gr.Row(elem_id="chat"):
                 with gr.Column(elem_id="talk"):
                     _html(forms.conversation(presets))
                 with gr.Column(elem_id="samplers"):
-                    _html(forms.DRAWER_CLOSE)
+                    _html(render("drawer_close"))
                     with gr.Tabs(elem_id="presets", overflow_behavior="wrap"):
                         for preset in presets:
                             with gr.Tab(
@@ -69,9 +69,9 @@ def build(presets: Sequence[Preset]) -> gr.Blocks:
                             _html(forms.own_panel())
                     _html(forms.request_panel(presets))
             with gr.Tab("Compare", elem_id="view-compare"):
-                _html(comparison.comparison())
+                _html(forms.comparison())
             with gr.Tab("History", elem_id="view-history"):
-                _html(history())
+                _html(render("history"))
             with gr.Tab("About", elem_id="view-about"):
-                _html(forms.about())
+                _html(render("about"))
     return blocks

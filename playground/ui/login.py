@@ -1,7 +1,6 @@
 """Logging in and out: pages that need no script."""
 
 import re
-from html import escape
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -39,11 +38,14 @@ def login_routes(login: UserLogin | None, settings: Settings, version: str) -> A
                 "“playground users add NAME”."
             )
         html = standalone.document(
+            "login",
             title="Log in",
-            body=_form(f"{root}/login", name, after, problem),
             scripts=["pages/login.js"],
             version=version,
             root_path=root,
+            name=name,
+            after=after,
+            problem=problem,
         )
         # A form's request has its page's origin only where the page may say where it is from.
         headers = {"Referrer-Policy": "same-origin"}
@@ -74,11 +76,13 @@ def login_routes(login: UserLogin | None, settings: Settings, version: str) -> A
         if name is None:
             return page(200, after=after)
         html = standalone.document(
+            "logged_in",
             title="Logged in",
-            body=_inside(root, name, after),
             scripts=["pages/login.js"],
             version=version,
             root_path=root,
+            name=name,
+            after=after,
         )
         return standalone.answer(html, headers={"Referrer-Policy": "same-origin"})
 
@@ -130,28 +134,6 @@ def login_routes(login: UserLogin | None, settings: Settings, version: str) -> A
         return answer
 
     return router
-
-
-def _form(action: str, name: str, after: str, problem: str) -> str:
-    said = f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else ""
-    first, second = ("", " autofocus") if name else (" autofocus", "")
-    return f"""<section class="sheet"><h1>Log in</h1>{said}
-<form method="post" action="{escape(action)}">
-<label>Name<input name="name" value="{escape(name)}" autocomplete="username" autocapitalize="none"
- spellcheck="false" maxlength="64" required{first}></label>
-<label>Password<input name="password" type="password" autocomplete="current-password"
- maxlength="1024" required{second}></label>
-<input type="hidden" name="next" value="{escape(after)}">
-<button class="primary">Log in</button></form></section>"""
-
-
-def _inside(root: str, name: str, after: str) -> str:
-    return f"""<section class="sheet"><h1>You are logged in</h1>
-<p>Your name here is <strong>{escape(name)}</strong>. A page that asked you to log in again goes on
-where it was: you can close this one.</p>
-<p><a class="primary" href="{escape(root + after)}">Open the playground</a></p>
-<form method="post" action="{escape(root)}/logout"><button class="quiet">Log out</button></form>
-</section>"""
 
 
 def _to(address: str) -> Response:

@@ -6,6 +6,8 @@ from pathlib import Path
 from posixpath import dirname, normpath
 from typing import Final
 
+from playground.ui.rendering import render
+
 STATIC: Final = Path(__file__).parent / "static"
 _IMPORT: Final = re.compile(r"^(?:import|export)[^;]*?from '(\.[^']+\.js)'", re.MULTILINE)
 
@@ -38,12 +40,4 @@ def head(version: str) -> str:
     after the other.
     """
     entry, *others = modules("pages/main.js")
-    preloads = (f'<link rel="modulepreload" href="./ui/{version}/{name}">' for name in others)
-    return (
-        f'<link rel="stylesheet" href="./ui/{version}/styles/page.css">'
-        f'<link rel="stylesheet" href="./ui/{version}/styles/compare.css">'
-        f'<link rel="stylesheet" href="./ui/{version}/styles/history.css">'
-        f'<link rel="stylesheet" href="./ui/{version}/highlight.css">'
-        f'<script type="module" src="./ui/{version}/{entry}"></script>'
-        f"{''.join(preloads)}"
-    )
+    return render("head", version=version, entry=entry, preloads=others)

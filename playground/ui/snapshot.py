@@ -2,7 +2,6 @@
 
 import json
 from contextlib import suppress
-from html import escape
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
@@ -27,14 +26,15 @@ def snapshot_routes(services: Services, version: str) -> APIRouter:
     root = settings.root_path
     router = APIRouter()
 
-    def sheet(title: str, *paragraphs: str) -> str:
+    def message(title: str, text: str, *, login: bool = False) -> str:
         return standalone.document(
+            "message",
             title=title,
-            body=f'<div class="sheet"><h1>{escape(title)}</h1>'
-            f"{''.join(f'<p>{each}</p>' for each in paragraphs)}"
-            f'<p><a href="{escape(root)}/">Open the playground</a></p></div>',
             version=version,
             root_path=root,
+            text=text,
+            login=login,
+            home=True,
         )
 
     @router.api_route("/s/{token}", methods=["GET", "HEAD"], response_class=Response)
@@ -44,24 +44,17 @@ def snapshot_routes(services: Services, version: str) -> APIRouter:
         try:
             share = (await read_snapshot(services, request, token)).share
         except NotFound:
-            login = settings.auth == "users" and who.name is None
-            hint = (
-                f'If it was shared with members only, <a href="{escape(root)}/login">log in</a> '
-                "first, and open the link again."
+            html = message(
+                "There is nothing here",
+                "This link was mistyped, has expired, or was withdrawn by whoever made it.",
+                login=settings.auth == "users" and who.name is None,
             )
-            return standalone.answer(
-                sheet(
-                    "There is nothing here",
-                    "This link was mistyped, has expired, or was withdrawn by whoever made it.",
-                    *([hint] if login else []),
-                ),
-                404,
-            )
+            return standalone.answer(html, 404)
         except Busy as error:
-            html = sheet("Not now", escape(str(error)))
+            html = message("Not now", str(error))
             return standalone.answer(html, 429, {"Retry-After": str(error.retry_after)})
         except StoreError as error:
-            return standalone.answer(sheet("Not now", escape(str(error))), 503)
+            return standalone.answer(message("Not now", str(error)), 503)
         if share.owner != who.owner and request.method == "GET":
             with suppress(StoreError):  # read all the same, if not counted
                 await shares.seen(token)
@@ -87,18 +80,13 @@ def snapshot(
     kind: "chat" or "comparison". What stands in the page's head is shown by whoever previews the
     link: of a private one it says nothing of the content.
     """
-    names = escape(json.dumps(list(BY_NAME)))
     return standalone.document(
+        "snapshot",
         title=_PRIVATE if private else title,
         description="Open the link to read it." if private else _ABOUT[kind],
-        body=(
-            f'<div id="snapshot" data-token="{escape(token)}" data-parameters="{names}">'
-            '<p class="soft" role="status">Opening the snapshot…</p></div>'
-            "<noscript><p>This page is drawn by scripts of this server, which your browser does "
-            "not run.</p></noscript>"
-        ),
-        head=f'<link rel="stylesheet" href="{escape(root_path)}/ui/{version}/styles/snapshot.css">',
         scripts=["pages/snapshot.js"],
         version=version,
         root_path=root_path,
+        token=token,
+        parameters=json.dumps(list(BY_NAME)),
     )

@@ -1,9 +1,10 @@
 """Pages outside Gradio: the same colours, nothing from elsewhere, nothing that a text could add."""
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import pytest
+from jinja2 import UndefinedError
 
 from playground.ui.page import STATIC, modules
 from playground.ui.standalone import HEADERS, answer, document
@@ -11,6 +12,16 @@ from playground.ui.theme import theme
 
 CSS: Final = (STATIC / "styles/standalone.css").read_text(encoding="utf-8")
 VARIABLE: Final = re.compile(r"--([\w-]+): ([^;]+);")
+
+
+def page(**values: Any) -> str:
+    named = {"title": "T", "text": "", "login": False, "home": True, "root_path": "", **values}
+    return document("message", version="v1", **named)
+
+
+def test_a_value_that_a_template_misses_is_a_fault() -> None:
+    with pytest.raises(UndefinedError, match="text"):
+        document("message", title="T", version="v1", root_path="", login=False, home=False)
 
 
 def variables(css: str) -> dict[str, str]:
@@ -51,15 +62,15 @@ def test_the_dark_colours_of_gradios_class_hold_by_the_readers_system() -> None:
 
 
 def test_a_text_stays_a_text() -> None:
-    html = document(title='</title><u "', description='"><s>', body="", version="v1")
-    assert "<u" not in html
-    assert "<s>" not in html
+    html = page(title='</title><u "', description='"><s>', text="<b>{{ 7 * 7 }}", root_path='/"<i>')
+    assert not re.search("<[usbi][ >]", html)
+    assert "<p>&lt;b&gt;{{ 7 * 7 }}</p>" in html
     assert '<meta name="robots" content="noindex">' in html
 
 
 @pytest.mark.parametrize("root", ["", "/play/ground"])
 def test_every_address_is_below_the_root(root: str) -> None:
-    html = document(title="T", body="", version="v1", root_path=root, scripts=["lib/dom.js"])
+    html = page(root_path=root, scripts=["lib/dom.js"])
     addresses = re.findall(r'(?:href|src)="([^"]+)"', html)
     assert f"{root}/ui/v1/styles/standalone.css" in addresses
     assert f"{root}/ui/v1/lib/dom.js" in addresses
@@ -67,7 +78,7 @@ def test_every_address_is_below_the_root(root: str) -> None:
 
 
 def test_all_modules_are_fetched_at_once() -> None:
-    html = document(title="T", body="", version="v1", scripts=["answers/pane.js"])
+    html = page(scripts=["answers/pane.js"])
     assert set(re.findall(r"/ui/v1/([\w/-]+\.js)", html)) == set(modules("answers/pane.js"))
     assert html.count("answers/pane.js") == 1
 
