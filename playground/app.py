@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from playground.api.access_log import AccessLog
+from playground.api.document import OPENAPI_PATH, describe
 from playground.api.routes import create_router
 from playground.api.services import Services
 from playground.auth.backends import UserLogin, login_from_settings
@@ -83,7 +84,8 @@ def create_app(settings: Settings, tunnel: Tunnel | None = None, *, ui: bool = T
 
     hosts = Hosts(settings, tunnel)
     login = login_from_settings(settings, EndedSessions(store.database))
-    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=OPENAPI_PATH)
+    describe(app)
     app.add_middleware(
         AuthMiddleware,
         proxy_headers=ProxyHeaders(settings.trusted_networks(), settings.proxy_user_header, hosts),
@@ -111,7 +113,7 @@ def create_app(settings: Settings, tunnel: Tunnel | None = None, *, ui: bool = T
 
     highlight = stylesheet()
 
-    @app.get(f"/ui/{version}/highlight.css")
+    @app.get(f"/ui/{version}/highlight.css", include_in_schema=False)
     def highlight_css() -> Response:
         return Response(highlight, media_type="text/css", headers={"Cache-Control": _FOREVER})
 

@@ -11,7 +11,9 @@ import anyio
 from fastapi import APIRouter, Request, Response
 from starlette.types import Scope
 
+from playground.api import schemas
 from playground.api.demo_watchdog import Watchdog
+from playground.api.document import answering, streaming
 from playground.api.http import json_router, own_address
 from playground.api.services import Services
 from playground.api.streaming import EventStream, Opened, open_stream
@@ -111,7 +113,7 @@ def demo_routes(services: Services) -> APIRouter:
     """The owner's routes, and below a token those that need no login."""
     demos = services.store.demos
     running = Watchdog(demos, services.admission)
-    router = json_router(services.settings.max_body_bytes)
+    router = json_router("Demos", services.settings.max_body_bytes)
 
     def owned(link: DemoLink, request: Request) -> dict[str, Any]:
         """A link as its owner sees it."""
@@ -145,7 +147,7 @@ def demo_routes(services: Services) -> APIRouter:
             with anyio.CancelScope(shield=True):
                 await bill.settle()
 
-    @router.post("/api/demos")
+    @router.post("/api/demos", **answering(schemas.DemoData, 429, 503, status=201))
     async def create_demo(request: Request, body: TermsBody) -> Response:
         """Fixes a set-up under a link."""
         terms, who = body.terms(services.presets), principal_of(request.scope)
@@ -153,13 +155,13 @@ def demo_routes(services: Services) -> APIRouter:
         link = await demos.create(who.owner, terms)
         return json_answer(owned(link, request), 201)
 
-    @router.get("/api/demos")
+    @router.get("/api/demos", **answering(schemas.DemosAnswer, 503))
     async def list_demos(request: Request) -> Response:
         """One's own demo links, the newest first."""
         links = await demos.all(principal_of(request.scope).owner)
         return json_answer({"demos": [owned(link, request) for link in links]})
 
-    @router.patch("/api/demos/{token}")
+    @router.patch("/api/demos/{token}", **answering(schemas.DemoData, 404, 429, 503))
     async def switch_demo(request: Request, token: str, body: SwitchBody) -> Response:
         """The kill switch; what other replicas are writing ends within about a second."""
         who = principal_of(request.scope)
@@ -168,7 +170,7 @@ def demo_routes(services: Services) -> APIRouter:
         await running.look()
         return json_answer(owned(link, request))
 
-    @router.delete("/api/demos/{token}")
+    @router.delete("/api/demos/{token}", **answering(None, 404, 429, 503, status=204))
     async def delete_demo(request: Request, token: str) -> Response:
         """Deletes one's own demo link; what is being written for it ends."""
         who = principal_of(request.scope)
@@ -177,19 +179,19 @@ def demo_routes(services: Services) -> APIRouter:
         await running.look()
         return Response(status_code=204)
 
-    @router.get("/api/demos/{token}")
+    @router.get("/api/demos/{token}", **answering(schemas.DemoAnswer, 404, 429, 503))
     async def show_demo(request: Request, token: str) -> Response:
         """What a demo fixes, and what is left of its budget."""
         link = await read_demo(services, request, token)
         return json_answer({**_shown(link), "engine": _engine(await services.engine.state())})
 
-    @router.post("/api/demos/{token}/stream")
+    @router.post("/api/demos/{token}/stream", **streaming(403, 404, 429, 502, 503))
     async def stream_demo(request: Request, token: str, body: VisitBody) -> Response:
         """Answers as POST /api/stream gives them, of the demo's panes and within its budget."""
         link = await read_demo(services, request, token)
         return EventStream(visit(request.scope, link, body.asked(link.demo)))
 
-    @router.post("/api/demos/{token}/render")
+    @router.post("/api/demos/{token}/render", **answering(schemas.BlocksAnswer, 404, 429, 503))
     async def render_demo(request: Request, token: str, body: RenderBody) -> Response:
         """As POST /api/render, which may need a login."""
         await read_demo(services, request, token)

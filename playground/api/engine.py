@@ -5,6 +5,8 @@ from dataclasses import asdict
 
 from fastapi import APIRouter, Request, Response
 
+from playground.api import schemas
+from playground.api.document import answering
 from playground.api.http import json_router
 from playground.api.model_card import ModelCards
 from playground.api.proof import Proofs
@@ -27,18 +29,19 @@ from playground.generation.requests import (
 def engine_routes(services: Services) -> APIRouter:
     """What can be asked beside an answer."""
     engine, settings = services.engine, services.settings
-    router = json_router(settings.max_body_bytes)
+    router = json_router("Engine", settings.max_body_bytes)
+    health = json_router("Health")
     cards = ModelCards(settings.model_id)
     proofs = Proofs(services)
 
-    @router.post("/api/pieces")
+    @router.post("/api/pieces", **answering(schemas.PiecesAnswer, 502, 503))
     async def cut_texts(body: PiecesBody) -> Response:
         """Texts, each cut into the engine's tokens."""
         return json_answer(
             {"pieces": [await engine.pieces(text) if text else [] for text in body.texts]}
         )
 
-    @router.get("/api/engine")
+    @router.get("/api/engine", **answering(schemas.EngineAnswer))
     async def show_engine() -> Response:
         """What the engine is, and how it is."""
         now = await engine.state()
@@ -63,14 +66,14 @@ def engine_routes(services: Services) -> APIRouter:
             }
         )
 
-    @router.post("/api/code")
+    @router.post("/api/code", **answering(schemas.CodeAnswer))
     async def write_code(body: CodeBody) -> Response:
         """An answer's request as programs, from the prompt and the parameters of its receipt."""
         keyed = settings.api_key() is not None
         programs = snippets(settings.tgi_url, body.prompt, body.sent, keyed=keyed)
         return json_answer({"snippets": [asdict(each) for each in programs]})
 
-    @router.post("/api/proof")
+    @router.post("/api/proof", **answering(schemas.ProofAnswer, 429, 502, 503))
     async def prove_engine(request: Request, _: EmptyBody) -> Response:
         """Whether the engine really applies the parameters; takes some seconds the first time."""
         info = (await engine.state()).info
@@ -78,7 +81,7 @@ def engine_routes(services: Services) -> APIRouter:
             raise EngineError("The engine is not ready.", kind="offline", retryable=True)
         return await proofs.answer(request, info)
 
-    @router.post("/api/tokenize")
+    @router.post("/api/tokenize", **answering(schemas.TokenizeAnswer, 502, 503))
     async def measure_conversation(body: TokenizeBody) -> Response:
         """A conversation as it would be sent, and its length in tokens."""
         budget = await plan(engine, body.messages, body.max_new_tokens, settings.context_tokens)
@@ -92,28 +95,32 @@ def engine_routes(services: Services) -> APIRouter:
             }
         )
 
-    @router.post("/api/render")
+    @router.post("/api/render", **answering(schemas.BlocksAnswer))
     async def render_markdown(body: RenderBody) -> Response:
         """Markdown as blocks of safe HTML."""
         return json_answer({"blocks": await services.rendering.blocks(body.text)})
 
-    @router.get("/api/card")
+    @router.get("/api/card", **answering(schemas.CardAnswer))
     async def show_card() -> Response:
         """The model's card as HTML."""
         return json_answer(asdict(await cards.card()))
 
-    @router.head("/livez", include_in_schema=False)
-    @router.get("/livez")
+    @health.head("/livez", include_in_schema=False)
+    @health.get("/livez", **answering(schemas.StateAnswer))
     async def show_life() -> Response:
         """Whether this process answers. Open to everybody."""
         return json_answer({"state": "live"})
 
-    @router.head("/readyz", include_in_schema=False)
-    @router.get("/readyz")
+    ready = answering(schemas.StateAnswer)
+    ready["responses"][503] = {**ready["responses"][200], "description": "It cannot, not yet."}
+
+    @health.head("/readyz", include_in_schema=False)
+    @health.get("/readyz", **ready)
     async def show_readiness() -> Response:
         """Whether answers can be written. Open to everybody, so it does not give the reason, which
         names the engine's address."""
         state = "stopping" if services.admission.closing else (await engine.state()).state
         return json_answer({"state": state}, 200 if state == "ready" else 503)
 
+    router.include_router(health)
     return router

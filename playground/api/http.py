@@ -25,10 +25,16 @@ def refused(scope: Scope, error: PlaygroundError) -> Response:
     return refusal(error)
 
 
-def json_router(most_bytes: int = MAX_BODY_BYTES) -> APIRouter:
-    """A router whose routes take JSON of at most so many bytes, and answer the product's errors."""
-    route = type("Route", (_Route,), {"most_bytes": most_bytes})
-    return APIRouter(route_class=route)
+def json_router(tag: str, most_bytes: int = MAX_BODY_BYTES) -> APIRouter:
+    """A router whose routes take JSON of at most so many bytes, and answer the product's errors.
+
+    In the document they stand under the tag, each by the name of its function.
+    """
+    return APIRouter(
+        route_class=type("Route", (_Route,), {"most_bytes": most_bytes}),
+        tags=[tag],
+        generate_unique_id_function=lambda route: route.name,
+    )
 
 
 class _Route(APIRoute):

@@ -6,6 +6,8 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import Field
 
+from playground.api import schemas
+from playground.api.document import answering
 from playground.api.http import json_router
 from playground.api.services import Services
 from playground.auth.responses import json_answer
@@ -27,9 +29,9 @@ class LinkBody(Body):
 def link_routes(services: Services) -> APIRouter:
     """POST /api/links/read: what a link sets, or 422 with what is wrong with it, and where."""
     presets = services.presets
-    router = json_router(services.settings.max_body_bytes)
+    router = json_router("Set-up links", services.settings.max_body_bytes)
 
-    @router.post("/api/links/read")
+    @router.post("/api/links/read", **answering(schemas.LinkAnswer))
     async def read_link(body: LinkBody) -> Response:
         """What a set-up link sets."""
         return json_answer({"setup": _setup_json(parse_link(body.link), presets)})

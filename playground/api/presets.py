@@ -5,6 +5,8 @@ from dataclasses import asdict
 import anyio
 from fastapi import APIRouter, Response
 
+from playground.api import schemas
+from playground.api.document import answering
 from playground.api.http import json_router
 from playground.api.services import Services
 from playground.auth.responses import json_answer
@@ -16,9 +18,9 @@ from playground.formats.exchange import read_presets, write_presets
 def preset_routes(services: Services) -> APIRouter:
     """The parameters and presets of this server, and their exchange with other tools."""
     presets = services.presets
-    router = json_router(services.settings.max_body_bytes)
+    router = json_router("Presets", services.settings.max_body_bytes)
 
-    @router.get("/api/presets")
+    @router.get("/api/presets", **answering(schemas.PresetsAnswer))
     async def list_presets() -> Response:
         """The sampler's parameters, this server's presets, and the formats of other programs."""
         return json_answer(
@@ -39,13 +41,13 @@ def preset_routes(services: Services) -> APIRouter:
             }
         )
 
-    @router.post("/api/presets/import")
+    @router.post("/api/presets/import", **answering(schemas.ImportAnswer))
     async def import_presets(body: bodies.ImportBody) -> Response:
         """The presets of a text; what cannot be read is in `problems`, with its line."""
         imported = await anyio.to_thread.run_sync(read_presets, body.text, body.format)
         return json_answer(bodies.imported_json(imported))
 
-    @router.post("/api/presets/export")
+    @router.post("/api/presets/export", **answering(schemas.ExportAnswer))
     async def export_presets(body: bodies.ExportBody) -> Response:
         """Presets as a text in a format, and what of them it cannot express."""
         exported = write_presets(body.drafts(), body.format)

@@ -5,6 +5,8 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from playground.api import schemas
+from playground.api.document import answering
 from playground.api.http import json_router, own_address
 from playground.api.services import Services
 from playground.auth.middleware import principal_of
@@ -34,9 +36,9 @@ async def read_snapshot(services: Services, request: Request, token: str) -> Sna
 def share_routes(services: Services) -> APIRouter:
     """Where nobody logs in, `private` only keeps the title out of what a link's preview shows."""
     shares, settings = services.store.shares, services.settings
-    router = json_router(settings.max_body_bytes)
+    router = json_router("Snapshots", settings.max_body_bytes)
 
-    @router.post("/api/shares")
+    @router.post("/api/shares", **answering(schemas.ShareData, 429, 503, status=201))
     async def create_share(request: Request, body: ShareBody) -> Response:
         """Freezes a record under a link."""
         parsed = body.record
@@ -48,13 +50,13 @@ def share_routes(services: Services) -> APIRouter:
         )
         return json_answer(_owned(share, request, settings), 201)
 
-    @router.get("/api/shares")
+    @router.get("/api/shares", **answering(schemas.SharesAnswer, 503))
     async def list_shares(request: Request) -> Response:
         """One's own snapshots, the newest first; also those that have expired lately."""
         found = await shares.of(principal_of(request.scope).owner)
         return json_answer({"shares": [_owned(share, request, settings) for share in found]})
 
-    @router.get("/api/shares/{token}")
+    @router.get("/api/shares/{token}", **answering(schemas.ShareAnswer, 404, 429, 503))
     async def show_share(request: Request, token: str) -> Response:
         """The record exactly as it was stored, and beside it the answers' texts as HTML."""
         snapshot = await read_snapshot(services, request, token)
@@ -67,7 +69,7 @@ def share_routes(services: Services) -> APIRouter:
             }
         )
 
-    @router.delete("/api/shares/{token}")
+    @router.delete("/api/shares/{token}", **answering(None, 404, 429, 503, status=204))
     async def delete_share(request: Request, token: str) -> Response:
         """Only the owner's own; any other is not there, and counts as a guess."""
         who = principal_of(request.scope)

@@ -11,6 +11,8 @@ from sse_starlette import EventSourceResponse
 from sse_starlette.sse import AppStatus, SendTimeoutError
 from starlette.types import Message, Receive, Scope, Send
 
+from playground.api import schemas
+from playground.api.document import answering, streaming
 from playground.api.http import json_router, refused
 from playground.api.services import Services
 from playground.auth.middleware import principal_of
@@ -199,10 +201,10 @@ async def _queued(ticket: Ticket, begin: Callable[[Sequence[int]], Batches]) -> 
 
 def streaming_routes(services: Services) -> APIRouter:
     """The stream, the stop of one of its panes, and the opening of a blind comparison's seals."""
-    router = json_router(services.settings.max_body_bytes)
+    router = json_router("Answers", services.settings.max_body_bytes)
     seal = Seal(services.settings.sealing_secret())
 
-    @router.post("/api/stream")
+    @router.post("/api/stream", **streaming(429, 502, 503))
     async def stream_answers(request: Request, body: StreamBody) -> Response:
         """Answers as they are written, as server-sent events; a pane's receipt comes first."""
         asked = body.asked(services.presets)
@@ -218,14 +220,14 @@ def streaming_routes(services: Services) -> APIRouter:
             )
         )
 
-    @router.delete("/api/stream/{number}/panes/{pane}")
+    @router.delete("/api/stream/{number}/panes/{pane}", **answering(None, 404, status=204))
     async def stop_pane(request: Request, number: str, pane: str) -> Response:
         """Stops one pane of a stream of one's own; the id is its answer's header X-Stream-Id."""
         known = pane.isdecimal() and len(pane) <= 3
         services.admission.stop(number, int(pane) if known else -1, principal_of(request.scope))
         return Response(status_code=204)
 
-    @router.post("/api/reveal")
+    @router.post("/api/reveal", **answering(schemas.RevealAnswer))
     async def reveal_answers(body: RevealBody) -> Response:
         """What the seals of a blind comparison hold, in their order."""
         return json_answer(

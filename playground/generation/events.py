@@ -1,9 +1,11 @@
-"""A stream's events as server-sent events. No I/O."""
+"""A stream's events as server-sent events, and what they say as types. No I/O."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import orjson
+from pydantic import ConfigDict, with_config
+from typing_extensions import TypedDict
 
 from playground.domain.digest import digest
 from playground.domain.messages import (
@@ -19,6 +21,107 @@ from playground.domain.messages import (
 )
 
 KEEP_ALIVE: Final = b": keep-alive\n\n"
+
+# How the API's types are shown in its document: with these docstrings, and with no other names.
+exact: Final = with_config(ConfigDict(extra="forbid", use_attribute_docstrings=True))
+
+
+@exact
+class AppliedData(TypedDict):
+    """How the engine treats a parameter, and why."""
+
+    how: Literal["native", "emulated", "unsupported"]
+    reason: str
+
+
+# "from" is no name of Python's.
+EditData = TypedDict("EditData", {"from": float | None, "to": float | None})
+EditData.__doc__ = "The preset's value of a parameter, and the one asked for; null is unset."
+exact(EditData)
+
+
+@exact
+class WaitingData(TypedDict):
+    """The answer is not begun: its request waits in line."""
+
+    place: int
+    """From 1."""
+
+
+@exact
+class ReceiptData(TypedDict):
+    """What was sent to the engine for an answer, exactly, and what was not sent and why."""
+
+    engine: str
+    """Its name and version, for people."""
+    model_id: str
+    model_sha: str | None
+    preset: str | None
+    """The name of the preset that the values started from."""
+    edited: Sequence[str]
+    """The parameters whose value differs from the preset's."""
+    sent: Mapping[str, object]
+    """The engine's own parameters."""
+    applied: Mapping[str, AppliedData]
+    """Of every parameter how the engine treats it."""
+    prompt_tokens: int
+    dropped_turns: int
+    """How many of the oldest turns were left out, so that the rest fits."""
+    edits: Mapping[str, EditData]
+    left_out: Mapping[str, str]
+    """Of each parameter that was set and not sent, the reason."""
+    prompt: str
+    """The text that was sent, without the token that the engine puts in front."""
+    prompt_sha256: str
+    system: str
+    """The system text as it was written."""
+    continued: int
+    """How many characters of the answer were there before."""
+    note: str
+    """What else there is to know, "" for nothing."""
+
+
+@exact
+class DeltaData(TypedDict):
+    """Text to append to the running block."""
+
+    text: str
+
+
+@exact
+class BlockData(TypedDict):
+    """A complete block of Markdown as HTML: it replaces the running text."""
+
+    index: int
+    """From 0."""
+    html: str
+
+
+@exact
+class DoneData(TypedDict):
+    """The answer ended by itself."""
+
+    finish_reason: str
+    """eos_token, stop_sequence or length; budget where a demo's budget cut the answer short."""
+    generated_tokens: int
+    input_tokens: int
+    seed: int | None
+    """The one that was taken, also where the request had none."""
+    ttft_ms: float | None
+    """From the request's arrival to the first text; null without any."""
+    duration_ms: float
+    tokens_per_second: float | None
+    """Between the first and the last token; null where all came at once."""
+
+
+@exact
+class FailedData(TypedDict):
+    """The answer did not end by itself. What was written before stays."""
+
+    kind: str
+    """As of a refusal, or stopped, closed, too_slow."""
+    message: str
+    retryable: bool
 
 
 def encode(batch: Sequence[tuple[int, Event]]) -> bytes:
@@ -37,12 +140,12 @@ def encode(batch: Sequence[tuple[int, Event]]) -> bytes:
     return b"".join(parts)
 
 
-def named(event: Event) -> tuple[str, dict[str, object]]:
+def named(event: Event) -> tuple[str, Mapping[str, object]]:
     """An event's name and its data as JSON, without its pane."""
     return _NAMED[type(event)](event)
 
 
-def applied_json(applied: Mapping[str, Applied]) -> dict[str, dict[str, str]]:
+def applied_json(applied: Mapping[str, Applied]) -> dict[str, AppliedData]:
     return {name: {"how": each.how, "reason": each.reason} for name, each in applied.items()}
 
 
@@ -54,11 +157,11 @@ def _delta(pane: int, texts: Sequence[str]) -> bytes:
     return _event("delta", {"pane": pane, "text": "".join(texts)})
 
 
-def _waiting(waiting: Waiting) -> tuple[str, dict[str, object]]:
+def _waiting(waiting: Waiting) -> tuple[str, WaitingData]:
     return "waiting", {"place": waiting.place}
 
 
-def _receipt(receipt: Receipt) -> tuple[str, dict[str, object]]:
+def _receipt(receipt: Receipt) -> tuple[str, ReceiptData]:
     return "receipt", {
         "engine": receipt.engine,
         "model_id": receipt.model_id,
@@ -79,11 +182,11 @@ def _receipt(receipt: Receipt) -> tuple[str, dict[str, object]]:
     }
 
 
-def _block(block: Block) -> tuple[str, dict[str, object]]:
+def _block(block: Block) -> tuple[str, BlockData]:
     return "block", {"index": block.index, "html": block.html}
 
 
-def _done(done: Done) -> tuple[str, dict[str, object]]:
+def _done(done: Done) -> tuple[str, DoneData]:
     return "done", {
         "finish_reason": done.finish_reason,
         "generated_tokens": done.generated_tokens,
@@ -99,7 +202,7 @@ def _rounded(value: float | None, digits: int) -> float | None:
     return None if value is None else round(value, digits)
 
 
-def _failed(failed: Failed) -> tuple[str, dict[str, object]]:
+def _failed(failed: Failed) -> tuple[str, FailedData]:
     return "error", {
         "kind": failed.kind,
         "message": failed.message,
@@ -111,7 +214,7 @@ def _sealed(sealed: Sealed) -> tuple[str, dict[str, object]]:
     return sealed.name, {**sealed.shown, "sealed": sealed.token}
 
 
-_NAMED: Final[Mapping[type, Callable[[Any], tuple[str, dict[str, object]]]]] = {
+_NAMED: Final[Mapping[type, Callable[[Any], tuple[str, Mapping[str, object]]]]] = {
     Waiting: _waiting,
     Receipt: _receipt,
     Block: _block,

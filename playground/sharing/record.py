@@ -71,14 +71,14 @@ def one_line(text: str, field: str, most: int = MAX_TITLE_CHARS) -> str:
     return line
 
 
-class _Edit(Body):
+class RecordEdit(Body):
     """The preset's value of a parameter, and the one asked for; null is unset."""
 
     before: Number | None = Field(alias="from")
     to: Number | None
 
 
-class _Applied(OpenBody):
+class RecordApplied(OpenBody):
     """How the engine treated a parameter, and why."""
 
     how: str
@@ -91,13 +91,13 @@ class RecordReceipt(OpenBody):
     engine: str
     model_id: str
     sent: Annotated[dict[str, Plain], Field(fail_fast=True)]
-    applied: Annotated[dict[str, _Applied], Field(fail_fast=True)]
+    applied: Annotated[dict[str, RecordApplied], Field(fail_fast=True)]
     prompt_tokens: _Count
     dropped_turns: _Count
     model_sha: str | None = None
     preset: str | None = None
     edited: _Texts = Field(default_factory=list)
-    edits: dict[str, _Edit] = Field(default_factory=dict, fail_fast=True)
+    edits: dict[str, RecordEdit] = Field(default_factory=dict, fail_fast=True)
     left_out: _TextsByName = Field(default_factory=dict)
     prompt: str = ""
     prompt_sha256: str = ""
@@ -118,7 +118,7 @@ class RecordDone(OpenBody):
     tokens_per_second: Number | None
 
 
-class _Problem(Body):
+class RecordProblem(Body):
     """Why an answer failed."""
 
     kind: str
@@ -142,7 +142,7 @@ class RecordAnswer(Body):
     preset: str | None
     receipt: RecordReceipt | None
     done: RecordDone | None
-    problem: _Problem | None = Field(description="Why it failed, where it did.")
+    problem: RecordProblem | None = Field(description="Why it failed, where it did.")
     letter: str = Field(default="", max_length=1, description="In a blind comparison, its name.")
     chosen: bool = Field(default=False, description="Whether it was voted the best.")
 

@@ -23,7 +23,7 @@ def demo_pages(services: Services, version: str) -> APIRouter:
     router = APIRouter()
     root = services.settings.root_path
 
-    @router.api_route("/d/{token}", methods=["GET", "HEAD"], response_class=Response)
+    @router.api_route("/d/{token}", methods=["GET", "HEAD"], include_in_schema=False)
     async def page(request: Request, token: str) -> Response:
         try:
             link = await read_demo(services, request, token)

@@ -7,6 +7,9 @@ from urllib.parse import parse_qs, urlsplit
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
+from playground.api import schemas
+from playground.api.document import answering
+from playground.api.http import json_router
 from playground.auth.backends import UserLogin, WrongPassword
 from playground.auth.cookies import DEVICE, SESSION, set_cookie
 from playground.auth.hosts import bare, host_of
@@ -25,6 +28,7 @@ _LOCAL: Final = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]{0,2000}")
 def login_routes(login: UserLogin | None, settings: Settings, version: str) -> APIRouter:
     """The pages; where there are no users, they lead to the playground. version: of the files."""
     router = APIRouter()
+    visitor = json_router("Visitor")
     root = settings.root_path
     public = urlsplit(settings.public_url or "").hostname
 
@@ -56,8 +60,8 @@ def login_routes(login: UserLogin | None, settings: Settings, version: str) -> A
     def elsewhere() -> Response:
         return page(403, problem="This came from another site’s page. Log in here.")
 
-    @router.get("/api/visitor")
-    async def who(request: Request) -> Response:
+    @visitor.get("/api/visitor", **answering(schemas.VisitorAnswer))
+    async def show_visitor(request: Request) -> Response:
         """Who is logged in, whether there is a way out, and how much a request may bring."""
         return json_answer(
             {
@@ -67,7 +71,7 @@ def login_routes(login: UserLogin | None, settings: Settings, version: str) -> A
             }
         )
 
-    @router.api_route("/login", methods=["GET", "HEAD"], response_class=Response)
+    @router.api_route("/login", methods=["GET", "HEAD"], include_in_schema=False)
     async def ask(request: Request) -> Response:
         if login is None:
             return _to(f"{root}/")
@@ -86,7 +90,7 @@ def login_routes(login: UserLogin | None, settings: Settings, version: str) -> A
         )
         return standalone.answer(html, headers={"Referrer-Policy": "same-origin"})
 
-    @router.post("/login", response_class=Response)
+    @router.post("/login", include_in_schema=False)
     async def enter(request: Request) -> Response:
         if login is None:
             return _to(f"{root}/")
@@ -116,11 +120,11 @@ def login_routes(login: UserLogin | None, settings: Settings, version: str) -> A
         ]
         return answer
 
-    @router.api_route("/logout", methods=["GET", "HEAD"], response_class=Response)
+    @router.api_route("/logout", methods=["GET", "HEAD"], include_in_schema=False)
     async def not_by_a_link() -> Response:
         return _to(f"{root}/login")
 
-    @router.post("/logout", response_class=Response)
+    @router.post("/logout", include_in_schema=False)
     async def leave(request: Request) -> Response:
         if login is None:
             return _to(f"{root}/")
@@ -133,6 +137,7 @@ def login_routes(login: UserLogin | None, settings: Settings, version: str) -> A
         answer.raw_headers.append(set_cookie(request.scope, SESSION, "", 0))
         return answer
 
+    router.include_router(visitor)
     return router
 
 

@@ -37,7 +37,7 @@ def snapshot_routes(services: Services, version: str) -> APIRouter:
             home=True,
         )
 
-    @router.api_route("/s/{token}", methods=["GET", "HEAD"], response_class=Response)
+    @router.api_route("/s/{token}", methods=["GET", "HEAD"], include_in_schema=False)
     async def page(request: Request) -> Response:
         """What is not there, and what its reader may not see, is one and the same page."""
         token, who = request.path_params["token"], principal_of(request.scope)

@@ -1,0 +1,199 @@
+"""The API's OpenAPI document: FastAPI's own, and what FastAPI cannot know of our routes.
+
+A route says by `answering` or `streaming` what it answers and with which statuses it may refuse;
+what holds for all routes stands here once. OpenAPI 3.1 has no word for the items of a stream, so
+the events stand under ``x-itemSchema``, as 3.2 calls it without the prefix.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, is_typeddict
+
+from fastapi import FastAPI, Response
+from fastapi.openapi.utils import get_openapi
+from pydantic import TypeAdapter
+
+from playground.api import schemas
+
+OPENAPI_PATH: Final = "/api/openapi.json"
+_EXAMPLES: Final = Path(__file__).with_name("examples.json")
+_SCHEMAS: Final = "#/components/schemas/"
+_JSON: Final = "application/json"
+
+_TAGS: Final[Mapping[str, str]] = {
+    "Answers": "Answers as they are written, one of them stopped, and blind ones revealed.",
+    "Engine": "The engine, and what it makes of a text.",
+    "Presets": "The sampler's parameters and presets, and their exchange with other programs.",
+    "Set-up links": "Links that set the page to something.",
+    "Snapshots": "Conversations frozen under a link.",
+    "Demos": "Set-ups that others try under a link, within a budget of tokens.",
+    "Visitor": "Who asks.",
+    "Health": "For probes.",
+}
+_DESCRIPTION: Final = """\
+What is asked is JSON, and so is what is answered, but for streams of events. A name that is not
+known is as wrong as a wrong value, so that nothing in a request is ignored.
+
+Whatever is wrong is answered with `error`, a sentence for people, `kind`, a word for programs, and
+`field`, the place in the request. An answer that fails within a stream has the same kinds."""
+_REFUSALS: Final[Mapping[int, str]] = {
+    400: "The body is not JSON, or is lost.",
+    401: "Nobody is logged in.",
+    403: "Who asks may not.",
+    404: "What is named is not there, or no longer, or another's.",
+    409: "The page was opened under another name than is logged in now.",
+    413: "The body is larger than this server takes.",
+    415: "The content type is not application/json.",
+    421: "This server is not known by the name that it was asked by.",
+    422: "Something in the body is wrong or too long; `field` names the place.",
+    429: "A limit is reached; Retry-After says after how many seconds to come again.",
+    500: "The playground itself failed; its log says how.",
+    502: "The engine refused or failed.",
+    503: "The engine or the database is away, or this server is stopping.",
+}
+_ALWAYS: Final = (401, 403, 409, 421, 500)
+_BELOW_A_BODY: Final = (400, 413, 415, 422)
+
+
+def answering(kind: Any, *refusals: int, status: int = 200) -> dict[str, Any]:
+    """The arguments of a route that answers a type of `schemas`, or nothing where it is ``None``.
+
+    refusals: the statuses that it may refuse with beside those of all routes.
+    """
+    answer: dict[str, Any] = {"description": "Done."}
+    if kind is not None:
+        answer["description"] = kind.__doc__
+        answer["content"] = {_JSON: {"schema": {"$ref": _SCHEMAS + kind.__name__}}}
+    return {
+        "status_code": status,
+        "response_class": Response,
+        "responses": {status: answer, **_refused(refusals)},
+    }
+
+
+def streaming(*refusals: int) -> dict[str, Any]:
+    """The arguments of a route that answers with events. refusals: as for `answering`."""
+    answer = {
+        "description": "The events of all panes as they come: of each pane first `receipt` (before "
+        "it `waiting`, while it waits in line), then `delta` and `block`, and last one `done` or "
+        "`error`. A comment keeps a silent stream alive. Of a blind comparison `receipt`, `done` "
+        "and `error` are sealed.",
+        "headers": {
+            "X-Stream-Id": {
+                "description": "By which one of its panes is stopped.",
+                "schema": {"type": "string"},
+            }
+        },
+        "content": {
+            "text/event-stream": {
+                "schema": {"type": "string"},
+                "x-itemSchema": {"$ref": f"{_SCHEMAS}StreamEvent"},
+            }
+        },
+    }
+    return {"response_class": Response, "responses": {200: answer, **_refused(refusals)}}
+
+
+def _refused(statuses: Iterable[int]) -> dict[int, Any]:
+    found: dict[int, Any] = {}
+    for status in statuses:
+        found[status] = {
+            "description": _REFUSALS[status],
+            "content": {_JSON: {"schema": {"$ref": f"{_SCHEMAS}ErrorAnswer"}}},
+        }
+        if status in (429, 503):
+            found[status]["headers"] = {
+                "Retry-After": {
+                    "description": "Seconds, where that is known.",
+                    "required": status == 429,
+                    "schema": {"type": "integer", "minimum": 1},
+                }
+            }
+    return found
+
+
+def describe(app: FastAPI) -> None:
+    """Gives the application its document, which is put together when it is first asked for."""
+    made: dict[str, Any] = {}
+
+    def document() -> dict[str, Any]:
+        if not made:
+            made.update(_document(app))
+        return made
+
+    app.openapi = document  # type: ignore[method-assign]  # as FastAPI's documentation does it
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(
+        title="KTO Mistral playground",
+        version=version("kto-mistral-playground"),
+        description=_DESCRIPTION,
+        routes=app.routes,
+        tags=[{"name": name, "description": words} for name, words in _TAGS.items()],
+        separate_input_output_schemas=False,
+    )
+    examples = json.loads(_EXAMPLES.read_text(encoding="utf-8"))
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            _complete(operation, path, examples.get(operation["operationId"], {}))
+    schemas_ = document["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own, which nobody meets
+        schemas_.pop(name, None)
+    schemas_ |= _types()
+    return document
+
+
+def _complete(operation: dict[str, Any], path: str, example: Mapping[str, Any]) -> None:
+    """What holds for all routes, and the route's examples."""
+    responses = operation["responses"]
+    statuses = list(_ALWAYS if path.startswith("/api/") else (421, 500))
+    if "requestBody" in operation:
+        statuses += _BELOW_A_BODY
+        content = operation["requestBody"]["content"][_JSON]
+        content["example"] = example["request"]
+    for status, refusal in _refused(statuses).items():
+        responses[str(status)] = responses.get(str(status), refusal)
+        if status == 422:
+            responses["422"] = refusal  # in the place of FastAPI's
+    operation["responses"] = dict(sorted(responses.items()))
+    for status, response in responses.items():
+        for content in response.get("content", {}).values():
+            if status.startswith("2") and "answer" in example:
+                content["example"] = example["answer"]
+
+
+def _types() -> dict[str, Any]:
+    """The schemas of what is answered."""
+    types = [
+        each
+        for each in vars(schemas).values()
+        if is_typeddict(each) and not each.__name__.startswith("_")
+    ]
+    _, made = TypeAdapter.json_schemas(
+        [(each.__name__, "validation", TypeAdapter(each)) for each in types],
+        ref_template=f"{_SCHEMAS}{{model}}",
+    )
+    found: dict[str, Any] = made["$defs"]
+    kind = found["ErrorAnswer"]["properties"]["kind"]
+    kind["description"] += "\n\n" + "\n".join(
+        f"- `{name}`: {words}" for name, words in schemas.KINDS.items()
+    )
+    found["StreamEvent"] = {
+        "description": "One event: its name, and its data as JSON.",
+        "oneOf": [
+            {
+                "type": "object",
+                "title": name,
+                "required": ["event", "data"],
+                "properties": {
+                    "event": {"const": name},
+                    "data": {"$ref": f"{_SCHEMAS}{data.__name__}"},
+                },
+            }
+            for name, data in schemas.EVENTS
+        ],
+    }
+    return found
