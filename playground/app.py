@@ -88,7 +88,7 @@ def create_app(settings: Settings, tunnel: Tunnel | None = None, *, ui: bool = T
     describe(app)
     app.add_middleware(
         AuthMiddleware,
-        proxy_headers=ProxyHeaders(settings.trusted_networks(), settings.proxy_user_header, hosts),
+        proxy_headers=ProxyHeaders(settings.trusted_proxies, settings.proxy_user_header, hosts),
         login=login,
         links=settings.public_links,
     )
@@ -100,7 +100,7 @@ def create_app(settings: Settings, tunnel: Tunnel | None = None, *, ui: bool = T
     app.add_middleware(
         AccessLog,
         metrics=services.metrics,
-        scrapers=settings.metrics_networks(),
+        scrapers=settings.metrics_from,
         hosts=hosts,
         key=(settings.sealing_secret() or token_hex()).encode(),
     )

@@ -5,7 +5,7 @@ A secret may also stand in a file, as Docker's secrets do: ``PLAYGROUND_TGI_API_
 
 import os
 from difflib import get_close_matches
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import parse_qsl, urlsplit
@@ -13,16 +13,19 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import (
     AnyHttpUrl,
     Field,
+    IPvAnyNetwork,
     SecretStr,
     TypeAdapter,
     ValidationError,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
     field_validator,
 )
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
     EnvSettingsSource,
+    NoDecode,
     SettingsConfigDict,
 )
 
@@ -162,13 +165,14 @@ class Settings(BaseSettings):
         ),
     ] = 168.0
     trusted_proxies: Annotated[
-        str,
+        list[IPvAnyNetwork],
+        NoDecode,
         Field(
             title="the proxies whose forwarding headers are believed",
             description="addresses or networks with commas between them, such as "
             "127.0.0.1,10.0.0.0/8",
         ),
-    ] = ""
+    ] = []
     proxy_user_header: Annotated[
         str,
         Field(
@@ -256,13 +260,14 @@ class Settings(BaseSettings):
         ),
     ] = "info"
     metrics_from: Annotated[
-        str,
+        list[IPvAnyNetwork],
+        NoDecode,
         Field(
             title="who may read /metrics",
             description="addresses or networks with commas between them, such as "
             "127.0.0.1,10.0.0.0/8; or none",
         ),
-    ] = "127.0.0.0/8,::1"
+    ] = [IPv4Network("127.0.0.0/8"), IPv6Network("::1")]
     context_tokens: Annotated[
         int,
         Field(
@@ -321,12 +326,19 @@ class Settings(BaseSettings):
         TypeAdapter(AnyHttpUrl).validate_python(value)
         return value.rstrip("/")
 
-    @field_validator("trusted_proxies", "metrics_from")
+    @field_validator("trusted_proxies", "metrics_from", mode="wrap")
     @classmethod
-    def _is_networks(cls, value: str, info: ValidationInfo) -> str:
-        if value != "none" or info.field_name != "metrics_from":
-            _networks(value)
-        return value
+    def _is_networks(
+        cls, value: object, read: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> object:
+        if value == "none" and info.field_name == "metrics_from":
+            return []
+        if isinstance(value, str):
+            value = [each.strip() for each in value.split(",") if each.strip()]
+        try:
+            return read(value)
+        except ValidationError as error:  # one for each network, where the variable is one text
+            raise ValueError("not networks") from error
 
     @field_validator("tgi_api_key_file", "secret_file", "database_password_file")
     @classmethod
@@ -371,14 +383,6 @@ class Settings(BaseSettings):
         """The address under which others see this server."""
         return self.published_host or self.host
 
-    def metrics_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
-        """Who may read /metrics."""
-        return () if self.metrics_from == "none" else _networks(self.metrics_from)
-
-    def trusted_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
-        """Where the proxies are whose word is taken for who asks, and from where."""
-        return _networks(self.trusted_proxies)
-
     def api_key(self) -> str | None:
         """The key of the engine, from the variable or the file."""
         return _read(self.tgi_api_key, self.tgi_api_key_file)
@@ -394,10 +398,6 @@ class Settings(BaseSettings):
     def sealing_secret(self) -> str | None:
         """The secret that seals blind comparisons, from the variable or the file."""
         return _read(self.secret, self.secret_file)
-
-
-def _networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    return tuple(ip_network(each.strip()) for each in value.split(",") if each.strip())
 
 
 def is_loopback(host: str) -> bool:

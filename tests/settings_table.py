@@ -37,10 +37,10 @@ def _default(name: str, field: FieldInfo) -> str:
     assert value is not PydanticUndefined, name
     if name == "data_dir":  # which depends on whose machine this is
         return "`kto-mistral-playground` in `$XDG_DATA_HOME` or `~/.local/share`"
+    if isinstance(value, list):
+        value = ",".join(str(each).removesuffix("/128") for each in value)  # as one writes it
     if value in (None, ""):
         return ""
-    if isinstance(value, list | tuple):
-        value = ",".join(map(str, value))
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"

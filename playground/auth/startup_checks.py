@@ -31,7 +31,7 @@ def check_exposure(settings: Settings) -> None:
             "PLAYGROUND_TUNNEL and PLAYGROUND_ROOT_PATH do not go together: the public address "
             "leads to the page itself, below no path. Unset one of them."
         )
-    networks = settings.trusted_networks()
+    networks = settings.trusted_proxies
     if settings.auth == "proxy":
         if not networks:
             raise SettingsError(

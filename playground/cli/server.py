@@ -78,7 +78,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._admission: Admission = app.state.admission
         self._grace = settings.grace_seconds
-        self._behind_proxy = bool(settings.trusted_networks())
+        self._behind_proxy = bool(settings.trusted_proxies)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.should_exit

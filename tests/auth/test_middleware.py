@@ -57,7 +57,7 @@ async def door(root_path: str = "", **settings: Any) -> AsyncIterator[str]:
     hosts = Hosts(values)
     app = AuthMiddleware(
         seen,
-        proxy_headers=ProxyHeaders(values.trusted_networks(), values.proxy_user_header, hosts),
+        proxy_headers=ProxyHeaders(values.trusted_proxies, values.proxy_user_header, hosts),
         login=login_from_settings(values, Away()),
         links=values.public_links,
     )

@@ -60,6 +60,10 @@ def test_a_secret_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path:
         ("CONTEXT_TOKENS", "12", "from 256"),
         ("MODEL_ID", "a b", "owner/name"),
         ("TGI_API_KEY_FILE", "/nowhere/key", "a file that can be read"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8,proxy,::1/129", "addresses or networks with commas"),
+        ("TRUSTED_PROXIES", "none", "addresses or networks with commas"),
+        ("METRICS_FROM", "10.0.0.1/8", "addresses or networks with commas"),
+        ("METRICS_FROM", "none,::1", "; or none"),
     ],
 )
 def test_names_the_variable_its_value_and_what_is_accepted(
@@ -71,6 +75,22 @@ def test_names_the_variable_its_value_and_what_is_accepted(
     [line] = str(caught.value).splitlines()
     assert line.startswith(f"PLAYGROUND_{name} is {value!r}; it must be ")
     assert accepted in line
+
+
+@pytest.mark.parametrize(
+    ("value", "networks"),
+    [
+        ("10.0.0.0/8, ::1 ,192.0.2.1,", ["10.0.0.0/8", "::1/128", "192.0.2.1/32"]),
+        ("none", []),
+        ("", ["127.0.0.0/8", "::1/128"]),
+    ],
+)
+def test_networks_stand_with_commas_between_them(
+    monkeypatch: pytest.MonkeyPatch, value: str, networks: list[str]
+) -> None:
+    monkeypatch.setenv("PLAYGROUND_METRICS_FROM", value)
+    assert [str(each) for each in load_settings().metrics_from] == networks
+    assert load_settings().trusted_proxies == []
 
 
 def test_names_all_that_is_wrong_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
