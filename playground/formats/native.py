@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
+import tomli_w
 from pydantic import Field
 
 from playground.domain.errors import InvalidRequest
@@ -40,18 +41,17 @@ def read_toml(text: str) -> Imported:
 
 def write_toml(drafts: Sequence[Draft]) -> str:
     """A presets file. The ids are made of the names."""
-    lines = [f"version = {VERSION}"]
     taken: set[str] = set()
+    presets = []
     for draft in drafts:
         name = draft.name if draft.name.strip() else "Preset"
-        lines += ["", "[[preset]]", f"id = {_quoted(_id(name, taken))}", f"name = {_quoted(name)}"]
+        preset: dict[str, Any] = {"id": _id(name, taken), "name": name}
         if draft.source:
-            lines.append(f"source = {_quoted(draft.source)}")
+            preset["source"] = draft.source
         if draft.max_new_tokens is not None:
-            lines.append(f"max_new_tokens = {draft.max_new_tokens}")
-        lines.append("[preset.sampler]")
-        lines += [f"{name} = {value!r}" for name, value in draft.sampler.set_values().items()]
-    return "\n".join(lines) + "\n"
+            preset["max_new_tokens"] = draft.max_new_tokens
+        presets.append({**preset, "sampler": draft.sampler.set_values()})
+    return tomli_w.dumps({"version": VERSION, "preset": presets})
 
 
 def read_json(document: Mapping[str, Any], text: str) -> Imported:
@@ -117,11 +117,6 @@ def write_json(drafts: Sequence[Draft]) -> str:
         presets.append(preset)
     document = {"version": JSON_VERSION, "presets": presets}
     return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
-
-
-def _quoted(text: str) -> str:
-    """A TOML basic string: JSON's, but for DEL, which TOML wants escaped."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _id(name: str, taken: set[str]) -> str:
