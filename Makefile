@@ -25,11 +25,12 @@ demo: $(VENV)/.demo  ## the playground with its embedded engine, on the CPU (POR
 serve: $(VENV)/.demo  ## the playground in front of a TGI that runs elsewhere (PLAYGROUND_TGI_URL)
 	$(if $(PORT),PLAYGROUND_PORT=$(PORT)) $(BIN)/playground serve
 
-check: $(VENV)/.test  ## format, lint, types and the imports' direction
+check: $(VENV)/.test  ## format, lint, types, the imports' direction, and their dependencies
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/deptry .
 
 settings: $(VENV)/.test  ## write the table of settings in playground/README.md anew
 	$(BIN)/python -m tests.settings_table

@@ -1,0 +1,63 @@
+"""What our server takes from the inside of uvicorn, which promises none of it."""
+
+import asyncio
+import inspect
+import socket
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from tests.stock import until
+
+PARTS = {
+    HttpToolsProtocol: (
+        "data_received(self, data)",
+        "on_headers_complete(self)",
+        "on_body(self, body)",
+        "send_400_response(self, msg)",
+        "_unsupported_upgrade_warning(self)",
+    ),
+    uvicorn.Server: ("handle_exit(self, sig, frame)", "shutdown(self, sockets)"),
+}
+ATTRIBUTES = {
+    "connection": ("transport", "cycle", "parser"),
+    "server": ("should_exit", "force_exit", "servers", "config"),
+    "config": ("timeout_graceful_shutdown",),
+}
+WHERE = f"uvicorn {uvicorn.__version__}: playground/cli/server.py builds on"
+
+
+@pytest.mark.parametrize(
+    ("owner", "signature"),
+    [(owner, signature) for owner, signatures in PARTS.items() for signature in signatures],
+)
+def test_what_is_overridden_or_called_is_there(owner: type, signature: str) -> None:
+    name, _, parameters = signature.rstrip(")").partition("(")
+    method = getattr(owner, name, None)
+    assert method is not None, f"{WHERE} {owner.__name__}.{name}"
+    given = ", ".join(inspect.signature(method).parameters)
+    assert given in (parameters, "args, kwargs"), f"{WHERE} {owner.__name__}.{signature}"
+
+
+async def test_what_is_read_and_set_is_there() -> None:
+    config = uvicorn.Config(FastAPI(), log_config=None)
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+
+        async def started() -> bool:
+            return server.started
+
+        await until(started)
+        connection = HttpToolsProtocol(config, server.server_state, {}, asyncio.get_running_loop())
+        for what, owner in (("connection", connection), ("server", server), ("config", config)):
+            for name in ATTRIBUTES[what]:
+                assert hasattr(owner, name), f"{WHERE} the {what}'s {name}"
+        assert server.servers, f"{WHERE} the sockets that a server listens on"
+        server.should_exit = True
+        await serving
+    assert hasattr(connection.parser, "should_upgrade"), f"{WHERE} the parser's should_upgrade"
+    parameters = inspect.signature(RequestResponseCycle).parameters
+    assert "keep_alive" in parameters, f"{WHERE} the cycle's keep_alive"
