@@ -3,9 +3,9 @@
 PlaygroundError
 ├── InvalidRequest      the request is wrong; names the field, nothing was started
 ├── ConversationTooLong the last turn alone does not fit the context
-├── Busy                a limit of this server is reached; says when to come again
+├── Busy                a limit of this server is reached; says when to retry
 │   └── Spent           what a user may have in a day is used up
-├── ShuttingDown        this server is stopping; says when to come again
+├── ShuttingDown        this server is stopping; says when to retry
 ├── LoginRequired       nobody is logged in, and this needs somebody
 ├── OtherLogin          the page was opened under another name than is logged in now
 ├── Forbidden           who asks may not
@@ -24,6 +24,12 @@ class PlaygroundError(Exception):
 
 
 class InvalidRequest(PlaygroundError):
+    """The request is wrong, and nothing was started.
+
+    Args:
+        field: The place in the request, such as ``panes[1].seed``.
+    """
+
     kind = "invalid"
 
     def __init__(self, message: str, *, field: str) -> None:
@@ -32,11 +38,17 @@ class InvalidRequest(PlaygroundError):
 
 
 class ConversationTooLong(PlaygroundError):
+    """The last turn alone does not fit the context, or this server's limit."""
+
     kind = "too_long"
 
 
 class Busy(PlaygroundError):
-    """retry_after: seconds after which asking again may help."""
+    """A limit of this server is reached.
+
+    Args:
+        retry_after: Seconds after which a retry may help.
+    """
 
     kind = "busy"
     retryable = True
@@ -47,11 +59,17 @@ class Busy(PlaygroundError):
 
 
 class Spent(Busy):
+    """What a user may have in a day is used up."""
+
     kind = "spent"
 
 
 class ShuttingDown(PlaygroundError):
-    """retry_after: seconds after which another server, or this one started anew, may answer."""
+    """This server is stopping.
+
+    Attributes:
+        retry_after: Seconds after which another server, or this one started anew, may answer.
+    """
 
     kind = "shutdown"
     retryable = True
@@ -59,29 +77,44 @@ class ShuttingDown(PlaygroundError):
 
 
 class LoginRequired(PlaygroundError):
+    """Nobody is logged in, and this needs somebody."""
+
     kind = "login"
 
 
 class OtherLogin(PlaygroundError):
+    """The page was opened under another name than is logged in now."""
+
     kind = "other_login"
 
 
 class Forbidden(PlaygroundError):
+    """Who asks may not."""
+
     kind = "forbidden"
 
 
 class NotFound(PlaygroundError):
+    """What is named is not there, or no longer."""
+
     kind = "not_found"
 
 
 class StoreError(PlaygroundError):
+    """The database is away, locked or full; nothing was half-written."""
+
     kind = "store"
     retryable = True
 
 
 class EngineError(PlaygroundError):
-    """kind: offline, loading, overloaded, timeout, refused, unauthorized, generation, incomplete
-    or protocol."""
+    """The engine refused, failed or is away.
+
+    Args:
+        kind: offline, loading, overloaded, timeout, refused, unauthorized, generation, incomplete
+            or protocol.
+        retryable: Whether the same request may succeed later.
+    """
 
     def __init__(self, message: str, *, kind: str, retryable: bool) -> None:
         super().__init__(message)

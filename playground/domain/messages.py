@@ -21,15 +21,16 @@ class Message:
 class PaneRequest:
     """One answer that is asked for: a conversation and how to sample its next turn.
 
-    messages: the conversation; the last one is the user's, or the assistant's when its answer is
-        to be continued. A system message may only stand first.
-    sampler: the effective values; ``None`` in a field means unset.
-    preset: the name of the preset that the values started from, ``None`` without one.
-    edited: names of the parameters whose value differs from the preset's.
-    started_from: the preset's own values, ``None`` without one.
-    max_new_tokens: 1 to the engine's limit; ``None`` takes what the context leaves.
-    seed: 0 to 2**64 - 1; ``None`` lets the server draw one, which `done` then reports.
-    stop: at most 3 sequences of the user's own (TGI takes 4, one is the turn marker).
+    Attributes:
+        messages: The conversation; the last one is the user's, or the assistant's when its answer
+            is to be continued. A system message may only stand first.
+        sampler: The effective values; ``None`` in a field means unset.
+        preset: The name of the preset that the values started from, ``None`` without one.
+        edited: Names of the parameters whose value differs from the preset's.
+        started_from: The preset's own values, ``None`` without one.
+        max_new_tokens: 1 to the engine's limit; ``None`` takes what the context leaves.
+        seed: 0 to 2**64 - 1; ``None`` lets the server draw one, which `done` then reports.
+        stop: At most 3 sequences of the user's own (TGI takes 4, one is the turn marker).
     """
 
     messages: tuple[Message, ...]
@@ -52,7 +53,11 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The answer is not begun: its request stands in line. place: from 1."""
+    """The answer is not begun: its request waits in the queue.
+
+    Attributes:
+        place: From 1.
+    """
 
     place: int
 
@@ -61,11 +66,14 @@ class Waiting:
 class Receipt:
     """What was sent for one answer, exactly, and what was not sent and why.
 
-    edits: of each edited parameter the preset's value and the one asked for, ``None`` for unset.
-    prompt: the text that was sent, without the BOS that the engine adds. system: as it was written.
-    continued: how many characters of the answer were there before.
-    left_out: of each parameter that was set and not sent, the reason.
-    note: what else a reader should know of how the request was read, "" for nothing.
+    Attributes:
+        edits: Of each edited parameter the preset's value and the one asked for, ``None`` for
+            unset.
+        prompt: The text that was sent, without the BOS that the engine adds.
+        system: As it was written.
+        continued: How many characters of the answer were there before.
+        left_out: Of each parameter that was set and not sent, the reason.
+        note: What else a reader should know of how the request was read, "" for nothing.
     """
 
     engine: str
@@ -104,12 +112,13 @@ class Block:
 class Done:
     """An answer that ended by itself.
 
-    finish_reason: "eos_token", "stop_sequence" or "length" (TGI's names); "budget" where a demo's
-        budget left the answer less than the demo's own limit, and it took all of that.
-    ttft_ms: from the request to the first text, ``None`` without any.
-    duration_ms: from there to the moment at which the engine said that the answer is complete.
-    tokens_per_second: over the time from the first token to the last; ``None`` where all came at
-        once, a single token too.
+    Attributes:
+        finish_reason: "eos_token", "stop_sequence" or "length" (TGI's names); "budget" where a
+            demo's budget left the answer less than the demo's own limit, and it took all of that.
+        ttft_ms: From the request to the first text, ``None`` without any.
+        duration_ms: From there to the moment at which the engine said that the answer is complete.
+        tokens_per_second: Over the time from the first token to the last; ``None`` where all came
+            at once, a single token too.
     """
 
     finish_reason: str
@@ -125,7 +134,8 @@ class Done:
 class Failed:
     """An answer that did not end by itself. What was written before stays.
 
-    kind: that of the error, or "stopped" when the reader stopped this answer.
+    Attributes:
+        kind: That of the error, or "stopped" when the reader stopped this answer.
     """
 
     kind: str
@@ -137,7 +147,9 @@ class Failed:
 class Sealed:
     """A receipt, done or error of a blind comparison: what it says can be opened later.
 
-    name: the event's name. shown: what may be known before.
+    Attributes:
+        name: The event's name.
+        shown: What may be known before.
     """
 
     name: str

@@ -28,7 +28,9 @@ _ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 class PresetsError(PlaygroundError):
     """The file cannot be used. The message names the file, the preset, the key and the reason.
 
-    number: which preset, from 0. key: the one that is wrong. Both None for the file as a whole.
+    Args:
+        number: Which preset, from 0.
+        key: The one that is wrong. Both None for the file as a whole.
     """
 
     kind = "presets"
@@ -43,10 +45,11 @@ class PresetsError(PlaygroundError):
 class Preset:
     """One preset.
 
-    id: lower-case letters, digits and hyphens; what requests and links name.
-    source: where the values come from, for people; "" when nobody said.
-    max_new_tokens: at least 1; ``None`` takes what the context leaves.
-    default: whether a new visitor begins with it; of a file at most one is.
+    Attributes:
+        id: Lower-case letters, digits and hyphens; what requests and links name.
+        source: Where the values come from, for people; "" when nobody said.
+        max_new_tokens: At least 1; ``None`` takes what the context leaves.
+        default: Whether a new visitor begins with it; of a file at most one is.
     """
 
     id: str
@@ -60,7 +63,8 @@ class Preset:
 def load_presets(path: Path | None = None) -> tuple[Preset, ...]:
     """The presets of a file, in its order; those that come with the project without one.
 
-    Raises PresetsError when the file cannot be read or anything in it is not as described above.
+    Raises:
+        PresetsError: When the file cannot be read or anything in it is not as described above.
     """
     path = path or BUNDLED
     try:
@@ -73,7 +77,14 @@ def load_presets(path: Path | None = None) -> tuple[Preset, ...]:
 
 
 def parse_presets(text: str, where: str) -> tuple[Preset, ...]:
-    """The presets of a file's text. where: its name, for messages. Raises PresetsError."""
+    """The presets of a file's text.
+
+    Args:
+        where: Its name, for messages.
+
+    Raises:
+        PresetsError: The text is no presets file.
+    """
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:

@@ -13,13 +13,14 @@ ELSEWHERE: Final = "elsewhere"
 class Principal:
     """One request's sender.
 
-    name: the login; None where nobody logs in.
-    owner: whose shares these are: ``user:<name>``, or ``browser:<digest>`` of a random cookie.
-    account: whose streams and tokens are counted: ``user:<name>``, or ``address:<ip>``, of
-        IPv6 the network (`network_of`).
-    address: where the request comes from, past the proxies that are trusted: an IP address, or
-        ELSEWHERE. What comes through the public tunnel, or a proxy on this machine that is not
-        trusted, has the address of this machine and yet is not from here.
+    Attributes:
+        name: The login; None where nobody logs in.
+        owner: Whose shares these are: ``user:<name>``, or ``browser:<digest>`` of a random cookie.
+        account: Whose streams and tokens are counted: ``user:<name>``, or ``address:<ip>``, of IPv6
+            the network (`network_of`).
+        address: Where the request comes from, past the proxies that are trusted: an IP address, or
+            ELSEWHERE. What comes through the public tunnel, or a proxy on this machine that is not
+            trusted, has the address of this machine and yet is not from here.
     """
 
     name: str | None
@@ -29,8 +30,11 @@ class Principal:
 
 
 def network_of(address: str) -> str:
-    """What one household or machine has, and is counted as one: an IPv4 address, and of IPv6 the
-    network of /64, in which anybody has addresses without number. ELSEWHERE stays as it is."""
+    """What one household or machine has, and is counted as one.
+
+    That is an IPv4 address, and of IPv6 the network of /64, in which anybody has addresses without
+    number. ELSEWHERE stays as it is.
+    """
     try:
         known = ip_address(address)
     except ValueError:
@@ -41,8 +45,10 @@ def network_of(address: str) -> str:
 
 
 def pseudonyms(secret: bytes) -> Callable[[str], str]:
-    """What accounts are called in the log: digests under a key made of the secret, so that one
-    person's lines can be put together and nobody is named."""
+    """What accounts are called in the log: digests under a key made of the secret.
+
+    So one person's lines can be put together, and nobody is named.
+    """
     key = blake2b(secret).digest()
     return lambda account: blake2b(account.encode(), key=key, digest_size=6).hexdigest()
 

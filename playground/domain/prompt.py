@@ -33,8 +33,9 @@ _LONGEST_TOKEN: Final = 64
 class Prompt:
     """What is sent.
 
-    text: the rendered prompt, without BOS.
-    continued: the beginning of the answer when the last message was the assistant's, else "".
+    Attributes:
+        text: The rendered prompt, without BOS.
+        continued: The beginning of the answer when the last message was the assistant's, else "".
     """
 
     text: str
@@ -54,9 +55,9 @@ def neutralise(text: str) -> str:
     """The text with every turn marker and special token made harmless, as it is sent.
 
     ``<`` and ``>`` around them become ‹ and ›: a person and the model still read what was meant,
-    and see that it was changed; no Unicode normalisation (NFKC included) turns them back, which
-    the full-width forms would not survive; and nothing is removed, so that no text can close up
-    into a new marker.
+    and see that it was changed; no Unicode normalisation (NFKC included) turns them back, which the
+    full-width forms would not survive; and nothing is removed, so that no text can close up into a
+    new marker.
     """
     return _FORGED.sub(r"‹\1›", text)
 
@@ -64,11 +65,13 @@ def neutralise(text: str) -> str:
 def render(messages: Sequence[Message]) -> Prompt:
     """The prompt for the assistant's next turn, or for the rest of its last one.
 
-    messages: an optional system message, then the conversation, the user's first. A last message
-        of the assistant is continued: nothing follows its text, and white space at its end is left
-        out, because the tokenizer puts white space at the start of the next word.
+    Args:
+        messages: An optional system message, then the conversation, the user's first. A last
+            message of the assistant is continued: nothing follows its text, and white space at its
+            end is left out, because the tokenizer puts white space at the start of the next word.
 
-    Raises InvalidRequest when the order of the roles is not of this kind.
+    Raises:
+        InvalidRequest: When the order of the roles is not of this kind.
     """
     system, turns = _split(messages)
     lines = []
@@ -92,14 +95,17 @@ async def fit(
 ) -> Fit:
     """The prompt with as many of the latest turns as fit.
 
-    budget: tokens that the prompt may take while older turns can still be left out; it leaves the
-        answer its room.
-    limit: tokens that the last turn may take when it stands alone, at least `budget`.
-    count: how many tokens a rendered text has. It is asked once when all fits, and otherwise about
-        log2(turns) times more; never for a text so long that it cannot fit.
-
     A turn is a user's message and what answers it. The system text and the last turn always stay.
-    Raises ConversationTooLong, with the numbers, when the last turn alone takes more than `limit`.
+
+    Args:
+        budget: Tokens that the prompt may take while older turns can still be left out; it leaves
+            the answer its room.
+        limit: Tokens that the last turn may take when it stands alone, at least `budget`.
+        count: How many tokens a rendered text has. It is asked once when all fits, and otherwise
+            about log2(turns) times more; never for a text so long that it cannot fit.
+
+    Raises:
+        ConversationTooLong: With the numbers, when the last turn alone takes more than `limit`.
     """
     system, turns = _split(messages)
     head = [Message("system", system)] if system else []

@@ -17,9 +17,13 @@ from playground.domain.errors import InvalidRequest
 class Parameter:
     """One sampler parameter.
 
-    minimum, maximum: both included. step: of the control; a value need not lie on it.
-    neutral: the value with which the parameter has no effect.
-    names: what a format of others (playground/formats) calls it; absent where it has no such thing.
+    Attributes:
+        minimum: Both included.
+        maximum: Both included.
+        step: Of the control; a value need not lie on it.
+        neutral: The value with which the parameter has no effect.
+        names: What a format of others (playground/formats) calls it; absent where it has no such
+            thing.
     """
 
     name: str
@@ -110,8 +114,10 @@ assert tuple(f.name for f in fields(Sampler)) == tuple(BY_NAME)
 def parse_value(parameter: Parameter, value: object, field: str) -> float | None:
     """One value as it came from outside, checked against the table.
 
-    ``None`` stays ``None``. Raises InvalidRequest naming `field` for anything that is not a finite
-    number in the parameter's range (a bool is not a number; an integer parameter takes 40.0 as 40).
+    ``None`` stays ``None``. A bool is no number; an integer parameter takes 40.0 as 40.
+
+    Raises:
+        InvalidRequest: It is no finite number in the parameter's range; names `field`.
     """
     if value is None:
         return None
@@ -133,8 +139,10 @@ def parse_value(parameter: Parameter, value: object, field: str) -> float | None
 def parse_sampler(values: object, field: str = "sampler") -> Sampler:
     """A sampler from an object of names and values as it came from outside.
 
-    Names that are missing stay unset. Raises InvalidRequest naming the field for an unknown name or
-    a value out of range.
+    Names that are missing stay unset.
+
+    Raises:
+        InvalidRequest: Names the field for an unknown name or a value out of range.
     """
     if not isinstance(values, Mapping):
         raise InvalidRequest(f"{field} must be an object of parameter values.", field=field)

@@ -1,5 +1,6 @@
-"""What comes from outside as JSON, checked by pydantic: bases for models, field types, and the one
-map of pydantic's errors to InvalidRequest.
+"""What comes from outside as JSON, checked by pydantic.
+
+Here are bases for models, field types, and the one map of pydantic's errors to InvalidRequest.
 
 A model is strict where JSON's types matter ("7" and true are no numbers; 7.0 is 7, as in JSON
 Schema) and takes no name that it does not know. What is wrong is said in a sentence made of the
@@ -125,12 +126,21 @@ SetSamplerValues = Annotated[
 
 
 def broken(words: str, at: str = "") -> PydanticCustomError:
-    """What a validator raises. words: a sentence. at: the place below the validated value."""
+    """What a validator raises.
+
+    Args:
+        words: A sentence.
+        at: The place below the validated value.
+    """
     return PydanticCustomError("broken", "{words}", {"words": words, "at": at})
 
 
 def check(kind: type[Model], value: object) -> Model:
-    """A value as the model has it. Raises InvalidRequest naming the field."""
+    """A value as the model has it.
+
+    Raises:
+        InvalidRequest: Something in it is wrong; names the field.
+    """
     try:
         return kind.model_validate(value)
     except ValidationError as error:
@@ -141,8 +151,13 @@ def check(kind: type[Model], value: object) -> Model:
 def refusal_of(
     errors: Sequence[Mapping[str, Any]], kind: Any, value: object, skipped: int = 0
 ) -> InvalidRequest:
-    """What is wrong first. errors: as pydantic lists them. kind: the type that was asked for.
-    skipped: how many parts of each error's place come before the value."""
+    """What is wrong first.
+
+    Args:
+        errors: As pydantic lists them.
+        kind: The type that was asked for.
+        skipped: How many parts of each error's place come before the value.
+    """
     first = min(errors, key=lambda each: _order(each["loc"][skipped:], value))
     place = _Place(_schema(kind))
     for part in first["loc"][skipped:]:
