@@ -39,7 +39,8 @@ def request_words() -> str:
 def configure(form: Literal["text", "json"], level: str) -> None:
     """From here on everything this process has to say goes to stderr as lines of this form.
 
-    level: of our own lines; those of libraries are told from "warning" on.
+    Args:
+        level: Of our own lines; those of libraries are told from "warning" on.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(_JSONLines() if form == "json" else _TextLines())

@@ -42,14 +42,17 @@ class Load(Protocol):
     writing: int
 
     @property
-    def waiting(self) -> int: ...
+    def waiting(self) -> int:
+        """Requests in the queue."""
 
 
 class Metrics:
     """The registry of one process.
 
-    load: of this process. engine_state: one of STATES; store_answers: whether the database does;
-    both are asked for each scrape.
+    Args:
+        load: Of this process.
+        engine_state: One of STATES.
+        store_answers: Whether the database does; both are asked for each scrape.
     """
 
     def __init__(
@@ -135,7 +138,7 @@ class Metrics:
             self._first.observe(usage.first_s)
 
     def waited(self, seconds: float) -> None:
-        """A request was let in after so long in line."""
+        """A request was let in after so long in the queue."""
         self._waited.observe(seconds)
 
     def refused(self, kind: str) -> None:
@@ -143,7 +146,11 @@ class Metrics:
         self._refusals.labels(kind).inc()
 
     def requested(self, method: str, route: str, status: int, seconds: float) -> None:
-        """A request is over. route: its template, so that there are few."""
+        """A request is over.
+
+        Args:
+            route: Its template, so that there are few.
+        """
         self._requests.labels(method, route, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds)
 

@@ -10,9 +10,12 @@ GAP_BOUNDS: Final = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)
 class TokenFlow:
     """The tokens of all answers of this process, as they come.
 
-    generated: tokens so far. gaps: how many pauses between two batches of tokens of an answer were
-    at most as long as each of GAP_BOUNDS and longer than the one before it; the last counts those
-    that were longer still. gap_seconds: their sum.
+    Attributes:
+        generated: Tokens so far.
+        gaps: How many pauses between two batches of tokens of an answer were at most as long as
+            each of GAP_BOUNDS and longer than the one before it; the last counts those that were
+            longer still.
+        gap_seconds: Their sum.
     """
 
     __slots__ = ("gap_seconds", "gaps", "generated")
@@ -26,10 +29,12 @@ class TokenFlow:
 class AnswerUsage:
     """One answer's share.
 
-    prompt_tokens: what the engine was sent; 0 when it refused it. generated_tokens: so far.
-    first_s: from the answer's beginning to its first token; ``None`` before there is one.
-    outcome: "done", or the kind of the error that ended it ("stopped" is one); "left" while it is
-    not ended, and for good when its reader left.
+    Attributes:
+        prompt_tokens: What the engine was sent; 0 when it refused it.
+        generated_tokens: So far.
+        first_s: From the answer's beginning to its first token; ``None`` before there is one.
+        outcome: "done", or the kind of the error that ended it ("stopped" is one); "left" while it
+            is not ended, and for good when its reader left.
     """
 
     __slots__ = ("_flow", "_last", "first_s", "generated_tokens", "outcome", "prompt_tokens")
@@ -43,7 +48,12 @@ class AnswerUsage:
         self._last = 0.0
 
     def took(self, tokens: int, begun: float, now: float) -> None:
-        """Tokens came. begun, now: on the monotonic clock."""
+        """Tokens came.
+
+        Args:
+            begun: On the monotonic clock.
+            now: On the monotonic clock.
+        """
         flow = self._flow
         self.generated_tokens += tokens
         flow.generated += tokens
