@@ -36,10 +36,12 @@ class ExportBody(Body):
     format: Format = Field(examples=["tgi"])
 
     def drafts(self) -> list[Draft]:
+        """The presets to write."""
         return [preset.draft() for preset in self.presets]
 
 
 def imported_json(imported: Imported) -> dict[str, Any]:
+    """What was read, as the page takes it."""
     return {
         "format": imported.format,
         "label": FORMATS.get(imported.format, ""),
@@ -59,6 +61,7 @@ def imported_json(imported: Imported) -> dict[str, Any]:
 
 
 def exported_json(exported: Exported, form: str) -> dict[str, Any]:
+    """A written text, as the page takes it."""
     return {
         "format": form,
         "label": FORMATS[form],

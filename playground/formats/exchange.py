@@ -34,7 +34,9 @@ def read_presets(text: str, form: str | None = None) -> Imported:
     """The presets of a text, in the format asked for or in the one that it looks like.
 
     What cannot be read is in `problems`, with its line; nothing is dropped without a word.
-    Raises InvalidRequest for an unknown format and for a text that is too long.
+
+    Raises:
+        InvalidRequest: For an unknown format and for a text that is too long.
     """
     if len(text) > MAX_CHARS:
         raise InvalidRequest(f"A text has at most {MAX_CHARS:,} characters.", field="text")
@@ -63,8 +65,11 @@ def read_presets(text: str, form: str | None = None) -> Imported:
 
 
 def write_presets(drafts: Sequence[Draft], form: str) -> Exported:
-    """The presets in a format. Raises InvalidRequest for an unknown one, and for several presets
-    in a format that holds one."""
+    """The presets in a format.
+
+    Raises:
+        InvalidRequest: For an unknown one, and for several presets in a format that holds one.
+    """
     if form not in FORMATS:
         raise InvalidRequest(
             f"{form} is not a format; there are {', '.join(FORMATS)}.", field="format"

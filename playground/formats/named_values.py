@@ -18,7 +18,8 @@ def interpret(
 ) -> tuple[Draft, list[LeftOut], list[str]]:
     """The preset that the entries describe, what of them was left out, and what to know.
 
-    Raises Unreadable with every value that cannot be used.
+    Raises:
+        Unreadable: With every value that cannot be used.
     """
     parameters = vocabulary.parameters()
     values: dict[str, Any] = {}

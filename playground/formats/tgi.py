@@ -14,7 +14,11 @@ from playground.formats.named_values import NARROWING
 
 
 def name_values(sampler: Sampler, applied: Collection[str]) -> dict[str, object]:
-    """The parameters to send. applied: the names of those that the server applies."""
+    """The parameters to send.
+
+    Args:
+        applied: The names of those that the server applies.
+    """
     values = {
         name: value
         for name, value in sampler.set_values().items()

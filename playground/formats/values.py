@@ -11,8 +11,10 @@ from playground.domain.samplers import Sampler
 class Draft:
     """A preset that belongs to nobody yet: no id, and a name that people may change.
 
-    name: "" where the format has none. source: where its values come from, "" for one's own.
-    max_new_tokens: at least 1; ``None`` takes what the context leaves.
+    Attributes:
+        name: "" where the format has none.
+        source: Where its values come from, "" for one's own.
+        max_new_tokens: At least 1; ``None`` takes what the context leaves.
     """
 
     name: str
@@ -34,7 +36,8 @@ class Entry:
 class LeftOut:
     """Something that could not come along, and why.
 
-    effect: whether the value does anything where it comes from; a neutral one is no loss.
+    Attributes:
+        effect: Whether the value does anything where it comes from; a neutral one is no loss.
     """
 
     name: str
@@ -65,7 +68,11 @@ class Unreadable(PlaygroundError):
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What a text held. format: as detected or asked for, "" when none was recognised."""
+    """What a text held.
+
+    Attributes:
+        format: As detected or asked for, "" when none was recognised.
+    """
 
     format: str
     drafts: tuple[Draft, ...] = ()

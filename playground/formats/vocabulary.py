@@ -24,17 +24,20 @@ def _all(reason: str, names: str) -> dict[str, str]:
 class Vocabulary:
     """One format of names and values.
 
-    id: also the key in `Parameter.names`. suffix: of its files.
-    limits: what it calls max_new_tokens; the first is written.
-    aliases: other names that it takes for a parameter, by ours.
-    nested: objects inside of which it takes names too.
-    foreign: names of samplers that are not among the seven, with the neutral value of each.
-    other: names that are no samplers, with the reason why they are left out.
-    defaults: what it takes where one of the seven is not named and that is not neutral.
-    signs: names that only a file of this format has.
-    switch: whether it has do_sample, and false in it means greedy decoding.
-    meanings: what is to be known of a parameter that is set, where it means something else there.
-    extras: what is written beside the values so that they mean there what they mean here.
+    Attributes:
+        id: Also the key in `Parameter.names`.
+        suffix: Of its files.
+        limits: What it calls max_new_tokens; the first is written.
+        aliases: Other names that it takes for a parameter, by ours.
+        nested: Objects inside of which it takes names too.
+        foreign: Names of samplers that are not among the seven, with the neutral value of each.
+        other: Names that are no samplers, with the reason why they are left out.
+        defaults: What it takes where one of the seven is not named and that is not neutral.
+        signs: Names that only a file of this format has.
+        switch: Whether it has do_sample, and false in it means greedy decoding.
+        meanings: What is to be known of a parameter that is set, where it means something else
+            there.
+        extras: What is written beside the values so that they mean there what they mean here.
     """
 
     id: str
