@@ -12,9 +12,12 @@ from playground.domain.samplers import Sampler
 class EngineInfo:
     """What a ready engine says of itself.
 
-    name: for people, such as "TGI 3.3.7". max_total_tokens: prompt and answer together.
-    max_stop_sequences: how many a request may carry. applied: every sampler parameter by name.
-    raw: the engine's own answer, shown as it is on the page About.
+    Attributes:
+        name: For people, such as "TGI 3.3.7".
+        max_total_tokens: Prompt and answer together.
+        max_stop_sequences: How many a request may carry.
+        applied: Every sampler parameter by name.
+        raw: The engine's own answer, shown as it is on the page About.
     """
 
     name: str
@@ -31,7 +34,8 @@ class EngineInfo:
 class EngineState:
     """ready carries info; loading and offline carry the reason in a sentence for people.
 
-    since: seconds (Unix time) at which this state began.
+    Attributes:
+        since: Seconds (Unix time) at which this state began.
     """
 
     state: Literal["ready", "loading", "offline"]

@@ -65,9 +65,12 @@ _WEAK: Final = 0.5
 class Finding:
     """What was found about one parameter.
 
-    verdict: proven, weaker (than OpenAI's of the same value), none (it changes nothing), unclear.
-    p: of the permutation test, where there is one. strength: the shift of log-probabilities as a
-    share of OpenAI's, where it was measured. counts: the figures behind the words.
+    Attributes:
+        verdict: Proven, weaker (than OpenAI's of the same value), none (it changes nothing),
+            unclear.
+        p: Of the permutation test, where there is one.
+        strength: The shift of log-probabilities as a share of OpenAI's, where it was measured.
+        counts: The figures behind the words.
     """
 
     parameter: str
@@ -105,7 +108,8 @@ def contradictions(proof: Proof, applied: Mapping[str, Applied]) -> list[str]:
 class Prover:
     """Proves an engine once, and keeps the proof while engine and model stay the same.
 
-    at_once: generations at the same time.
+    Args:
+        at_once: Generations at the same time.
     """
 
     def __init__(self, url: str, api_key: str | None, *, at_once: int = CONCURRENT) -> None:
@@ -120,9 +124,15 @@ class Prover:
     ) -> Proof:
         """The proof; whoever asks while it is being made waits for the same one.
 
-        making: surrounds the making of one that is not there yet, and gives what counts its tokens.
+        What `making` raises is passed on.
 
-        Raises EngineError, and what `making` raises.
+        Args:
+            info: Of the engine that is to be proven.
+            making: Surrounds the making of one that is not there yet, and gives what counts its
+                tokens.
+
+        Raises:
+            EngineError: The engine does not do its part.
         """
         identity = (info.name, info.model_id, info.model_sha)
         async with self._alone:
@@ -206,9 +216,12 @@ async def _all(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 async def prove(client: TGIClient, usage: AnswerUsage, at_once: int) -> Proof:
     """Test the seven parameters on a running engine: about 280 short generations.
 
-    usage: says at any time what they have used. at_once: how many run at the same time.
+    Args:
+        usage: Says at any time what they have used.
+        at_once: How many run at the same time.
 
-    Raises tgi.errors.TGIError when the engine does not answer.
+    Raises:
+        tgi.errors.TGIError: When the engine does not answer.
     """
     began = time.monotonic()
     engine = _Engine(client, usage, at_once)

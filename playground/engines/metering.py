@@ -18,7 +18,8 @@ _UNREAD_S: Final = 0.25
 class Meter:
     """An engine for one request, which passes everything on to the one that all share.
 
-    used: tokens that its generations took so far, those that are still running left out.
+    Attributes:
+        used: Tokens that its generations took so far, those that are still running left out.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -26,20 +27,27 @@ class Meter:
         self.used = 0
 
     async def state(self) -> EngineState:
+        """The engine's state."""
         return await self._engine.state()
 
     async def count_tokens(self, text: str) -> int:
+        """As the engine counts."""
         return await self._engine.count_tokens(text)
 
     async def pieces(self, text: str) -> list[str]:
+        """As the engine cuts."""
         return await self._engine.pieces(text)
 
     def parameters(self, request: GenerationRequest) -> Mapping[str, object]:
+        """As the engine is sent them."""
         return self._engine.parameters(request)
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[Chunk | Finish, None]:
-        """The generation. A finished one counts what the engine says, any other what came of it and
-        what can have been on its way: rather some tokens too many than one too few."""
+        """The generation.
+
+        A finished one counts what the engine says, any other what came of it and what can have been
+        on its way: rather some tokens too many than one too few.
+        """
         told: int | None = None
         came, first, last = 0, 0.0, 0.0
         refused = False

@@ -21,7 +21,12 @@ _HUB_NAMES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """One program. language: for highlighting. note: what to know about it, "" for nothing."""
+    """One program.
+
+    Attributes:
+        language: For highlighting.
+        note: What to know about it, "" for nothing.
+    """
 
     id: str
     label: str
@@ -33,8 +38,11 @@ class Snippet:
 def snippets(url: str, prompt: str, sent: Mapping[str, Any], *, keyed: bool) -> tuple[Snippet, ...]:
     """The four programs for one answer.
 
-    url: where the engine answers. prompt, sent: as the receipt has them. keyed: whether the engine
-    wants a key.
+    Args:
+        url: Where the engine answers.
+        prompt: As the receipt has them.
+        sent: As the receipt has them.
+        keyed: Whether the engine wants a key.
     """
     return (
         Snippet("curl", "curl", "bash", _curl(url, prompt, sent, keyed=keyed)),

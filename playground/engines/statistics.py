@@ -44,8 +44,9 @@ def shift(
 ) -> tuple[float, float]:
     """Σ expected × measured and Σ expected², over the places before the answers part.
 
-    most: how often a token counts at most; presence_penalty counts it once. Of the likeliest tokens
-    at a place the one that was written least often is the reference.
+    Args:
+        most: How often a token counts at most; presence_penalty counts it once. Of the likeliest
+            tokens at a place the one that was written least often is the reference.
     """
     cross = squares = 0.0
     counts: Counter[int] = Counter()

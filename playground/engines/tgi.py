@@ -62,9 +62,10 @@ _KINDS: Final[Mapping[type[errors.TGIError], str]] = {
 class TGIEngine:
     """A TGI server, or one that speaks its API and says in /info what more it takes.
 
-    probe_timeout: seconds within which a server that is there says so.
-    loading_for: seconds for which a server that was never ready and refuses connections may be
-        loading; afterwards it is offline.
+    Args:
+        probe_timeout: Seconds within which a server that is there says so.
+        loading_for: Seconds for which a server that was never ready and refuses connections may be
+            loading; afterwards it is offline.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class TGIEngine:
 
     @classmethod
     def from_settings(cls, settings: Settings, *, loading_for: float = _LOADING_S) -> Self:
+        """The engine that the settings name, not asked yet."""
         return cls(settings.tgi_url, api_key=settings.api_key(), loading_for=loading_for)
 
     async def state(self) -> EngineState:
