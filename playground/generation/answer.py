@@ -44,6 +44,7 @@ class Budget:
 
     @property
     def left(self) -> int:
+        """Tokens that are left for the answer."""
         return self.total - self.fit.tokens
 
 
@@ -52,8 +53,10 @@ async def plan(
 ) -> Budget:
     """What of a conversation fits into the engine's context, or into `context_tokens` if less.
 
-    Raises EngineError when the engine is not ready, ConversationTooLong, and InvalidRequest for an
-    order of roles that cannot be rendered.
+    Raises:
+        EngineError: When the engine is not ready.
+        ConversationTooLong: The last turn alone does not fit.
+        InvalidRequest: For an order of roles that cannot be rendered.
     """
     state = await engine.state()
     if state.info is None:
@@ -145,7 +148,8 @@ async def answer(
     with that message's text. The text holds no stop sequence, no white space at its end, and none
     at its start unless it is continued. Closing the generator closes the engine's stream at once.
 
-    usage: says at any time what the answer has used.
+    Args:
+        usage: Says at any time what the answer has used.
     """
     arrived = time.monotonic()
     usage = usage or AnswerUsage()

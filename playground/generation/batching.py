@@ -25,14 +25,15 @@ async def coalesce(
 ) -> AsyncGenerator[list[tuple[int, T]], None]:
     """Batches of (source's position, item), in the order of arrival.
 
-    interval: seconds between two batches, at least. An item that finds the last batch longer ago
-        leaves at once; otherwise it opens a window that ends when the interval is over. An item
-        that is urgent ends the window.
-    idle: after that many seconds without an item comes an empty batch, as a sign of life.
-
     Each source is read by a task of its own and never waits for another one or for the reader: at
-    most what the sources give is kept. An exception of a source is raised after the items that
-    came before it, and ends the others. Closing the generator closes all sources at once.
+    most what the sources give is kept. An exception of a source is raised after the items that came
+    before it, and ends the others. Closing the generator closes all sources at once.
+
+    Args:
+        interval: Seconds between two batches, at least. An item that finds the last batch longer
+            ago leaves at once; otherwise it opens a window that ends when the interval is over. An
+            item that is urgent ends the window.
+        idle: After that many seconds without an item comes an empty batch, as a sign of life.
     """
     loop = asyncio.get_running_loop()
     buffer: list[tuple[int, T]] = []

@@ -30,7 +30,11 @@ _LABEL: Final = b"kto-mistral-playground: sealed answers, version 1"
 
 
 class Seal:
-    """secret: shared by all replicas, at least 16 characters; a random one without it."""
+    """Seals what must not be read yet, and opens it.
+
+    Args:
+        secret: Shared by all replicas, at least 16 characters; a random one without it.
+    """
 
     def __init__(self, secret: str | None) -> None:
         material = secret.encode() if secret else secrets.token_bytes(32)
@@ -42,7 +46,11 @@ class Seal:
         return self._fernet.encrypt(orjson.dumps(content).ljust(room)).decode()
 
     def open(self, token: str, field: str) -> Any:
-        """What was sealed. Raises InvalidRequest naming `field` when it cannot be opened."""
+        """What was sealed.
+
+        Raises:
+            InvalidRequest: It cannot be opened; names `field`.
+        """
         try:
             return orjson.loads(self._fernet.decrypt(token.encode(), ttl=LIFETIME_S))
         except InvalidToken as error:
@@ -75,8 +83,13 @@ async def sealed(
 ) -> AsyncGenerator[list[tuple[int, Event]], None]:
     """The batches with every receipt and ending sealed.
 
-    order: each pane's place in the request. size: see `room`.
     Texts stay as they are. That an answer failed is seen, and why comes with the reveal.
+
+    Args:
+        batches: As `compare` gives them.
+        order: Each pane's place in the request.
+        seal: What seals them.
+        size: Bytes that each is filled up to; see `room`.
     """
     async with closing(batches) as stream:
         async for batch in stream:

@@ -24,10 +24,11 @@ _log = logging.getLogger(__name__)
 class Stop:
     """Ends one answer from outside, at once; to be asked in the event loop that writes it.
 
-    It cancels the task at what it is waiting for, as ``asyncio.timeout`` does, so an answer that
-    is never stopped costs nothing more.
+    It cancels the task at what it is waiting for, as ``asyncio.timeout`` does, so an answer that is
+    never stopped costs nothing more.
 
-    ending: the event that the answer ends with.
+    Attributes:
+        ending: The event that the answer ends with.
     """
 
     def __init__(self) -> None:
@@ -50,6 +51,7 @@ class Stop:
         self._cancelling = self._task.cancelling() if self._task else 0
 
     def unwatch(self) -> None:
+        """From here on a stop has no effect: the answer has ended."""
         self._task = None
 
     def caught(self) -> bool:
@@ -72,9 +74,10 @@ async def compare(
     Every pane is answered in a task of its own, and its events end with exactly one Done or Failed.
     After `idle` seconds without an event comes an empty batch. Closing the generator cancels all.
 
-    stops: one for each pane, or none at all. A pane that is stopped ends with a Failed of kind
-    "stopped", or what else the stop says, and the others go on.
-    usages: one for each pane, or none at all; they say at any time what each answer has used.
+    Args:
+        stops: One for each pane, or none at all. A pane that is stopped ends with a Failed of kind
+            "stopped", or what else the stop says, and the others go on.
+        usages: One for each pane, or none at all; they say at any time what each answer has used.
     """
     stops = stops or [Stop() for _ in requests]
     usages = usages or [AnswerUsage() for _ in requests]

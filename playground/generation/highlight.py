@@ -142,8 +142,11 @@ _COLOURS: Final = (
 
 
 def stylesheet() -> str:
-    """CSS for highlighted code. The dark colours hold below an element of class ``dark``, and below
-    one of class ``plain`` where the reader's system is dark."""
+    """CSS for highlighted code.
+
+    The dark colours hold below an element of class ``dark``, and below one of class ``plain`` where
+    the reader's system is dark.
+    """
     rule = 'figure.code [class^="hl-{}"]{{color:{}}}'.format
     return "".join(
         f"{rule(prefix, on_light)}\n"

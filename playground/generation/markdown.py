@@ -133,8 +133,8 @@ class Blocks:
 
     The deltas joined are the text. A block replaces exactly the text of the deltas since the block
     before it. Text is kept back only at the start of a line, until it is known whether a block
-    begins there: a few characters. A piece costs the same whatever came before it; the running
-    text is parsed when its last line suggests that a block has ended.
+    begins there: a few characters. A piece costs the same whatever came before it; the running text
+    is parsed when its last line suggests that a block has ended.
     """
 
     def __init__(self) -> None:

@@ -14,8 +14,10 @@ _KEPT: Final = 32  # texts: the answers of some snapshots that are read just now
 
 
 class Renderer:
-    """One text at a time, in the order in which they come, so that nobody waits for all that
-    another has."""
+    """One text at a time, in the order in which they come.
+
+    So nobody waits for all that another has.
+    """
 
     def __init__(self) -> None:
         self._turns = anyio.CapacityLimiter(1)
@@ -23,8 +25,9 @@ class Renderer:
     async def blocks(self, text: str, *, keep: bool = False) -> list[str]:
         """The blocks of a text, as markdown.render gives them.
 
-        keep: whether they are kept for the next one who asks, who learns by their coming at once
-            that somebody had the same text.
+        Args:
+            keep: Whether they are kept for the next one who asks, who learns by their coming at
+                once that somebody had the same text.
         """
         make: Callable[[str], Sequence[str]] = _kept if keep else render
         return list(await anyio.to_thread.run_sync(make, text, limiter=self._turns))

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 class StopFilter:
     """Passes text on as far as it surely belongs to the answer.
 
-    stops: the sequences that end the answer and are no part of it; none is empty.
-    strip_start: whether white space before the first text is left out.
-
     Text that may be the beginning of a stop sequence is kept until that is known. White space at
     the end is kept until text follows it, and dropped if none does: it is not part of an answer,
     whatever ended it, so that an answer that is continued is joined where its text ended.
+
+    Args:
+        stops: The sequences that end the answer and are no part of it; none is empty.
+        strip_start: Whether white space before the first text is left out.
     """
 
     def __init__(self, stops: Sequence[str], *, strip_start: bool) -> None:
