@@ -30,9 +30,11 @@ FILE: Final = "playground.sqlite"
 class Database:
     """Transactions on one database.
 
-    path: the SQLite file; made with its folder, for its owner alone, where it is not there.
-    url: PostgreSQL's address instead.
-    patience: seconds that each step may take: a connection, another writer's end, a transaction.
+    Args:
+        path: The SQLite file; made with its folder, for its owner alone, where it is not there.
+        url: PostgreSQL's address instead.
+        patience: Seconds that each step may take: a connection, another writer's end, a
+            transaction.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Database:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
+        """The database that the settings name, not opened yet."""
         if (address := settings.database_address()) is None:
             return cls(path=settings.data_dir / FILE)
         url = make_url(address).set(drivername="postgresql+asyncpg")
@@ -63,21 +66,29 @@ class Database:
         """A transaction that writes: all of it is kept at the end of the block, or nothing.
 
         It sees no other writer's half-done work: on SQLite one writes at a time, on PostgreSQL use
-        one conditional UPDATE where two could meet. Raises StoreError.
+        one conditional UPDATE where two could meet.
+
+        Raises:
+            StoreError: The database does not do its part.
         """
         async with self._transaction(writing=True) as connection:
             yield connection
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that only reads, also while another program writes. Raises StoreError."""
+        """A transaction that only reads, also while another program writes.
+
+        Raises:
+            StoreError: The database does not do its part.
+        """
         async with self._transaction(writing=False) as connection:
             yield connection
 
     async def revision(self) -> str | None:
         """Which tables it has, ``None`` for none yet; nothing is made or changed by asking.
 
-        Raises StoreError.
+        Raises:
+            StoreError: The database does not do its part.
         """
         if self._path is not None and not self._path.exists():
             return None
@@ -113,8 +124,11 @@ class Database:
 
     @asynccontextmanager
     async def _turn(self, writing: bool) -> AsyncIterator[None]:
-        """SQLite's own wait for a writer is a lottery: of fifty at once, some lose it for seconds.
-        So those of this process write in the order in which they came."""
+        """This process's turn to write to SQLite.
+
+        SQLite's own wait for a writer is a lottery: of fifty at once, some lose it for seconds. So
+        those of this process write in the order in which they came.
+        """
         if self._path is None or not writing:
             yield
             return
@@ -232,7 +246,9 @@ def _set_pragmas(connection: Any, _: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    """To begin with the right to write avoids a wait that cannot end: two that have read, and now
-    both want to write."""
+    """Begin a transaction, with the right to write where it will.
+
+    That avoids a wait that cannot end: two that have read, and now both want to write.
+    """
     writing = connection.get_execution_options().get("writing")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

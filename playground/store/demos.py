@@ -36,7 +36,9 @@ GONE: Final = "There is no such demo: the link is wrong, or it is not open any m
 class DemoLink:
     """A demo and its account, in tokens. Times are seconds since 1970, ``None`` without an end.
 
-    spent: what answers that have ended took. held: what running ones have reserved.
+    Attributes:
+        spent: What answers that have ended took.
+        held: What running ones have reserved.
     """
 
     token: str
@@ -51,10 +53,12 @@ class DemoLink:
 
     @property
     def left(self) -> int:
+        """Tokens of the budget that nobody has spent; running answers' are still in it."""
         return self.budget - self.spent
 
     @property
     def expired(self) -> bool:
+        """Whether its end has come."""
         return self.expires is not None and self.expires <= time.time()
 
 
@@ -70,7 +74,8 @@ class Reservation:
 class Demos:
     """All demo links. Every method raises StoreError when the database does not do its part.
 
-    retention_s: a link ends so many seconds after it was made, whatever its own end is.
+    Args:
+        retention_s: A link ends so many seconds after it was made, whatever its own end is.
     """
 
     def __init__(self, database: Database, retention_s: int | None = None) -> None:
@@ -108,7 +113,11 @@ class Demos:
             return [_link(row) for row in await connection.execute(query)]
 
     async def get(self, token: str) -> DemoLink:
-        """A link that works. Raises NotFound for any other."""
+        """A link that works.
+
+        Raises:
+            NotFound: For any other.
+        """
         async with self._database.read() as connection:
             return await _open_link(connection, token)
 
@@ -121,7 +130,11 @@ class Demos:
             return set(await connection.scalars(query))
 
     async def enable(self, token: str, enabled: bool, *, owner: str | None = None) -> DemoLink:
-        """Switch a link on or off. Raises NotFound, also when it is another owner's."""
+        """Switch a link on or off.
+
+        Raises:
+            NotFound: There is no such link, or it is another owner's.
+        """
         async with self._database.begin() as connection:
             found = await connection.execute(
                 update(demos).where(_own(token, owner)).values(enabled=enabled)
@@ -131,7 +144,11 @@ class Demos:
             return _link((await connection.execute(_links().where(_is(token)))).one())
 
     async def delete(self, token: str, *, owner: str | None = None) -> None:
-        """Raises NotFound, also when the link is another owner's."""
+        """Delete a link, with what its running answers have reserved.
+
+        Raises:
+            NotFound: There is no such link, or it is another owner's.
+        """
         async with self._database.begin() as connection:
             found = await connection.execute(delete(demos).where(_own(token, owner)))
             if not found.rowcount:
@@ -143,8 +160,10 @@ class Demos:
     async def reserve(self, token: str, most: int, least: int) -> Reservation:
         """Tokens for the answers of one request: `most`, or what is left, but at least `least`.
 
-        Raises UsedUp, Busy while others hold what is left, and NotFound for a link that does not
-        work.
+        Raises:
+            UsedUp: The budget has no room for another answer.
+            Busy: While others hold what is left.
+            NotFound: For a link that does not work.
         """
         reservation = secrets.token_hex(16)
         while True:
@@ -166,7 +185,11 @@ class Demos:
             # Another request took some of what was free: look again at what is left of it.
 
     async def settle(self, reservation: Reservation, used: int) -> None:
-        """Give back what the answers did not take. used: tokens, at most as many as reserved."""
+        """Give back what the answers did not take.
+
+        Args:
+            used: Tokens, at most as many as reserved.
+        """
         async with self._database.begin() as connection:
             found = await connection.execute(
                 delete(reservations).where(reservations.c.id == reservation.id)

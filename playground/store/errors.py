@@ -115,7 +115,11 @@ class NewerSchema(Exception):
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raises StoreError for what SQLAlchemy, a driver or the operating system raises."""
+    """Turns what SQLAlchemy, a driver or the operating system raises inside into StoreError.
+
+    Raises:
+        StoreError: In words for visitors.
+    """
     try:
         yield
     except (SQLAlchemyError, OSError, TimeoutError, Unmade, NewerSchema) as error:

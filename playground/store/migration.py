@@ -27,10 +27,15 @@ _LOCK: Final = 0x6B746F
 async def migrate(connect: Callable[[], AsyncEngine]) -> None:
     """Bring the tables of a database up to date; whoever comes second finds them so.
 
-    connect: makes an engine that begins its transactions for writing. On PostgreSQL a lock that the
-        transaction holds makes several replicas take turns, on SQLite the transaction itself.
-    All of it is one transaction on both. Raises what SQLAlchemy and the drivers raise, and
-    NewerSchema.
+    All of it is one transaction. What SQLAlchemy and the drivers raise is passed on.
+
+    Args:
+        connect: Makes an engine that begins its transactions for writing. On PostgreSQL a lock that
+            the transaction holds makes several replicas take turns, on SQLite the transaction
+            itself.
+
+    Raises:
+        NewerSchema: The tables are those of a version that this program does not know.
     """
     await asyncio.to_thread(_migrate, connect)
 

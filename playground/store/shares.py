@@ -21,8 +21,10 @@ GONE: Final = "There is nothing here: the link is wrong, has expired, or was wit
 class Share:
     """A snapshot, without its record. Times are seconds since 1970, ``None`` without an end.
 
-    kind: "chat" or "comparison". private: only for who is logged in, where people log in.
-    views: how often others than its owner opened its page.
+    Attributes:
+        kind: "chat" or "comparison".
+        private: Only for who is logged in, where people log in.
+        views: How often others than its owner opened its page.
     """
 
     token: str
@@ -50,7 +52,8 @@ _SHOWN: Final = tuple(shares.c[field.name] for field in fields(Share))
 class Shares:
     """All snapshots. Every method raises StoreError when the database does not do its part.
 
-    retention_s: a snapshot ends so many seconds after it was made, whatever its own end is.
+    Args:
+        retention_s: A snapshot ends so many seconds after it was made, whatever its own end is.
     """
 
     def __init__(self, database: Database, retention_s: int | None = None) -> None:
@@ -79,7 +82,11 @@ class Shares:
         return self._shown(Share(**values))
 
     async def get(self, token: str) -> Snapshot:
-        """A snapshot that its link shows. Raises NotFound for any other."""
+        """A snapshot that its link shows.
+
+        Raises:
+            NotFound: For any other.
+        """
         query = select(shares).where(shares.c.id == digest(token), self._works())
         async with self._database.read() as connection:
             row = (await connection.execute(query)).one_or_none()
@@ -88,8 +95,10 @@ class Shares:
         return Snapshot(self._share(row), row.record)
 
     async def of(self, owner: str | None = None) -> list[Share]:
-        """The snapshots of an owner, or of everybody, the newest first; also those that have
-        expired lately."""
+        """The snapshots of an owner, or of everybody, the newest first.
+
+        Also those that have expired lately.
+        """
         query = select(*_SHOWN).order_by(shares.c.created.desc(), shares.c.id)
         if owner is not None:
             query = query.where(shares.c.owner == owner)
@@ -103,8 +112,13 @@ class Shares:
             await connection.execute(change.values(views=shares.c.views + 1))
 
     async def delete(self, token: str, owner: str | None = None) -> None:
-        """Withdraw a snapshot, which must be this owner's if one is named; its link shows nothing
-        from now on. Raises NotFound."""
+        """Withdraw a snapshot, which must be this owner's if one is named.
+
+        Its link shows nothing from now on.
+
+        Raises:
+            NotFound: There is no such link, or it is another owner's.
+        """
         which = shares.c.id == digest(token)
         if owner is not None:
             which = and_(which, shares.c.owner == owner)

@@ -52,6 +52,7 @@ class Store:
         return True
 
     async def aclose(self) -> None:
+        """Close the database."""
         await self.database.aclose()
 
     @asynccontextmanager
@@ -76,7 +77,11 @@ class Store:
             await asyncio.sleep(pause)
 
     async def sweep(self) -> None:
-        """Delete what is over. Raises StoreError."""
+        """Delete what is over.
+
+        Raises:
+            StoreError: The database does not do its part.
+        """
         now, today = int(time.time()), datetime.now(UTC).date()
         async with self.database.begin() as connection:
             for links in (shares, demos):

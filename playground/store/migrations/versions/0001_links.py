@@ -8,6 +8,7 @@ down_revision = None
 
 
 def upgrade() -> None:
+    """Make the tables."""
     op.create_table(
         "shares",
         sa.Column("id", sa.String(64), nullable=False),

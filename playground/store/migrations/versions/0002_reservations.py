@@ -8,6 +8,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
+    """Make the table."""
     op.create_table(
         "reservations",
         sa.Column("id", sa.String(32), nullable=False),
