@@ -1,9 +1,9 @@
 """Whose answers are written now, who waits for that, and how all of it is stopped.
 
-At most so many answers are written at a time. A request that comes when there is no room waits in a
-line of bounded length: who came first is first, but an account's second request stands behind the
+There is a limit of answers written at a time. A request that comes when there is no room waits in a
+queue of bounded length: who came first is first, but an account's second request stands behind the
 first ones of all others, its third behind their second ones, and so on, so that nobody fills the
-line for the others. And no account has more than its own number of answers, waiting ones included.
+queue for the others. And each account has a limit of its own, waiting answers included.
 
 An id is known to the process that writes the stream and to its reader, and to nobody else. Whoever
 comes by it all the same, in a proxy's log say, can do nothing with it, unless nobody logs in and
@@ -50,8 +50,19 @@ _CUT_OFF: Final = Failed(
 class Ticket:
     """One request's claim, on a place for each of its panes.
 
-    number: the stream's id. asker: whose it is. stops: one for each pane. place: from 1 in the
-    line, 0 once it is being answered.
+    Args:
+        asker: Whose it is.
+        stops: One for each pane.
+
+    Attributes:
+        number: The stream's id.
+        owner: Whose it is, as a principal's owner.
+        account: Whose answers are counted.
+        size: Places that it takes.
+        place: From 1 in the queue, 0 once it is being answered.
+        turn: By which the queue is sorted.
+        since: When it came or was let in, in seconds on the monotonic clock.
+        waited_s: Seconds in the queue.
     """
 
     def __init__(self, asker: Principal, stops: Sequence[Stop]) -> None:
@@ -67,11 +78,15 @@ class Ticket:
         self._changed = asyncio.Event()
 
     def is_of(self, asker: Principal) -> bool:
-        """Whether it is this one's: a browser keeps its cookie where its address changes, and a
-        script without cookies its address."""
+        """Whether it is this one's.
+
+        A browser keeps its cookie where its address changes, and a script without cookies its
+        address.
+        """
         return asker.owner == self.owner or asker.account == self.account
 
     def tell(self) -> None:
+        """Wake whoever waits with it: its place has changed, or a stop was asked."""
         self._changed.set()
 
     async def waits(self, idle: float) -> AsyncGenerator[int | None, None]:
@@ -90,8 +105,17 @@ class Ticket:
 
 
 class Admission:
-    """most: answers at a time; most_each: of them for one account, waiting ones included; line:
-    requests that may wait."""
+    """Who is answered, who waits, and how all of it is stopped.
+
+    Args:
+        most: Limit of answers written at a time.
+        most_each: Limit of answers of one account, waiting ones included.
+        line: Limit of requests that wait in the queue.
+
+    Attributes:
+        writing: Answers being written.
+        closing: Whether this server is stopping.
+    """
 
     def __init__(self, *, most: int, most_each: int, line: int) -> None:
         self.most = most
@@ -108,6 +132,7 @@ class Admission:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
+        """With the limits of the settings."""
         return cls(
             most=settings.max_streams,
             most_each=settings.max_streams_per_user,
@@ -116,14 +141,16 @@ class Admission:
 
     @property
     def waiting(self) -> int:
-        """How many requests stand in line."""
+        """How many requests wait in the queue."""
         return len(self._line)
 
     def enter(self, asker: Principal, stops: Sequence[Stop]) -> Ticket:
-        """A place for each pane, or one in the line; to be given back with `leave`.
+        """A place for each pane, or one in the queue; to be given back with `leave`.
 
-        Raises Busy when the account has too many answers or the line is full, ShuttingDown, and
-        InvalidRequest for more panes than could ever be answered at once.
+        Raises:
+            Busy: When the account has too many answers or the queue is full.
+            ShuttingDown: This server begins no more answers.
+            InvalidRequest: For more panes than could ever be answered at once.
         """
         ticket, account = Ticket(asker, stops), asker.account
         size, own = ticket.size, self._own[account]
@@ -162,7 +189,7 @@ class Admission:
         return ticket
 
     def leave(self, ticket: Ticket) -> None:
-        """Give the places back, or leave the line."""
+        """Give the places back, or leave the queue."""
         if self._running.pop(ticket.number, None):
             self.writing -= ticket.size
             lasted = time.monotonic() - ticket.since
@@ -178,9 +205,16 @@ class Admission:
     def stop(self, number: str, pane: int, asker: Principal) -> None:
         """Stop one pane; the engine's connection closes at once, and the others go on.
 
-        A pane that has ended is left as it is. Raises NotFound for a stream or pane that is not
-        being written here for who asks: it has ended, or another replica writes it. Then its reader
-        can still stop it by leaving.
+        A pane that has ended is left as it is.
+
+        Args:
+            number: The stream's id.
+            pane: From 0.
+            asker: Who wants it stopped; only its reader may.
+
+        Raises:
+            NotFound: Such a stream or pane is not being written here for who asks: it has ended, or
+                another replica writes it. Then its reader can still stop it by leaving.
         """
         ticket = self._ticket(number)
         if ticket is None or not ticket.is_of(asker) or not 0 <= pane < len(ticket.stops):
@@ -202,8 +236,12 @@ class Admission:
             ticket.tell()
 
     async def drain(self, grace: float) -> None:
-        """Begin nothing more. What is being written may end within `grace` seconds; what has not
-        is cut off then, and says so."""
+        """Begin nothing more.
+
+        Args:
+            grace: Seconds within which what is being written may end; what has not is cut off then,
+                and says so.
+        """
         self.closing = True
         for ticket in self._line:
             for stop in ticket.stops:

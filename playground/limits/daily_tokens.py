@@ -20,10 +20,14 @@ _log = logging.getLogger(__name__)
 
 
 class DailyTokens:
-    """most: tokens of prompts and answers in a day (UTC); ``None`` counts nothing.
+    """The tokens of a day, by account.
 
-    What is asked before an answer and counted after it, so an account can exceed its allowance by
+    They are looked at before an answer and counted after it, so an account can exceed its limit by
     what it has under way at that moment. While the database is away nothing is counted or refused.
+
+    Args:
+        usage: What accounts have used.
+        most: Limit of tokens of prompts and answers in a day (UTC); ``None`` counts nothing.
     """
 
     def __init__(self, usage: Usage, most: int | None) -> None:
@@ -33,7 +37,11 @@ class DailyTokens:
         self._again = 0.0
 
     async def check(self, account: str) -> None:
-        """Raises Spent when an account has used what it may today."""
+        """Refuse an account that has used what it may today.
+
+        Raises:
+            Spent: With the seconds until the next day begins.
+        """
         if self._most is None or not self._asks():
             return
         now = datetime.now(UTC)

@@ -31,7 +31,11 @@ class NewLinks:
         self._window = MovingWindowRateLimiter(MemoryStorage())
 
     def take(self, account: str) -> None:
-        """One more link. Raises Busy, with the time after which there is room for another."""
+        """One more link.
+
+        Raises:
+            Busy: With the time after which there is room for another.
+        """
         if self._window.hit(self._limit, account):
             return
         seconds = _seconds_left(self._window, self._limit, account)
@@ -53,8 +57,9 @@ class LinkGuesses:
     def counted(self, address: str) -> Iterator[None]:
         """Opens a link inside: NotFound is a miss.
 
-        Raises Busy when the address has missed too often, also for a link that is right: otherwise
-        who goes on guessing would still see which one that is.
+        Raises:
+            Busy: When the address has missed too often, also for a link that is right: otherwise
+                who goes on guessing would still see which one that is.
         """
         whose = network_of(address)
         if not self._window.test(self._limit, whose):
@@ -71,7 +76,7 @@ class LinkGuesses:
 
 
 class LoginTries:
-    """Three counters, each of LOGIN_TRIES in five minutes:
+    """Three counters, each of LOGIN_TRIES in five minutes.
 
     - of an address (of IPv6, its network of /64), so that one machine cannot try many names;
     - of a name, so that many machines cannot try one;
@@ -91,9 +96,15 @@ class LoginTries:
         self._window = FixedWindowRateLimiter(MemoryStorage())
 
     def count(self, name: str, address: str, device: str | None) -> tuple[str, ...]:
-        """Count a try, and give the counters that it counts on. Raises Busy.
+        """Count a try, and give the counters that it counts on.
 
-        device: the id of a browser in which this name has logged in before.
+        Args:
+            name: Whose password is tried.
+            address: Where the try comes from.
+            device: The id of a browser in which this name has logged in before.
+
+        Raises:
+            Busy: One of the counters is full.
         """
         keys = (f"device {device}",) if device else (f"from {network_of(address)}", f"for {name}")
         for key in keys:
