@@ -23,7 +23,8 @@ _log: Final = logging.getLogger(__name__)
 def login_from_settings(settings: Settings, ended: Ended) -> "UserLogin | ProxyLogin | None":
     """What the settings ask for; None where everybody may come in.
 
-    ended: where logouts are kept. The settings must have a secret where there are users.
+    Args:
+        ended: Where logouts are kept. The settings must have a secret where there are users.
     """
     if settings.auth == "proxy":
         return ProxyLogin(settings.proxy_user_header)
@@ -53,7 +54,8 @@ class Entry:
 class UserLogin:
     """Names and passwords from a file, and sessions that follow from them.
 
-    pseudonym: what the log calls an account, as in the access log.
+    Args:
+        pseudonym: What the log calls an account, as in the access log.
     """
 
     def __init__(
@@ -71,10 +73,12 @@ class UserLogin:
         self._pseudonym = pseudonym
 
     async def name(self, source: RequestSource) -> str | None:
+        """Who is logged in by the request's cookies; None for nobody."""
         session = await self.session(source.cookies)
         return None if session is None else session.name
 
     def words(self, source: RequestSource) -> str | None:
+        """None: whoever is not logged in is led to the page for that."""
         return None
 
     def nobody(self) -> bool:
@@ -87,7 +91,12 @@ class UserLogin:
         return await self.sessions.find(value, self._users.hashes()) if value else None
 
     async def enter(self, name: str, password: str, address: str, cookies: str) -> Entry:
-        """Log in. Raises WrongPassword, and Busy after too many tries."""
+        """Log in.
+
+        Raises:
+            WrongPassword: The name and the password do not belong together.
+            Busy: After too many tries.
+        """
         known = proper(name)
         if known is None or len(password) > LONGEST:
             known, password = "", ""  # wrong in any case, and counted as a try like any other
@@ -130,6 +139,11 @@ class ProxyLogin:
         self._header = header
 
     async def name(self, source: RequestSource) -> str | None:
+        """The name in the proxy's header; None where there is none.
+
+        Raises:
+            Forbidden: The header came more than once, or holds no name.
+        """
         if not source.user:
             return None
         if len(source.user) > 1:
@@ -146,6 +160,7 @@ class ProxyLogin:
         return name or None
 
     def words(self, source: RequestSource) -> str | None:
+        """What somebody reads whom the proxy did not name."""
         if not source.trusted:
             return (
                 "This playground is entered through its proxy, which says who you are. This "

@@ -1,5 +1,7 @@
-"""The names by which this server may be asked, and what never reaches the application: other
-sites' names for this host, and Gradio's own API."""
+"""The names by which this server may be asked, and what never reaches the application.
+
+That is other sites' names for this host, and Gradio's own API.
+"""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -27,10 +29,11 @@ _HEADERS = (
 class Tunnel:
     """A temporary public address that leads here.
 
-    port: a socket of its own on loopback, by which nothing else comes in. So what comes from the
-        public is told from what comes from this machine by no header, which could be written by
-        anybody.
-    url: None until it is open, and again when it is closed.
+    Attributes:
+        port: A socket of its own on loopback, by which nothing else comes in. So what comes from
+            the public is told from what comes from this machine by no header, which could be
+            written by anybody.
+        url: None until it is open, and again when it is closed.
     """
 
     port: int
@@ -112,6 +115,7 @@ class HostMiddleware:
         self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
         refusal = self._refusal(scope) if scope["type"] == "http" else None
         if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
             send = _with_policy(send)

@@ -44,7 +44,11 @@ class Login(Protocol):
     """A way of logging in."""
 
     async def name(self, source: RequestSource) -> str | None:
-        """Who sends a request; None when it is nobody who is logged in. Raises Forbidden."""
+        """Who sends a request; None when it is nobody who is logged in.
+
+        Raises:
+            Forbidden: What says who it is cannot be believed.
+        """
         ...
 
     def words(self, source: RequestSource) -> str | None:
@@ -53,10 +57,14 @@ class Login(Protocol):
 
 
 class AuthMiddleware:
-    """An ASGI middleware in front of the application. It lets in or refuses, and puts the principal
-    into the request's state, where all others only read it.
+    """An ASGI middleware in front of the application.
 
-    login: None lets everybody in. links: whether shared links open without a login.
+    It lets in or refuses, and puts the principal into the request's state, where all others only
+    read it.
+
+    Args:
+        login: None lets everybody in.
+        links: Whether shared links open without a login.
     """
 
     def __init__(
@@ -74,6 +82,7 @@ class AuthMiddleware:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on with its principal, or refuse it."""
         if scope["type"] == "websocket":  # nothing here speaks it
             await send({"type": "websocket.close", "code": 1008})
             return
@@ -131,8 +140,10 @@ class AuthMiddleware:
 
 
 def _as_another(scope: Scope, name: str) -> Response | None:
-    """Refuses what a page asks that was opened under another name: it would be done, and counted,
-    in a name that its reader does not see."""
+    """Refuses what a page asks that was opened under another name.
+
+    It would be done, and counted, in a name that its reader does not see.
+    """
     opened = unquote(Headers(scope=scope).get(_OPENED_AS, ""))
     if opened in ("", name):
         return None

@@ -23,7 +23,11 @@ _T = TypeVar("_T")
 
 
 class Passwords:
-    """hasher: argon2-cffi's, with its defaults (RFC 9106's low-memory profile)."""
+    """Hashes and compares passwords, few at a time.
+
+    Args:
+        hasher: argon2-cffi's, with its defaults (RFC 9106's low-memory profile).
+    """
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
@@ -37,7 +41,8 @@ class Passwords:
     async def match(self, name: str, password: str, hashes: Mapping[str, str]) -> bool:
         """Whether it is the password of this user; for unknown ones, too, after the same work.
 
-        Raises Busy when so many logins wait that one more is not taken.
+        Raises:
+            Busy: When so many logins wait that one more is not taken.
         """
         stored = hashes.get(name)
         right = await self._in_turn(
@@ -46,7 +51,11 @@ class Passwords:
         return right and stored is not None
 
     async def renewed(self, password: str, stored: str) -> str | None:
-        """A hash with today's parameters where the stored one has others. Raises Busy."""
+        """A hash with today's parameters where the stored one has others.
+
+        Raises:
+            Busy: So many logins wait that one more is not taken.
+        """
         if not self._hasher.check_needs_rehash(stored):
             return None
         return await self._in_turn(partial(self.hashed, password))

@@ -32,9 +32,12 @@ _FORWARDED: Final = frozenset(
 class RequestSource:
     """One request's way here.
 
-    address: of the browser, as far as it is known; ELSEWHERE as a principal's.
-    trusted: whether the peer is a trusted proxy. user: the values of its header for the name.
-    cookies: the whole header. host: the name that was asked for, without a port.
+    Attributes:
+        address: Of the browser, as far as it is known; ELSEWHERE as a principal's.
+        trusted: Whether the peer is a trusted proxy.
+        user: The values of its header for the name.
+        cookies: The whole header.
+        host: The name that was asked for, without a port.
     """
 
     address: str

@@ -22,7 +22,11 @@ from playground.domain.errors import (
 
 
 class UnreadableBody(InvalidRequest):
-    """A body that is not even looked into. status: of its answer, 400 to 499."""
+    """A body that is not even looked into.
+
+    Args:
+        status: Of its answer, 400 to 499.
+    """
 
     def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message, field="body")
@@ -49,7 +53,15 @@ def error_answer(
     field: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """error: a sentence for people. kind: a stable word for programs. field: of the request."""
+    """An error as JSON that no cache keeps.
+
+    Args:
+        status: Of the answer.
+        error: A sentence for people.
+        kind: A stable word for programs.
+        field: Of the request, where one is wrong.
+        headers: Beside those that every answer has.
+    """
     return json_answer({"error": error, "kind": kind, "field": field}, status, headers)
 
 

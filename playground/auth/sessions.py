@@ -31,14 +31,23 @@ _PATIENCE_S: Final = 1.0
 class Ended(Protocol):
     """Where sessions are kept that were ended before their time, for all replicas."""
 
-    async def end(self, session: str, expires: int) -> None: ...
+    async def end(self, session: str, expires: int) -> None:
+        """Keep that a session is over; `expires` is in seconds since 1970."""
 
-    async def ended(self, session: str) -> bool: ...
+    async def ended(self, session: str) -> bool:
+        """Whether it was ended before its time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """id: random. password: a digest of the hash that it began with. began: seconds since 1970."""
+    """A session that a cookie holds.
+
+    Attributes:
+        id: Random.
+        name: The user's.
+        password: A digest of the hash that it began with.
+        began: Seconds since 1970.
+    """
 
     id: str
     name: str
@@ -47,7 +56,13 @@ class Session:
 
 
 class Sessions:
-    """secret: shared by all replicas. lasts_s: from the login on, however much is used."""
+    """Makes sessions, reads them from cookies, and ends them.
+
+    Args:
+        secret: Shared by all replicas.
+        lasts_s: Seconds from the login on, however much it is used.
+        ended: Where sessions are kept that were ended before their time.
+    """
 
     def __init__(self, secret: str, lasts_s: int, ended: Ended) -> None:
         self.lasts_s = lasts_s

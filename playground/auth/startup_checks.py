@@ -15,7 +15,11 @@ _CLOSED: Final = (
 
 
 def check_exposure(settings: Settings) -> None:
-    """Raises SettingsError, with the ways out, when strangers could use the page or be believed."""
+    """Refuse settings with which strangers could use the page or be believed.
+
+    Raises:
+        SettingsError: With the ways out.
+    """
     if settings.auth == "none" and not settings.open:
         seen = _seen_from_afar(settings)
         if seen is not None:

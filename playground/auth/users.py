@@ -53,8 +53,11 @@ def proper(name: str) -> str | None:
 
 
 def read(text: str) -> Listed:
-    """The users of a file's text. A line that is broken lets nobody in, and harms no other; what
-    is said of it names nobody, since it stands in the log."""
+    """The users of a file's text.
+
+    A line that is broken lets nobody in, and harms no other; what is said of it names nobody, since
+    it stands in the log.
+    """
     hashes: dict[str, str] = {}
     problems = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -81,7 +84,11 @@ def _problem(name: str, stored: str, before: Mapping[str, str]) -> str | None:
 
 
 class UsersFile:
-    """path: where it is; it need not be there yet, and then nobody can log in."""
+    """The file of the users, read anew when it has changed.
+
+    Args:
+        path: Where it is; it need not be there yet, and then nobody can log in.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -107,14 +114,24 @@ class UsersFile:
         return self._listed.hashes
 
     def listed(self) -> Listed:
-        """All that stands in it. Raises UsersError when it cannot be read."""
+        """All that stands in it.
+
+        Raises:
+            UsersError: When it cannot be read.
+        """
         return read(self._text())
 
     def put(self, name: str, stored: str | None, *, instead_of: str | None) -> None:
         """Set a user's hash, None takes the user out; all at once or not at all.
 
-        instead_of: the hash that the user has now, None for a new one. Raises UsersError when it
-        is another one, and when the file cannot be written.
+        Args:
+            name: The user's.
+            stored: The new hash.
+            instead_of: The hash that the user has now, None for a new one.
+
+        Raises:
+            Overtaken: The user has another hash than that.
+            UsersError: The file cannot be written.
         """
         path = self.path.resolve()
         draft = path.with_name(f"{path.name}.new")
