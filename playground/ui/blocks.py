@@ -19,7 +19,9 @@ from playground.ui.theme import theme
 def mount(app: FastAPI, presets: Sequence[Preset], version: str, root_path: str) -> None:
     """Put the page at the application's root.
 
-    version: of the browser's files (`page.static_version`). root_path: as in the settings.
+    Args:
+        version: Of the browser's files (`page.static_version`).
+        root_path: As in the settings.
     """
     gr.mount_gradio_app(
         app,

@@ -26,7 +26,11 @@ _LOCAL: Final = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]{0,2000}")
 
 
 def login_routes(login: UserLogin | None, settings: Settings, version: str) -> APIRouter:
-    """The pages; where there are no users, they lead to the playground. version: of the files."""
+    """The pages; where there are no users, they lead to the playground.
+
+    Args:
+        version: Of the files.
+    """
     router = APIRouter()
     visitor = json_router("Visitor")
     root = settings.root_path

@@ -23,7 +23,8 @@ def static_version() -> str:
 def modules(entry: str) -> list[str]:
     """A browser's module and all that it imports at once, itself first.
 
-    entry: its path in static/, and so are the others.
+    Args:
+        entry: Its path in static/, and so are the others.
     """
     found = [entry]
     for name in found:  # grows while it is gone through

@@ -16,6 +16,7 @@ _TEMPLATES: Final = Environment(
 def render(template: str, **values: object) -> str:
     """The HTML of a template in templates/, by its file's name without the ending.
 
-    Raises UndefinedError when a value that it names is missing.
+    Raises:
+        UndefinedError: When a value that it names is missing.
     """
     return _TEMPLATES.get_template(f"{template}.html").render(values)

@@ -21,7 +21,11 @@ _ABOUT: Final = {
 
 
 def snapshot_routes(services: Services, version: str) -> APIRouter:
-    """The page. version: of the browser's files."""
+    """The page.
+
+    Args:
+        version: Of the browser's files.
+    """
     settings, shares = services.settings, services.store.shares
     root = settings.root_path
     router = APIRouter()
@@ -77,8 +81,9 @@ def snapshot(
 ) -> str:
     """The page of a snapshot that its reader may see.
 
-    kind: "chat" or "comparison". What stands in the page's head is shown by whoever previews the
-    link: of a private one it says nothing of the content.
+    Args:
+        kind: "chat" or "comparison". What stands in the page's head is shown by whoever previews
+            the link: of a private one it says nothing of the content.
     """
     return standalone.document(
         "snapshot",

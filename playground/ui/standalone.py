@@ -38,10 +38,13 @@ def document(
 ) -> str:
     """A whole page as HTML: a template that extends standalone.html, by its name.
 
-    title, description: texts; a description is also what a preview of the link shows.
-    version: of the browser's files (`page.static_version`). root_path: as in the settings.
-    scripts: the browser's modules that start the page, by their paths in static/.
-    values: of the template itself.
+    Args:
+        title: Texts; a description is also what a preview of the link shows.
+        version: Of the browser's files (`page.static_version`).
+        root_path: As in the settings.
+        scripts: The browser's modules that start the page, by their paths in static/.
+        description: Texts; a description is also what a preview of the link shows.
+        values: Of the template itself.
     """
     imported = dict.fromkeys(name for script in scripts for name in modules(script))
     return render(
