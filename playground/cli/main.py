@@ -1,5 +1,7 @@
-"""The command line: `playground serve | demo | check | users | share`; `python -m playground` is
-the same."""
+"""The command line: `playground serve | demo | check | users | share`.
+
+`python -m playground` is the same.
+"""
 
 import argparse
 import asyncio
@@ -83,7 +85,11 @@ def create_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The entry point. Returns the exit status: 0 done, 1 the check found a fault, 2 unusable."""
+    """The entry point.
+
+    Returns:
+        The exit status: 0 done, 1 the check found a fault, 2 unusable.
+    """
     options = create_parser().parse_args(arguments)
     try:
         given = {name: getattr(options, name, None) for name in _OPTIONS}

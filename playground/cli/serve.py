@@ -50,7 +50,10 @@ def serve(settings: Settings, engine: "subprocess.Popen[bytes] | None" = None) -
     """Run the page until it is told to stop; running answers may finish for a while.
 
     An engine beside it that cannot start ends the page too. One that dies later does not: the page
-    says so, and finds an engine that is started anew on the same port. Returns the exit status.
+    says so, and finds an engine that is started anew on the same port.
+
+    Returns:
+        The exit status.
     """
     from playground.app import create_app  # here, since other commands need none of it
 

@@ -71,7 +71,14 @@ def add_share_command(commands: "argparse._SubParsersAction[argparse.ArgumentPar
 
 
 def share(options: argparse.Namespace, settings: Settings) -> int:
-    """Do what the command line asks for. Returns the exit status. Raises PlaygroundError."""
+    """Do what the command line asks for.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        PlaygroundError: It cannot be done; the text says why.
+    """
 
     async def run() -> int:
         async with aclosing(Store.from_settings(settings)) as store:

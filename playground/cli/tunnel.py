@@ -34,11 +34,13 @@ class TunnelError(Exception):
 
 
 class PublicAddress:
-    """tunnel: where the address is told, and the port that it leads to.
+    """A temporary public address, opened and watched beside the page.
 
-    say: called with a line for whoever started this, when it is open, and when it could not be
-        opened or broke.
-    deadline_s: from the start of the program until its address is known.
+    Args:
+        tunnel: Where the address is told, and the port that it leads to.
+        say: Called with a line for whoever started this, when it is open, and when it could not be
+            opened or broke.
+        deadline_s: Seconds from the start of the program until its address is known.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class PublicAddress:
         self._lock = threading.Lock()
 
     def open(self) -> None:
-        """Begin to open it. Returns at once."""
+        """Begin to open it, without waiting for it."""
         self._say("Public address: asking for one; the page does not wait for it.")
         threading.Thread(target=self._run, daemon=True, name="tunnel").start()
 

@@ -31,7 +31,14 @@ def add_users_command(commands: "argparse._SubParsersAction[argparse.ArgumentPar
 
 
 def change_users(options: argparse.Namespace, settings: Settings) -> int:
-    """Do what the command line asks for. Returns the exit status. Raises UsersError."""
+    """Do what the command line asks for.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        UsersError: The file cannot be read or changed as it was asked for.
+    """
     file = users_file(settings)
     listed = file.listed()
     for problem in listed.problems:

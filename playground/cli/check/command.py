@@ -29,9 +29,13 @@ _UNKNOWN: Final = {
 
 
 async def check(settings: Settings, *, samplers: bool, as_json: bool) -> int:
-    """Look, and say it. samplers: let the engine's answers say which parameters take effect, too.
+    """Look, and say it.
 
-    Returns 0, or 1 when something is wrong.
+    Args:
+        samplers: Let the engine's answers say which parameters take effect, too.
+
+    Returns:
+        0, or 1 when something is wrong.
     """
     # Whoever asks once cannot wait and see whether a closed port is one that opens later.
     engine = TGIEngine.from_settings(settings, loading_for=0.0)

@@ -36,7 +36,8 @@ _TALK: Final = (
 async def examine_engine(settings: Settings, state: EngineState) -> AsyncIterator[Finding]:
     """One finding after the other, up to the first that makes the next ones pointless.
 
-    state: what the engine was found to be.
+    Args:
+        state: What the engine was found to be.
     """
     address, reached = await _address(settings.tgi_url)
     yield address

@@ -10,8 +10,11 @@ Verdict = Literal["ok", "note", "fault", "skipped"]
 class Finding:
     """One thing that was looked at.
 
-    verdict: note is worth knowing and stops nobody; a skipped one could not be looked at here.
-    says: what was found. fix: what to do, in a sentence; "" where nothing needs to be done.
+    Attributes:
+        name: What it was, in a word.
+        verdict: "note" is worth knowing and stops nobody; "skipped" could not be looked at here.
+        says: What was found.
+        fix: What to do, in a sentence; "" where nothing needs to be done.
     """
 
     name: str
@@ -21,16 +24,20 @@ class Finding:
 
 
 def ok(name: str, says: str) -> Finding:
+    """A finding that all is well."""
     return Finding(name, "ok", says)
 
 
 def note(name: str, says: str, fix: str = "") -> Finding:
+    """A finding that is worth knowing and stops nobody."""
     return Finding(name, "note", says, fix)
 
 
 def fault(name: str, says: str, fix: str) -> Finding:
+    """A finding that has to be mended, with the fix."""
     return Finding(name, "fault", says, fix)
 
 
 def skipped(name: str, says: str) -> Finding:
+    """A finding that it could not be looked at here."""
     return Finding(name, "skipped", says)

@@ -18,6 +18,7 @@ _PATIENCE_S: Final = 5.0
 
 
 async def examine_settings(settings: Settings) -> AsyncIterator[Finding]:
+    """The database, and then the login."""
     yield await _database(settings)
     yield _login(settings)
 
