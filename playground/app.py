@@ -63,10 +63,12 @@ def _settle_memory() -> None:
 def create_app(settings: Settings, tunnel: Tunnel | None = None, *, ui: bool = True) -> FastAPI:
     """The application: our routes, the browser's files, and Gradio's page at the root.
 
-    tunnel: a way in from the public, beside the address that is listened on.
-    ui: whether the page is there; everything else is as it was, and Gradio is not imported.
+    Args:
+        tunnel: A way in from the public, beside the address that is listened on.
+        ui: Whether the page is there; everything else is as it was, and Gradio is not imported.
 
-    Raises PresetsError when the presets file cannot be read.
+    Raises:
+        PresetsError: When the presets file cannot be read.
     """
     settings = with_secret(settings)
     presets = load_presets(settings.presets_file)
