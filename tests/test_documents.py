@@ -110,6 +110,11 @@ def test_what_documents_call_is_there(name: str) -> None:
     assert set(re.findall(r"`make ([a-z]+)", read(name))) <= set(targets)
 
 
+def test_every_target_of_make_is_documented() -> None:
+    targets = re.findall(r"^([a-z]+):.*##", read("Makefile"), re.MULTILINE)
+    assert set(targets) <= set(re.findall(r"\bmake ([a-z]+)", read("CONTRIBUTING.md")))
+
+
 # The HTTP API
 
 
