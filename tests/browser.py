@@ -16,7 +16,8 @@ from playwright.sync_api import sync_playwright
 _INSTALLED: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _APPLICATION: Final = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
 
-# A test browser needs no network of its own; root in a container has no sandbox.
+# A test browser needs no network of its own; root in a container has no sandbox. Pages of a site
+# in one profile share a process: to start one takes longer than to load the page.
 FLAGS: Final = (
     "--no-sandbox",
     "--disable-gpu",
@@ -25,6 +26,7 @@ FLAGS: Final = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--process-per-site",
 )
 
 

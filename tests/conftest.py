@@ -6,20 +6,14 @@ import hypothesis
 import pytest
 
 from tests import servers
-from tests.pages import chromium, engine, page, profile, site
 from tests.postgres import database, postgres
 
 __all__ = [
     "anyio_backend",
-    "chromium",
     "database",
     "embedded",
     "embedded_url",
-    "engine",
-    "page",
     "postgres",
-    "profile",
-    "site",
 ]
 
 # A busy machine may take its time for one example; pytest's own timeout bounds a test.

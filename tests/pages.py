@@ -1,13 +1,14 @@
-"""The page in a real browser: fixtures and steps that all its tests share."""
+"""The page in a real browser: what all its tests share."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests import browser as browsers
-from tests.servers import Server, embedded
+from tests.application import Application
 
 READY = "html[data-playground=ready]"
 PACE = ("--tokens-per-second", "100")
@@ -16,8 +17,9 @@ PACE = ("--tokens-per-second", "100")
 expect.set_options(timeout=20_000)
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+@contextmanager
+def browsing() -> Iterator[Browser]:
+    """A browser; skips or fails the test where none is installed."""
     path = browsers.executable()
     if path is None:
         if browsers.required():
@@ -29,25 +31,9 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Server]:
-    """The embedded engine at a pace at which text can be seen to grow."""
-    with embedded(*PACE) as server:
-        yield server
-
-
-def serve(engine_url: str, **env: str) -> Server:
-    return Server(
-        ["-m", "playground", "serve", "--port", "0", "--tgi-url", engine_url],
-        ready="^Playground: http",
-        env=env,
-    )
-
-
-@pytest.fixture(scope="module")
-def site(engine: Server) -> Iterator[str]:
-    with serve(engine.url) as server:
-        yield server.url
+def serve(engine_url: str, **settings: Any) -> Application:
+    """A playground with its page; settings by their names in `Settings`."""
+    return Application(engine_url, ui=True, **settings)
 
 
 @contextmanager
@@ -78,19 +64,3 @@ def opened(chromium: Browser, url: str, **options: object) -> Iterator[Page]:
     with watched(context.new_page(), url) as page:
         yield page
     context.close()
-
-
-@pytest.fixture(scope="module")
-def profile(chromium: Browser) -> BrowserContext:
-    """One profile for all pages of a file's tests: what Gradio needs is fetched once."""
-    return chromium.new_context()
-
-
-@pytest.fixture
-def page(profile: BrowserContext, site: str) -> Iterator[Page]:
-    """A page that nobody has used before."""
-    with watched(profile.new_page(), site + "/") as page:
-        yield page
-    page.goto(site + "/livez")  # the page stores what it has when it is left
-    page.evaluate("localStorage.clear()")
-    page.close()

@@ -21,7 +21,7 @@ from playground.auth.passwords import Passwords
 from playground.auth.users import UsersFile
 from tests.conversations import answer as answered
 from tests.conversations import column, record
-from tests.pages import READY
+from tests.pages import READY, browsing
 from tests.postgres import Cluster
 from tests.proxies import PROXIES, free_port, noticed
 from tests.servers import Server, embedded
@@ -183,6 +183,12 @@ def test_everything_works_while_requests_take_turns(replicas: Replicas, site: st
 def tokens_of(client: httpx.Client) -> set[str]:
     """The links that are somebody's."""
     return {each["token"] for each in client.get("/api/shares").json()["shares"]}
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browsing() as browser:
+        yield browser
 
 
 @every_proxy

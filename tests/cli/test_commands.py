@@ -12,16 +12,18 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.commands import playground
 from tests.servers import ROOT, Server, embedded, environment
 
 
-def playground(
-    *arguments: str, env: Mapping[str, str] | None = None, cwd: Path = ROOT
+def process(
+    *arguments: str, program: str = "playground", env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
+    """The command line as a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "playground", *arguments],
-        cwd=cwd,
-        env={**environment(), "PYTHONPATH": str(ROOT), **(env or {})},
+        [sys.executable, "-m", program, *arguments],
+        cwd=ROOT,
+        env={**environment(), **(env or {})},
         capture_output=True,
         text=True,
         timeout=60,
@@ -36,7 +38,7 @@ def free_port() -> int:
 
 
 def test_help_names_every_command() -> None:
-    done = playground("--help")
+    done = process("--help")
     assert done.returncode == 0
     for word in ("serve", "demo", "check", "PLAYGROUND_TGI_URL", ".env.example"):
         assert word in done.stdout
@@ -50,7 +52,7 @@ def test_without_a_command_the_usage_is_shown() -> None:
 
 
 def test_check_describes_a_ready_engine(embedded_url: str) -> None:
-    done = playground("check", "--tgi-url", embedded_url)
+    done = process("check", "--tgi-url", embedded_url)
     assert done.returncode == 0, done.stderr
     assert "ready" in done.stdout
     for word in ("model", "context", "temperature", "min_p", "native"):
@@ -107,14 +109,15 @@ def test_a_name_that_no_setting_has_is_told(tmp_path: Path, free_port: int, plac
 
 def test_a_busy_port_is_said() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = playground("serve", "--port", str(taken.getsockname()[1]))
+        done = process("serve", "--port", str(taken.getsockname()[1]))
     assert done.returncode == 2
     assert "Choose another port" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_presets_that_cannot_be_read_are_named() -> None:
-    done = playground("serve", "--port", "0", env={"PLAYGROUND_PRESETS_FILE": "/nowhere.toml"})
+    missing = {"PLAYGROUND_PRESETS_FILE": "/nowhere.toml"}
+    done = process("serve", "--port", "0", program="tests.pageless", env=missing)
     assert done.returncode == 2
     assert "/nowhere.toml" in done.stderr
     assert "Traceback" not in done.stderr
@@ -137,7 +140,7 @@ def test_the_demo_starts_both_and_ends_both(number: int) -> None:
 
 
 def test_an_engine_of_the_demo_that_dies_is_told() -> None:
-    demo = Server(["-m", "playground", "demo", "--port", "0"], ready="^Playground: http")
+    demo = Server(["-m", "tests.pageless", "demo", "--port", "0"], ready="^Playground: http")
     try:
         number = re.search(r"process (\d+)", demo.wait_for("^Embedded engine: process"))
         assert number is not None
@@ -150,7 +153,7 @@ def test_an_engine_of_the_demo_that_dies_is_told() -> None:
 
 
 def test_a_demo_whose_engine_cannot_start_ends_with_its_words() -> None:
-    done = playground("demo", "--port", "0", "--model", "/nowhere")
+    done = process("demo", "--port", "0", "--model", "/nowhere", program="tests.pageless")
     assert done.returncode == 2
     assert "/nowhere" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr

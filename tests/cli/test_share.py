@@ -10,18 +10,21 @@ import pytest
 from httpx_sse import aconnect_sse
 
 from playground.cli.main import main
+from tests import commands
 from tests.api.test_demo_links import ASK, ROOMY, browser, dripping
 from tests.conversations import record
 from tests.servers import ROOT
 from tests.stock import playground, tgi
 
+PUBLIC = "https://demo.example/x/"
 
-async def share(data: Path, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
+
+async def share(data: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "playground", "share", *arguments],
         cwd=ROOT,
-        env={**os.environ, "PLAYGROUND_DATA_DIR": str(data), **env},
+        env={**os.environ, "PLAYGROUND_DATA_DIR": str(data)},
         capture_output=True,
         text=True,
         timeout=60,
@@ -68,11 +71,12 @@ async def test_an_operator_makes_lists_switches_and_deletes_links(
         assert (await client.get(f"/api/demos/{token}")).status_code == 200
         mine = await client.post("/api/shares", json={"record": record(), "title": "A \u202etalk"})
         snapshot = mine.json()["token"]
-        listed = await share(tmp_path, "list", PLAYGROUND_PUBLIC_URL="https://demo.example/x/")
+        env = {"PLAYGROUND_DATA_DIR": str(tmp_path), "PLAYGROUND_PUBLIC_URL": PUBLIC}
+        listed = await asyncio.to_thread(commands.playground, "share", "list", env=env)
         assert listed.returncode == 0
         assert listed.stderr == ""
-        assert f"https://demo.example/x/d/{token}" in listed.stdout
-        assert f"https://demo.example/x/s/{snapshot}" in listed.stdout
+        assert f"{PUBLIC}d/{token}" in listed.stdout
+        assert f"{PUBLIC}s/{snapshot}" in listed.stdout
         assert "made on the command line" in listed.stdout
         assert "of 20,000 tokens spent" in listed.stdout
         assert "A \N{REPLACEMENT CHARACTER}talk" in listed.stdout

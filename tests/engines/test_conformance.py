@@ -2,14 +2,14 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from playground.domain.samplers import BY_NAME
-from tests.servers import ROOT, embedded
+from tests import commands
+from tests.servers import embedded
 from tests.stock import playground
 
 pytestmark = pytest.mark.timeout(240)
@@ -22,13 +22,7 @@ def stock_url() -> Iterator[str]:
 
 
 def check(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "playground", "check", "--samplers", "--tgi-url", url, *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
+    return commands.playground("check", "--samplers", "--tgi-url", url, *arguments)
 
 
 def test_seven_of_seven_on_the_embedded_engine(embedded_url: str) -> None:

@@ -23,8 +23,7 @@ LONG = {
 @pytest.fixture(scope="module")
 def narrow(engine: Server) -> Iterator[str]:
     """A playground that writes three answers at a time, and lets one request wait."""
-    limits = {"PLAYGROUND_MAX_STREAMS": "3", "PLAYGROUND_MAX_WAITING": "1"}
-    with serve(engine.url, **limits) as server:
+    with serve(engine.url, max_streams=3, max_waiting=1) as server:
         yield server.url
 
 

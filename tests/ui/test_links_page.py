@@ -462,8 +462,7 @@ def test_elsewhere_a_preset_that_has_other_values_is_told_and_the_links_are_used
 ) -> None:
     presets = tmp_path / "presets.toml"
     presets.write_text(MOVED)
-    settings = {"PLAYGROUND_PRESETS_FILE": str(presets), "PLAYGROUND_ROOT_PATH": "/below"}
-    with serve(engine.url, **settings) as site:
+    with serve(engine.url, presets_file=presets, root_path="/below") as site:
         context = chromium.new_context()
         page = context.new_page()
 

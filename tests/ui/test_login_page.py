@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from playground.auth.passwords import Passwords
 from playground.auth.users import UsersFile
-from tests.pages import READY
+from tests.pages import READY, serve
 from tests.servers import Server
 
 PASSWORD = "correct horse battery"
@@ -24,12 +24,7 @@ def users(tmp_path_factory: pytest.TempPathFactory) -> UsersFile:
 
 @pytest.fixture(scope="module")
 def team(engine: Server, users: UsersFile) -> Iterator[str]:
-    settings = {"AUTH": "users", "DATA_DIR": str(users.path.parent)}
-    with Server(
-        ["-m", "playground", "serve", "--port", "0", "--tgi-url", engine.url],
-        ready="Playground: http",
-        env={f"PLAYGROUND_{name}": value for name, value in settings.items()},
-    ) as server:
+    with serve(engine.url, auth="users", data_dir=users.path.parent) as server:
         yield server.url
 
 

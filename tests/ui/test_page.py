@@ -27,8 +27,12 @@ def ask(page: Page, text: str) -> None:
 
 
 def finished(page: Page) -> str:
-    expect(answers(page).last).to_have_attribute("data-state", "done")
-    return answers(page).last.locator(".body").inner_text()
+    """The text of the last answer, when it has come to its end and is drawn."""
+    answer = answers(page).last
+    expect(answer).to_have_attribute("data-state", "done")
+    # An answer from the browser's storage is plain text until the server has rendered it.
+    expect(answer.locator(".running:not(:empty)")).to_have_count(0)
+    return answer.locator(".body").inner_text()
 
 
 def growing(page: Page) -> None:

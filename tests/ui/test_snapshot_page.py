@@ -19,7 +19,7 @@ from playground.auth.users import UsersFile
 from playground.domain.presets import BUNDLED
 from playground.domain.samplers import BY_NAME
 from playground.ui.page import static_version
-from tests.pages import READY, opened
+from tests.pages import READY, opened, serve
 from tests.servers import Server
 
 pytestmark = pytest.mark.browser
@@ -31,33 +31,22 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobil
 
 
 class Playground:
-    """A playground whose data and presets outlive its process."""
+    """A playground whose data and presets outlive it."""
 
     def __init__(self, folder: Path, engine_url: str) -> None:
         self.presets = folder / "presets.toml"
         shutil.copy(BUNDLED, self.presets)
         self._engine_url = engine_url
-        self._environment = {
-            "PLAYGROUND_DATA_DIR": str(folder / "data"),
-            "PLAYGROUND_PRESETS_FILE": str(self.presets),
-        }
-        self.server = self._start()
-
-    def _start(self) -> Server:
-        return Server(
-            ["-m", "playground", "serve", "--port", "0", "--tgi-url", self._engine_url],
-            ready="^Playground: http",
-            env=self._environment,
-        )
+        self._settings = {"data_dir": folder / "data", "presets_file": self.presets}
+        self.server = serve(engine_url, **self._settings)
 
     @property
     def url(self) -> str:
         return self.server.url
 
-    def restart(self, **environment: str) -> None:
+    def restart(self, **settings: Any) -> None:
         self.server.terminate()
-        self._environment |= environment
-        self.server = self._start()
+        self.server = serve(self._engine_url, **self._settings, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -449,11 +438,7 @@ def test_prompts_stay_away_where_the_server_takes_no_more(
 ) -> None:
     """The texts of the questions fit, and the same texts in the prompts behind them do not."""
     with (
-        Server(
-            ["-m", "playground", "serve", "--port", "0", "--tgi-url", engine.url],
-            ready="^Playground: http",
-            env={"PLAYGROUND_MAX_BODY_BYTES": "10000"},
-        ) as server,
+        serve(engine.url, max_body_bytes=10_000) as server,
         opened(chromium, server.url + "/") as page,
     ):
         page.fill("#max-new-tokens", "8")
@@ -572,10 +557,8 @@ def test_to_read_needs_no_login_and_to_ask_the_model_does(
 ) -> None:
     """What is private looks like nothing until its reader has logged in."""
     UsersFile(tmp_path / "users").put("anna", Passwords().hashed("correct horse"), instead_of=None)
-    environment = {"PLAYGROUND_DATA_DIR": str(tmp_path), "PLAYGROUND_AUTH": "users"}
-    arguments = ["-m", "playground", "serve", "--port", "0", "--tgi-url", engine.url]
     credentials = {"name": "anna", "password": "correct horse"}
-    with Server(arguments, ready="^Playground: http", env=environment) as server:
+    with serve(engine.url, data_dir=tmp_path, auth="users") as server:
         with httpx.Client(base_url=server.url) as owner:
             assert owner.post("/login", data=credentials).status_code == 303
             open_one, private = (
@@ -624,7 +607,7 @@ def test_a_snapshot_outlives_a_restart_other_presets_and_another_path(
     playground.presets.write_text(
         presets.replace("temperature = 0.7", "temperature = 1.9"), encoding="utf-8"
     )
-    playground.restart(PLAYGROUND_ROOT_PATH="/play")
+    playground.restart(root_path="/play")
     astray: list[str] = []
 
     def proxy(route: Route) -> None:
