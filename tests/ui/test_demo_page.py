@@ -104,7 +104,8 @@ def test_what_is_fixed_is_shown_and_the_budget_falls(
         page.fill("#demo-prompt", "a draft")
         page.reload()
         page.wait_for_selector(READY)
-        assert answers(page).locator(".body").inner_text() == text
+        # It is plain text until the server has rendered it.
+        expect(answers(page).locator(".body")).to_have_text(text, use_inner_text=True)
         expect(page.locator("#demo-prompt")).to_have_value("a draft")
 
 
