@@ -12,8 +12,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from playground.api.access_log import AccessLog
-from playground.api.document import OPENAPI_PATH, describe
-from playground.api.routes import create_router
+from playground.api.document import document_routes
+from playground.api.routes import create_router, other_routes
 from playground.api.services import Services
 from playground.auth.backends import UserLogin, login_from_settings
 from playground.auth.hosts import HostMiddleware, Hosts, Tunnel
@@ -28,6 +28,7 @@ from playground.store.ended_sessions import EndedSessions
 from playground.store.store import Store
 from playground.telemetry.logging import watch_loop
 from playground.ui import page
+from playground.ui.api_docs import api_docs
 from playground.ui.demo import demo_pages
 from playground.ui.login import login_routes
 from playground.ui.snapshot import snapshot_routes
@@ -86,8 +87,7 @@ def create_app(settings: Settings, tunnel: Tunnel | None = None, *, ui: bool = T
 
     hosts = Hosts(settings, tunnel)
     login = login_from_settings(settings, EndedSessions(store.database))
-    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=OPENAPI_PATH)
-    describe(app)
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(
         AuthMiddleware,
         proxy_headers=ProxyHeaders(settings.trusted_proxies, settings.proxy_user_header, hosts),
@@ -110,8 +110,11 @@ def create_app(settings: Settings, tunnel: Tunnel | None = None, *, ui: bool = T
     version = page.static_version()
     app.include_router(snapshot_routes(services, version))
     app.include_router(demo_pages(services, version))
+    app.include_router(document_routes(app))
+    app.include_router(api_docs(app, version, settings.root_path))
     users = login if isinstance(login, UserLogin) else None
     app.include_router(login_routes(users, settings, version))
+    app.include_router(other_routes(app))
 
     highlight = stylesheet()
 

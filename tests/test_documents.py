@@ -121,10 +121,11 @@ def test_every_target_of_make_is_documented() -> None:
 def test_every_route_is_documented() -> None:
     routes = iter_route_contexts(create_app(load_settings(data_dir=data_dir()), ui=False).routes)
     known = {
-        f"{method} {re.sub('^/ui/[0-9a-f]+', '/ui/{version}', route.path or '')}"
+        f"{method} {re.sub('^/ui/[0-9a-f]+', '/ui/{version}', path)}"
         for route in routes
         for method in route.methods or ()  # what is mounted, such as the modules, has none
-        if method != "HEAD"
+        # What refuses all that is no route below /api is none either.
+        if method != "HEAD" and not (path := route.path or "").endswith("{path:path}")
     }
     documented = [code(route)[0] for route, *_ in rows(PRODUCT, "HTTP API")]
     assert sorted(documented) == sorted(known)

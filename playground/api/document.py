@@ -7,15 +7,18 @@ the events stand under ``x-itemSchema``, as 3.2 calls it without the prefix.
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, is_typeddict
+from typing import Any, Final
 
-from fastapi import FastAPI, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
+from typing_extensions import get_original_bases, is_typeddict
 
 from playground.api import schemas
+from playground.auth.responses import json_answer
 
 OPENAPI_PATH: Final = "/api/openapi.json"
 _EXAMPLES: Final = Path(__file__).with_name("examples.json")
@@ -114,16 +117,18 @@ def _refused(statuses: Iterable[int]) -> dict[int, Any]:
     return found
 
 
-def describe(app: FastAPI) -> None:
-    """Gives the application its document, which is put together when it is first asked for."""
-    made: dict[str, Any] = {}
+def document_routes(app: FastAPI) -> APIRouter:
+    """GET /api/openapi.json: the application's document, put together when it is first asked for,
+    and in a thread, since that takes a while."""
+    app.openapi = cache(lambda: _document(app))  # type: ignore[method-assign]  # as FastAPI says
+    router = APIRouter()
 
-    def document() -> dict[str, Any]:
-        if not made:
-            made.update(_document(app))
-        return made
+    @router.get(OPENAPI_PATH, include_in_schema=False)
+    def show_document(request: Request) -> Response:
+        root = request.scope.get("root_path", "")
+        return json_answer({**app.openapi(), "servers": [{"url": root or "/"}]})
 
-    app.openapi = document  # type: ignore[method-assign]  # as FastAPI's documentation does it
+    return router
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
@@ -153,11 +158,10 @@ def _complete(operation: dict[str, Any], path: str, example: Mapping[str, Any]) 
     if "requestBody" in operation:
         statuses += _BELOW_A_BODY
         content = operation["requestBody"]["content"][_JSON]
-        content["example"] = example["request"]
+        content["example"] = example.get("request")
+    responses.pop("422", None)  # FastAPI's, whose form is another
     for status, refusal in _refused(statuses).items():
-        responses[str(status)] = responses.get(str(status), refusal)
-        if status == 422:
-            responses["422"] = refusal  # in the place of FastAPI's
+        responses.setdefault(str(status), refusal)
     operation["responses"] = dict(sorted(responses.items()))
     for status, response in responses.items():
         for content in response.get("content", {}).values():
@@ -167,18 +171,18 @@ def _complete(operation: dict[str, Any], path: str, example: Mapping[str, Any]) 
 
 def _types() -> dict[str, Any]:
     """The schemas of what is answered."""
-    types = [
-        each
-        for each in vars(schemas).values()
-        if is_typeddict(each) and not each.__name__.startswith("_")
-    ]
+    types = [each for each in vars(schemas).values() if is_typeddict(each)]
     _, made = TypeAdapter.json_schemas(
         [(each.__name__, "validation", TypeAdapter(each)) for each in types],
         ref_template=f"{_SCHEMAS}{{model}}",
     )
     found: dict[str, Any] = made["$defs"]
-    kind = found["ErrorAnswer"]["properties"]["kind"]
-    kind["description"] += "\n\n" + "\n".join(
+    for kind in types:  # pydantic reads the docstrings of a type's own fields alone
+        for base in filter(is_typeddict, get_original_bases(kind)):
+            for name, field in found[base.__name__]["properties"].items():
+                found[kind.__name__]["properties"][name] |= field
+    word = found["ErrorAnswer"]["properties"]["kind"]
+    word["description"] += "\n\n" + "\n".join(
         f"- `{name}`: {words}" for name, words in schemas.KINDS.items()
     )
     found["StreamEvent"] = {

@@ -30,7 +30,6 @@ def engine_routes(services: Services) -> APIRouter:
     """What can be asked beside an answer."""
     engine, settings = services.engine, services.settings
     router = json_router("Engine", settings.max_body_bytes)
-    health = json_router("Health")
     cards = ModelCards(settings.model_id)
     proofs = Proofs(services)
 
@@ -105,22 +104,29 @@ def engine_routes(services: Services) -> APIRouter:
         """The model's card as HTML."""
         return json_answer(asdict(await cards.card()))
 
-    @health.head("/livez", include_in_schema=False)
-    @health.get("/livez", **answering(schemas.StateAnswer))
+    return router
+
+
+def health_routes(services: Services) -> APIRouter:
+    """What probes ask for. Open to everybody."""
+    engine = services.engine
+    router = json_router("Health")
+
+    @router.head("/livez", include_in_schema=False)
+    @router.get("/livez", **answering(schemas.StateAnswer))
     async def show_life() -> Response:
-        """Whether this process answers. Open to everybody."""
+        """Whether this process answers."""
         return json_answer({"state": "live"})
 
     ready = answering(schemas.StateAnswer)
     ready["responses"][503] = {**ready["responses"][200], "description": "It cannot, not yet."}
 
-    @health.head("/readyz", include_in_schema=False)
-    @health.get("/readyz", **ready)
+    @router.head("/readyz", include_in_schema=False)
+    @router.get("/readyz", **ready)
     async def show_readiness() -> Response:
         """Whether answers can be written. Open to everybody, so it does not give the reason, which
         names the engine's address."""
         state = "stopping" if services.admission.closing else (await engine.state()).state
         return json_answer({"state": state}, 200 if state == "ready" else 503)
 
-    router.include_router(health)
     return router

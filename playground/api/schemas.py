@@ -408,7 +408,9 @@ class PaneData(TypedDict):
 
 
 @exact
-class _DemoFacts(TypedDict):
+class DemoFacts(TypedDict):
+    """What a demo fixes, and what is left of its budget."""
+
     title: str
     panes: list[PaneData]
     system: str
@@ -425,7 +427,7 @@ class _DemoFacts(TypedDict):
 
 
 @exact
-class DemoData(_DemoFacts):
+class DemoData(DemoFacts):
     """A demo link as its owner sees it."""
 
     token: str
@@ -453,7 +455,7 @@ class DemoEngine(TypedDict):
 
 
 @exact
-class DemoAnswer(_DemoFacts):
+class DemoAnswer(DemoFacts):
     """A demo link as its visitors see it."""
 
     engine: DemoEngine

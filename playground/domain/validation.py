@@ -98,7 +98,7 @@ def _sampler(name: str, description: str, *, unset: bool) -> Any:
     fields: dict[str, Any] = {
         each.name: (
             _range(each) | None if unset else _range(each),
-            Field(default=None, description=each.help, examples=[each.neutral]),
+            Field(default_factory=lambda: None, description=each.help, examples=[each.neutral]),
         )
         for each in PARAMETERS
     }

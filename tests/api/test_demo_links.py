@@ -178,7 +178,18 @@ async def test_the_engine_gets_what_the_owner_fixed(tmp_path: Path) -> None:
             300,
         )
         assert set(shown) == {
-            *("title", "panes", "system", "budget", "left", "held", "used_up", "expires", "engine")
+            *(
+                "title",
+                "panes",
+                "system",
+                "notes",
+                "budget",
+                "left",
+                "held",
+                "used_up",
+                "expires",
+                "engine",
+            )
         }
         assert shown["engine"] == {"state": "ready", "reason": "", "model_id": "some/model"}
         events = await visit(client, token)
@@ -201,7 +212,8 @@ async def test_the_engine_gets_what_the_owner_fixed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        ({**ASK, "panes": [{"preset": "alpacaeval"}]}, "messages"),
+        ({**ASK, "panes": [{"preset": "alpacaeval"}]}, "panes[0].preset"),
+        ({**ASK, "panes": [{**ASK}]}, "messages"),
         ({**ASK, "sampler": {"temperature": 2}}, "sampler"),
         ({**ASK, "stop": ["."]}, "stop"),
         ({**ASK, "max_new_tokens": 4000}, "max_new_tokens"),

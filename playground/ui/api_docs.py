@@ -1,0 +1,28 @@
+"""The page /api/docs: the API's document for people, without a script."""
+
+import json
+
+from fastapi import APIRouter, FastAPI, Response
+
+from playground.api.document import OPENAPI_PATH
+from playground.ui import standalone
+
+
+def api_docs(app: FastAPI, version: str, root_path: str) -> APIRouter:
+    """The page of the application's document. version: of the browser's files."""
+    router = APIRouter()
+
+    @router.api_route("/api/docs", methods=["GET", "HEAD"], include_in_schema=False)
+    def page() -> Response:
+        html = standalone.document(
+            "api_docs",
+            title="The API",
+            version=version,
+            root_path=root_path,
+            document=app.openapi(),
+            openapi_path=OPENAPI_PATH,
+            dumps=lambda value: json.dumps(value, indent=2, ensure_ascii=False),
+        )
+        return standalone.answer(html)
+
+    return router
