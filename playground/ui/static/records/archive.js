@@ -10,6 +10,7 @@ import { recordOf } from './record_shape.js';
 const name = 'kto-playground';
 const layout = 1; // of the database
 const store = 'entries';
+const patience = 1000; // milliseconds
 export const entryVersion = 1;
 
 const words = {
@@ -28,29 +29,36 @@ export class Refused extends Error {
 
 /** @type {Promise<IDBDatabase> | null} */
 let opening = null;
+/** @type {Promise<IDBDatabase> | null} */
+let heldUp = null; // what an older page's connection keeps from opening; nothing else opens meanwhile
 
 /** @returns {Promise<IDBDatabase>} */
-function open() {
+async function openDatabase() {
+  if (heldUp) {
+    const late = new Promise((_, reject) => { setTimeout(reject, patience, { name: 'blocked' }); });
+    return /** @type {Promise<any>} */ (Promise.race([heldUp, late]));
+  }
+  const request = indexedDB.open(name, layout); // where there is none, this throws
+  request.onupgradeneeded = ({ oldVersion }) => {
+    if (oldVersion < 1) request.result.createObjectStore(store, { keyPath: 'id' });
+  };
   return new Promise((resolve, reject) => {
-    const request = indexedDB.open(name, layout); // where there is none, this throws and so rejects
-    let blocked = false;
-    request.onupgradeneeded = ({ oldVersion }) => {
-      if (oldVersion < 1) request.result.createObjectStore(store, { keyPath: 'id' });
-    };
+    const opened = new Promise((done, failed) => {
+      request.onerror = () => failed(request.error);
+      request.onsuccess = () => {
+        const database = request.result;
+        const forget = () => { opening = null; };
+        // A newer page wants to change the layout, or somebody deletes the site's data.
+        database.onversionchange = () => { database.close(); forget(); };
+        database.onclose = forget;
+        done(database);
+      };
+    });
     request.onblocked = () => {
-      blocked = true;
+      heldUp = opened;
       reject({ name: 'blocked' });
     };
-    request.onerror = () => reject(request.error);
-    request.onsuccess = () => {
-      const database = request.result;
-      if (blocked) return database.close();
-      const forget = () => { opening = null; };
-      // A newer page wants to change the layout, or somebody deletes the site's data.
-      database.onversionchange = () => { database.close(); forget(); };
-      database.onclose = forget;
-      return resolve(database);
-    };
+    opened.then(resolve, reject).finally(() => { heldUp = null; });
   });
 }
 
@@ -68,7 +76,7 @@ function transaction(database, mode, work) {
 async function transact(mode, work) {
   for (let again = true; ; again = false) {
     try {
-      opening ??= open().catch((error) => {
+      opening ??= openDatabase().catch((error) => {
         opening = null;
         throw error;
       });
