@@ -374,7 +374,7 @@ def test_a_double_click_is_one_vote(page: Page) -> None:
     page.check("#compare-blind")
     ask(page, "Hello!")
     held: list[Route] = []
-    page.route("**/api/reveal", held.append)
+    page.route("**/api/reveal", lambda route: held.append(route))
     page.get_by_role("button", name="Answer A is best").dblclick(force=True)
     page.get_by_role("button", name="Tie").click(force=True)
     for route in held:
