@@ -78,7 +78,7 @@ def parse_link(text: str) -> Setup:
         stop=tuple(_stop(each, f"stop[{i}]") for i, each in enumerate(stops)),
         system=_text(once.get("system"), "system"),
         difference=_one_of(once, "difference", DIFFERENCES, "first"),
-        against=_whole(once.get("against", "1"), "against", 1, max(1, len(parsed))) - 1,
+        against=_whole(once["against"], "against", 1, len(parsed)) - 1 if "against" in once else 0,
         blind="blind" in once,
         prompt=_text(once.get("prompt"), "prompt"),
     )
@@ -164,7 +164,7 @@ def _parse_column(text: str, field: str) -> Column:
         kind, name = "none", ""
     elif head.startswith(OWN):
         kind, name = "own", _text(head.removeprefix(OWN), field)
-        if not name or len(name) > MAX_NAME_CHARS:
+        if len(name) > MAX_NAME_CHARS:
             raise LinkError(
                 f"The name of a preset has 1 to {MAX_NAME_CHARS} characters.", field=field
             )

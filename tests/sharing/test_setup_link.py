@@ -140,56 +140,6 @@ def test_the_length_is_limited_on_both_sides() -> None:
     assert caught.value.kind == "link_too_long"
 
 
-@pytest.mark.parametrize(
-    ("text", "kind", "field", "words"),
-    [
-        ("", "link_broken", "setup", "must begin with setup="),
-        ("setup=0&tab=chat&end", "link_broken", "setup", "must begin with setup="),
-        ("setup=x&tab=chat&end", "link_broken", "setup", "must begin with setup="),
-        ("setup=2&whatever", "link_too_new", "setup", "version 2"),
-        ("setup=2&" + "x" * MAX_CHARS, "link_too_new", "setup", "newer playground"),
-        (TEXT[:-4], "link_broken", "end", "was cut"),
-        (TEXT.replace("&end", "&tab=chat&end"), "link_broken", "tab", "stands twice"),
-        (TEXT.replace("chat", "lounge"), "link_broken", "tab", "chat, compare, history, about"),
-        (TEXT.replace("tab=chat&", ""), "link_broken", "tab", "missing"),
-        (TEXT.replace("&end", "&admin=1&end"), "link_broken", "admin", "not known"),
-        (TEXT.replace("&end", "&blind=1&end"), "link_broken", "blind", "not known"),
-        (TEXT.replace("&end", "&blind&end"), "link_broken", "blind", "tab chat has no blind"),
-        (TEXT.replace("tab=chat", "tab=about"), "link_broken", "column", "0 columns"),
-        (TEXT.replace("tab=chat", "tab=compare"), "link_broken", "column", "2 to 4 columns"),
-        (TEXT.replace("0.7", "7"), "link_broken", "column[0].temperature", "between 0 and 2"),
-        (TEXT.replace("0.7", "0.7:9"), "link_broken", "column[0].temperature", "between 0 and 2"),
-        (TEXT.replace("0.7", "nan"), "link_broken", "column[0].temperature", "must be a number"),
-        (TEXT.replace("0.7", "1e999"), "link_broken", "column[0].temperature", "too large"),
-        (TEXT.replace("0.7", "0.7:1:2"), "link_broken", "column[0].temperature", "edited"),
-        (TEXT.replace("top_p", "top_q"), "link_broken", "column[0].top_q", "not a sampler"),
-        (TEXT.replace("top_p:0.95", "top_k:1.5"), "link_broken", "column[0].top_k", "whole"),
-        (TEXT.replace("top_p", "temperature"), "link_broken", "column[0].temperature", "twice"),
-        (TEXT.replace("2048", "0"), "link_broken", "column[0].max", "from 1 to"),
-        (TEXT.replace("2048", "2048,seed:5"), "link_broken", "column[0].seed", "own-seeds"),
-        (TEXT.replace("alpacaeval", "<b>"), "link_broken", "column[0]", "not the id"),
-        (TEXT.replace("alpacaeval", "-own:"), "link_broken", "column[0]", "empty"),
-        (TEXT.replace("alpacaeval", "-none"), "link_broken", "column[0]", "no values"),
-        (TEXT.replace("&end", "&seed=-1&end"), "link_broken", "seed", "from 0 to"),
-        (TEXT.replace("&end", f"&seed={2**53}&end"), "link_broken", "seed", "from 0 to"),
-        (TEXT.replace("&end", "&system=%zz&end"), "link_broken", "system", "percent-encoding"),
-        (TEXT.replace("&end", "&system=%ff&end"), "link_broken", "system", "percent-encoding"),
-        (TEXT.replace("&end", "&system=%2&end"), "link_broken", "system", "percent-encoding"),
-        (TEXT.replace("&end", "&system=%0D&end"), "link_broken", "system", "white space"),
-        (TEXT.replace("&end", "&system=a%00b&end"), "link_broken", "system", "a character"),
-        (TEXT.replace("&end", "&stop=a%0Ab&end"), "link_broken", "stop[0]", "one line"),
-        (TEXT.replace("&end", "&stop=a" * 4 + "&end"), "link_broken", "stop", "at most 3"),
-        (TEXT.replace("&end", f"&stop={'a' * 201}&end"), "link_broken", "stop[0]", "200"),
-    ],
-)
-def test_what_is_wrong_is_named_with_its_place(
-    text: str, kind: str, field: str, words: str
-) -> None:
-    with pytest.raises(LinkError, match=words) as caught:
-        parse_link(text)
-    assert (caught.value.kind, caught.value.field) == (kind, field)
-
-
 @given(st.text(max_size=200) | st.text("setup=1&tabchon,:%-", max_size=80))
 def test_no_text_does_anything_but_be_refused_or_read(text: str) -> None:
     for each in (text, f"setup=1&tab=chat&{text}&end"):
