@@ -1,8 +1,8 @@
 """The API's OpenAPI document: FastAPI's own, and what FastAPI cannot know of our routes.
 
 A route says by `answering` or `streaming` what it answers and with which statuses it may refuse;
-what holds for all routes stands here once. OpenAPI 3.1 has no word for the items of a stream, so
-the events stand under ``x-itemSchema``, as 3.2 calls it without the prefix.
+what holds for all routes stands here once. The schema of an event stream is that of one event, as
+the tools read it; OpenAPI 3.1 itself has no word for the items of a stream.
 """
 
 import json
@@ -90,10 +90,7 @@ def streaming(*refusals: int) -> dict[str, Any]:
             }
         },
         "content": {
-            "text/event-stream": {
-                "schema": {"type": "string"},
-                "x-itemSchema": {"$ref": f"{_SCHEMAS}StreamEvent"},
-            }
+            "text/event-stream": {"schema": {"$ref": f"{_SCHEMAS}StreamEvent"}},
         },
     }
     return {"response_class": Response, "responses": {200: answer, **_refused(refusals)}}
@@ -187,14 +184,18 @@ def _types() -> dict[str, Any]:
     )
     found["StreamEvent"] = {
         "description": "One event: its name, and its data as JSON.",
-        "oneOf": [
+        "anyOf": [
             {
                 "type": "object",
                 "title": name,
                 "required": ["event", "data"],
                 "properties": {
                     "event": {"const": name},
-                    "data": {"$ref": f"{_SCHEMAS}{data.__name__}"},
+                    "data": {
+                        "type": "string",
+                        "contentMediaType": _JSON,
+                        "contentSchema": {"$ref": f"{_SCHEMAS}{data.__name__}"},
+                    },
                 },
             }
             for name, data in schemas.EVENTS

@@ -135,7 +135,8 @@ class HostMiddleware:
         if scope["method"] in _READING:
             return None
         if "api" not in places and places[-1] not in _FORMS:
-            return error_answer(405, "Method Not Allowed", "method")
+            allow = {"Allow": ", ".join(_READING)}
+            return error_answer(405, "Method Not Allowed", "method", headers=allow)
         if _loses_its_body(scope):
             return error_answer(
                 400,

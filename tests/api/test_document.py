@@ -156,8 +156,13 @@ class Contract:
         async with aconnect_sse(client, "POST", path, json=body) as source:
             found = [(each.event, each.json()) async for each in source.aiter_sse()]
         for name, data in found:
-            event_of_it = {"event": name, "data": data}
-            self.valid({"$ref": "#/components/schemas/StreamEvent"}, event_of_it)
+            events = self._document["components"]["schemas"]["StreamEvent"]["anyOf"]
+            kinds = [
+                each["properties"]["data"]["contentSchema"]
+                for each in events
+                if each["properties"]["event"]["const"] == name
+            ]
+            self.valid({"anyOf": kinds}, data)
             self.events.add((name, "sealed" in data))
         return [data for _, data in found]
 
