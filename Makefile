@@ -19,18 +19,25 @@ $(VENV)/.test: $(VENV)/.demo
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,test]'
 	@touch $@
 
+# TypeScript and Biome, by the Node.js that came with the test dependencies.
+node_modules/.checkers: $(VENV)/.test package.json
+	$(BIN)/npm install --silent --no-package-lock --no-audit --no-fund --ignore-scripts
+	@touch $@
+
 demo: $(VENV)/.demo  ## the playground with its embedded engine, on the CPU (PORT=7999 moves it)
 	$(if $(PORT),PLAYGROUND_PORT=$(PORT)) $(BIN)/playground demo
 
 serve: $(VENV)/.demo  ## the playground in front of a TGI that runs elsewhere (PLAYGROUND_TGI_URL)
 	$(if $(PORT),PLAYGROUND_PORT=$(PORT)) $(BIN)/playground serve
 
-check: $(VENV)/.test  ## format, lint, types, the imports' direction, and their dependencies
+check: $(VENV)/.test node_modules/.checkers  ## format, lint, types, the imports' direction, dependencies
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/deptry .
+	$(BIN)/node node_modules/typescript/bin/tsc
+	$(BIN)/node node_modules/@biomejs/biome/bin/biome lint --error-on-warnings
 
 settings: $(VENV)/.test  ## write the table of settings in playground/README.md anew
 	$(BIN)/python -m tests.settings_table
@@ -61,4 +68,4 @@ train: $(VENV)/.test  ## train the bundled model anew (CPU, about an hour)
 	$(BIN)/python -m tgi.embedded.training
 
 clean:  ## remove the virtual environment and the caches
-	rm -rf $(VENV) mutants .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) node_modules mutants .mypy_cache .pytest_cache .ruff_cache .hypothesis
