@@ -30,7 +30,7 @@ demo: $(VENV)/.demo  ## the playground with its embedded engine, on the CPU (POR
 serve: $(VENV)/.demo  ## the playground in front of a TGI that runs elsewhere (PLAYGROUND_TGI_URL)
 	$(if $(PORT),PLAYGROUND_PORT=$(PORT)) $(BIN)/playground serve
 
-check: $(VENV)/.test node_modules/.checkers  ## format, lint, types, the imports' direction, dependencies
+check: $(VENV)/.test node_modules/.checkers  ## format, lint, types, the imports' direction, and their dependencies
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
