@@ -18,7 +18,7 @@ import pytest
 from huggingface_hub import TextGenerationStreamOutput
 
 from tests.faults import Peer, Request, Script, chunks, error_event, event, serving
-from tgi.client import TGIClient
+from tgi.client import TGIClient, Token
 from tgi.errors import (
     ConnectFailed,
     GenerationFailed,
@@ -411,12 +411,10 @@ async def test_a_page_instead_of_a_stream() -> None:
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b"{}", b'"text"', b"[{}]", b"\xff"])
 async def test_bodies_that_are_not_tgis(body: bytes) -> None:
     async with serving(answering(200, body)) as server, TGIClient(server.url) as client:
-        with pytest.raises(ProtocolError):
-            await client.generate("Hi")
-        with pytest.raises(ProtocolError):
-            await client.tokenize("Hi")
-        with pytest.raises(ProtocolError):
-            await client.count_tokens("Hi")
+        for call in (client.generate("Hi"), client.tokenize("Hi"), client.count_tokens("Hi")):
+            with pytest.raises(ProtocolError, match=r"answer|JSON|object") as caught:
+                await call
+            assert caught.value.status == 200
         if body != b"{}":
             with pytest.raises(ProtocolError):
                 await client.info()
@@ -447,6 +445,15 @@ async def test_a_long_body_is_cut_in_the_message() -> None:
         with pytest.raises(ProtocolError) as caught:
             await client.info()
     assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(("length", "whole"), [(200, True), (201, False)])
+async def test_a_message_holds_so_much_of_a_body(length: int, whole: bool) -> None:
+    body = b"x" * length
+    async with serving(answering(200, body)) as server, TGIClient(server.url) as client:
+        with pytest.raises(ProtocolError) as caught:
+            await client.info()
+    assert str(caught.value).endswith("x" * 200 + ("" if whole else " …"))
 
 
 async def test_no_http_at_all() -> None:
@@ -952,6 +959,27 @@ async def test_what_is_sent() -> None:
     assert request.headers["authorization"] == "Bearer sesame"
     assert request.headers["content-type"] == "application/json"
     assert request.headers["x-request-id"] == "r1"
+
+
+async def test_what_is_sent_for_a_whole_text() -> None:
+    script = answering(200, b'{"generated_text":"Hi"}')
+    async with serving(script) as server, TGIClient(server.url) as client:
+        output = await client.generate("Hi", {"seed": 3}, headers={"x-request-id": "r1"})
+        assert output.generated_text == "Hi"
+    [request] = server.requests
+    assert (request.method, request.path) == ("POST", "/generate")
+    assert request.json() == {"inputs": "Hi", "parameters": {"seed": 3}}
+    assert request.headers["x-request-id"] == "r1"
+
+
+async def test_the_tokens_of_a_long_text_are_the_same() -> None:
+    token = b'{"id":1,"text":"a","start":0,"stop":1}'
+    body = b"[" + b",".join([token] * 20_000) + b"]"
+    async with serving(answering(200, body)) as server, TGIClient(server.url) as client:
+        assert await client.tokenize("Hi") == [Token(1, "a", 0, 1)] * 20_000
+    [request] = server.requests
+    assert (request.method, request.path) == ("POST", "/tokenize")
+    assert request.json() == {"inputs": "Hi"}
 
 
 async def test_no_cookie_of_one_answer_goes_out_with_the_next_request() -> None:
