@@ -22,11 +22,12 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
-    create_model,
     model_validator,
+    with_config,
 )
 from pydantic.types import GetPydanticSchema
 from pydantic_core import PydanticCustomError, core_schema
+from typing_extensions import TypedDict
 
 from playground.domain.errors import InvalidRequest
 from playground.domain.samplers import PARAMETERS, Parameter, Sampler
@@ -43,6 +44,16 @@ Chain = tuple["Chain", str | int] | None
 Model = TypeVar("Model", bound=BaseModel)
 
 
+def few_names(value: object, most: int) -> object:
+    """The value; of an object with more names than there are, so many that one is unknown.
+
+    Of each unknown name pydantic makes an error.
+    """
+    if isinstance(value, dict) and len(value) > most:
+        return dict(islice(value.items(), most + 1))
+    return value
+
+
 class Body(BaseModel):
     """An object with the fields that it names, and no others."""
 
@@ -51,11 +62,7 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _few_names(cls, value: object) -> object:
-        """Of many unknown names, pydantic would make an error each: so it is shown only some."""
-        most = len(cls.__pydantic_fields__)
-        if isinstance(value, dict) and len(value) > most:
-            return dict(islice(value.items(), most + 1))
-        return value
+        return few_names(value, len(cls.__pydantic_fields__))
 
 
 class OpenBody(BaseModel):
@@ -95,21 +102,25 @@ def _range(parameter: Parameter) -> Any:
 
 def _sampler(name: str, description: str, *, unset: bool) -> Any:
     """The type of a sampler in a body. unset: whether null may stand for a value not set."""
-    fields: dict[str, Any] = {
-        each.name: (
+    fields = {
+        each.name: Annotated[
             _range(each) | None if unset else _range(each),
-            Field(default_factory=lambda: None, description=each.help, examples=[each.neutral]),
-        )
+            Field(description=each.help, examples=[each.neutral]),
+        ]
         for each in PARAMETERS
     }
-    model = create_model(name, __base__=Body, __doc__=description, **fields)
+    typed: Any = TypedDict  # mypy knows none whose fields stand in a table
+    made = typed(name, fields, total=False)
+    made.__doc__ = description
+    with_config(ConfigDict(strict=True, extra="forbid"))(made)
     return GetPydanticSchema(
-        lambda _, handler: core_schema.no_info_after_validator_function(_as_sampler, handler(model))
+        lambda _, handler: core_schema.no_info_after_validator_function(
+            lambda values: Sampler(**values),
+            core_schema.no_info_before_validator_function(
+                lambda value: few_names(value, len(fields)), handler(made)
+            ),
+        )
     )
-
-
-def _as_sampler(values: BaseModel) -> Sampler:
-    return Sampler(**values.__dict__)
 
 
 SamplerValues = Annotated[
