@@ -35,15 +35,10 @@ def read_presets(text: str, form: str | None = None) -> Imported:
 
     What cannot be read is in `problems`, with its line; nothing is dropped without a word.
 
-    Raises:
-        InvalidRequest: For an unknown format and for a text that is too long.
+    Args:
+        text: Of at most MAX_CHARS characters.
+        form: One of FORMATS.
     """
-    if len(text) > MAX_CHARS:
-        raise InvalidRequest(f"A text has at most {MAX_CHARS:,} characters.", field="text")
-    if form is not None and form not in FORMATS:
-        raise InvalidRequest(
-            f"{form} is not a format; there are {', '.join(FORMATS)}.", field="format"
-        )
     text = text.removeprefix("\ufeff")
     if not text.strip():
         return Imported(form or "", problems=(Problem("There is no text.", 1),))
@@ -65,15 +60,11 @@ def read_presets(text: str, form: str | None = None) -> Imported:
 
 
 def write_presets(drafts: Sequence[Draft], form: str) -> Exported:
-    """The presets in a format.
+    """The presets in one of FORMATS.
 
     Raises:
-        InvalidRequest: For an unknown one, and for several presets in a format that holds one.
+        InvalidRequest: For several presets in a format that holds one.
     """
-    if form not in FORMATS:
-        raise InvalidRequest(
-            f"{form} is not a format; there are {', '.join(FORMATS)}.", field="format"
-        )
     if not drafts or (len(drafts) > 1 and form not in SEVERAL):
         raise InvalidRequest(f"A {FORMATS[form]} holds one preset.", field="presets")
     if form == native.TOML:

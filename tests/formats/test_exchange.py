@@ -255,9 +255,7 @@ def test_never_fails_on_any_text(text: str, form: str | None) -> None:
     assert found.drafts or found.problems
 
 
-def test_refuses_a_format_that_is_none() -> None:
-    with pytest.raises(InvalidRequest, match=r"novelai is not a format; there are page"):
-        read_presets("{}", "novelai")
+def test_refuses_several_presets_where_a_format_holds_one() -> None:
     with pytest.raises(InvalidRequest, match="A TGI request holds one preset"):
         write_presets([Draft("a", Sampler()), Draft("b", Sampler())], "tgi")
 
