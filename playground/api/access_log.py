@@ -34,15 +34,17 @@ _log = logging.getLogger(__name__)
 class AccessLog:
     """An ASGI middleware in front of everything.
 
-    scrapers: who may read /metrics. They are judged by the peer alone; what a proxy or the tunnel
-        passes on is for somebody else and never allowed, and so is, from this machine itself, a
-        request for a name that is not one of ours. For all others /metrics does not exist.
-    key: what accounts are digested with for the log, so that one person's lines can be put together
-        and nobody is named.
-
     A request may bring its id as X-Request-Id. A route that refuses leaves the error's kind in
     ``scope["refusal"]``, a stream its figures in ``scope["figures"]``. An exception that no route
     caught ends here: it is logged once, and answered with its request's id.
+
+    Args:
+        scrapers: Who may read /metrics. They are judged by the peer alone; what a proxy or the
+            tunnel passes on is for somebody else and never allowed, and so is, from this machine
+            itself, a request for a name that is not one of ours. For all others /metrics does not
+            exist.
+        key: What accounts are digested with for the log, so that one person's lines can be put
+            together and nobody is named.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class AccessLog:
         self._pseudonym = pseudonyms(key)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, and say afterwards what became of it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

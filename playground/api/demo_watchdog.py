@@ -43,12 +43,18 @@ class Watchdog:
         self._watching: asyncio.Task[None] | None = None
 
     def begin(self, number: str, token: str) -> None:
-        """number: the stream's id. token: the demo's."""
+        """Look after the answers of one request.
+
+        Args:
+            number: The stream's id.
+            token: The demo's.
+        """
         self._answers[number] = _Answers(token, time.monotonic() + ANSWERS_END_S)
         if self._watching is None:
             self._watching = asyncio.create_task(self._watch())
 
     def end(self, number: str) -> None:
+        """Forget a stream that has ended; one that is not known is no error."""
         self._answers.pop(number, None)
         if not self._answers and self._watching is not None:
             self._watching.cancel()

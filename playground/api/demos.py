@@ -102,8 +102,9 @@ class _Bill:
 async def read_demo(services: Services, request: Request, token: str) -> DemoLink:
     """A demo for who asks, here and on its page.
 
-    Raises NotFound, one and the same for all links that do not work, and Busy for an address that
-    has tried out too many.
+    Raises:
+        NotFound: The link does not work; one and the same for all that do not.
+        Busy: The address has tried out too many.
     """
     with services.guesses.counted(principal_of(request.scope).address):
         return await services.store.demos.get(token)

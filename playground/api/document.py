@@ -63,7 +63,8 @@ _BELOW_A_BODY: Final = (400, 413, 415, 422)
 def answering(kind: Any, *refusals: int, status: int = 200) -> dict[str, Any]:
     """The arguments of a route that answers a type of `schemas`, or nothing where it is ``None``.
 
-    refusals: the statuses that it may refuse with beside those of all routes.
+    Args:
+        refusals: The statuses that it may refuse with beside those of all routes.
     """
     answer: dict[str, Any] = {"description": "Done."}
     if kind is not None:
@@ -77,7 +78,11 @@ def answering(kind: Any, *refusals: int, status: int = 200) -> dict[str, Any]:
 
 
 def streaming(*refusals: int) -> dict[str, Any]:
-    """The arguments of a route that answers with events. refusals: as for `answering`."""
+    """The arguments of a route that answers with events.
+
+    Args:
+        refusals: As for `answering`.
+    """
     answer = {
         "description": "The events of all panes as they come: of each pane first `receipt` (before "
         "it `waiting`, while it waits in line), then `delta` and `block`, and last one `done` or "
@@ -115,8 +120,10 @@ def _refused(statuses: Iterable[int]) -> dict[int, Any]:
 
 
 def document_routes(app: FastAPI) -> APIRouter:
-    """GET /api/openapi.json: the application's document, put together when it is first asked for,
-    and in a thread, since that takes a while."""
+    """GET /api/openapi.json: the application's document.
+
+    It is put together when it is first asked for, and in a thread, since that takes a while.
+    """
     app.openapi = cache(lambda: _document(app))  # type: ignore[method-assign]  # as FastAPI says
     router = APIRouter()
 

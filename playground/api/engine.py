@@ -124,8 +124,10 @@ def health_routes(services: Services) -> APIRouter:
     @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", **ready)
     async def show_readiness() -> Response:
-        """Whether answers can be written. Open to everybody, so it does not give the reason, which
-        names the engine's address."""
+        """Whether answers can be written.
+
+        Open to everybody, so it does not give the reason, which names the engine's address.
+        """
         state = "stopping" if services.admission.closing else (await engine.state()).state
         return json_answer({"state": state}, 200 if state == "ready" else 503)
 

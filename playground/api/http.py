@@ -38,8 +38,11 @@ def json_router(tag: str, most_bytes: int = MAX_BODY_BYTES) -> APIRouter:
 
 
 class _Route(APIRoute):
-    """A body is read here, before FastAPI would: its content type must say that it is JSON, which a
-    form of another site cannot, and it is refused as soon as it is too large."""
+    """A route whose body is read here, before FastAPI would.
+
+    Its content type must say that it is JSON, which a form of another site cannot, and it is
+    refused as soon as it is too large.
+    """
 
     most_bytes: int
 
@@ -96,8 +99,11 @@ async def _body_of(request: Request, most: int) -> object:
 
 
 def _unreadable(body: bytes, error: ValueError) -> InvalidRequest:
-    """Why a body cannot be read. Python's own parser takes what orjson does not: halves of a
-    surrogate pair, which a browser sends of a text that was cut inside an emoji."""
+    """Why a body cannot be read.
+
+    Python's own parser takes what orjson does not: halves of a surrogate pair, which a browser
+    sends of a text that was cut inside an emoji.
+    """
     try:
         field = _lone_surrogate(json.loads(body))
     except (ValueError, RecursionError):
@@ -139,7 +145,9 @@ def _field(chain: Chain) -> str:
 
 
 def own_address(request: Request, settings: Settings) -> str:
-    """The playground's address for others, without a slash at its end: the one that is set, or the
-    one that it was asked by."""
+    """The playground's address for others, without a slash at its end.
+
+    It is the one that is set, or the one that it was asked by.
+    """
     asked = str(request.base_url.replace(path="", query="", fragment="")).rstrip("/")
     return (settings.public_url or asked).removesuffix(settings.root_path) + settings.root_path

@@ -57,8 +57,10 @@ def _setup_json(setup: Setup, presets: Sequence[Preset]) -> dict[str, Any]:
 
 
 def _column_json(column: Column, presets: Sequence[Preset], field: str) -> dict[str, Any]:
-    """moved: whether the preset has other values by now than when the link was made. The link's
-    are what counts. Raises LinkError for a preset that is not there."""
+    """A column as the page takes it; `moved` says whether its preset has other values by now.
+
+    The link's values are what counts. Raises LinkError for a preset that is not there.
+    """
     label, moved = column.name or "None", False
     if column.kind == "server":
         preset = next((each for each in presets if each.id == column.name), None)

@@ -37,7 +37,9 @@ class Proofs:
     async def answer(self, request: Request, info: EngineInfo) -> Response:
         """The proof as JSON.
 
-        Raises EngineError, and for one that is still to be made what `open_stream` raises.
+        Raises:
+            EngineError: The engine does not do its part.
+            PlaygroundError: What `open_stream` raises, for a proof that is still to be made.
         """
         with anyio.CancelScope() as reading:
             leaving = asyncio.create_task(_cancel_with_the_reader(request, reading))

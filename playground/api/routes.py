@@ -36,8 +36,11 @@ def create_router(services: Services) -> APIRouter:
 
 
 def other_routes(app: FastAPI) -> APIRouter:
-    """What is below /api and no route. It stands behind all of the application's others, and
-    before Gradio, which would answer in its own way."""
+    """What is below /api and no route.
+
+    It stands behind all of the application's others, and before Gradio, which would answer in its
+    own way.
+    """
     router = json_router("")
     others = [*app.routes]
 

@@ -22,8 +22,9 @@ from playground.store.shares import GONE, Share, Snapshot
 async def read_snapshot(services: Services, request: Request, token: str) -> Snapshot:
     """A snapshot for who asks, here and on its page.
 
-    Raises NotFound, one and the same for what is not there and what its reader may not see, and
-    Busy for an address that has tried out too many links.
+    Raises:
+        NotFound: There is none that its reader may see; one and the same for all that are not.
+        Busy: The address has tried out too many links.
     """
     who = principal_of(request.scope)
     with services.guesses.counted(who.address):
@@ -81,8 +82,11 @@ def share_routes(services: Services) -> APIRouter:
 
 
 async def _rendered(renderer: Renderer, record: str) -> list[list[list[str] | None]]:
-    """Of each column and message the blocks of HTML; ``None`` for what a user said, and for what
-    comes after so much text that its reader would wait: that is shown as it is."""
+    """Of each column and message the blocks of HTML.
+
+    ``None`` for what a user said, and for what comes after so much text that its reader would wait:
+    that is shown as it is.
+    """
     columns, left = [], MOST_CHARACTERS
     for texts in answers(orjson.loads(record)):
         column: list[list[str] | None] = []

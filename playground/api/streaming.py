@@ -43,7 +43,11 @@ AppStatus.enable_automatic_graceful_drain = False
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A stream whose answers have their places. number: the stream's id."""
+    """A stream whose answers have their places.
+
+    Attributes:
+        number: The stream's id.
+    """
 
     number: str
     batches: Batches
@@ -57,9 +61,10 @@ class EventStream(Response):
 
     An empty batch becomes a comment, which keeps proxies from closing.
 
-    opening: a stream that is not yet open.
-    patience_s: a reader that takes nothing for so many seconds has left, too. Its answers would
-        hold their places for as long as it likes.
+    Args:
+        opening: A stream that is not yet open.
+        patience_s: A reader that takes nothing for so many seconds has left, too. Its answers would
+            hold their places for as long as it likes.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class EventStream(Response):
         self._patience_s = patience_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Open the stream, send it to its end or its reader's, and close it."""
         async with AsyncExitStack() as stack:
             try:
                 opened = await stack.enter_async_context(self._opening)
@@ -90,8 +96,10 @@ class EventStream(Response):
 
 
 def _within(seconds: float, send: Send) -> Send:
-    """A `send` that gives up after so long also with what sse-starlette sends without a timeout:
-    the head, and the end of the body."""
+    """A `send` that gives up after so long also with what sse-starlette sends without a timeout.
+
+    That is the head, and the end of the body.
+    """
 
     async def sent(message: Message) -> None:
         if message.get("more_body"):
@@ -114,14 +122,21 @@ async def open_stream(
     engine: Engine | None = None,
     hidden: Callable[[Batches], Batches] = lambda batches: batches,
 ) -> AsyncGenerator[Opened, None]:
-    """The answers to `panes`, at once or after a while in line, while it is entered.
+    """The answers to `panes`, at once or after a while in the queue, while it is entered.
 
-    scope: of the request; who sent it is the asker.
-    engine: in place of the one that all share. hidden: what becomes of the batches on their way to
-    the reader.
+    Args:
+        services: What the routes work with.
+        scope: Of the request; who sent it is the asker.
+        panes: One to four.
+        engine: In place of the one that all share.
+        hidden: What becomes of the batches on their way to the reader.
 
-    Raises Busy, ShuttingDown and InvalidRequest, as `Admission.enter` does, Spent, and
-    ConversationTooLong for a prompt that is longer than this server takes.
+    Raises:
+        Busy: The queue is full, or the account has as many answers as it may.
+        Spent: The account has used its tokens of the day.
+        ShuttingDown: This server begins no more answers.
+        InvalidRequest: More panes than could ever be answered at once.
+        ConversationTooLong: A prompt is longer than this server takes.
     """
     asker = principal_of(scope)
     await services.daily_tokens.check(asker.account)
@@ -146,7 +161,7 @@ async def open_stream(
         if not ticket.place:
             metrics.waited(ticket.waited_s)
         for stop, usage in zip(stops, usages, strict=True):
-            if stop.asked and usage.outcome == "left":  # stopped in line
+            if stop.asked and usage.outcome == "left":  # stopped in the queue
                 usage.outcome = stop.ending.kind
             metrics.answered(usage)
         scope["figures"] = {  # for the access log
@@ -181,7 +196,7 @@ async def _check_prompts(engine: Engine, panes: Sequence[PaneRequest], settings:
 
 
 async def _queued(ticket: Ticket, begin: Callable[[Sequence[int]], Batches]) -> Batches:
-    """The place in line of every pane, then the answers to those that were not stopped there."""
+    """The place of every pane in the queue, then the answers to those not stopped there."""
     left, told = list(range(len(ticket.stops))), 0
     async with closing(ticket.waits(KEEP_ALIVE_S)) as places:
         async for place in places:
