@@ -146,6 +146,7 @@ def named(event: Event) -> tuple[str, Mapping[str, object]]:
 
 
 def applied_json(applied: Mapping[str, Applied]) -> dict[str, AppliedData]:
+    """How each parameter is treated, by its name."""
     return {name: {"how": each.how, "reason": each.reason} for name, each in applied.items()}
 
 

@@ -159,7 +159,11 @@ class PaneBody(PaneSettings):
 
 @dataclass(frozen=True, slots=True)
 class StreamRequest:
-    """The answers that are asked for. blind: nobody may know yet which one is which."""
+    """The answers that are asked for.
+
+    Attributes:
+        blind: Nobody may know yet which one is which.
+    """
 
     panes: tuple[PaneRequest, ...]
     blind: bool
@@ -181,7 +185,11 @@ class StreamBody(Body):
     )
 
     def asked(self, presets: Sequence[Preset]) -> StreamRequest:
-        """What is asked for. Raises InvalidRequest naming the field."""
+        """What is asked for.
+
+        Raises:
+            InvalidRequest: Something in it is wrong; names the field.
+        """
         if self.blind and len(self.panes) == 1:
             raise InvalidRequest("There is nothing to hide with a single pane.", field="blind")
         if self.messages is not None and all(pane.messages is not None for pane in self.panes):
@@ -274,10 +282,17 @@ def pane_request(
     field: str,
     presets: Mapping[str, Preset],
 ) -> PaneRequest:
-    """A pane as it is to be answered. messages: its conversation, which may be empty.
+    """A pane as it is to be answered.
 
     A pane with a sampler has exactly its values; a preset beside it is what they were edited from.
-    field: the pane's place in the body. presets: by id. Raises InvalidRequest naming the field.
+
+    Args:
+        messages: Its conversation, which may be empty.
+        field: The pane's place in the body.
+        presets: By id.
+
+    Raises:
+        InvalidRequest: Something in it is wrong; names the field.
     """
     preset = _preset(pane.preset, f"{field}.preset", presets)
     edited: tuple[str, ...] = ()
