@@ -45,8 +45,10 @@ class UsedUp(Forbidden):
 class Demo:
     """What its owner fixed.
 
-    panes: 1 to 4, without messages; each has a limit of new tokens. system: "" for none.
-    notes: in words, what was fixed once and does not apply any more.
+    Attributes:
+        panes: 1 to 4, without messages; each has a limit of new tokens.
+        system: "" for none.
+        notes: In words, what was fixed once and does not apply any more.
     """
 
     title: str
@@ -67,7 +69,11 @@ class Demo:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """A demo that is to be made. expires_in_s: seconds from now, ``None`` for no end."""
+    """A demo that is to be made.
+
+    Attributes:
+        expires_in_s: Seconds from now, ``None`` for no end.
+    """
 
     demo: Demo
     budget_tokens: int
@@ -98,7 +104,11 @@ class TermsBody(Body):
     )
 
     def terms(self, presets: Sequence[Preset]) -> Terms:
-        """The demo with its values written out. Raises InvalidRequest naming the field."""
+        """The demo with its values written out.
+
+        Raises:
+            InvalidRequest: Something in it is wrong; names the field.
+        """
         title = one_line(self.title, "title", MAX_TITLE_CHARS)
         if "\0" in self.system:
             raise InvalidRequest("system must not hold a NUL character.", field="system")
@@ -138,8 +148,11 @@ class VisitBody(Body):
     )
 
     def asked(self, demo: Demo) -> tuple[PaneRequest, ...]:
-        """The demo's panes with what its visitor said. Raises InvalidRequest naming the field, also
-        for a system message."""
+        """The demo's panes with what its visitor said.
+
+        Raises:
+            InvalidRequest: Names the field, also for a system message.
+        """
         if self.panes is None:
             if self.messages is None:
                 raise InvalidRequest("There is no conversation to answer.", field="messages")
@@ -165,8 +178,10 @@ class VisitBody(Body):
 def capped(panes: Sequence[PaneRequest], granted: int) -> tuple[PaneRequest, ...]:
     """The panes with limits of new tokens that add up to `granted` at most.
 
-    A pane that needs less than its share leaves the rest to the others. granted: at least one token
-    for each pane.
+    A pane that needs less than its share leaves the rest to the others.
+
+    Args:
+        granted: At least one token for each pane.
     """
     limits = [pane.max_new_tokens or ANSWER_TOKENS for pane in panes]
     shares = [0] * len(limits)

@@ -45,7 +45,11 @@ _TextsByName = Annotated[dict[str, str], Field(fail_fast=True)]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record that was checked. text: all of it as JSON, in its own order, to be kept as it is."""
+    """A record that was checked.
+
+    Attributes:
+        text: All of it as JSON, in its own order, to be kept as it is.
+    """
 
     kind: str
     title: str
@@ -61,7 +65,11 @@ def answers(record: Mapping[str, Any]) -> list[list[str | None]]:
 
 
 def one_line(text: str, field: str, most: int = MAX_TITLE_CHARS) -> str:
-    """A name in one line, without white space at its ends. Raises InvalidRequest naming `field`."""
+    """A name in one line, without white space at its ends.
+
+    Raises:
+        InvalidRequest: It is not of this kind; names `field`.
+    """
     line = " ".join(text.split())
     if any(category(each) == "Cc" for each in line) or not 1 <= len(line) <= most:
         raise InvalidRequest(

@@ -21,8 +21,12 @@ Kind = Literal["link_broken", "link_too_new", "link_too_long"]
 
 
 class LinkError(InvalidRequest):
-    """A link that cannot be used. kind: link_broken, link_too_new or link_too_long; field: the
-    place in it, such as ``column[1].top_p``."""
+    """A link that cannot be used.
+
+    Args:
+        field: The place in it, such as ``column[1].top_p``.
+        kind: link_broken, link_too_new or link_too_long.
+    """
 
     def __init__(self, message: str, *, field: str, kind: Kind = "link_broken") -> None:
         super().__init__(message, field=field)
@@ -31,8 +35,10 @@ class LinkError(InvalidRequest):
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """What sampling goes by: the seven parameters, and at most so many new tokens, from 1;
-    ``None`` takes what the context leaves."""
+    """What sampling goes by: the seven parameters, and a limit of new tokens, from 1.
+
+    ``None`` takes what the context leaves.
+    """
 
     sampler: Sampler
     max_new_tokens: int | None = None
@@ -42,9 +48,12 @@ class Values:
 class Column:
     """One answer's settings.
 
-    kind: whose the preset is. name: its id on the server, the name of a browser's own, "" for none.
-    started: the preset's values when the link was made. values: what they were edited to.
-    seed: of this column alone, 0 to MAX_SEED.
+    Attributes:
+        kind: Whose the preset is.
+        name: Its id on the server, the name of a browser's own, "" for none.
+        started: The preset's values when the link was made.
+        values: What they were edited to.
+        seed: Of this column alone, 0 to MAX_SEED.
     """
 
     kind: Literal["server", "own", "none"]
@@ -58,10 +67,13 @@ class Column:
 class Setup:
     """What a link sets.
 
-    columns: one in the chat, two to four in a comparison, else none.
-    seed: of the chat or of all columns; ``None`` draws one. own_seeds: the columns have their own.
-    stop: at most three, each a line. against: the column that the others are compared with.
-    prompt: what is to be asked, "" for nothing.
+    Attributes:
+        columns: One in the chat, two to four in a comparison, else none.
+        seed: Of the chat or of all columns; ``None`` draws one.
+        own_seeds: The columns have their own.
+        stop: At most three, each a line.
+        against: The column that the others are compared with.
+        prompt: What is to be asked, "" for nothing.
     """
 
     tab: Tab

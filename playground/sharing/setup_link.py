@@ -42,7 +42,14 @@ _ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
 def parse_link(text: str) -> Setup:
-    """What a link sets. text: what stands after ``#``. Raises LinkError."""
+    """What a link sets.
+
+    Args:
+        text: What stands after ``#``.
+
+    Raises:
+        LinkError: The link cannot be used; names the place in it.
+    """
     version, _, rest = text.removeprefix("#").partition("&")
     _check_version(version)
     if len(text) > MAX_CHARS:
