@@ -417,7 +417,8 @@ def _read(secret: SecretStr | None, file: Path | None) -> str | None:
 def load_settings(**overrides: Any) -> Settings:
     """The settings of this process; `overrides` (field names) go before the environment.
 
-    Raises SettingsError naming every variable that cannot be used.
+    Raises:
+        SettingsError: A variable cannot be used; names all that cannot.
     """
     try:
         return Settings(**overrides)

@@ -81,10 +81,12 @@ class Server(uvicorn.Server):
         self._behind_proxy = bool(settings.trusted_proxies)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A first signal asks for the end, a second one for it at once."""
         self.force_exit = self.should_exit
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let answers end within the grace, then everything else."""
         if answers := self._admission.writing:
             _log.info(
                 "Stopping: %d answers may end within %g s; a second signal ends at once",

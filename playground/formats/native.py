@@ -93,6 +93,7 @@ class OwnPreset(Body):
     max_new_tokens: Annotated[int, Field(ge=1), whole] | None = Field(default=None, examples=[256])
 
     def draft(self) -> Draft:
+        """The preset as a value, without a source."""
         return Draft(self.name, self.sampler, "", self.max_new_tokens)
 
 
@@ -102,6 +103,7 @@ class PresetBody(OwnPreset):
     source: str = Field(default="", description="Where the values come from, for people.")
 
     def draft(self) -> Draft:
+        """The preset as a value."""
         return Draft(self.name, self.sampler, self.source, self.max_new_tokens)
 
 

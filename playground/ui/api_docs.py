@@ -9,7 +9,11 @@ from playground.ui import standalone
 
 
 def api_docs(app: FastAPI, version: str, root_path: str) -> APIRouter:
-    """The page of the application's document. version: of the browser's files."""
+    """The page of the application's document.
+
+    Args:
+        version: Of the browser's files.
+    """
     router = APIRouter()
 
     @router.api_route("/api/docs", methods=["GET", "HEAD"], include_in_schema=False)
