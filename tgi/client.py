@@ -1,11 +1,11 @@
-"""A client of Text Generation Inference, usable on its own.
+r"""A client of Text Generation Inference, usable on its own.
 
     import asyncio
     from tgi.client import TGIClient
 
     async def main() -> None:
         async with TGIClient("http://127.0.0.1:8080") as client:
-            async for output in client.stream("<|user|>\\nHi!\\n<|assistant|>\\n"):
+            async for output in client.stream("<|user|>\nHi!\n<|assistant|>\n"):
                 print(output.token.text, end="", flush=True)
 
     asyncio.run(main())
@@ -71,15 +71,19 @@ _FINISH_S: Final = 0.5
 class TGIClient:
     """One server, one pool of kept-alive connections, for one event loop.
 
-    url: of the server, such as ``http://tgi`` or ``https://host/prefix``.
-    connect_timeout: seconds until a connection must stand (and until one of the pool is free).
-    read_timeout: longest silence in seconds; any byte, a keep-alive comment too, starts it anew.
-    retries: how often a request is sent again, with back-off and jitter, while no token of it has
-        arrived: connection refused or broken before the answer, 429, 503, "overloaded". A server's
-        Retry-After of up to 30 s is honoured. Nothing is sent again after the first token.
-    max_connections: more requests than these wait, at most `connect_timeout`.
+    Args:
+        url: Of the server, such as ``http://tgi`` or ``https://host/prefix``.
+        connect_timeout: Seconds until a connection must stand (and until one of the pool is free).
+        read_timeout: Longest silence in seconds; any byte, a keep-alive comment too, starts it
+            anew.
+        retries: How often a request is retried, with back-off and jitter, while no token of it has
+            arrived: connection refused or broken before the answer, 429, 503, "overloaded". A
+            server's Retry-After of up to 30 s is honoured. Nothing is retried after the first
+            token.
+        max_connections: More requests than these wait, at most `connect_timeout`.
 
-    Raises ValueError for a url that is none.
+    Raises:
+        ValueError: For a url that is none.
     """
 
     def __init__(
@@ -126,7 +130,7 @@ class TGIClient:
         await self._send("GET", "health")
 
     async def info(self) -> dict[str, Any]:
-        """What the server says of itself: model_id, model_sha, max_input_tokens, …"""
+        """What the server says of itself, such as model_id and max_input_tokens."""
         return decoding.info(await self._call("GET", "info"))
 
     async def tokenize(self, text: str) -> list[Token]:
@@ -147,8 +151,11 @@ class TGIClient:
         *,
         headers: Mapping[str, str] | None = None,
     ) -> TextGenerationOutput:
-        """The whole text at once. Not a byte comes before it is complete, so that the read timeout
-        bounds the time it may take; stream what takes longer."""
+        """The whole text at once.
+
+        Not a byte comes before it is complete, so that the read timeout bounds the time it may
+        take; stream what takes longer.
+        """
         body = _generation(prompt, parameters)
         return decoding.output(await self._call("POST", "generate", body, headers))
 
@@ -175,14 +182,17 @@ class TGIClient:
     ) -> AsyncGenerator[list[TextGenerationStreamOutput], None]:
         """The tokens in lists of those that arrived together, which costs less for each.
 
-        pace: seconds between reads, on a beat that all streams share and that slows down while the
-            event loop is late. The first token is given at once, and those that come between two
-            beats together. 0 reads when something is there.
-        headers: sent with this request, such as x-request-id.
+        Closing the generator closes the connection at once, even if the server is silent or not yet
+        connected: use `contextlib.aclosing` where the loop may be left early.
 
-        Closing the generator closes the connection at once, even if the server is silent or not
-        yet connected: use `contextlib.aclosing` where the loop may be left early.
-        Raises IncompleteStream when the stream ends without `generated_text`.
+        Args:
+            pace: Seconds between reads, on a beat that all streams share and that slows down while
+                the event loop is late. The first token is given at once, and those that come
+                between two beats together. 0 reads when something is there.
+            headers: Sent with this request, such as x-request-id.
+
+        Raises:
+            IncompleteStream: When the stream ends without `generated_text`.
         """
         body = _generation(prompt, parameters)
         feed: _Outputs = Feed(self._beats.setdefault(pace, Beat(pace)))
@@ -231,7 +241,7 @@ class TGIClient:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> bytes:
-        """One request, sent again where that can help; the body of its answer."""
+        """One request, retried where that can help; the body of its answer."""
         attempt = 0
         while True:
             try:
@@ -241,7 +251,7 @@ class TGIClient:
             attempt += 1
 
     async def _feed(self, feed: _Outputs, body: bytes, headers: Mapping[str, str] | None) -> None:
-        """Read one generation into the feed; send it again while nothing has come of it."""
+        """Read one generation into the feed; retry it while nothing has come of it."""
         attempt = 0
         try:
             while not feed.ended:
@@ -296,8 +306,10 @@ class TGIClient:
     async def _open(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None
     ) -> AsyncGenerator[httpx.Response, None]:
-        """An answer with status 200, its body still to be read. Raises the typed error for any
-        other."""
+        """An answer with status 200, its body still to be read.
+
+        Raises the typed error for any other.
+        """
         try:
             async with self._http.stream(
                 method,
@@ -316,7 +328,7 @@ class TGIClient:
             raise ProtocolError(f"The answer of {self.url} cannot be read: {error}") from error
 
     async def _back_off(self, error: TGIError, attempt: int) -> None:
-        """Wait before a request is sent again, or raise the error when it should not be."""
+        """Wait before a retry, or raise the error when there should be none."""
         delay = error.retry_after
         if delay is None:
             # Jitter keeps requests that failed together from coming back together.

@@ -23,12 +23,18 @@ Admission = Callable[[], Awaitable[None]]
 class Connection(asyncio.Protocol):
     """A connection, plain or TLS; one request at a time.
 
-    gate: awaited each time before more of a body is read, but not when its end has come. While it
-        is, the socket is not read, so that what arrives waits in the kernel and one wake-up brings
-        all of it. A new request has none.
-    origin: the server's address, for messages.
+    Args:
+        origin: The server's address, for messages.
 
-    Raises ConnectFailed (broken, or ended in the middle), Timeout and ProtocolError.
+    Attributes:
+        gate: Awaited each time before more of a body is read, but not when its end has come. While
+            it is, the socket is not read, so that what arrives waits in the kernel and one wake-up
+            brings all of it. A new request has none.
+
+    Raises:
+        ConnectFailed: Broken, or ended in the middle.
+        Timeout: Nothing came within the time allowed.
+        ProtocolError: The answer is none that TGI gives.
     """
 
     def __init__(self, origin: str) -> None:
@@ -94,7 +100,8 @@ class Connection(asyncio.Protocol):
     async def request(self, data: bytes, seconds: float | None) -> None:
         """Send a whole request, and read the answer up to its body: `status` and `headers`.
 
-        seconds: longest silence, here and in `read`.
+        Args:
+            seconds: Longest silence, here and in `read`.
         """
         if self._ended:
             raise self._broken("the server had closed it")
@@ -157,9 +164,11 @@ class Connection(asyncio.Protocol):
     # What asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection stands."""
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
+        """Bytes came: parse them, and wake whoever reads."""
         if self._complete:
             self._kept_alive = False  # nothing was asked for
             return
@@ -173,11 +182,13 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         # The connection's end is also the body's where nothing else says where that is.
+        """The server has closed its side."""
         if not self._complete and self._begun and not self._has_length():
             self._complete = True
         self._end("the server closed it in the middle of its answer")
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
         self._end(_words(exc) if exc else "it was closed in the middle of an answer")
 
     def _end(self, why: str) -> None:
@@ -197,13 +208,16 @@ class Connection(asyncio.Protocol):
     # What httptools calls
 
     def on_message_begin(self) -> None:
+        """An answer begins; there is one to a request."""
         if self._complete:
             raise ValueError("more than one answer to one request")
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """One header of the answer."""
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        """The head is whole; that of an interim answer is dropped."""
         self.status = self._parser.get_status_code()
         if self.status < 200:
             self.headers = []  # an interim answer; the one that counts follows
@@ -211,9 +225,11 @@ class Connection(asyncio.Protocol):
             self._begun = True
 
     def on_body(self, body: bytes) -> None:
+        """A part of the body."""
         self._parts.append(body)
 
     def on_message_complete(self) -> None:
+        """The answer is whole."""
         if self.status >= 200:
             self._complete = True
             self._kept_alive = self._parser.should_keep_alive()

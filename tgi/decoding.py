@@ -74,9 +74,13 @@ _MEANING: Final[Mapping[type[TGIError], str]] = {
 class Token:
     """One token of a text as /tokenize gives it.
 
-    start, stop: where it stands in the text, in bytes of its UTF-8, as the `encode` of the
-        tokenizers crate counts, which TGI calls; both 0 for a token that the tokenizer added, such
-        as BOS. By these a token's text is found: TGI's own `text` takes them for characters.
+    Both places are 0 for a token that the tokenizer added, such as BOS. By them a token's text is
+    found: TGI's own `text` takes them for characters.
+
+    Attributes:
+        start: Where it begins in the text, in bytes of its UTF-8, as the `encode` of the tokenizers
+            crate counts, which TGI calls.
+        stop: Where it ends, likewise.
     """
 
     id: int
@@ -88,7 +92,9 @@ class Token:
 def stream_output(data: str) -> TextGenerationStreamOutput:
     """One event of /generate_stream.
 
-    Raises the typed error that an error event stands for, and ProtocolError for anything else.
+    Raises:
+        TGIError: The typed one that an error event stands for.
+        ProtocolError: It is neither a token nor an error.
     """
     event = _object(data)
     if "error" in event:
@@ -114,7 +120,11 @@ def stream_output(data: str) -> TextGenerationStreamOutput:
 
 
 def output(body: bytes) -> TextGenerationOutput:
-    """The answer of /generate. Raises ProtocolError when it is none."""
+    """The answer of /generate.
+
+    Raises:
+        ProtocolError: When it is none.
+    """
     answer = _object(body)
     if not isinstance(answer.get("generated_text"), str):
         raise ProtocolError(f"The answer has no generated_text: {excerpt(body)}", status=200)
@@ -122,12 +132,20 @@ def output(body: bytes) -> TextGenerationOutput:
 
 
 def info(body: bytes) -> dict[str, Any]:
-    """The answer of /info. Raises ProtocolError when it is no object."""
+    """The answer of /info.
+
+    Raises:
+        ProtocolError: When it is no object.
+    """
     return _object(body)
 
 
 def tokens(body: bytes) -> list[Token]:
-    """The answer of /tokenize. Raises ProtocolError when it is none."""
+    """The answer of /tokenize.
+
+    Raises:
+        ProtocolError: When it is none.
+    """
     answer = _json(body)
     try:
         if not isinstance(answer, list):
@@ -143,15 +161,20 @@ def count(body: bytes) -> int:
     """How many tokens the answer of /tokenize has; the whole of it is looked at, not read.
 
     The key stands once in each token, and nowhere else: inside a text its quotes would be escaped.
-    Raises ProtocolError when it is no list of tokens.
+
+    Raises:
+        ProtocolError: When it is no list of tokens.
     """
     found = body.count(b'"id":') if body.startswith(b"[{") and body.endswith(b"}]") else 0
     return found or len(tokens(body))
 
 
 def error_answer(status: int, headers: Mapping[str, str], body: bytes) -> TGIError:
-    """The typed error for an answer whose status is not 200, whatever its body: TGI's JSON, the
-    plain text of a refused request, nothing at all (401) or a proxy's page."""
+    """The typed error for an answer whose status is not 200, whatever its body.
+
+    That may be TGI's JSON, the plain text of a refused request, nothing at all (401) or a proxy's
+    page.
+    """
     retry_after = _seconds(headers.get("retry-after"))
     if 300 <= status < 400:
         return ProtocolError(

@@ -22,10 +22,13 @@ from typing import ClassVar
 class TGIError(Exception):
     """Base of all.
 
-    status: the HTTP status of the answer, None where there was none.
-    error_type: TGI's own word for the error, None where it gave none.
-    retry_after: seconds after which the server asks to be tried again, None where it did not say.
-    retryable: whether the same request can succeed later without being changed.
+    Args:
+        status: The HTTP status of the answer, None where there was none.
+        error_type: TGI's own word for the error, None where it gave none.
+        retry_after: Seconds after which the server asks for a retry, None where it did not say.
+
+    Attributes:
+        retryable: Whether the same request can succeed later without being changed.
     """
 
     retryable: ClassVar[bool] = False
@@ -45,40 +48,52 @@ class TGIError(Exception):
 
 
 class ConnectFailed(TGIError):
+    """Nothing listens there, or the connection broke before the answer began."""
+
     retryable = True
 
 
 class UnknownHost(ConnectFailed):
-    pass
+    """No address is known for the name."""
 
 
 class Timeout(TGIError):
+    """No connection, or no byte of an answer, within the time allowed."""
+
     retryable = True
 
 
 class Unhealthy(TGIError):
+    """The server is there and cannot serve (503): it is loading, or a shard died."""
+
     retryable = True
 
 
 class Overloaded(TGIError):
+    """More requests than it takes (429, or "overloaded" inside a stream)."""
+
     retryable = True
 
 
 class Unauthorized(TGIError):
-    pass
+    """The API key is missing or wrong (401, 403)."""
 
 
 class ValidationFailed(TGIError):
-    pass
+    """The request is refused as it is (400, 413, 415, 422, or "validation")."""
 
 
 class GenerationFailed(TGIError):
+    """The model failed while it generated (424, 500, or "generation")."""
+
     retryable = True
 
 
 class IncompleteStream(TGIError):
+    """The text stopped before its end; what came before is valid."""
+
     retryable = True
 
 
 class ProtocolError(TGIError):
-    pass
+    """The answer is none that TGI gives: another server, or a broken one."""

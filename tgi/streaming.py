@@ -18,7 +18,8 @@ class Beat:
     Each read costs more than the tokens it brings, so a loop that does not keep up is helped most
     by fewer of them: the beat becomes up to three times as long while the loop is late.
 
-    pace: seconds; 0 for no beat at all.
+    Args:
+        pace: Seconds; 0 for no beat at all.
     """
 
     def __init__(self, pace: float) -> None:
@@ -64,6 +65,7 @@ class Feed(Generic[T]):
         self._error: Exception | None = None
 
     def put(self, item: T) -> None:
+        """An item for the taker, handed over at the next gate."""
         self.used = True
         self._items.append(item)
 

@@ -25,7 +25,12 @@ class Transport(httpx.AsyncBaseTransport):
     """HTTP/1.1 with keep-alive to one origin, over at most `max_connections` connections.
 
     A response's extension "network_stream" is its `Connection`, whose gate paces the reads.
-    Raises ConnectFailed, Timeout, Overloaded (all connections in use) and ProtocolError.
+
+    Raises:
+        ConnectFailed: Nothing listens there, or the connection broke.
+        Timeout: Nothing came within the time allowed.
+        Overloaded: All connections in use.
+        ProtocolError: The answer is none that TGI gives.
     """
 
     def __init__(self, max_connections: int, *, tls: bool) -> None:
@@ -35,6 +40,7 @@ class Transport(httpx.AsyncBaseTransport):
         self._idle: deque[Connection] = deque()  # the last used at the right
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request; its answer, with the body still to be read."""
         timeouts = request.extensions["timeout"]
         data = await _written(request)
         origin = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
@@ -80,6 +86,7 @@ class Transport(httpx.AsyncBaseTransport):
             self._discard(connection)
 
     async def aclose(self) -> None:
+        """Close all connections."""
         self._idle.clear()
         for connection in list(self._open):
             self._discard(connection)
