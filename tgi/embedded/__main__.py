@@ -216,6 +216,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """While this lasts, SIGTERM and SIGINT end the server with its grace."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
@@ -231,6 +232,7 @@ class Server(uvicorn.Server):
         asyncio.get_running_loop().call_later(self._grace, self._engine.abort, message)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the engine's thread, listen, and say so."""
         for bound in sockets or []:
             bound.listen(self.config.backlog)  # uvloop would not tell if this fails
         self._engine.start(asyncio.get_running_loop())

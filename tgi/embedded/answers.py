@@ -27,7 +27,11 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A token was written. top: the likeliest tokens in its place, if they were asked for."""
+    """A token was written.
+
+    Attributes:
+        top: The likeliest tokens in its place, if they were asked for.
+    """
 
     token: Token
     top: tuple[Token, ...]
@@ -35,7 +39,11 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The answer ended; comes after the last token. text: all of it, without special tokens."""
+    """The answer ended; comes after the last token.
+
+    Attributes:
+        text: All of it, without special tokens.
+    """
 
     reason: Reason
     text: str
@@ -54,10 +62,13 @@ Event = Written | Finished | Failed
 
 @dataclass(eq=False)
 class Job:
-    """One request inside the engine, and where its events go.
+    """An answer that is asked for, and its events as they come.
 
-    prompt: tokens, at least one. limit: new tokens, at least 1. Times are time.monotonic().
-    All but `cancelled` and the times belongs to the event loop.
+    All but `cancelled` and the times belongs to the event loop. Times are time.monotonic().
+
+    Attributes:
+        prompt: Tokens, at least one.
+        limit: New tokens, at least 1.
     """
 
     prompt: list[int]
@@ -73,6 +84,7 @@ class Job:
     started: float = 0.0
 
     def put(self, event: Event) -> None:
+        """An event of this answer; the last one ends it."""
         self.events.append(event)
         self.ended = self.ended or not isinstance(event, Written)
         self.arrived.set()
@@ -88,8 +100,10 @@ class Job:
 class Answer:
     """A job being read or written.
 
-    past: keys and values of what was read, until the rows take them. read: tokens of the prompt
-    that were read. last: the token that was written last.
+    Attributes:
+        past: Keys and values of what was read, until the rows take them.
+        read: Tokens of the prompt that were read.
+        last: The token that was written last.
     """
 
     def __init__(self, job: Job, runtime: Runtime, text: Text) -> None:
@@ -108,7 +122,8 @@ class Answer:
     def write(self, logits: NDArray[Any], ends: frozenset[int]) -> list[Event]:
         """Choose the next token from its logits [vocabulary]; the answer may end with it.
 
-        Raises ArithmeticError when the logits are no numbers.
+        Raises:
+            ArithmeticError: When the logits are no numbers.
         """
         choice = self._chooser.choose(logits, self.job.top_n_tokens)
         self.last = choice.token

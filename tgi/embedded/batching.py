@@ -25,11 +25,13 @@ Outbox = list[tuple[Job, Event]]
 class Engine:
     """Runs jobs. `start` it on the event loop that takes the events.
 
-    ends: the tokens that end an answer. rows: empty rows of the runtime.
-    max_batch_size: how many answers are written at the same time; the others wait.
-    cache_bytes: how much their keys and values may take, were each written to its limit; an answer
-        that needs more is written alone.
-    tokens_per_second: the most that one answer is written at; 0 is as fast as the machine goes.
+    Args:
+        rows: Empty rows of the runtime.
+        ends: The tokens that end an answer.
+        max_batch_size: How many answers are written at the same time; the others wait.
+        cache_bytes: How much their keys and values may take, were each written to its limit; an
+            answer that needs more is written alone.
+        tokens_per_second: The most that one answer is written at; 0 is as fast as the machine goes.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Engine:
         self._post: Callable[[Outbox], object] = deliver
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to work; what comes of it is delivered in this event loop."""
         self._post = lambda batch: loop.call_soon_threadsafe(deliver, batch)
         self._thread.start()
 

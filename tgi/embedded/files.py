@@ -33,7 +33,10 @@ class NoModel(Exception):
 class Files:
     """A model on this disk.
 
-    graph: the .onnx file. tokenizer: the folder of tokenizer.json. sha: the commit on the Hub.
+    Attributes:
+        graph: The .onnx file.
+        tokenizer: The folder of tokenizer.json.
+        sha: The commit on the Hub.
     """
 
     name: str
@@ -56,7 +59,7 @@ def choose_graph(names: Iterable[str]) -> str | None:
 
 
 def external_data(graph: str, names: Sequence[str]) -> list[str]:
-    """The files that hold a graph's weights beside it: model.onnx_data, model.onnx.data, …"""
+    """The files that hold a graph's weights beside it, such as model.onnx_data."""
     return sorted(
         name
         for name in names
@@ -65,7 +68,11 @@ def external_data(graph: str, names: Sequence[str]) -> list[str]:
 
 
 def open_folder(folder: Path, name: str) -> Files:
-    """The model of a folder, laid out as on the Hub. Raises NoModel."""
+    """The model of a folder, laid out as on the Hub.
+
+    Raises:
+        NoModel: The model cannot be had; the text says why and what to do.
+    """
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*.onnx")]
     graph = choose_graph(names)
     if graph is None:
@@ -77,7 +84,11 @@ def open_folder(folder: Path, name: str) -> Files:
 
 
 def read_files(folder: Path, graph: str, name: str, sha: str | None = None) -> Files:
-    """A model whose graph is known. Raises NoModel."""
+    """A model whose graph is known.
+
+    Raises:
+        NoModel: The model cannot be had; the text says why and what to do.
+    """
     if not (folder / "tokenizer.json").is_file():
         raise NoModel(f"{name} has no tokenizer.json, and without one its text cannot be read.")
     tokenizer_config = dict(read_json(folder / "tokenizer_config.json"))
@@ -96,7 +107,11 @@ def read_files(folder: Path, graph: str, name: str, sha: str | None = None) -> F
 
 
 def read_json(path: Path) -> Mapping[str, Any]:
-    """A JSON object, {} where there is no such file. Raises NoModel for anything else."""
+    """A JSON object, {} where there is no such file.
+
+    Raises:
+        NoModel: For anything else.
+    """
     if not path.is_file():
         return {}
     try:

@@ -48,7 +48,10 @@ SHA256 = 64  # hexadecimal digits; the etag of a large file on the Hub is its SH
 def fetch(repository: str, revision: str | None = None) -> Files:
     """The files of a repository, fetched where they are not in the Hub's cache yet.
 
-    Where the Hub cannot be reached, what is in the cache is taken. Raises NoModel.
+    Where the Hub cannot be reached, what is in the cache is taken.
+
+    Raises:
+        NoModel: The model cannot be had; the text says why and what to do.
     """
     try:
         found = HfApi().model_info(repository, revision=revision)

@@ -1,6 +1,6 @@
 """Counters, gauges and histograms under TGI's names, in Prometheus's text format.
 
-Written from the event loop and the inference thread: a lock guards each write.
+Written from the event loop and the inference thread: a lock protects each write.
 """
 
 import threading
@@ -32,7 +32,11 @@ HELP = {
 
 
 class Metrics:
-    """max_total_tokens: the upper end of the buckets that count tokens."""
+    """TGI's metrics of this server.
+
+    Args:
+        max_total_tokens: The upper end of the buckets that count tokens.
+    """
 
     def __init__(self, max_total_tokens: int) -> None:
         self._lock = threading.Lock()

@@ -21,7 +21,11 @@ U64 = 2**64
 
 
 class Malformed(Exception):
-    """status: 400, 413, 415 or 422; the message is the body of the answer."""
+    """A request whose JSON is not of the types that TGI takes.
+
+    Args:
+        status: 400, 413, 415 or 422; the message is the body of the answer.
+    """
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -36,7 +40,8 @@ class Invalid(Exception):
 class Limits:
     """max_input_tokens < max_total_tokens (prompt and answer together); both in tokens.
 
-    stock: behave as unmodified TGI does, without this server's extensions.
+    Attributes:
+        stock: Behave as unmodified TGI does, without this server's extensions.
     """
 
     max_input_tokens: int
@@ -50,8 +55,10 @@ class Limits:
 class Generate:
     """A checked request, but for the length of its inputs in tokens.
 
-    max_new_tokens: ``None`` takes what the limits leave. truncate: keep only this many of the last
-    tokens of the input; ``None`` keeps all. top_n_tokens: 0 to 5.
+    Attributes:
+        max_new_tokens: ``None`` takes what the limits leave.
+        truncate: Keep only this many of the last tokens of the input; ``None`` keeps all.
+        top_n_tokens: 0 to 5.
     """
 
     inputs: str
@@ -92,7 +99,11 @@ RANGES = {"usize": (0, U64), "u64": (0, U64), "u32": (0, 2**32), "i32": (-(2**31
 
 
 def decode(body: bytes) -> dict[str, Any]:
-    """The JSON object of a body. Raises Malformed."""
+    """The JSON object of a body.
+
+    Raises:
+        Malformed: A field is missing or of another type; carries the status of the answer.
+    """
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -103,7 +114,11 @@ def decode(body: bytes) -> dict[str, Any]:
 
 
 def parse_inputs(body: Mapping[str, Any]) -> tuple[str, bool]:
-    """The fields ``inputs`` and ``add_special_tokens``. Raises Malformed."""
+    """The fields ``inputs`` and ``add_special_tokens``.
+
+    Raises:
+        Malformed: A field is missing or of another type; carries the status of the answer.
+    """
     if "inputs" not in body:
         raise _unfit("", "missing field `inputs`")
     special = body.get("add_special_tokens", True)
@@ -113,14 +128,21 @@ def parse_inputs(body: Mapping[str, Any]) -> tuple[str, bool]:
 
 
 def check_boolean(name: str, value: object) -> None:
-    """Raises Malformed for anything but true and false."""
+    """Check a flag.
+
+    Raises:
+        Malformed: It is neither true nor false.
+    """
     _check(name, value, "a boolean", optional=False)
 
 
 def parse_messages(body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The messages of a chat, each with `role` and `content` as one text. Raises Malformed.
+    """The messages of a chat, each with `role` and `content` as one text.
 
     Content may be a list of parts, of which the texts are put together, as TGI does.
+
+    Raises:
+        Malformed: A field is missing or of another type; carries the status of the answer.
     """
     if "messages" not in body:
         raise _unfit("", "missing field `messages`")
@@ -143,7 +165,11 @@ def parse_messages(body: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def check(body: Mapping[str, Any], *, stock: bool) -> None:
-    """The types of a request to generate, all that TGI's extractor looks at. Raises Malformed."""
+    """The types of a request to generate, all that TGI's extractor looks at.
+
+    Raises:
+        Malformed: A field is missing or of another type; carries the status of the answer.
+    """
     parse_inputs(body)
     given = body.get("parameters", {})
     if not isinstance(given, dict):
@@ -159,7 +185,11 @@ def check(body: Mapping[str, Any], *, stock: bool) -> None:
 
 
 def parse(body: Mapping[str, Any], limits: Limits, *, stream: bool) -> Generate:
-    """A request to generate, its types checked. Raises Invalid."""
+    """A request to generate, its types checked.
+
+    Raises:
+        Invalid: A value is out of range or too long.
+    """
     inputs, special = parse_inputs(body)
     # Without any parameters TGI samples, with parameters it does so only when they say so.
     given = body.get("parameters", {"do_sample": True})
@@ -199,7 +229,11 @@ def parse(body: Mapping[str, Any], limits: Limits, *, stream: bool) -> Generate:
 
 
 def fit(request: Generate, tokens: list[int], limits: Limits) -> tuple[list[int], int]:
-    """The input's tokens after truncation, and how many new ones are allowed. Raises Invalid."""
+    """The input's tokens after truncation, and how many new ones are allowed.
+
+    Raises:
+        Invalid: A value is out of range or too long.
+    """
     if request.truncate is not None:
         tokens = tokens[-request.truncate :]
     if not tokens:

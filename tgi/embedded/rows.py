@@ -48,12 +48,15 @@ class SeparateRows:
         return len(self._pasts)
 
     def add(self, key: int, past: Sequence[ort.OrtValue]) -> None:
+        """A row with what it has read."""
         self._pasts[key] = list(past)
 
     def remove(self, key: int) -> None:
+        """Forget a row."""
         del self._pasts[key]
 
     def step(self, tokens: Mapping[int, int]) -> dict[int, NDArray[Any]]:
+        """Every row reads its token, by itself."""
         logits = {}
         for key, token in tokens.items():
             logits[key], self._pasts[key] = self._runtime.extend(self._pasts[key], [token])
@@ -63,9 +66,9 @@ class SeparateRows:
 class SharedRows:
     """Rows in common runs of the graph, one run for each class of room.
 
-    How much room a row gets depends on its own length alone. That matters: floating-point sums
-    over keys depend in their last bit on how many there are, unseen ones included, and a row must
-    not change with the length of its neighbours. It also spares short rows the room of long ones.
+    How much room a row gets depends on its own length alone. That matters: floating-point sums over
+    keys depend in their last bit on how many there are, unseen ones included, and a row must not
+    change with the length of its neighbours. It also spares short rows the room of long ones.
     """
 
     def __init__(self, runtime: Runtime) -> None:
@@ -77,6 +80,7 @@ class SharedRows:
         return len(self._rooms)
 
     def add(self, key: int, past: Sequence[ort.OrtValue]) -> None:
+        """A row with what it has read."""
         self._put(key, [value.numpy()[0] for value in past])
 
     def _put(self, key: int, past: Sequence[NDArray[Any]]) -> None:
@@ -87,12 +91,14 @@ class SharedRows:
         self._rooms[key] = room
 
     def remove(self, key: int) -> None:
+        """Forget a row; a class of room without rows goes, too."""
         room = self._rooms.pop(key)
         self._groups[room].remove(key)
         if not self._groups[room].keys:
             del self._groups[room]
 
     def step(self, tokens: Mapping[int, int]) -> dict[int, NDArray[Any]]:
+        """Every row reads its token; one that is full moves to more room before."""
         for group in list(self._groups.values()):
             for key in group.full():
                 past = group.past_of(key)
@@ -117,8 +123,8 @@ class Group:
     """Rows of one class of room, decoded in one run.
 
     A row's tokens stand from the left, then comes unseen room, and the graph appends the new token
-    behind it; its key and value are then moved to the row's next place. So joining and leaving
-    copy one row, and a step copies one token a row.
+    behind it; its key and value are then moved to the row's next place. So joining and leaving copy
+    one row, and a step copies one token a row.
     """
 
     def __init__(self, runtime: Runtime, room: int) -> None:
@@ -136,7 +142,12 @@ class Group:
         self._logits = np.zeros((0, 1, 0), np.float32)
 
     def add(self, key: int, past: Sequence[NDArray[Any]]) -> None:
-        """past: keys and values of the row, one a slot, [heads, tokens, size]."""
+        """A row with what it has read, at the end.
+
+        Args:
+            key: By which it is known.
+            past: Its keys and values, one a slot, [heads, tokens, size].
+        """
         row, length = len(self.keys), past[0].shape[1]
         if row == len(self._mask):
             self._grow(max(1, 2 * row))
@@ -165,6 +176,7 @@ class Group:
         return [self.keys[row] for row in np.flatnonzero(self._lengths >= self._room)]
 
     def past_of(self, key: int) -> list[NDArray[Any]]:
+        """What a row has read, one array a slot, [heads, tokens, size]."""
         row = self.keys.index(key)
         return [held[row, :, : self._lengths[row]].copy() for held in self._past]
 

@@ -47,9 +47,13 @@ class Slot:
 class Runtime:
     """A loaded graph. Not safe for threads: one thread runs it.
 
-    path: the .onnx file, its external data beside it. config: the model's config.json, asked for
-    the sizes of keys and values where the graph itself leaves them open.
-    Raises UnsupportedGraph when the file is no decoder with keys and values.
+    Args:
+        path: The .onnx file, its external data beside it.
+        config: The model's config.json, asked for the sizes of keys and values where the graph
+            itself leaves them open.
+
+    Raises:
+        UnsupportedGraph: When the file is no decoder with keys and values.
     """
 
     def __init__(self, path: Path, config: Mapping[str, Any], *, threads: int = 1) -> None:
@@ -102,7 +106,10 @@ class Runtime:
     ) -> dict[str, NDArray[Any]]:
         """The inputs beside keys and values, those that the graph declares.
 
-        tokens, positions: [rows, new]; mask: [rows, past + new], 1 where a key may be seen.
+        Args:
+            tokens: [rows, new].
+            mask: [rows, past + new], 1 where a key may be seen.
+            positions: [rows, new].
         """
         known = {
             "input_ids": tokens,

@@ -29,8 +29,10 @@ class Sampling:
 
     temperature > 0; top_k >= 0 (0 keeps all); top_p and typical_p in (0, 1], min_p in [0, 1];
     repetition_penalty > 0; frequency_penalty and presence_penalty in [-2, 2]; seed in [0, 2**64).
-    sample: draw from the distribution; otherwise the likeliest token is taken.
-    stock: TGI's own frequency_penalty instead of OpenAI's.
+
+    Attributes:
+        sample: Draw from the distribution; otherwise the likeliest token is taken.
+        stock: TGI's own frequency_penalty instead of OpenAI's.
     """
 
     sample: bool = False
@@ -50,9 +52,10 @@ class Sampling:
 class Choice:
     """A chosen token.
 
-    logprob: its natural logarithm of probability after all penalties and warpers.
-    top: the likeliest (token, logprob) pairs, most likely first; what the warpers dropped is left
-        out, so there may be fewer than asked for, and ties may make them more.
+    Attributes:
+        logprob: Its natural logarithm of probability after all penalties and warpers.
+        top: The likeliest (token, logprob) pairs, most likely first; what the warpers dropped is
+            left out, so there may be fewer than asked for, and ties may make them more.
     """
 
     token: int
@@ -63,7 +66,9 @@ class Choice:
 class Chooser:
     """Chooses the tokens of one request, one after the other; it keeps count of them.
 
-    prompt: the token numbers of the prompt. vocabulary: the length of a row of logits.
+    Args:
+        prompt: The token numbers of the prompt.
+        vocabulary: The length of a row of logits.
     """
 
     def __init__(self, sampling: Sampling, prompt: Sequence[int], vocabulary: int) -> None:
@@ -83,7 +88,8 @@ class Chooser:
     def choose(self, logits: NDArray[np.floating[Any]], top: int = 0) -> Choice:
         """The next token from a row of logits [vocabulary].
 
-        Raises ArithmeticError when the row holds no finite maximum: the model is broken.
+        Raises:
+            ArithmeticError: When the row holds no finite maximum: the model is broken.
         """
         row = logits.astype(np.float64)
         if self._output is not None and self._prompt is not None:
@@ -115,11 +121,16 @@ def penalise(
 ) -> Floats:
     """The row with the three penalties applied (in place).
 
-    prompt, output: how often each token stands in the prompt and in what was written [vocabulary].
-    length: tokens of prompt and output together, at least 1.
-    repetition: Keskar et al. 2019 (CTRL). frequency and presence: OpenAI's formula
-    ``logit - count * frequency - [count > 0] * presence``; stock TGI 3.3.7 has instead
-    ``logit - frequency * count / length`` over prompt and output, and no presence_penalty.
+    Repetition is Keskar et al. 2019 (CTRL), frequency and presence OpenAI's formula ``logit - count
+    * frequency - [count > 0] * presence``. Stock TGI 3.3.7 has instead ``logit - frequency * count
+    / length`` over prompt and output, and no presence_penalty.
+
+    Args:
+        row: Logits [vocabulary].
+        sampling: The penalties.
+        prompt: How often each token stands in the prompt [vocabulary].
+        output: How often it stands in what was written [vocabulary].
+        length: Tokens of prompt and output together, at least 1.
     """
     if sampling.repetition_penalty != 1.0:
         seen = np.flatnonzero(prompt + output)

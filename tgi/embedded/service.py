@@ -25,7 +25,15 @@ class Refused(Exception):
 
 
 class Service:
-    """What the routes share. info: the body of /info; model_id: its name there."""
+    """What the routes share.
+
+    Args:
+        engine: Writes the answers.
+        text: The tokenizer and the chat template.
+        limits: Of requests.
+        metrics: Of this server.
+        info: The body of /info; `model_id` is the model's name there.
+    """
 
     def __init__(
         self, engine: Engine, text: Text, limits: Limits, metrics: Metrics, info: Json
@@ -39,7 +47,11 @@ class Service:
 
     @contextlib.contextmanager
     def place(self) -> Iterator[None]:
-        """A place among the requests that run or wait. Raises Refused when there is none."""
+        """A place among the requests that run or wait.
+
+        Raises:
+            Refused: When there is none.
+        """
         if self.running >= self.limits.max_concurrent_requests:
             self.metrics.count("tgi_request_failure", err="overloaded")
             raise Refused(429, "overloaded", "Model is overloaded")
@@ -50,7 +62,11 @@ class Service:
             self.running -= 1
 
     async def job(self, body: Mapping[str, Any], *, stream: bool) -> tuple[Generate, Job]:
-        """Make a request, its types checked, a job. Raises Refused."""
+        """Make a request, its types checked, a job.
+
+        Raises:
+            Refused: The request cannot be served; carries TGI's answer.
+        """
         begun = time.monotonic()
         try:
             request = requests.parse(body, self.limits, stream=stream)
@@ -67,6 +83,7 @@ class Service:
         return request, job
 
     def failure(self, event: Failed) -> Refused:
+        """Count an answer that failed, as the error that TGI gives."""
         self.metrics.count("tgi_request_failure", err="generation")
         message = f"Request failed during generation: {event.message}"
         return Refused(424, "generation", message)

@@ -37,6 +37,7 @@ class EventStream(Response):
         self._index = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Write the answer, token by token."""
         service = self._service
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
 

@@ -35,7 +35,9 @@ class MissingTemplate(Exception):
 class Text:
     """A model's tokenizer and template.
 
-    tokenizer: a tokenizer.json. config: the content of tokenizer_config.json, {} without one.
+    Args:
+        tokenizer: A tokenizer.json.
+        config: The content of tokenizer_config.json, {} without one.
     """
 
     def __init__(self, tokenizer: Tokenizer, config: Mapping[str, Any]) -> None:
@@ -53,7 +55,12 @@ class Text:
 
     @classmethod
     def load(cls, folder: Path, config: Mapping[str, Any]) -> "Text":
-        """The tokenizer.json of a folder. Raises OSError or ValueError when it cannot be read."""
+        """The tokenizer.json of a folder.
+
+        Raises:
+            OSError: When it cannot be read.
+            ValueError: When it cannot be read.
+        """
         path = folder / "tokenizer.json"
         content = path.read_text(encoding="utf-8")
         try:
@@ -69,8 +76,8 @@ class Text:
     def pieces(self, text: str, *, special: bool = True) -> list[dict[str, object]]:
         """The tokens as TGI's /tokenize gives them; start and stop count bytes of UTF-8.
 
-        TGI takes `text` from the characters at those numbers, which is another text after the
-        first that is not ASCII; here it is the token's.
+        TGI takes `text` from the characters at those numbers, which is another text after the first
+        that is not ASCII; here it is the token's.
         """
         encoding = self._encoding(text, special=special)
         places = [0]
@@ -92,6 +99,7 @@ class Text:
         return str(self._tokenizer.decode(tokens, skip_special_tokens=False))
 
     def is_special(self, token: int) -> bool:
+        """Whether a token stands for no text."""
         return token in self._special
 
     def number(self, token: str) -> int | None:
@@ -107,8 +115,11 @@ class Text:
     def render(self, messages: Sequence[Mapping[str, object]]) -> str:
         """The prompt of a conversation by the model's template, as TGI renders it.
 
-        An assistant's message at the end is continued. Raises MissingTemplate without a template,
-        jinja2.TemplateError when the template refuses the messages.
+        An assistant's message at the end is continued.
+
+        Raises:
+            MissingTemplate: The model has no template.
+            jinja2.TemplateError: The template refuses the messages.
         """
         if self._template is None:
             raise MissingTemplate(self._fault)
@@ -130,8 +141,8 @@ class Detokeniser:
     """The text of one answer, token by token. Text is "" while a character is incomplete.
 
     A token's text depends on the one before it (a space at the start of a word), so it is what it
-    adds to the tokens of the piece that was given last. All of them: with a fixed number, part of
-    a character of four byte tokens would stand at the start, decode to other characters than the
+    adds to the tokens of the piece that was given last. All of them: with a fixed number, part of a
+    character of four byte tokens would stand at the start, decode to other characters than the
     whole, and shift everything behind it.
     """
 

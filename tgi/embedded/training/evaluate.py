@@ -48,7 +48,8 @@ EXAMPLES = (
 class Question:
     """A held-out question, with the exchanges before it when it is a follow-up.
 
-    answer: one that the corpus would give, with the same draws as the question.
+    Attributes:
+        answer: One that the corpus would give, with the same draws as the question.
     """
 
     intent: str
@@ -82,7 +83,8 @@ def _questions(corpus: Corpus, intent: Intent, rng: random.Random) -> Iterator[Q
 class Verdict:
     """A held-out question, the greedy answer and the intent that the answer is nearest to.
 
-    exact: the answer ends in the words of the corpus's own; it says whether a sum is right.
+    Attributes:
+        exact: The answer ends in the words of the corpus's own; it says whether a sum is right.
     """
 
     question: Question

@@ -33,36 +33,44 @@ class Graph:
         self.constants: dict[str, Any] = {}
 
     def constant(self, value: NDArray[Any], name: str = "") -> str:
+        """An array, kept once for each name."""
         name = name or f"constant_{value.dtype}_{'_'.join(map(str, value.ravel()))}"
         if name not in self.constants:
             self.constants[name] = numpy_helper.from_array(value, name)
         return name
 
     def whole(self, *numbers: int) -> str:
+        """Whole numbers, [numbers]."""
         return self.constant(np.array(numbers, np.int64))
 
     def real(self, number: float) -> str:
+        """One number."""
         return self.constant(np.array(number, np.float32))
 
     def add(self, kind: str, *inputs: str, name: str = "", **attributes: Any) -> str:
+        """A node of one output."""
         name = name or f"value_{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [name], name, **attributes))
         return name
 
     def matrix(self, value: NDArray[np.float32], name: str) -> str:
+        """A matrix, kept in float16 and used in float32."""
         half = self.constant(value.astype(np.float16), f"{name}.half")
         return self.add("Cast", half, name=name, to=TensorProto.FLOAT)
 
     def size(self, value: str, axis: int) -> str:
+        """The length of one axis, [1]."""
         return self.add("Shape", value, start=axis, end=axis + 1)
 
     def normalise(self, x: str, weight: NDArray[np.float32], name: str, epsilon: float) -> str:
+        """RMSNorm over the last axis."""
         square = self.add("ReduceMean", self.add("Mul", x, x), self.whole(-1), keepdims=1)
         root = self.add("Sqrt", self.add("Add", square, self.real(epsilon)))
         scaled = self.add("Div", x, root)
         return self.add("Mul", scaled, self.constant(weight, name))
 
     def rotate(self, x: str, cos: str, sin: str, half: int) -> str:
+        """RoPE, half-split; `half` is half of the last axis."""
         low = self.add("Slice", x, self.whole(0), self.whole(half), self.whole(-1))
         high = self.add("Slice", x, self.whole(half), self.whole(2 * half), self.whole(-1))
         first = self.add("Sub", self.add("Mul", low, cos), self.add("Mul", high, sin))

@@ -49,7 +49,11 @@ class Corpus:
 
 @cache
 def corpus() -> Corpus:
-    """The whole corpus. Raises ValueError, naming file and intent, for what is not in order."""
+    """The whole corpus.
+
+    Raises:
+        ValueError: Names file and intent, for what is not in order.
+    """
     intents: dict[str, Intent] = {}
     more, held = _read(MORE), _read(HELD_OUT)
     for path in sorted(CORPUS.glob("*.toml")):

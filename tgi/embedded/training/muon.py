@@ -13,7 +13,11 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic Newton-Schulz iterati
 
 
 def orthogonal(matrix: Tensor, rounds: int = 5) -> Tensor:
-    """The matrix with its singular values brought near 1. matrix: [rows, columns]."""
+    """The matrix with its singular values brought near 1.
+
+    Args:
+        matrix: [rows, columns].
+    """
     a, b, c = COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]
     x = (matrix.T if tall else matrix).bfloat16()
@@ -25,7 +29,11 @@ def orthogonal(matrix: Tensor, rounds: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):  # type: ignore[misc]  # torch is absent where types are checked
-    """Takes matrices only. momentum: of the gradient, used as Nesterov does."""
+    """Takes matrices only.
+
+    Args:
+        momentum: Of the gradient, used as Nesterov does.
+    """
 
     def __init__(
         self,
@@ -38,6 +46,7 @@ class Muon(torch.optim.Optimizer):  # type: ignore[misc]  # torch is absent wher
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def step(self) -> None:
+        """One step on every matrix."""
         for group in self.param_groups:
             for matrix in group["params"]:
                 state = self.state[matrix]

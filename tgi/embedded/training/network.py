@@ -25,11 +25,18 @@ class Shape:
 
     @property
     def head_dim(self) -> int:
+        """The width of one head."""
         return self.hidden_size // self.num_attention_heads
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """RoPE, half-split. x: [batch, heads, sequence, head], cos and sin: [sequence, head / 2]."""
+    """RoPE, half-split.
+
+    Args:
+        x: [batch, heads, sequence, head].
+        cos: [sequence, head / 2].
+        sin: [sequence, head / 2].
+    """
     low, high = x.chunk(2, dim=-1)
     return torch.cat((low * cos - high * sin, high * cos + low * sin), dim=-1)
 
@@ -52,13 +59,21 @@ class Block(nn.Module):  # type: ignore[misc]  # torch is absent where types are
         self.down = nn.Linear(shape.intermediate_size, width, bias=False)
 
     def normalise(self, x: Tensor, weight: Tensor) -> Tensor:
+        """RMSNorm over the last axis."""
         return functional.rms_norm(x, (x.shape[-1],), weight, self.shape.rms_norm_eps)
 
     def heads(self, x: Tensor, count: int) -> Tensor:
+        """[batch, sequence, width] cut into [batch, heads, sequence, head]."""
         return x.view(x.shape[0], x.shape[1], count, self.shape.head_dim).transpose(1, 2)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """x: [batch, sequence, hidden_size] → the same shape."""
+        """The layer's output, of its input's shape.
+
+        Args:
+            x: [batch, sequence, hidden_size].
+            cos: [sequence, head / 2].
+            sin: [sequence, head / 2].
+        """
         shape = self.shape
         normal = self.normalise(x, self.attention_norm)
         query = rotate(self.heads(self.query(normal), shape.num_attention_heads), cos, sin)
@@ -93,7 +108,11 @@ class Network(nn.Module):  # type: ignore[misc]  # as above
                 nn.init.normal_(parameter, std=scale * parameter.shape[1] ** -0.5)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """tokens: [batch, sequence] of ids → hidden states [batch, sequence, hidden_size]."""
+        """The hidden states, [batch, sequence, hidden_size].
+
+        Args:
+            tokens: Ids, [batch, sequence].
+        """
         shape = self.shape
         steps = torch.arange(0, shape.head_dim, 2, dtype=torch.float32) / shape.head_dim
         angles = torch.outer(
@@ -106,5 +125,9 @@ class Network(nn.Module):  # type: ignore[misc]  # as above
         return functional.rms_norm(x, (shape.hidden_size,), self.norm, shape.rms_norm_eps)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """hidden: [..., hidden_size] → [..., vocab_size]."""
+        """The logits, [..., vocab_size].
+
+        Args:
+            hidden: [..., hidden_size].
+        """
         return functional.linear(hidden, self.embedding.weight)

@@ -1,4 +1,4 @@
-"""The little language of the corpus: text with choices in it.
+r"""The little language of the corpus: text with choices in it.
 
     {a|b|c}      one of the alternatives, each as likely; they may nest and may be empty
     {animal}     an entry of the slot `animal`, drawn anew each time
@@ -6,7 +6,7 @@
     {~animal!}   the same, but mostly not one that the exchange has drawn this way before
     {animal#x}   drawn once for an exchange and kept under the name x: in a question and its answer
     {pair#x.1}   field 1 of an entry that is a list of fields
-    \\{ and \\}    the braces themselves
+    \{ and \}    the braces themselves
 An entry of a slot may itself be a template. Knows nothing of intents or tokens.
 """
 
@@ -46,7 +46,11 @@ Template = tuple[str | Choice | Slot, ...]
 
 
 def parse(text: str) -> Template:
-    """The template of a text. Raises ValueError, quoting the text, for an unbalanced brace."""
+    """The template of a text.
+
+    Raises:
+        ValueError: Quoting the text, for an unbalanced brace.
+    """
     template, end = _parse(text, 0, nested=False)
     if end != len(text):
         raise ValueError(f"A brace closes that was never opened, at {end} in {text!r}.")
@@ -98,7 +102,8 @@ def _parse_braces(text: str, at: int) -> tuple[Choice | Slot, int]:
 def expand(template: Template, slots: Slots, rng: random.Random, bindings: Bindings) -> str:
     """One text of a template. Draws that carry a tag are read from and kept in `bindings`.
 
-    Raises KeyError for a slot that does not exist.
+    Raises:
+        KeyError: For a slot that does not exist.
     """
     text = ""
     for part in template:

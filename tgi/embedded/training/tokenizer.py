@@ -19,7 +19,11 @@ _WORDS = r"'(?:s|t|re|ve|m|ll|d)\b|\n| ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|[^\S\n
 
 
 def special(tokenizer: Tokenizer, text: str) -> int:
-    """The id of a special token. Raises ValueError when the tokenizer does not have it."""
+    """The id of a special token.
+
+    Raises:
+        ValueError: When the tokenizer does not have it.
+    """
     token: int | None = tokenizer.token_to_id(text)
     if token is None:
         raise ValueError(f"The tokenizer has no token {text}.")

@@ -33,7 +33,12 @@ OPENING_TOKENS = 12
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How long and how fast. tokens: of a batch, padding included; seconds: None for no limit."""
+    """How long and how fast.
+
+    Attributes:
+        tokens: Of a batch, padding included.
+        seconds: None for no limit.
+    """
 
     steps: int = 1300
     tokens: int = 4096
@@ -55,7 +60,13 @@ class Sample(NamedTuple):
 
 
 def encode(tokenizer: Tokenizer, talk: list[Exchange], numbers: Mapping[str, int]) -> Sample:
-    """A conversation as a sample; numbers: of each intent's id."""
+    """A conversation as a sample.
+
+    Args:
+        tokenizer: The model's.
+        talk: The exchanges, in their order.
+        numbers: Of each intent's id.
+    """
     bos, eos = special(tokenizer, BOS), special(tokenizer, EOS)
 
     def ids_of(text: str) -> list[int]:
@@ -139,7 +150,8 @@ def losses(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Over what is learned: cross-entropy of tokens and of intents in nats, squared log-partition.
 
-    head: tells intents from hidden states, in training only.
+    Args:
+        head: Tells intents from hidden states, in training only.
     """
     with torch.autocast("cpu", dtype=torch.bfloat16):
         hidden = network(ids)
