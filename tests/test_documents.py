@@ -189,5 +189,17 @@ def test_links_lead_somewhere(name: str) -> None:
             assert anchor in anchors(target.resolve().relative_to(ROOT).as_posix()), link
 
 
+@every_document
+def test_files_that_are_named_are_there(name: str) -> None:
+    folders = [ROOT / each for each in ("playground", "tgi", "tests")]
+    files = {f"/{each.relative_to(ROOT).as_posix()}" for each in ROOT.iterdir()}
+    files |= {
+        f"/{each.relative_to(ROOT).as_posix()}" for folder in folders for each in folder.rglob("*")
+    }
+    prose = re.sub(r"^```.*?^```$", "", read(name), flags=re.MULTILINE | re.DOTALL)
+    for span in re.findall(r"`([\w./-]+\.(?:py|js|ts|toml|yml|yaml|conf|env|onnx))`", prose):
+        assert any(each.endswith(f"/{span}") for each in files), span
+
+
 def test_the_readme_is_short() -> None:
     assert len(read("README.md").splitlines()) <= 150
