@@ -492,7 +492,7 @@ class VisitorAnswer(TypedDict):
 
 @exact
 class WaitingEvent(WaitingData):
-    """The answer is not begun: its request waits in line."""
+    """The answer is not begun: its request waits in the queue."""
 
     pane: int
 

@@ -42,7 +42,7 @@ exact(EditData)
 
 @exact
 class WaitingData(TypedDict):
-    """The answer is not begun: its request waits in line."""
+    """The answer is not begun: its request waits in the queue."""
 
     place: int
     """From 1."""
