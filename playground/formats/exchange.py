@@ -26,6 +26,7 @@ FORMATS: Final[dict[str, str]] = {
 # Formats of a single preset have one object for it.
 SEVERAL: Final = (model_page.FORMAT, native.TOML, native.JSON)
 
+_DEEPEST: Final = 20  # levels of YAML
 _TOML: Final = re.compile(r"^\s*(\[\[|version\s*=)", re.MULTILINE)
 _YAML: Final = re.compile(r"^\s*(#.*|---|[A-Za-z_]\w*:(\s+\S.*)?)?$")
 
@@ -155,10 +156,16 @@ def _json_entries(document: dict[str, Any], text: str, vocabulary: Vocabulary) -
 
 def _yaml_entries(text: str) -> list[Entry]:
     try:
+        depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            line = event.start_mark.line + 1 if event.start_mark else None
             if isinstance(event, yaml.AliasEvent):  # a few of them can stand for gigabytes
-                line = event.start_mark.line + 1 if event.start_mark else None
                 raise Unreadable([Problem("A preset needs no aliases, and none is read.", line)])
+            # Each level makes every token behind it slower to read: 5,000 of them took seconds.
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise Unreadable([Problem("A preset has no values as deep as these.", line)])
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if not isinstance(node, yaml.MappingNode):
             raise Unreadable([Problem("A preset is a mapping of names to values.", 1)])

@@ -240,6 +240,12 @@ def test_survives_what_was_made_to_break_it(text: str) -> None:
     assert found.problems or text == "{}"
 
 
+def test_yaml_deeper_than_any_preset_is_not_read_to_its_end() -> None:
+    [problem] = read_presets("a: " + "[" * 50_000, "textgen").problems
+    assert problem.reason == "A preset has no values as deep as these."
+    assert not read_presets(f"temperature: 1\na: {'[' * 19}{']' * 19}", "textgen").problems
+
+
 def test_shows_values_of_any_kind() -> None:
     text = (
         '{"temp": 1, "seed": 99999999999999999999999, "samplers": ["a", {"b": null}], "tfs": NaN}'
