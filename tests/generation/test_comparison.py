@@ -295,7 +295,7 @@ async def httpx_post(url: str, body: Mapping[str, Any]) -> httpx.Response:
         ({}, "sealed"),
         ({"sealed": []}, "sealed"),
         ({"sealed": ["x"] * 9}, "sealed"),
-        ({"sealed": [1]}, "sealed"),
+        ({"sealed": [1]}, "sealed[0]"),
         ({"sealed": ["not a seal"]}, "sealed[0]"),
         ({"sealed": ["é"]}, "sealed[0]"),
     ],
