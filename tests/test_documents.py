@@ -144,7 +144,7 @@ def test_routes_are_as_open_as_documented() -> None:
 
 
 class _Idle:
-    most = most_waiting = writing = waiting = 0
+    limit = queue_limit = writing = waiting = 0
 
 
 async def test_every_metric_is_documented() -> None:

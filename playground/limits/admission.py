@@ -108,22 +108,22 @@ class Admission:
     """Who is answered, who waits, and how all of it is stopped.
 
     Args:
-        most: Limit of answers written at a time.
-        most_each: Limit of answers of one account, waiting ones included.
-        line: Limit of requests that wait in the queue.
+        limit: Of answers written at a time.
+        limit_each: Of answers of one account, waiting ones included.
+        queue_limit: Of requests that wait in the queue.
 
     Attributes:
         writing: Answers being written.
         closing: Whether this server is stopping.
     """
 
-    def __init__(self, *, most: int, most_each: int, line: int) -> None:
-        self.most = most
-        self.most_each = most_each
-        self.most_waiting = line
+    def __init__(self, *, limit: int, limit_each: int, queue_limit: int) -> None:
+        self.limit = limit
+        self.limit_each = limit_each
+        self.queue_limit = queue_limit
         self.writing = 0
         self.closing = False
-        self._line: list[Ticket] = []
+        self._queue: list[Ticket] = []
         self._running: dict[str, Ticket] = {}
         self._own: Counter[str] = Counter()
         self._turn = 0
@@ -134,15 +134,15 @@ class Admission:
     def from_settings(cls, settings: Settings) -> Self:
         """With the limits of the settings."""
         return cls(
-            most=settings.max_streams,
-            most_each=settings.max_streams_per_user,
-            line=settings.max_waiting,
+            limit=settings.max_streams,
+            limit_each=settings.max_streams_per_user,
+            queue_limit=settings.max_waiting,
         )
 
     @property
     def waiting(self) -> int:
         """How many requests wait in the queue."""
-        return len(self._line)
+        return len(self._queue)
 
     def enter(self, asker: Principal, stops: Sequence[Stop]) -> Ticket:
         """A place for each pane, or one in the queue; to be given back with `leave`.
@@ -156,32 +156,32 @@ class Admission:
         size, own = ticket.size, self._own[account]
         if self.closing:
             raise ShuttingDown("This server is stopping and begins no more answers.")
-        if size > min(self.most, self.most_each):
+        if size > min(self.limit, self.limit_each):
             raise InvalidRequest(
-                f"This server writes {min(self.most, self.most_each)} answers at a time for one "
+                f"This server writes {min(self.limit, self.limit_each)} answers at a time for one "
                 f"user; {size} side by side are too many for it.",
                 field="panes",
             )
-        if own + size > self.most_each:
+        if own + size > self.limit_each:
             who = kind_of(account)
             raise Busy(
-                f"This server takes {self.most_each} answers at a time for one {who}, those in "
+                f"This server takes {self.limit_each} answers at a time for one {who}, those in "
                 f"line included, and has {own} already. Try again when one has ended.",
                 retry_after=self._seconds(size / own),
             )
-        if not self._line and self.writing + size <= self.most:
+        if not self._queue and self.writing + size <= self.limit:
             self._admit(ticket)
-        elif len(self._line) < self.most_waiting:
-            own_turns = [each.turn for each in self._line if each.account == account]
+        elif len(self._queue) < self.queue_limit:
+            own_turns = [each.turn for each in self._queue if each.account == account]
             ticket.turn = max([self._turn, *own_turns]) + 1
-            insort(self._line, ticket, key=lambda each: each.turn)
+            insort(self._queue, ticket, key=lambda each: each.turn)
             self._move()
         else:
-            ahead = sum(each.size for each in self._line) + size
-            seconds = self._seconds(ahead / self.most)
-            room = "the line behind them is full" if self.most_waiting else "all are under way"
+            ahead = sum(each.size for each in self._queue) + size
+            seconds = self._seconds(ahead / self.limit)
+            room = "the line behind them is full" if self.queue_limit else "all are under way"
             raise Busy(
-                f"This server writes {self.most} answers at a time, and {room}. Try again in "
+                f"This server writes {self.limit} answers at a time, and {room}. Try again in "
                 f"{amount(seconds, 'second')}.",
                 retry_after=seconds,
             )
@@ -195,10 +195,10 @@ class Admission:
             lasted = time.monotonic() - ticket.since
             self._usual_s += _LATEST * (lasted - self._usual_s)
         else:
-            self._line.remove(ticket)
+            self._queue.remove(ticket)
         self._release(ticket, ticket.size)
         self._move()
-        if not self._running and not self._line:
+        if not self._running and not self._queue:
             self._empty.set()
             self._empty = asyncio.Event()
 
@@ -243,7 +243,7 @@ class Admission:
                 and says so.
         """
         self.closing = True
-        for ticket in self._line:
+        for ticket in self._queue:
             for stop in ticket.stops:
                 stop.ask(_NOT_BEGUN)
             ticket.tell()
@@ -255,12 +255,12 @@ class Admission:
 
     async def _emptied(self, seconds: float) -> None:
         with anyio.move_on_after(seconds):
-            while self._running or self._line:
+            while self._running or self._queue:
                 await self._empty.wait()
 
     def _ticket(self, number: str) -> Ticket | None:
         """That of a stream that is being written or waits."""
-        waiting = (each for each in self._line if each.number == number)
+        waiting = (each for each in self._queue if each.number == number)
         return self._running.get(number) or next(waiting, None)
 
     def _admit(self, ticket: Ticket) -> None:
@@ -271,12 +271,12 @@ class Admission:
 
     def _move(self) -> None:
         """Let in whoever has room now, and tell the others their places."""
-        while self._line and not self.closing and self.writing + self._line[0].size <= self.most:
-            ticket = self._line.pop(0)
+        while self._queue and not self.closing and self.writing + self._queue[0].size <= self.limit:
+            ticket = self._queue.pop(0)
             self._turn = ticket.turn
             self._admit(ticket)
             ticket.tell()
-        for place, ticket in enumerate(self._line, 1):
+        for place, ticket in enumerate(self._queue, 1):
             if ticket.place != place:
                 ticket.place = place
                 ticket.tell()

@@ -37,8 +37,8 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for 
 class Load(Protocol):
     """How much is under way, and how much may be."""
 
-    most: int
-    most_waiting: int
+    limit: int
+    queue_limit: int
     writing: int
 
     @property
@@ -183,9 +183,9 @@ class _Read(Collector):
         load, flow = self._load, self._flow
         for name, words, value in (
             ("streams", "Answers being written", load.writing),
-            ("streams_limit", "Answers that may be written at a time", load.most),
+            ("streams_limit", "Answers that may be written at a time", load.limit),
             ("waiting", "Requests in line", load.waiting),
-            ("waiting_limit", "Requests that may wait in line", load.most_waiting),
+            ("waiting_limit", "Requests that may wait in line", load.queue_limit),
         ):
             yield GaugeMetricFamily(f"playground_{name}", words, value)
         yield CounterMetricFamily(

@@ -458,10 +458,10 @@ async def test_an_answer_of_a_demo_ends_after_ten_minutes(
     clock = SimpleNamespace(monotonic=lambda: now)
     monkeypatch.setattr("playground.api.demo_watchdog.time", clock)
     settings = load_settings(data_dir=tmp_path)
-    gate, stops = Admission.from_settings(settings), [Stop(), Stop()]
-    running = Watchdog(Away(Store.from_settings(settings).database), gate)
+    admission, stops = Admission.from_settings(settings), [Stop(), Stop()]
+    running = Watchdog(Away(Store.from_settings(settings).database), admission)
     asker = Principal("somebody", "user:somebody", "user:somebody", "192.0.2.1")
-    numbers = [gate.enter(asker, [stop]).number for stop in stops]
+    numbers = [admission.enter(asker, [stop]).number for stop in stops]
     for number in numbers:
         running.begin(number, "token")
         now += 100
@@ -500,11 +500,11 @@ class Broken(Demos):
 
 async def test_no_fault_of_one_look_ends_the_watch(tmp_path: Path) -> None:
     settings = load_settings(data_dir=tmp_path)
-    gate, stop = Admission.from_settings(settings), Stop()
+    admission, stop = Admission.from_settings(settings), Stop()
     demos = Broken(Store.from_settings(settings).database)
-    running = Watchdog(demos, gate)
+    running = Watchdog(demos, admission)
     asker = Principal("somebody", "user:somebody", "user:somebody", "192.0.2.1")
-    number = gate.enter(asker, [stop]).number
+    number = admission.enter(asker, [stop]).number
     running.begin(number, "token")
     await running.look()  # as after the switch, which was thrown all the same
     assert demos.looks == 1

@@ -358,10 +358,10 @@ async def test_nobody_stops_a_stream_of_another_account() -> None:
 async def test_a_stream_is_its_browsers_and_its_addresss(
     owner: str, account: str, may: bool
 ) -> None:
-    gate, stop = Admission(most=1, most_each=1, line=0), Stop()
-    ticket = gate.enter(Principal(None, "browser:a", "address:1", "1"), [stop])
+    admission, stop = Admission(limit=1, limit_each=1, queue_limit=0), Stop()
+    ticket = admission.enter(Principal(None, "browser:a", "address:1", "1"), [stop])
     with contextlib.nullcontext() if may else pytest.raises(NotFound):
-        gate.stop(ticket.number, 0, Principal(None, owner, account, "2"))
+        admission.stop(ticket.number, 0, Principal(None, owner, account, "2"))
     assert stop.asked is may
 
 

@@ -22,16 +22,16 @@ def asker(name: str) -> Principal:
     return Principal(name, f"user:{name}", f"user:{name}", "192.0.2.1")
 
 
-def enter(gate: Admission, name: str = "ada", panes: int = 1) -> Ticket:
-    return gate.enter(asker(name), [Stop() for _ in range(panes)])
+def enter(admission: Admission, name: str = "ada", panes: int = 1) -> Ticket:
+    return admission.enter(asker(name), [Stop() for _ in range(panes)])
 
 
-def narrow(most: int = 1, each: int = 9, line: int = 9) -> Admission:
-    return Admission(most=most, most_each=each, line=line)
+def narrow(limit: int = 1, each: int = 9, queue: int = 9) -> Admission:
+    return Admission(limit=limit, limit_each=each, queue_limit=queue)
 
 
 class Clock:
-    """The line's clock, turned by hand."""
+    """The queue's clock, turned by hand."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
@@ -40,80 +40,80 @@ class Clock:
 
 
 async def test_it_is_as_wide_as_the_settings_say() -> None:
-    gate = Admission.from_settings(
+    admission = Admission.from_settings(
         load_settings(max_streams=3, max_streams_per_user=2, max_waiting=5)
     )
-    assert (gate.most, gate.most_each, gate.most_waiting) == (3, 2, 5)
+    assert (admission.limit, admission.limit_each, admission.queue_limit) == (3, 2, 5)
 
 
 async def test_there_is_room_up_to_the_last_place_and_it_comes_back() -> None:
-    gate = narrow(most=3)
-    one, two = enter(gate), enter(gate, panes=2)
-    assert (one.place, two.place, gate.writing, gate.waiting) == (0, 0, 3, 0)
-    third = enter(gate)
-    assert (third.place, gate.writing, gate.waiting) == (1, 3, 1)
-    gate.leave(two)
-    assert (third.place, gate.writing, gate.waiting) == (0, 2, 0)
-    gate.leave(third)
-    gate.leave(one)
-    assert (gate.writing, gate.waiting) == (0, 0)
+    admission = narrow(limit=3)
+    one, two = enter(admission), enter(admission, panes=2)
+    assert (one.place, two.place, admission.writing, admission.waiting) == (0, 0, 3, 0)
+    third = enter(admission)
+    assert (third.place, admission.writing, admission.waiting) == (1, 3, 1)
+    admission.leave(two)
+    assert (third.place, admission.writing, admission.waiting) == (0, 2, 0)
+    admission.leave(third)
+    admission.leave(one)
+    assert (admission.writing, admission.waiting) == (0, 0)
 
 
 async def test_ids_are_long_and_never_the_same() -> None:
-    gate = narrow(most=2)
-    numbers = {enter(gate).number for _ in range(2)}
+    admission = narrow(limit=2)
+    numbers = {enter(admission).number for _ in range(2)}
     assert len(numbers) == 2
     assert all(len(bytes.fromhex(number)) == 16 for number in numbers)
 
 
 async def test_who_needs_less_room_waits_behind_who_came_before() -> None:
-    gate = narrow(most=3)
-    running = enter(gate, panes=2)
-    large, small = enter(gate, "ben", 3), enter(gate, "cleo")
+    admission = narrow(limit=3)
+    running = enter(admission, panes=2)
+    large, small = enter(admission, "ben", 3), enter(admission, "cleo")
     assert (large.place, small.place) == (1, 2)
-    gate.leave(running)
+    admission.leave(running)
     assert (large.place, small.place) == (0, 1)
-    gate.leave(large)
+    admission.leave(large)
     assert small.place == 0
 
 
 async def test_who_leaves_the_line_lets_those_behind_move_up() -> None:
-    gate = narrow(most=2)
-    running = enter(gate)
-    large, small = enter(gate, "ben", 2), enter(gate, "cleo")
+    admission = narrow(limit=2)
+    running = enter(admission)
+    large, small = enter(admission, "ben", 2), enter(admission, "cleo")
     assert small.place == 2
-    gate.leave(large)
-    assert (small.place, gate.writing, gate.waiting) == (0, 2, 0)
-    gate.leave(running)
-    gate.leave(small)
+    admission.leave(large)
+    assert (small.place, admission.writing, admission.waiting) == (0, 2, 0)
+    admission.leave(running)
+    admission.leave(small)
 
 
 async def test_an_accounts_second_stands_behind_the_first_of_all_others() -> None:
-    gate = narrow()
-    running = enter(gate, "zoe")
+    admission = narrow()
+    running = enter(admission, "zoe")
     order = ("ada", "ada", "ben", "ada", "ben")
-    ada_1, ada_2, ben_1, ada_3, ben_2 = (enter(gate, name) for name in order)
+    ada_1, ada_2, ben_1, ada_3, ben_2 = (enter(admission, name) for name in order)
     line = [ada_1, ben_1, ada_2, ben_2, ada_3]
     assert [each.place for each in line] == [1, 2, 3, 4, 5]
-    gate.leave(running)
+    admission.leave(running)
     for each in line:
         assert each.place == 0
-        gate.leave(each)
+        admission.leave(each)
 
 
 async def test_who_comes_late_passes_nobody_whose_turn_has_come() -> None:
     """The line goes round: Ada's third has waited through two rounds, and is before Ben's first."""
-    gate = narrow()
-    running = enter(gate, "zoe")
-    ada = [enter(gate) for _ in range(3)]
+    admission = narrow()
+    running = enter(admission, "zoe")
+    ada = [enter(admission) for _ in range(3)]
     for over in (running, ada[0]):
-        gate.leave(over)
+        admission.leave(over)
     assert [each.place for each in ada] == [0, 0, 1]
-    ben = enter(gate, "ben")
+    ben = enter(admission, "ben")
     assert (ada[2].place, ben.place) == (1, 2)
-    cleo = enter(gate, "cleo")
+    cleo = enter(admission, "cleo")
     assert cleo.place == 3
-    assert enter(gate).place == 4
+    assert enter(admission).place == 4
 
 
 class Account(str):
@@ -121,14 +121,14 @@ class Account(str):
 
 
 async def test_nothing_is_kept_of_an_account_that_has_left() -> None:
-    gate = narrow()
+    admission = narrow()
 
     def visit() -> weakref.ref[Account]:
         account = Account("user:" + "eve")
         who = Principal("eve", "user:eve", account, "192.0.2.1")
-        first, second = gate.enter(who, [Stop()]), gate.enter(who, [Stop()])
-        gate.leave(second)
-        gate.leave(first)
+        first, second = admission.enter(who, [Stop()]), admission.enter(who, [Stop()])
+        admission.leave(second)
+        admission.leave(first)
         return weakref.ref(account)
 
     kept = visit()
@@ -137,101 +137,101 @@ async def test_nothing_is_kept_of_an_account_that_has_left() -> None:
 
 
 async def test_an_account_has_its_number_and_gets_it_back() -> None:
-    gate = narrow(most=2, each=3)
-    tickets = [enter(gate), enter(gate), enter(gate)]
+    admission = narrow(limit=2, each=3)
+    tickets = [enter(admission), enter(admission), enter(admission)]
     with pytest.raises(Busy, match=r"takes 3 answers at a time for one user.* has 3 already"):
-        enter(gate)
-    assert enter(gate, "ben").place == 2
-    gate.leave(tickets[2])
-    again = enter(gate)
-    gate.leave(tickets[0])
+        enter(admission)
+    assert enter(admission, "ben").place == 2
+    admission.leave(tickets[2])
+    again = enter(admission)
+    admission.leave(tickets[0])
     with pytest.raises(Busy):
-        enter(gate, panes=2)
-    gate.leave(again)
-    enter(gate, panes=2)
+        enter(admission, panes=2)
+    admission.leave(again)
+    enter(admission, panes=2)
 
 
 async def test_a_pane_that_is_stopped_in_line_counts_no_more() -> None:
-    gate = narrow(most=2, each=3)
-    running = enter(gate, "ben", 2)
-    waiting = enter(gate, panes=3 - 1)
+    admission = narrow(limit=2, each=3)
+    running = enter(admission, "ben", 2)
+    waiting = enter(admission, panes=3 - 1)
     with pytest.raises(Busy):
-        enter(gate, panes=2)
-    gate.stop(waiting.number, 0, asker("ada"))
-    gate.stop(waiting.number, 0, asker("ada"))
+        enter(admission, panes=2)
+    admission.stop(waiting.number, 0, asker("ada"))
+    admission.stop(waiting.number, 0, asker("ada"))
     assert [stop.asked for stop in waiting.stops] == [True, False]
-    beside = enter(gate, panes=2)
-    gate.leave(running)
-    assert (waiting.place, beside.place, gate.writing) == (0, 1, 1)
-    gate.leave(waiting)
-    assert (beside.place, gate.writing) == (0, 2)
+    beside = enter(admission, panes=2)
+    admission.leave(running)
+    assert (waiting.place, beside.place, admission.writing) == (0, 1, 1)
+    admission.leave(waiting)
+    assert (beside.place, admission.writing) == (0, 2)
 
 
 async def test_a_pane_that_is_stopped_makes_room_at_once() -> None:
-    gate = narrow(most=3, each=3)
-    running = enter(gate, "ben")
-    waiting, behind = enter(gate, panes=3), enter(gate, "cleo")
+    admission = narrow(limit=3, each=3)
+    running = enter(admission, "ben")
+    waiting, behind = enter(admission, panes=3), enter(admission, "cleo")
     assert (waiting.place, behind.place) == (1, 2)
-    gate.stop(waiting.number, 2, asker("ada"))
-    assert (waiting.place, behind.place, gate.writing) == (0, 1, 3)
-    gate.leave(running)
+    admission.stop(waiting.number, 2, asker("ada"))
+    assert (waiting.place, behind.place, admission.writing) == (0, 1, 3)
+    admission.leave(running)
     assert behind.place == 0
 
 
 async def test_a_stop_of_what_is_written_gives_no_place_back_before_its_end() -> None:
-    gate = narrow(most=2)
-    ticket = enter(gate, panes=2)
-    gate.stop(ticket.number, 1, asker("ada"))
+    admission = narrow(limit=2)
+    ticket = enter(admission, panes=2)
+    admission.stop(ticket.number, 1, asker("ada"))
     assert [stop.asked for stop in ticket.stops] == [False, True]
-    assert gate.writing == 2
+    assert admission.writing == 2
     with pytest.raises(NotFound):
-        gate.stop(ticket.number, 2, asker("ada"))
+        admission.stop(ticket.number, 2, asker("ada"))
     with pytest.raises(NotFound):
-        gate.stop(ticket.number, -1, asker("ada"))
-    gate.leave(ticket)
+        admission.stop(ticket.number, -1, asker("ada"))
+    admission.leave(ticket)
     with pytest.raises(NotFound):
-        gate.stop(ticket.number, 0, asker("ada"))
-    assert gate.writing == 0
+        admission.stop(ticket.number, 0, asker("ada"))
+    assert admission.writing == 0
 
 
 async def test_more_panes_than_there_are_places_are_refused() -> None:
-    for gate in (narrow(most=2, each=9), narrow(most=9, each=2)):
+    for admission in (narrow(limit=2, each=9), narrow(limit=9, each=2)):
         with pytest.raises(InvalidRequest, match=r"writes 2 answers .* 3 side by side") as caught:
-            enter(gate, panes=3)
+            enter(admission, panes=3)
         assert caught.value.field == "panes"
-        assert enter(gate, panes=2).place == 0
+        assert enter(admission, panes=2).place == 0
 
 
 async def test_a_full_line_says_when_to_come_again() -> None:
     """By 15 s an answer, as long as none has ended: all that waits, and oneself."""
-    gate = narrow(most=2, line=2)
-    enter(gate, "ben", 2)
-    enter(gate, "ben", 2)
-    enter(gate, "cleo")
+    admission = narrow(limit=2, queue=2)
+    enter(admission, "ben", 2)
+    enter(admission, "ben", 2)
+    enter(admission, "cleo")
     with pytest.raises(Busy, match="writes 2 answers at a time, and the line behind") as caught:
-        enter(gate)
+        enter(admission)
     assert caught.value.retry_after == math.ceil(15 * (2 + 1 + 1) / 2)
     assert f"Try again in {caught.value.retry_after} seconds." in str(caught.value)
 
 
 async def test_without_a_line_all_are_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, gate = Clock(monkeypatch), narrow(line=0)
-    ticket = enter(gate)
+    clock, admission = Clock(monkeypatch), narrow(queue=0)
+    ticket = enter(admission)
     with pytest.raises(Busy, match=r"and all are under way\. Try again in 15 seconds") as caught:
-        enter(gate, "ben")
+        enter(admission, "ben")
     assert caught.value.retry_after == 15
     for _ in range(60):  # answers that take no time
-        gate.leave(ticket)
-        ticket = enter(gate)
+        admission.leave(ticket)
+        ticket = enter(admission)
     with pytest.raises(Busy, match=r"Try again in 1 second\.") as caught:
-        enter(gate, "ben")
+        enter(admission, "ben")
     assert caught.value.retry_after == 1
     for _ in range(60):  # and such as take an hour
         clock.now += 3600
-        gate.leave(ticket)
-        ticket = enter(gate)
+        admission.leave(ticket)
+        ticket = enter(admission)
     with pytest.raises(Busy) as caught:
-        enter(gate, "ben")
+        enter(admission, "ben")
     assert caught.value.retry_after == 120
 
 
@@ -239,20 +239,20 @@ async def test_an_accounts_own_answers_say_when_there_is_room_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The latest answer weighs a tenth; the wait in line is no part of it."""
-    clock, gate = Clock(monkeypatch), narrow(most=1, each=2)
-    first, second = enter(gate), enter(gate)
+    clock, admission = Clock(monkeypatch), narrow(limit=1, each=2)
+    first, second = enter(admission), enter(admission)
     clock.now += 5
-    gate.leave(first)
+    admission.leave(first)
     assert second.waited_s == 5
     assert first.waited_s == 0
     clock.now += 5
-    gate.leave(second)
+    admission.leave(second)
     usual = 15 + (5 - 15) / 10
     usual += (5 - usual) / 10
-    enter(gate)
-    enter(gate)
+    enter(admission)
+    enter(admission)
     with pytest.raises(Busy) as caught:
-        enter(gate)
+        enter(admission)
     assert caught.value.retry_after == math.ceil(usual / 2)
 
 
@@ -261,12 +261,16 @@ async def test_an_accounts_own_answers_say_when_there_is_room_again(
 
 def test_a_place_is_told_at_once_on_every_change_and_in_silence() -> None:
     async def main() -> list[tuple[float, int | None]]:
-        gate = narrow(most=2)
-        running, before, ticket = enter(gate, panes=2), enter(gate, "ben"), enter(gate, "cleo", 2)
+        admission = narrow(limit=2)
+        running, before, ticket = (
+            enter(admission, panes=2),
+            enter(admission, "ben"),
+            enter(admission, "cleo", 2),
+        )
         loop = asyncio.get_running_loop()
-        loop.call_later(25, gate.leave, before)
-        loop.call_later(26, gate.stop, ticket.number, 0, asker("cleo"))
-        loop.call_later(40, gate.leave, running)
+        loop.call_later(25, admission.leave, before)
+        loop.call_later(26, admission.stop, ticket.number, 0, asker("cleo"))
+        loop.call_later(40, admission.leave, running)
         async with aclosing(ticket.waits(10)) as places:
             return [(now(), place) async for place in places]
 
@@ -279,10 +283,14 @@ async def test_who_is_let_in_at_once_does_not_wait() -> None:
 
 
 async def test_what_is_cut_off_hears_the_words_wherever_it_stands() -> None:
-    gate, words = narrow(), Failed("closed", "Closed.", False)
-    running, waiting, other = enter(gate, "ada"), enter(gate, "ben"), enter(gate, "cleo")
+    admission, words = narrow(), Failed("closed", "Closed.", False)
+    running, waiting, other = (
+        enter(admission, "ada"),
+        enter(admission, "ben"),
+        enter(admission, "cleo"),
+    )
     for number in (running.number, waiting.number, "unknown"):
-        gate.cut_off(number, words)
+        admission.cut_off(number, words)
     assert [each.stops[0].asked for each in (running, waiting, other)] == [True, True, False]
     assert running.stops[0].ending == waiting.stops[0].ending == words
     async with aclosing(waiting.waits(10)) as places:
@@ -293,20 +301,20 @@ async def test_what_is_cut_off_hears_the_words_wherever_it_stands() -> None:
 
 
 async def test_nothing_is_let_in_while_it_stops() -> None:
-    gate = narrow()
-    running, waiting = enter(gate), enter(gate, "ben")
-    draining = asyncio.create_task(gate.drain(30))
+    admission = narrow()
+    running, waiting = enter(admission), enter(admission, "ben")
+    draining = asyncio.create_task(admission.drain(30))
     await asyncio.sleep(0)
     with pytest.raises(ShuttingDown, match="begins no more answers"):
-        enter(gate, "cleo")
+        enter(admission, "cleo")
     assert not running.stops[0].asked
-    gate.leave(running)
-    assert (waiting.place, gate.writing) == (1, 0), "there is room, and it is too late"
+    admission.leave(running)
+    assert (waiting.place, admission.writing) == (1, 0), "there is room, and it is too late"
     assert waiting.stops[0].ending.kind == "shutdown"
     assert "was not begun" in waiting.stops[0].ending.message
     assert waiting.stops[0].ending.retryable
     assert not draining.done()
-    gate.leave(waiting)
+    admission.leave(waiting)
     await asyncio.wait_for(draining, 5)
 
 
@@ -315,11 +323,11 @@ def drained(*, running: float, waiting: float) -> tuple[float, list[Failed | Non
     with: one that is being written, and one in line. They end after so long."""
 
     async def main() -> tuple[float, list[Failed | None]]:
-        gate = narrow()
-        tickets = [enter(gate, "ada"), enter(gate, "ben")]
+        admission = narrow()
+        tickets = [enter(admission, "ada"), enter(admission, "ben")]
         for ticket, after in zip(tickets, (running, waiting), strict=True):
-            asyncio.get_running_loop().call_later(after, gate.leave, ticket)
-        await gate.drain(30)
+            asyncio.get_running_loop().call_later(after, admission.leave, ticket)
+        await admission.drain(30)
         stops = [ticket.stops[0] for ticket in tickets]
         return now(), [stop.ending if stop.asked else None for stop in stops]
 
