@@ -47,8 +47,9 @@ class Stop:
 
     def watch(self) -> None:
         """From here on the current task is the one to cancel."""
-        self._task = asyncio.current_task()
-        self._cancelling = self._task.cancelling() if self._task else 0
+        self._task = task = asyncio.current_task()
+        assert task is not None
+        self._cancelling = task.cancelling()
 
     def unwatch(self) -> None:
         """From here on a stop has no effect: the answer has ended."""

@@ -34,7 +34,7 @@ def _render_code(
     options: OptionsDict,
     env: MutableMapping[str, Any],
 ) -> str:
-    code, info = tokens[i].content, unescapeAll(tokens[i].info).split(maxsplit=1)
+    code, info = tokens[i].content, unescapeAll(tokens[i].info).split()
     language = info[0] if info else ""
     body = highlight(code, language, env["allowance"])
     caption = f"<figcaption>{escape(language)}</figcaption>" if language else ""
@@ -90,7 +90,7 @@ def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 def _parser() -> MarkdownIt:
     markdown = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-    markdown.disable(["reference", "html_block", "html_inline"])
+    markdown.disable("reference")
     markdown.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
     markdown.validateLink = lambda url: _LINK.match(url) is not None  # type: ignore[method-assign]
     for name, rule in (

@@ -30,7 +30,7 @@ class StopFilter:
         text = self._kept + text
         end = len(text)
         for stop in self._stops:
-            if (found := text.find(stop, 0, end + len(stop))) >= 0 and found <= end:
+            if (found := text[: end + len(stop)].find(stop)) >= 0:
                 end, self.stopped = found, True
         if not self.stopped:
             end = self._possible_start(text)

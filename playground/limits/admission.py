@@ -72,7 +72,7 @@ class Ticket:
         self.stops = stops
         self.size = len(stops)
         self.place = 0
-        self.turn = 0
+        self.turn: int  # once it stands in line: what it is sorted by there
         self.since = time.monotonic()
         self.waited_s = 0.0
         self._changed = asyncio.Event()

@@ -6,6 +6,7 @@ Its tokens are words, with a BOS, and each of its answers is of three tokens.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,10 +14,11 @@ import httpx
 import orjson
 
 from playground.api.services import Services
+from playground.engines.conformance import Prover
 from playground.store.usage import Usage
 from tests.faults import FaultServer, Peer, Request, Script
 from tests.limits.test_admission import HI, Reader, elsewhere
-from tests.stock import calls, opened, tgi, until, writing
+from tests.stock import calls, engine, opened, tgi, until, writing
 
 ANSWER = orjson.dumps(
     {
@@ -250,3 +252,17 @@ async def test_a_server_that_stops_ends_it_and_says_so() -> None:
             answer = await proof
     assert (answer.status_code, answer.json()["kind"]) == (503, "shutdown")
     assert "retry-after" in answer.headers
+
+
+async def test_another_model_has_another_proof_and_the_engines_key_is_sent() -> None:
+    async with tgi(answers) as server, engine(server.url) as asked:
+        prover, info = Prover(server.url, "a key of the engine's"), (await asked.state()).info
+        assert info is not None
+        first = await prover.proof(info)
+        assert await prover.proof(info) is first
+        other = await prover.proof(replace(info, model_sha="another"))
+        assert other.generations == first.generations
+        assert len(calls(server, "/generate")) == 2 * first.generations
+        assert {each.headers["authorization"] for each in calls(server, "/generate")} == {
+            "Bearer a key of the engine's"
+        }

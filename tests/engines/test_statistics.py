@@ -25,6 +25,7 @@ def test_the_permutation_test_holds_known_cases() -> None:
     assert permutation_test([0.1, 0.2, -0.3]) == pytest.approx(5 / 8, abs=0.02)
     assert permutation_test([], 9) == permutation_test([0.0], 9) == 1.0
     assert permutation_test([1.0] * 30, 4) == 1 / 5, "never 0"
+    assert permutation_test([1.0] * 5) == 0.0312, "the flips are always the same"
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,7 @@ def test_the_permutation_test_holds_known_cases() -> None:
         ("b", "a a", (0.0, 0.0)),
         ("it's a dog's life, it is", "x", (0.0, 0.0)),
         ("don't don't", "a b c d", (0.5, 0.0)),
+        ("Straße strasse", "Ada ada", (0.0, 0.5)),
     ],
 )
 def test_repeated_words_are_counted_over_the_same_length(

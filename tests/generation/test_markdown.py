@@ -48,6 +48,13 @@ def outline(events: list[Delta | Block]) -> list[str]:
         (["Title\n===\nText\n\n"], ["Title\n===\nText\n\n", "|"]),
         (["Title\n---\n"], ["Title\n---\n", "|"]),
         (["\n\n"], ["\n\n"]),
+        # Lines that are no end of a block, and leave the next end where it is.
+        (["```\n```X\n```\nText"], ["```\n```X\n```\n", "|", "Text", "|"]),
+        (
+            ["```\n\t```\nlong line of code\n```\nText"],
+            ["```\n\t```\nlong line of code\n```\n", "|", "Text", "|"],
+        ),
+        (["a\n\u00a0\nb\n\nText"], ["a\n\u00a0\nb\n\n", "|", "Text", "|"]),
     ],
 )
 def test_a_block_ends_where_the_next_begins(pieces: list[str], expected: list[str]) -> None:

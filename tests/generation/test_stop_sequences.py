@@ -28,6 +28,9 @@ def run(pieces: list[str], stops: tuple[str, ...], *, strip_start: bool = True) 
         (["a", " ", " ", "b"], ["a", "", "", "  b", ""]),
         (["a#", "e", "##b"], ["a", "", "#e", ""]),
         (["a##b", "c"], ["a", "", ""]),
+        (["##b", "c"], ["", "", ""]),
+        (["a<|user|>##"], ["a", ""]),
+        (["a##<|user|>"], ["a", ""]),
     ],
 )
 def test_keeps_what_may_be_the_beginning_of_a_stop(pieces: list[str], passed: list[str]) -> None:

@@ -189,8 +189,9 @@ async def test_a_stop_of_what_is_written_gives_no_place_back_before_its_end() ->
     with pytest.raises(NotFound):
         admission.stop(ticket.number, -1, asker("ada"))
     admission.leave(ticket)
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound) as caught:
         admission.stop(ticket.number, 0, asker("ada"))
+    assert str(caught.value) == "This server is writing no such answer; it may have ended already."
     assert admission.writing == 0
 
 

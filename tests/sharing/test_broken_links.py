@@ -47,6 +47,12 @@ def ending(more: str) -> str:
         (ending("admin=1"), "admin", "admin=1 is not known in a set-up link."),
         (ending("blind=1"), "blind", "blind=1 is not known in a set-up link."),
         (ending("blind"), "blind", "The tab chat has no blind."),
+        (ending("column=-none"), "column", "The tab chat has 1 columns, and this link 2."),
+        (
+            ending("system=a%0Db"),
+            "system",
+            "system is empty or holds a character that a page has none of.",
+        ),
         (
             TEXT.replace("tab=chat", "tab=about"),
             "column",

@@ -150,3 +150,21 @@ def test_many_names_are_not_compared_each_with_all() -> None:
     with pytest.raises(InvalidRequest, match="title"):
         parse_record(body)
     assert Name.compared < 20 * len(names)
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (
+            {**record(), "version": 2},
+            "The record was written by a newer version of the page: its version is 2, and this "
+            "server knows 1.",
+        ),
+        (record(column(), column()) | {"kind": "chat"}, "A chat has exactly one column."),
+        (record() | {"columns": [{**column(), "messages": []}]}, "Nothing is said in the record."),
+    ],
+)
+def test_what_is_no_record_is_said_in_a_sentence(body: dict[str, Any], error: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_record(body)
+    assert str(caught.value) == error
