@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from playground.domain.errors import EngineError
-from playground.domain.messages import Delta, Done, Event, Failed, Receipt
+from playground.domain.messages import Applied, Delta, Done, Event, Failed, Receipt
+from playground.domain.samplers import BY_NAME, Sampler
 from playground.engines.base import Chunk, EngineInfo, EngineState, Finish, GenerationRequest
-from playground.generation.answer import answer
+from playground.generation.answer import answer, left_out
 from playground.telemetry.usage import AnswerUsage
-from tests.generation.test_answer import request
+from tests.generation.test_answer import events_of, request
+from tests.stock import writing
 
 INFO = EngineInfo("Script 1", "some/model", None, 1000, 1100, 4, {}, {})
 END = Finish("length", 9, 21, 7)
@@ -124,7 +126,8 @@ async def test_an_engine_that_ends_in_the_middle_is_told_of(written: Any) -> Non
 async def test_what_stands_behind_a_stop_sequence_is_not_read(written: Any) -> None:
     usage = AnswerUsage()
     *events, done = await written(
-        (1.0, Chunk("one END two ", 3)),
+        (1.0, Chunk("one ", 2)),
+        (0.0, Chunk("END two ", 1)),
         (1.0, Chunk("three", 4)),
         (1.0, Chunk("four", 5)),
         (1.0, END),
@@ -144,3 +147,50 @@ async def test_a_stop_sequence_that_the_engine_saw_too_has_its_count(written: An
         9,
         21,
     )
+
+
+NATIVE, NONE = Applied("native"), Applied("unsupported", "It has none.")
+GREEDY = (
+    "Greedy: there is no temperature, and nothing among what is sent for the engine to sample "
+    "within, so it takes the likeliest token each time and the seed has no effect."
+)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "sent", "how", "reasons"),
+    [
+        (Sampler(top_k=3), {"top_k": 3}, NATIVE, {}),
+        (Sampler(top_k=3), {}, Applied("emulated", "So."), {}),
+        (Sampler(top_k=3), {}, NONE, {"top_k": "It has none."}),
+        (Sampler(top_k=3), {}, NATIVE, {"top_k": "3 has no effect."}),
+        (
+            Sampler(temperature=1, top_p=1.0),
+            {},
+            NATIVE,
+            {
+                "temperature": "1 is the engine's own temperature; do_sample true says to sample.",
+                "top_p": "1 has no effect.",
+            },
+        ),
+        (
+            Sampler(temperature=0, top_k=3),
+            {},
+            NATIVE,
+            dict.fromkeys(
+                ("temperature", "top_k"),
+                "Greedy decoding takes the likeliest token; do_sample false says it.",
+            ),
+        ),
+    ],
+)
+def test_what_was_set_and_not_sent_has_its_reason(
+    sampler: Sampler, sent: dict[str, object], how: Applied, reasons: dict[str, str]
+) -> None:
+    assert left_out(sampler, sent, dict.fromkeys(BY_NAME, how)) == reasons
+
+
+async def test_a_receipt_says_that_a_request_became_greedy() -> None:
+    """Of an engine that leaves out what was to make it sample."""
+    events, _ = await events_of(writing(["Hi"]), request("Hi", sampler=Sampler(min_p=0.1)))
+    assert isinstance(events[0], Receipt)
+    assert events[0].note == GREEDY
