@@ -364,9 +364,9 @@ def test_a_full_storage_is_said_and_loses_nothing_on_the_page(chromium: Browser,
         upload(page, one_json=json.dumps(chat("One")), two_json=json.dumps(chat("Two")))
         expect(page.locator("#history-notice")).to_contain_text("is full")
         assert stored(page) == []
-        page.get_by_role("tab", name="Chat").click()
         page.reload()
         page.wait_for_selector(READY)
+        page.get_by_role("tab", name="Chat").click()
         assert finished(page) == said
         browser.send("Storage.overrideQuotaForOrigin", {"origin": site})
         ask(page, "Go on.")

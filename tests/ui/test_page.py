@@ -32,6 +32,8 @@ def finished(page: Page) -> str:
     expect(answer).to_have_attribute("data-state", "done")
     # An answer from the browser's storage is plain text until the server has rendered it.
     expect(answer.locator(".running:not(:empty)")).to_have_count(0)
+    # And what is not laid out yet has another inner text, with the line breaks of its HTML.
+    expect(answer.locator(".body")).to_be_visible()
     return answer.locator(".body").inner_text()
 
 

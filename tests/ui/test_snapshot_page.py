@@ -598,10 +598,20 @@ def test_to_read_needs_no_login_and_to_ask_the_model_does(
             expect(another.get_by_role("heading", level=1)).to_have_text("A conversation")
 
 
+@pytest.fixture
+def restored(playground: Playground) -> Iterator[None]:
+    """Afterwards the playground is as the other tests know it."""
+    presets = playground.presets.read_text(encoding="utf-8")
+    yield
+    playground.presets.write_text(presets, encoding="utf-8")
+    playground.restart()
+
+
+@pytest.mark.usefixtures("restored")
 def test_a_snapshot_outlives_a_restart_other_presets_and_another_path(
     reader: Page, playground: Playground, sent: Sent
 ) -> None:
-    """The last test here: the server stays below that path, where a proxy has put it."""
+    """The path is one where a proxy has put it."""
     presets = playground.presets.read_text(encoding="utf-8")
     assert "temperature = 0.7" in presets
     playground.presets.write_text(
