@@ -194,3 +194,19 @@ async def test_a_receipt_says_that_a_request_became_greedy() -> None:
     events, _ = await events_of(writing(["Hi"]), request("Hi", sampler=Sampler(min_p=0.1)))
     assert isinstance(events[0], Receipt)
     assert events[0].note == GREEDY
+
+
+async def test_a_receipt_says_what_each_edited_value_was() -> None:
+    asked = request(
+        "Hi",
+        sampler=Sampler(temperature=0.5, top_k=3),
+        started_from=Sampler(temperature=0.7, top_p=0.9),
+        edited=("temperature", "top_p", "top_k"),
+    )
+    events, _ = await events_of(writing(["Hi"]), asked)
+    assert isinstance(events[0], Receipt)
+    assert events[0].edits == {
+        "temperature": (0.7, 0.5),
+        "top_p": (0.9, None),
+        "top_k": (None, 3),
+    }

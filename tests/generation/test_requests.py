@@ -94,6 +94,20 @@ def test_a_conversation_that_cannot_be_answered(
     assert (caught.value.field, str(caught.value)) == (field, error)
 
 
+@pytest.mark.parametrize("messages", [5, "abc", {"a": {"b": 1, "c": 2, "d": 3}}, [5], [[1, 2, 3]]])
+def test_what_is_no_list_of_messages_is_refused(messages: object) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        check(TokenizeBody, {"messages": messages})
+    assert caught.value.field == ("messages[0]" if isinstance(messages, list) else "messages")
+
+
+def test_a_message_has_no_other_names_however_many_they_are() -> None:
+    names = {f"name-{i}": 1 for i in range(1000)}
+    with pytest.raises(InvalidRequest) as caught:
+        check(TokenizeBody, {"messages": [USER, {**ANSWER, **names}]})
+    assert caught.value.field == "messages[1].name-0"
+
+
 @pytest.mark.parametrize(
     ("body", "field", "error"),
     [
