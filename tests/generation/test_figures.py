@@ -210,3 +210,8 @@ async def test_a_receipt_says_what_each_edited_value_was() -> None:
         "top_p": (0.9, None),
         "top_k": (None, 3),
     }
+
+
+async def test_an_answer_of_no_token_has_neither_a_first_one_nor_a_rate(written: Any) -> None:
+    done = (await written((1.0, END)))[-1]
+    assert (done.ttft_ms, done.tokens_per_second, done.duration_ms) == (None, None, 1250)

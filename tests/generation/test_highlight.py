@@ -1,8 +1,10 @@
 """Colours of code: which has them, their contrast, and what they may cost."""
 
+import itertools
 import re
 import time
 from html import unescape
+from types import SimpleNamespace
 from typing import Final
 
 import pytest
@@ -101,6 +103,19 @@ def test_what_is_left_when_the_time_is_up_stays_plain() -> None:
     assert text_of(html) == code
     assert html.count("<span") < 10
     assert "<span" not in highlight(code, "python", Allowance(0))
+
+
+def test_what_was_coloured_before_the_time_was_up_stays_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a clock that goes on by 0.01 s whenever it is looked at: 0.03 s are four tokens."""
+    ticks = itertools.count()
+    clock = SimpleNamespace(thread_time=lambda: next(ticks) / 100)
+    monkeypatch.setattr("playground.generation.highlight.time", clock)
+    html = highlight("x = 1\ny = 2\n", "python", Allowance())
+    assert html.startswith('<span class="hl-n">x</span>')
+    assert html.endswith("1\ny = 2\n")
+    assert text_of(html) == "x = 1\ny = 2\n"
 
 
 def test_a_text_has_one_allowance() -> None:

@@ -54,6 +54,7 @@ def outline(events: list[Delta | Block]) -> list[str]:
             ["```\n\t```\nlong line of code\n```\nText"],
             ["```\n\t```\nlong line of code\n```\n", "|", "Text", "|"],
         ),
+        (["-\n>\n1. a\n"], ["-\n>\n1. a\n", "|"]),
         (["-\n|-|\n1. a\n"], ["-\n|-|\n1. a\n", "|"]),
         (["a\n\u00a0\nb\n\nText"], ["a\n\u00a0\nb\n\n", "|", "Text", "|"]),
     ],

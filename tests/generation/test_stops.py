@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 
@@ -156,3 +157,17 @@ def test_an_answer_that_is_left_while_it_is_stopped_was_left() -> None:
 
     run(main)
     assert usage.outcome == "left"
+
+
+def test_a_fault_of_our_own_is_counted_as_one() -> None:
+    usage = AnswerUsage()
+    broken = replace(request(), stop=(7,))  # type: ignore[arg-type]
+
+    async def main() -> list[Event]:
+        stream = compare(Script(9, 10), [broken], context_tokens=10**6, usages=[usage])
+        async with aclosing(stream) as batches:
+            return [event async for batch in batches for _, event in batch]
+
+    last = run(main)[-1]
+    assert isinstance(last, Failed)
+    assert (usage.outcome, last.kind, last.retryable) == ("internal", "internal", True)

@@ -1,7 +1,5 @@
 """How often somebody may do what others could be harmed by, on a clock that is turned by hand."""
 
-import re
-
 import pytest
 
 from playground.domain.errors import Busy, NotFound
@@ -130,8 +128,9 @@ def test_one_machine_cannot_try_many_names(clock: Clock) -> None:
     for i in range(LOGIN_TRIES):
         assert not tries.refuses("ada", "2001:db8::1")
         tries.fail(f"name-{i}", f"2001:db8::{i}")
-    with pytest.raises(Busy, match=re.escape("Too many tries to log in.")) as caught:
+    with pytest.raises(Busy) as caught:
         tries.enter("ada", "2001:db8::1")
+    assert str(caught.value) == "Too many tries to log in."
     assert 1 <= refused(caught) <= 300
     assert not tries.refuses("ada", "2001:db8:0:1::1")
 
