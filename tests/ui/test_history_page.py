@@ -185,7 +185,7 @@ def test_a_comparison_becomes_a_record_that_opens_as_it_was(page: Page) -> None:
     changed["columns"][0]["setting"].update(preset="gone", name="Gone")
     for i, name in enumerate(["None, edited", "HuggingChat, edited", "Min-p, edited"]):
         changed["columns"][i]["label"] = name
-    page.get_by_role("tab", name="Chat").click()
+    page.get_by_role("tab", name="Chat", exact=True).click()
     call(page, "records/records.js", "m.openRecord(a[0], 'Opened.')", changed)
     compared(page)
     expect(page.locator("#compare-notice")).to_contain_text("The preset “Gone” is not here")
@@ -218,7 +218,7 @@ def test_a_conversation_has_one_entry_that_goes_on_after_a_reload(page: Page) ->
     assert column["messages"][-1]["state"] == "stopped"
     assert column["messages"][-1]["content"].split() == said.split()
     assert "html" not in json.dumps(column["messages"])
-    page.get_by_role("tab", name="Chat").click()
+    page.get_by_role("tab", name="Chat", exact=True).click()
     page.get_by_role("button", name="New chat").click()
     page.locator("#notice").get_by_role("button", name="Undo").click()
     expect(questions(page)).to_have_count(2)
@@ -334,7 +334,7 @@ def test_two_tabs_never_overwrite_what_the_other_keeps(page: Page, site: str) ->
     ask(page, "Here.")
     finished(page)
     expect(rows).to_contain_text("2 prompts")  # the list follows the other tab
-    other.get_by_role("tab", name="Chat").click()
+    other.get_by_role("tab", name="Chat", exact=True).click()
     ask(other, "There.")
     finished(other)
     kept = holds(page, 2)
@@ -366,7 +366,7 @@ def test_a_full_storage_is_said_and_loses_nothing_on_the_page(chromium: Browser,
         assert stored(page) == []
         page.reload()
         page.wait_for_selector(READY)
-        page.get_by_role("tab", name="Chat").click()
+        page.get_by_role("tab", name="Chat", exact=True).click()
         assert finished(page) == said
         browser.send("Storage.overrideQuotaForOrigin", {"origin": site})
         ask(page, "Go on.")
@@ -389,7 +389,7 @@ def test_without_a_storage_the_page_says_so_and_goes_on(chromium: Browser, site:
         expect(page.get_by_role("button", name="Try again")).to_be_visible()
         rescued = json.loads(saved(page, "Export the chat of this page"))
         assert rescued == call(page, "records/views.js", "m.viewIfDrawn('chat').record()")
-        page.get_by_role("tab", name="Chat").click()
+        page.get_by_role("tab", name="Chat", exact=True).click()
         expect(answers(page)).to_have_count(1)
         page.reload()
         page.wait_for_selector(READY)
@@ -448,7 +448,7 @@ def test_what_was_deleted_with_the_sites_data_begins_anew(page: Page) -> None:
     )
     rows = history(page)
     expect(page.get_by_role("heading", name="Nothing here yet")).to_be_visible()
-    page.get_by_role("tab", name="Chat").click()
+    page.get_by_role("tab", name="Chat", exact=True).click()
     ask(page, "Go on.")
     finished(page)
     history(page)
