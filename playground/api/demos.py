@@ -24,11 +24,10 @@ from playground.domain.messages import Done, Event, Failed, PaneRequest
 from playground.engines.base import EngineState
 from playground.engines.metering import Meter
 from playground.engines.streams import closing
+from playground.generation.comparison import Batches
 from playground.generation.requests import RenderBody
 from playground.sharing.demo import SwitchBody, TermsBody, VisitBody, capped, shown_panes
 from playground.store.demos import HOLD_S, DemoLink, Demos, Reservation
-
-Batches = AsyncGenerator[list[tuple[int, Event]], None]
 
 # What an engine's errors say names its address, which is nothing for visitors.
 _PLAIN: Final[Mapping[str, str]] = {

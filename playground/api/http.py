@@ -66,7 +66,7 @@ class _Route(APIRoute):
 
 
 class _Read(Request):
-    """A request whose body was read."""
+    """A request whose body was read. FastAPI asks whether there is one before it asks for it."""
 
     def __init__(self, request: Request, value: object) -> None:
         super().__init__(request.scope, request.receive)

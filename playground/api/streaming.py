@@ -24,7 +24,7 @@ from playground.engines.streams import closing
 from playground.generation import events
 from playground.generation.answer import plan
 from playground.generation.blind import Seal, room, sealed, shuffled
-from playground.generation.comparison import Stop, compare
+from playground.generation.comparison import Batches, Stop, compare
 from playground.generation.requests import RevealBody, StreamBody
 from playground.limits.admission import Ticket
 from playground.settings import Settings
@@ -33,8 +33,6 @@ from playground.telemetry.usage import AnswerUsage
 KEEP_ALIVE_S: Final = 15.0
 # So long a reader may take nothing of what is sent: a computer that was closed does not say so.
 READER_S: Final = 60.0
-
-Batches = AsyncGenerator[list[tuple[int, Event]], None]
 
 # Left to itself, sse-starlette breaks all streams off at the first signal. Here the admission ends
 # them, each with its last event (`Admission.drain`).

@@ -29,6 +29,7 @@ from pydantic.types import GetPydanticSchema
 from pydantic_core import PydanticCustomError, core_schema
 from typing_extensions import TypedDict
 
+from playground.domain.amounts import amount
 from playground.domain.errors import InvalidRequest
 from playground.domain.samplers import PARAMETERS, Parameter, Sampler
 
@@ -299,9 +300,9 @@ def _counted(schema: Mapping[str, Any], of: str, noun: str) -> str:
     if most is None:
         return " that is not empty" if least else (f" of {noun}s" if of == "Items" else "")
     if not least:
-        return f" of at most {most:,} {noun}{'' if most == 1 else 's'}"
+        return f" of at most {amount(most, noun)}"
     if least == most:
-        return f" of {most:,} {noun}{'' if most == 1 else 's'}"
+        return f" of {amount(most, noun)}"
     return f" of {least:,} to {most:,} {noun}s"
 
 

@@ -8,7 +8,7 @@ secret opens what another one sealed.
 
 import base64
 import secrets
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from playground.domain.errors import InvalidRequest
 from playground.domain.messages import Block, Delta, Event, Failed, PaneRequest, Sealed, Waiting
 from playground.engines.streams import closing
+from playground.generation.comparison import Batches
 from playground.generation.events import named
 
 # A day to vote in.
@@ -76,11 +77,11 @@ def shuffled(count: int) -> list[int]:
 
 
 async def sealed(
-    batches: AsyncGenerator[list[tuple[int, Event]], None],
+    batches: Batches,
     order: Sequence[int],
     seal: Seal,
     size: int,
-) -> AsyncGenerator[list[tuple[int, Event]], None]:
+) -> Batches:
     """The batches with every receipt and ending sealed.
 
     Texts stay as they are. That an answer failed is seen, and why comes with the reveal.

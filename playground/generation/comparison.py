@@ -13,6 +13,10 @@ from playground.generation.batching import coalesce
 from playground.telemetry.logging import request_words
 from playground.telemetry.usage import AnswerUsage
 
+# Events of all panes as they come, each with its pane's number; an empty batch says that there is
+# silence.
+Batches = AsyncGenerator[list[tuple[int, Event]], None]
+
 # 30 flushes a second look continuous, and a token more or less in one does not show.
 _INTERVAL_S: Final = 1 / 30
 
@@ -69,7 +73,7 @@ async def compare(
     idle: float | None = None,
     stops: Sequence[Stop] = (),
     usages: Sequence[AnswerUsage] = (),
-) -> AsyncGenerator[list[tuple[int, Event]], None]:
+) -> Batches:
     """Batches of (pane, event), at most 30 a second; a pane's first text goes out at once.
 
     Every pane is answered in a task of its own, and its events end with exactly one Done or Failed.

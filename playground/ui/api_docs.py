@@ -1,6 +1,10 @@
-"""The page /api/docs: the API's document for people, without a script."""
+"""The page /api/docs: the API's document for people, without a script.
+
+It is put together when it is first asked for, and in a thread, since that takes a while.
+"""
 
 import json
+from functools import cache
 
 from fastapi import APIRouter, FastAPI, Response
 
@@ -16,9 +20,9 @@ def api_docs(app: FastAPI, version: str, root_path: str) -> APIRouter:
     """
     router = APIRouter()
 
-    @router.api_route("/api/docs", methods=["GET", "HEAD"], include_in_schema=False)
-    def page() -> Response:
-        html = standalone.document(
+    @cache
+    def html() -> str:
+        return standalone.document(
             "api_docs",
             title="The API",
             version=version,
@@ -27,6 +31,9 @@ def api_docs(app: FastAPI, version: str, root_path: str) -> APIRouter:
             openapi_path=OPENAPI_PATH,
             dumps=lambda value: json.dumps(value, indent=2, ensure_ascii=False),
         )
-        return standalone.answer(html)
+
+    @router.api_route("/api/docs", methods=["GET", "HEAD"], include_in_schema=False)
+    def page() -> Response:
+        return standalone.answer(html())
 
     return router

@@ -39,11 +39,11 @@ def document(
     """A whole page as HTML: a template that extends standalone.html, by its name.
 
     Args:
-        title: Texts; a description is also what a preview of the link shows.
+        title: A text, which a preview of the link shows, too.
         version: Of the browser's files (`page.static_version`).
         root_path: As in the settings.
         scripts: The browser's modules that start the page, by their paths in static/.
-        description: Texts; a description is also what a preview of the link shows.
+        description: A text that a preview of the link shows below the title.
         values: Of the template itself.
     """
     imported = dict.fromkeys(name for script in scripts for name in modules(script))

@@ -8,8 +8,9 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 import uvicorn
 
-from playground.api.streaming import Batches, EventStream, Opened
+from playground.api.streaming import EventStream, Opened
 from playground.domain.messages import Delta, Event
+from playground.generation.comparison import Batches
 
 BATCH: list[tuple[int, Event]] = [(0, Delta("x" * 100_000))]
 # More than a socket of this machine keeps, so that a server waits for its reader.

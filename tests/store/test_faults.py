@@ -103,16 +103,22 @@ def run(*command: str) -> None:
     subprocess.run(command, check=True)
 
 
+async def filled(client: httpx.AsyncClient) -> list[str]:
+    """Snapshots until there is room for none; the tokens of those that were taken."""
+    tokens = [await share(client)]
+    for _ in range(20):
+        made = await client.post("/api/shares", json={"record": long_record(100_000)})
+        if made.status_code == 503:
+            break
+        tokens.append(made.json()["token"])
+    assert 1 < len(tokens) < 20
+    return tokens
+
+
 async def test_a_disk_that_becomes_full(small_disk: Path) -> None:
     folder = str(small_disk / "data")
     async with running(data_dir=folder) as client:
-        tokens = [await share(client)]
-        for _ in range(20):
-            made = await client.post("/api/shares", json={"record": long_record(100_000)})
-            if made.status_code == 503:
-                break
-            tokens.append(made.json()["token"])
-        assert 1 < len(tokens) < 20
+        tokens = await filled(client)
         await fails(client, "The disk of the playground's database is full.", long_record(100_000))
         await holds(client, *tokens)
         run("mount", "-o", "remount,size=4m", str(small_disk))
@@ -272,13 +278,7 @@ async def test_a_process_that_has_used_up_its_quota() -> None:
         )
         with server:
             async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
-                tokens = [await share(client)]
-                for _ in range(20):
-                    made = await client.post("/api/shares", json={"record": long_record(100_000)})
-                    if made.status_code == 503:
-                        break
-                    tokens.append(made.json()["token"])
-                assert 1 < len(tokens) < 20
+                tokens = await filled(client)
                 await fails(client, "database is full.", long_record(100_000))
                 await holds(client, *tokens)
                 resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (-1, -1))
