@@ -1,5 +1,6 @@
 """Caddy and nginx from Debian's packages, with the configurations that come with the stack."""
 
+import functools
 import os
 import re
 import shutil
@@ -70,6 +71,16 @@ def running(
             process.wait()
 
 
+@functools.cache
+def _request_buffers() -> str:
+    """The directive that keeps a request until it is whole: renamed in Caddy 2.6.3."""
+    told = subprocess.run([program("caddy"), "version"], capture_output=True, text=True, check=True)
+    found = re.search(r"(\d+)\.(\d+)\.(\d+)", told.stdout)
+    assert found, told.stdout
+    old = tuple(map(int, found.groups())) < (2, 6, 3)
+    return "buffer_requests" if old else "request_buffers 4MB"
+
+
 @contextmanager
 def caddy(folder: Path, upstreams: Sequence[str], *, file: str = "Caddyfile") -> Iterator[str]:
     """Caddy with one of our Caddyfiles as it is; all that differs comes by its variables."""
@@ -79,6 +90,7 @@ def caddy(folder: Path, upstreams: Sequence[str], *, file: str = "Caddyfile") ->
         "LISTEN": f"127.0.0.1:{port}",
         "UPSTREAMS": " ".join(urlsplit(each).netloc for each in upstreams),
         "HEALTH_PORT": str(free_port()),
+        "REQUEST_BUFFERS": _request_buffers(),
         "HOME": str(folder),
         "XDG_DATA_HOME": str(folder),
         "XDG_CONFIG_HOME": str(folder),

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import threading
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -57,6 +59,44 @@ async def test_events_pass_as_they_are_written_and_leaving_is_passed_on(tmp_path
                         break
             async with asyncio.timeout(60):
                 await left.wait()
+
+
+async def test_a_request_is_passed_on_when_it_is_whole(tmp_path: Path) -> None:
+    """An answer that begins before Caddy has read the whole request would be cut off."""
+    seen: list[bytes] = []
+    answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nwhole"
+
+    async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    proxies = {**PROXIES, "balancer": partial(caddy, file="balancer.Caddyfile")}
+    async with (
+        await asyncio.start_server(upstream, "127.0.0.1") as server,
+        httpx.AsyncClient(timeout=60) as client,
+        AsyncExitStack() as stack,
+    ):
+        host, port = server.sockets[0].getsockname()
+        for name, make in proxies.items():
+            folder = tmp_path / name
+            folder.mkdir()
+            made = make(folder, [f"http://{host}:{port}"])
+            url = await asyncio.to_thread(stack.enter_context, made)
+
+            async def halves(url: str = url) -> AsyncIterator[bytes]:
+                yield b"half"
+                for _ in range(20):
+                    assert (await client.get(url)).text == "whole"
+                assert not [each for each in seen if each.startswith(b"POST")]
+                yield b"half"
+
+            head = {"content-length": "8", "content-type": "application/json"}
+            answered = await client.post(url, content=halves(), headers=head)
+            assert answered.text == "whole"
+            assert [each for each in seen if each.startswith(b"POST")]
+            seen.clear()
 
 
 def test_several_engines_share_the_work(tmp_path: Path) -> None:
