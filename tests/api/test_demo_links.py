@@ -103,12 +103,12 @@ def serve(engine_url: str, database_url: str) -> Server:
 
 
 async def test_two_processes_and_fifty_requests_spend_no_token_too_many(
-    postgres: Cluster, embedded_url: str
+    postgres: Cluster, stand_in_url: str
 ) -> None:
     address = postgres.database()
-    with serve(embedded_url, address) as one:
+    with serve(stand_in_url, address) as one:
         async with (
-            playground(embedded_url, database_url=address, max_streams_per_user=200) as other,
+            playground(stand_in_url, database_url=address, max_streams_per_user=200) as other,
             browser(one.url) as here,
             browser(other) as there,
         ):
@@ -126,8 +126,8 @@ async def test_two_processes_and_fifty_requests_spend_no_token_too_many(
             assert "used up" in refusal["error"]
 
 
-async def test_one_process_on_sqlite_spends_no_token_too_many(embedded_url: str) -> None:
-    async with playground(embedded_url, max_streams_per_user=200) as url, browser(url) as client:
+async def test_one_process_on_sqlite_spends_no_token_too_many(stand_in_url: str) -> None:
+    async with playground(stand_in_url, max_streams_per_user=200) as url, browser(url) as client:
         token = await made(client, budget_tokens=700, max_new_tokens=40)
         spent, refused = await spend(client, client, token, 50)
         assert 700 - 16 < spent <= 700

@@ -1,4 +1,4 @@
-"""The HTTP API on a real port: over the embedded engine, and over scripted ones for faults."""
+"""The HTTP API on a real port: over the stand-in, and over scripted ones for faults."""
 
 import asyncio
 import contextlib
@@ -52,7 +52,7 @@ def text_of(named: list[tuple[str, Any]], pane: int = 0) -> str:
     return "".join(d["text"] for name, d in named if name == "delta" and d["pane"] == pane)
 
 
-async def test_streams_a_conversation_with_the_embedded_engine(embedded_url: str) -> None:
+async def test_streams_a_conversation_with_the_stand_in(stand_in_url: str) -> None:
     body = {
         "messages": [
             {"role": "system", "content": "Be brief."},
@@ -60,7 +60,7 @@ async def test_streams_a_conversation_with_the_embedded_engine(embedded_url: str
         ],
         "panes": [{"preset": "min-p", "max_new_tokens": 32, "seed": 3}],
     }
-    async with playground(embedded_url) as url, browser(url) as client:
+    async with playground(stand_in_url) as url, browser(url) as client:
         first, second = [await events(client, body) for _ in range(2)]
     (name, receipt), *middle, (last, done) = first
     assert (name, last) == ("receipt", "done")
@@ -89,7 +89,7 @@ async def test_streams_a_conversation_with_the_embedded_engine(embedded_url: str
     assert text_of(first) == text_of(second) != ""
 
 
-async def test_streams_four_panes_at_once(embedded_url: str) -> None:
+async def test_streams_four_panes_at_once(stand_in_url: str) -> None:
     panes: list[dict[str, Any]] = [
         {"preset": "alpacaeval", "seed": 1},
         {"sampler": {"temperature": 0}},
@@ -97,7 +97,7 @@ async def test_streams_four_panes_at_once(embedded_url: str) -> None:
         {"messages": [{"role": "user", "content": "Name ten animals."}], "seed": 2},
     ]
     body = {**HI, "panes": [{**pane, "max_new_tokens": 16} for pane in panes]}
-    async with playground(embedded_url) as url, browser(url) as client:
+    async with playground(stand_in_url) as url, browser(url) as client:
         by_pane: defaultdict[int, list[str]] = defaultdict(list)
         named = await events(client, body)
     for name, data in named:
@@ -491,7 +491,7 @@ async def test_the_card_is_the_hubs_when_it_is_there(monkeypatch: pytest.MonkeyP
     assert not server.requests, "the card does not wait for the engine"
 
 
-async def test_half_a_character_is_named(embedded_url: str) -> None:
+async def test_half_a_character_is_named(stand_in_url: str) -> None:
     one = r'{"messages": [{"role": "user", "content": "a \ud83d"}]}'
     stop = r'{"messages": [{"role": "user", "content": "a"}], "panes": [{"stop": ["x", "\udc00"]}]}'
     bodies = (
@@ -502,7 +502,7 @@ async def test_half_a_character_is_named(embedded_url: str) -> None:
         ("render", r'"\ud800"', "body"),
         ("render", r'{"\ud800": "\ud800"}', "?"),
     )
-    async with playground(embedded_url) as url, browser(url) as client:
+    async with playground(stand_in_url) as url, browser(url) as client:
         for route, body, field in bodies:
             headers = {"content-type": "application/json"}
             answer = await client.post(f"/api/{route}", content=body, headers=headers)
@@ -513,8 +513,8 @@ async def test_half_a_character_is_named(embedded_url: str) -> None:
             assert (answer.status_code, answer.json()["field"]) == (400, "body")
 
 
-async def test_texts_to_be_cut_have_a_length_that_answers_have(embedded_url: str) -> None:
-    async with playground(embedded_url) as url, browser(url) as client:
+async def test_texts_to_be_cut_have_a_length_that_answers_have(stand_in_url: str) -> None:
+    async with playground(stand_in_url) as url, browser(url) as client:
         answer = await client.post("/api/pieces", json={"texts": ["a", "b" * 50_001]})
     assert (answer.status_code, answer.json()["field"]) == (422, "texts[1]")
 

@@ -24,7 +24,7 @@ from tests.conversations import column, record
 from tests.pages import READY, browsing
 from tests.postgres import Cluster
 from tests.proxies import PROXIES, free_port, noticed
-from tests.servers import Server, embedded
+from tests.servers import Server, stand_in
 from tests.ui.test_page import answers, ask, finished
 
 PASSWORDS = {"anna": "correct horse battery", "ben": "staple of ben's own"}
@@ -89,7 +89,7 @@ def replicas(postgres: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
     for name, password in PASSWORDS.items():
         users.put(name, Passwords().hashed(password), instead_of=None)
     with ExitStack() as stack:
-        engine = stack.enter_context(embedded("--tokens-per-second", "60"))
+        engine = stack.enter_context(stand_in("--tokens-per-second", "60"))
         yield Replicas(
             stack,
             {

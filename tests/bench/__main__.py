@@ -31,7 +31,7 @@ class Size:
     bursts: Sequence[int]
     turns: Sequence[int]
     tokens: int
-    embedded: Sequence[int]
+    stand_in: Sequence[int]
     seconds: float
     drops: int
     times: int
@@ -44,7 +44,7 @@ FULL: Final = Size(
     bursts=(50, 100),
     turns=(0, 50, 100),
     tokens=300,
-    embedded=(1, 8, 32),
+    stand_in=(1, 8, 32),
     seconds=4.0,
     drops=1000,
     times=5,
@@ -55,7 +55,7 @@ QUICK: Final = Size(
     bursts=(50,),
     turns=(100,),
     tokens=50,
-    embedded=(8,),
+    stand_in=(8,),
     seconds=1.0,
     drops=100,
     times=1,
@@ -82,7 +82,7 @@ def measure(size: Size) -> dict[str, Any]:
         results["page"] = page.page(upstream, ours, naive, size.tokens, size.times)
         results["drops"] = life.drops(upstream, ours, size.drops)
         results["starts"] = life.starts(upstream, (size.times + 1) // 2)
-    results["embedded"] = life.embedded(size.embedded, size.seconds)
+    results["stand_in"] = life.stand_in(size.stand_in, size.seconds)
     results["machine"]["load_after"] = os.getloadavg()
     results["seconds"] = time.monotonic() - begun
     return results

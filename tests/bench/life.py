@@ -1,4 +1,4 @@
-"""What is measured without a load: stops, drops, start-up times, the embedded engine's speed."""
+"""What is measured without a load: stops, drops, start-up times, the stand-in's speed."""
 
 import asyncio
 import json
@@ -132,21 +132,21 @@ def starts(upstream: Server, times: int) -> Result:
             fetch(f"{server.url}/")
             page.append(time.monotonic() - begun)
         begun = time.monotonic()
-        with servers.embedded() as server:
+        with servers.stand_in() as server:
             fetch(f"{server.url}/health")
             engine.append(time.monotonic() - begun)
     return {
         "app_s": quantile(app, 0.5),
         "page_s": quantile(page, 0.5),
-        "embedded_s": quantile(engine, 0.5),
+        "stand_in_s": quantile(engine, 0.5),
         "times": times,
     }
 
 
-def embedded(counts: Sequence[int], seconds: float) -> list[Result]:
-    """Tokens a second of the embedded engine, all streams together, one answer after the other."""
+def stand_in(counts: Sequence[int], seconds: float) -> list[Result]:
+    """Tokens a second of the stand-in, all streams together, one answer after the other."""
     rows = []
-    with servers.embedded() as server:
+    with servers.stand_in() as server:
         for streams in counts:
             outcome = processes.read(
                 Load("direct", server.url, streams, 200, 0.0, seconds=seconds, prompt=_STORY)
@@ -159,5 +159,5 @@ def embedded(counts: Sequence[int], seconds: float) -> list[Result]:
                     "failed": outcome.failed + outcome.refused,
                 }
             )
-            print(f"  embedded, {rows[-1]}", flush=True)
+            print(f"  stand-in, {rows[-1]}", flush=True)
     return rows

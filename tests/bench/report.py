@@ -146,7 +146,7 @@ def markdown(results: Result) -> str:
                 for r in results["page"]["drawing"]
             ],
         ),
-        "## Drops, starts, and the embedded engine",
+        "## Drops, starts, and the stand-in",
         _rest(results),
     ]
     return "\n\n".join(parts) + "\n"
@@ -279,7 +279,7 @@ def _rest(results: Result) -> str:
         f"{before['memory_mb']:.1f} MB before, {after['memory_mb']:.1f} MB after; "
         f"{drops['closed_upstream']} streams closed at the engine.",
         f"- From the start of the process: app alive {starts['app_s']:.2f} s, page served "
-        f"{starts['page_s']:.2f} s, embedded engine ready {starts['embedded_s']:.2f} s "
+        f"{starts['page_s']:.2f} s, stand-in ready {starts['stand_in_s']:.2f} s "
         f"(median of {starts['times']}).",
     ]
     lines.append(
@@ -289,6 +289,6 @@ def _rest(results: Result) -> str:
     lines += [
         f"- Embedded engine, {r['streams']} streams: {r['tokens_per_second']:,.0f} tokens/s, "
         f"{r['memory_mb']:.0f} MB."
-        for r in results["embedded"]
+        for r in results["stand_in"]
     ]
     return "\n".join(lines)

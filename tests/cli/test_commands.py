@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.commands import playground
-from tests.servers import ROOT, Server, embedded, environment
+from tests.servers import ROOT, Server, environment, stand_in
 
 
 def process(
@@ -51,8 +51,8 @@ def test_without_a_command_the_usage_is_shown() -> None:
     assert "usage: playground" in done.stderr
 
 
-def test_check_describes_a_ready_engine(embedded_url: str) -> None:
-    done = process("check", "--tgi-url", embedded_url)
+def test_check_describes_a_ready_engine(stand_in_url: str) -> None:
+    done = process("check", "--tgi-url", stand_in_url)
     assert done.returncode == 0, done.stderr
     assert "ready" in done.stdout
     for word in ("model", "context", "temperature", "min_p", "native"):
@@ -60,7 +60,7 @@ def test_check_describes_a_ready_engine(embedded_url: str) -> None:
 
 
 def test_check_says_what_stock_tgi_does_not_apply() -> None:
-    with embedded("--stock") as stock:
+    with stand_in("--stock") as stock:
         done = playground("check", "--tgi-url", stock.url)
     unsupported = [line.split()[0] for line in done.stdout.splitlines() if "unsupported" in line]
     assert unsupported == ["presence_penalty", "min_p"]
@@ -128,7 +128,7 @@ def test_the_demo_starts_both_and_ends_both(number: int) -> None:
     demo = Server(["-m", "playground", "demo", "--port", "0"], ready="^Playground: http")
     try:
         engine_url = demo.wait_for("^Engine: http").removeprefix("Engine: ")
-        demo.wait_for("tgi.embedded listening on")
+        demo.wait_for("tests.stand_in listening on")
         state = httpx.get(f"{demo.url}/api/engine").json()
         assert state["state"] == "ready"
         assert httpx.get(f"{demo.url}/").status_code == 200
@@ -144,9 +144,9 @@ def test_an_engine_of_the_demo_that_dies_is_told() -> None:
     try:
         number = re.search(r"process (\d+)", demo.wait_for("^Embedded engine: process"))
         assert number is not None
-        demo.wait_for("tgi.embedded listening on")
+        demo.wait_for("tests.stand_in listening on")
         os.kill(int(number[1]), signal.SIGKILL)
-        assert "started anew" in demo.wait_for("The embedded engine has ended")
+        assert "started anew" in demo.wait_for("The stand-in has ended")
         assert httpx.get(f"{demo.url}/livez").status_code == 200
     finally:
         assert demo.terminate() == 0

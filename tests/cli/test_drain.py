@@ -177,7 +177,7 @@ async def test_the_demo_ends_the_page_before_the_engine() -> None:
         lambda: Server(arguments, ready="^Playground: http", group=True)
     )
     try:
-        await asyncio.to_thread(server.wait_for, "tgi.embedded listening on")
+        await asyncio.to_thread(server.wait_for, "tests.stand_in listening on")
         async with httpx.AsyncClient(base_url=server.url, timeout=30, trust_env=False) as client:
             story = {"messages": [{"role": "user", "content": "tell me a story"}]}
             body = {**story, "panes": [{"seed": 7, "max_new_tokens": 30}]}

@@ -341,7 +341,7 @@ def test_the_engine_is_where_the_page_looks_for_it() -> None:
         assert "http://127.0.0.1:8080/health" in services["tgi"]["healthcheck"]["test"][-1]
     cpu = compose(BASE, CPU)["services"]
     assert cpu["tgi"]["command"].split()[:7] == [
-        "python", "-m", "tgi.embedded", "--host", "0.0.0.0", "--port", "8080",
+        "python", "-m", "tests.stand_in", "--host", "0.0.0.0", "--port", "8080",
     ]  # fmt: skip
 
 

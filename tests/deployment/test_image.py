@@ -99,7 +99,7 @@ def run(command: Sequence[str], url: str) -> int:
     return subprocess.run(moved, capture_output=True, timeout=60).returncode
 
 
-def test_the_embedded_engine_starts_as_compose_starts_it() -> None:
+def test_the_stand_in_starts_as_compose_starts_it() -> None:
     cpu = compose(BASE, CPU, variables={"EMBEDDED_OPTIONS": "--tokens-per-second 50"})
     tgi = cpu["services"]["tgi"]
     command = shlex.split(tgi["command"])

@@ -3,8 +3,8 @@
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, AsyncExitStack
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from httpx_sse import aconnect_sse, connect_sse
 from tests.application import Application
 from tests.faults import Peer, event
 from tests.proxies import PROXIES, caddy, noticed
-from tests.servers import embedded
+from tests.servers import stand_in
 from tests.stock import tgi, tokens
 
 
@@ -72,7 +72,10 @@ async def test_a_request_is_passed_on_when_it_is_whole(tmp_path: Path) -> None:
         await writer.drain()
         writer.close()
 
-    proxies = {**PROXIES, "balancer": partial(caddy, file="balancer.Caddyfile")}
+    proxies: dict[str, Callable[..., AbstractContextManager[str]]] = {
+        **PROXIES,
+        "balancer": partial(caddy, file="balancer.Caddyfile"),
+    }
     async with (
         await asyncio.start_server(upstream, "127.0.0.1") as server,
         httpx.AsyncClient(timeout=60) as client,
@@ -101,7 +104,7 @@ async def test_a_request_is_passed_on_when_it_is_whole(tmp_path: Path) -> None:
 
 def test_several_engines_share_the_work(tmp_path: Path) -> None:
     """The Caddy in front of TGI asks the one that has less to do."""
-    with embedded("--tokens-per-second", "60") as one, embedded("--tokens-per-second", "60") as two:
+    with stand_in("--tokens-per-second", "60") as one, stand_in("--tokens-per-second", "60") as two:
         urls = [one.url, two.url]
 
         def served() -> list[int]:

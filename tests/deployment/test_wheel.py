@@ -1,5 +1,7 @@
 """What is installed elsewhere than in a checkout: the files of the wheel."""
 
+import re
+
 from hatchling.builders.wheel import WheelBuilder
 
 from tests.servers import ROOT
@@ -15,16 +17,16 @@ def wheel() -> set[str]:
 def test_the_wheel_has_all_files_that_are_not_python() -> None:
     files = wheel()
     assert "playground/ui/templates/standalone.html" in files
-    for folder in (UI / "templates", UI / "static", ROOT / "tgi/embedded/model"):
+    for folder in (UI / "templates", UI / "static"):
         for path in folder.rglob("*"):
             assert path.is_dir() or str(path.relative_to(ROOT)) in files
     assert {"playground/domain/presets.toml", "playground/cli/main.py"} <= files
 
 
-def test_what_trains_the_model_is_in_the_checkout_alone() -> None:
+def test_nothing_of_the_tests_is_in_it() -> None:
     files = wheel()
-    assert (ROOT / "tgi/embedded/training/train.py").exists()
-    assert not [each for each in files if each.startswith("tgi/embedded/training")]
+    assert not [each for each in files if each.startswith("tests")]
     for name in files:
         if name.endswith(".py"):
-            assert "embedded.training" not in (ROOT / name).read_text(encoding="utf-8"), name
+            text = (ROOT / name).read_text(encoding="utf-8")
+            assert not re.search(r"^\s*(from|import) tests\b", text, re.MULTILINE), name

@@ -9,7 +9,7 @@ import pytest
 
 from playground.domain.samplers import BY_NAME
 from tests import commands
-from tests.servers import embedded
+from tests.servers import stand_in
 from tests.stock import playground
 
 pytestmark = pytest.mark.timeout(240)
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(240)
 
 @pytest.fixture(scope="module")
 def stock_url() -> Iterator[str]:
-    with embedded("--stock") as server:
+    with stand_in("--stock") as server:
         yield server.url
 
 
@@ -25,8 +25,8 @@ def check(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return commands.playground("check", "--samplers", "--tgi-url", url, *arguments)
 
 
-def test_seven_of_seven_on_the_embedded_engine(embedded_url: str) -> None:
-    done = check(embedded_url, "--json")
+def test_seven_of_seven_on_the_stand_in(stand_in_url: str) -> None:
+    done = check(stand_in_url, "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     proof = document["proof"]
@@ -58,9 +58,9 @@ def test_stock_tgi_lacks_exactly_two_and_one_is_weaker(stock_url: str) -> None:
     assert "4 of 7 proven" in done.stdout
 
 
-async def test_the_page_can_ask_for_the_proof_and_it_is_kept(embedded_url: str) -> None:
+async def test_the_page_can_ask_for_the_proof_and_it_is_kept(stand_in_url: str) -> None:
     async with (
-        playground(embedded_url) as url,
+        playground(stand_in_url) as url,
         httpx.AsyncClient(base_url=url, timeout=200) as client,
     ):
         first = (await client.post("/api/proof", json={})).json()

@@ -60,9 +60,9 @@ async def answered(client: httpx.AsyncClient, pane: dict[str, Any]) -> tuple[Any
     ids=lambda pane: pane.get("preset", "own"),
 )
 async def test_every_program_writes_the_answer_again(
-    embedded_url: str, pane: dict[str, Any]
+    stand_in_url: str, pane: dict[str, Any]
 ) -> None:
-    async with playground(embedded_url) as url, httpx.AsyncClient(base_url=url) as client:
+    async with playground(stand_in_url) as url, httpx.AsyncClient(base_url=url) as client:
         receipt, text, tokens = await answered(client, {**pane, "seed": 5, "max_new_tokens": 48})
         body = {"prompt": receipt["prompt"], "sent": receipt["sent"]}
         made = (await client.post("/api/code", json=body)).json()["snippets"]
@@ -91,9 +91,9 @@ async def test_says_where_huggingface_hub_lacks_an_argument() -> None:
     assert note.startswith("min_p and presence_penalty are not among the arguments")
 
 
-async def test_a_key_is_read_and_never_written(embedded_url: str) -> None:
+async def test_a_key_is_read_and_never_written(stand_in_url: str) -> None:
     async with (
-        playground(embedded_url, tgi_api_key="s3cret") as url,
+        playground(stand_in_url, tgi_api_key="s3cret") as url,
         httpx.AsyncClient(base_url=url) as client,
     ):
         body = {"prompt": "<|user|>\nHi\n<|assistant|>\n", "sent": {"max_new_tokens": 4}}
@@ -114,7 +114,7 @@ async def test_a_key_is_read_and_never_written(embedded_url: str) -> None:
         ({"prompt": "p", "sent": {}, "url": "http://evil"}, "url"),
     ],
 )
-async def test_refuses_what_is_no_receipt(embedded_url: str, body: object, field: str) -> None:
-    async with playground(embedded_url) as url, httpx.AsyncClient(base_url=url) as client:
+async def test_refuses_what_is_no_receipt(stand_in_url: str, body: object, field: str) -> None:
+    async with playground(stand_in_url) as url, httpx.AsyncClient(base_url=url) as client:
         answer = await client.post("/api/code", json=body)
     assert (answer.status_code, answer.json()["field"]) == (422, field)

@@ -158,8 +158,8 @@ async def test_takes_what_an_extended_tgi_says_it_applies() -> None:
         assert (sent["min_p"], sent["presence_penalty"]) == (0.1, 1.0)
 
 
-async def test_the_embedded_engine_applies_all_seven(embedded_url: str) -> None:
-    async with engine(embedded_url) as made:
+async def test_the_stand_in_applies_all_seven(stand_in_url: str) -> None:
+    async with engine(stand_in_url) as made:
         info = (await settled(made, "ready")).info
         assert info is not None
         assert info.name.startswith("Embedded engine ")

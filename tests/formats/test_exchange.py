@@ -358,8 +358,8 @@ def test_says_that_tgi_means_something_else_by_frequency_penalty() -> None:
     assert write_presets([Draft("A", Sampler(frequency_penalty=0.0))], "tgi").notes == ()
 
 
-async def test_import_and_export_over_http(embedded_url: str) -> None:
-    async with playground(embedded_url) as url, httpx.AsyncClient(base_url=url) as client:
+async def test_import_and_export_over_http(stand_in_url: str) -> None:
+    async with playground(stand_in_url) as url, httpx.AsyncClient(base_url=url) as client:
         read = await client.post("/api/presets/import", json={"text": SAMPLES["SillyTavern"][0]})
         presets = read.json()["presets"]
         written = await client.post(

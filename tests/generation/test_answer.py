@@ -294,9 +294,9 @@ async def test_cancelling_closes_a_silent_engine(written: str) -> None:
             await reading
 
 
-async def test_the_embedded_engine_repeats_an_answer_of_the_same_seed(embedded_url: str) -> None:
+async def test_the_stand_in_repeats_an_answer_of_the_same_seed(stand_in_url: str) -> None:
     asked = request("Hi!", sampler=Sampler(temperature=1.0), max_new_tokens=24, seed=3)
-    async with engine(embedded_url) as made:
+    async with engine(stand_in_url) as made:
         one, two = [
             [each async for each in answer(made, asked, context_tokens=8192)] for _ in range(2)
         ]

@@ -314,9 +314,9 @@ def test_a_seal_that_was_changed_is_refused() -> None:
         seal.open(token[:-4] + "AAA=", "sealed")
 
 
-async def test_texts_are_cut_into_the_engines_tokens(embedded_url: str) -> None:
+async def test_texts_are_cut_into_the_engines_tokens(stand_in_url: str) -> None:
     texts = ["A lighthouse keeper named Ada.", "Zürich 🏠!", ""]
-    async with playground(embedded_url) as url, browser(url) as client:
+    async with playground(stand_in_url) as url, browser(url) as client:
         answer = await client.post("/api/pieces", json={"texts": texts})
         pieces = answer.json()["pieces"]
         assert ["".join(each) for each in pieces] == texts

@@ -158,9 +158,9 @@ def test_a_text_line_is_one_line_and_its_exception_stands_below() -> None:
 
 
 @pytest.fixture(scope="module")
-def site(embedded_url: str) -> Iterator[Server]:
+def site(stand_in_url: str) -> Iterator[Server]:
     env = {"PLAYGROUND_LOG_FORMAT": "json", "PLAYGROUND_MAX_STREAMS": "3"}
-    arguments = ["-m", "playground", "serve", "--port", "0", "--tgi-url", embedded_url]
+    arguments = ["-m", "playground", "serve", "--port", "0", "--tgi-url", stand_in_url]
     with Server(arguments, ready="Playground: http", env=env) as server:
         yield server
 

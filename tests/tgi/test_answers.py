@@ -11,12 +11,12 @@ from tests.application import Application
 from tests.servers import ROOT
 
 STORY = "Tell me a story about a lighthouse."
-CORPUS = ROOT / "tgi/embedded/training/corpus"
+CORPUS = ROOT / "tests/stand_in/training/corpus"
 
 
 @pytest.fixture(scope="module")
-def site(embedded_url: str) -> Iterator[str]:
-    with Application(embedded_url) as server:
+def site(stand_in_url: str) -> Iterator[str]:
+    with Application(stand_in_url) as server:
         yield server.url
 
 

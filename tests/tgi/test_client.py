@@ -19,8 +19,8 @@ PROMPT = "<|user|>\nName ten animals.\n<|assistant|>\n"
 
 
 @pytest.fixture
-async def client(embedded_url: str) -> AsyncIterator[TGIClient]:
-    async with TGIClient(embedded_url) as client:
+async def client(stand_in_url: str) -> AsyncIterator[TGIClient]:
+    async with TGIClient(stand_in_url) as client:
         yield client
 
 
@@ -165,11 +165,11 @@ async def test_a_stream_that_is_left_makes_room(client: TGIClient) -> None:
     await client.generate(PROMPT, {"max_new_tokens": 2})
 
 
-async def test_the_example_of_the_module_runs(embedded_url: str) -> None:
+async def test_the_example_of_the_module_runs(stand_in_url: str) -> None:
     assert tgi.client.__doc__ is not None
     [example] = re.findall(r"(?m)^    import asyncio\n(?:    .*\n|\n)+", tgi.client.__doc__)
-    program = textwrap.dedent(example).replace("http://127.0.0.1:8080", embedded_url)
-    assert embedded_url in program
+    program = textwrap.dedent(example).replace("http://127.0.0.1:8080", stand_in_url)
+    assert stand_in_url in program
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",

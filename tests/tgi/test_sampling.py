@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tgi.embedded.sampling import Chooser, Sampling, penalise, warp
+from tests.stand_in.sampling import Chooser, Sampling, penalise, warp
 
 Row = NDArray[np.float64]
 

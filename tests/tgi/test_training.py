@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tgi import embedded
-from tgi.embedded.training.dialogues import Talker, exchange, normalised, prompt
-from tgi.embedded.training.evaluate import held_out, verdicts
-from tgi.embedded.training.generation import Model
-from tgi.embedded.training.intents import Corpus, corpus
-from tgi.embedded.training.judging import Judge
-from tgi.embedded.training.templates import Slots, every, expand, parse
-from tgi.embedded.training.tokenizer import ASSISTANT, USER
+from tests import stand_in
+from tests.stand_in.training.dialogues import Talker, exchange, normalised, prompt
+from tests.stand_in.training.evaluate import held_out, verdicts
+from tests.stand_in.training.generation import Model
+from tests.stand_in.training.intents import Corpus, corpus
+from tests.stand_in.training.judging import Judge
+from tests.stand_in.training.templates import Slots, every, expand, parse
+from tests.stand_in.training.tokenizer import ASSISTANT, USER
 
-FOLDER = Path(embedded.__file__).parent / "model"
+FOLDER = Path(stand_in.__file__).parent / "model"
 LIMIT = 6_000_000  # bytes, all files that ship together
 FLOOR = 0.58  # 0.64 was measured on this part, 0.67 on all
 STARTERS = {

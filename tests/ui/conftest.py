@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.pages import PACE, browsing, serve, watched
-from tests.servers import Server, embedded
+from tests.servers import Server, stand_in
 
 
 @pytest.fixture(scope="package")
@@ -18,8 +18,8 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def engine() -> Iterator[Server]:
-    """The embedded engine at a pace at which text can be seen to grow."""
-    with embedded(*PACE) as server:
+    """The stand-in at a pace at which text can be seen to grow."""
+    with stand_in(*PACE) as server:
         yield server
 
 

@@ -1,4 +1,4 @@
-"""The tab Compare in a real browser, over the embedded engine and over a scripted one."""
+"""The tab Compare in a real browser, over the stand-in and over a scripted one."""
 
 import asyncio
 import json

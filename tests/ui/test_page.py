@@ -1,4 +1,4 @@
-"""The page in a real browser, in front of the real embedded engine."""
+"""The page in a real browser, in front of the real stand-in."""
 
 import json
 import re
@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.pages import PACE, READY, opened, serve
-from tests.servers import Server, embedded
+from tests.servers import Server, stand_in
 
 pytestmark = pytest.mark.browser
 
@@ -290,7 +290,7 @@ def test_on_a_phone_the_samplers_are_a_drawer(chromium: Browser, site: str) -> N
 def test_an_engine_that_dies_leaves_the_text_and_comes_back(chromium: Browser) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    first = embedded("--port", str(port), *PACE)
+    first = stand_in("--port", str(port), *PACE)
     try:
         with serve(first.url) as site, opened(chromium, site.url + "/") as page:
             ask(page, "Tell me a story about a lighthouse.")
@@ -300,7 +300,7 @@ def test_an_engine_that_dies_leaves_the_text_and_comes_back(chromium: Browser) -
             assert answers(page).last.locator(".body").inner_text().strip()
             expect(answers(page).last.locator(".problem")).to_contain_text("Incomplete.")
             expect(page.locator("#engine-state")).not_to_have_attribute("data-state", "ready")
-            with embedded("--port", str(port), *PACE):
+            with stand_in("--port", str(port), *PACE):
                 expect(page.locator("#engine-state")).to_have_attribute("data-state", "ready")
                 page.get_by_role("button", name="Retry").click()
                 assert finished(page)
@@ -320,7 +320,7 @@ def test_a_page_without_its_engine_says_so_and_recovers(chromium: Browser) -> No
         ask(page, "Hello!")
         expect(answers(page)).to_have_attribute("data-state", "failed")
         expect(questions(page).locator(".body")).to_have_text("Hello!")
-        with embedded("--port", str(port)):
+        with stand_in("--port", str(port)):
             expect(state).to_have_attribute("data-state", "ready", timeout=15_000)
             page.get_by_role("button", name="Retry").click()
             assert finished(page)

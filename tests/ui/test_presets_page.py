@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.pages import READY, opened, serve
-from tests.servers import embedded
+from tests.servers import stand_in
 
 pytestmark = pytest.mark.browser
 
@@ -188,7 +188,7 @@ def test_a_preset_travels_in_a_link(chromium: Browser, site: str) -> None:
 
 @pytest.fixture(scope="module")
 def stock_site() -> Iterator[str]:
-    with embedded("--stock") as engine, serve(engine.url) as site:
+    with stand_in("--stock") as engine, serve(engine.url) as site:
         yield site.url
 
 

@@ -18,11 +18,11 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tgi.embedded.training.dialogues import Exchange, Talker, question_text
-from tgi.embedded.training.intents import Corpus
-from tgi.embedded.training.muon import Muon
-from tgi.embedded.training.network import Network, Shape
-from tgi.embedded.training.tokenizer import BOS, EOS, special
+from tests.stand_in.training.dialogues import Exchange, Talker, question_text
+from tests.stand_in.training.intents import Corpus
+from tests.stand_in.training.muon import Muon
+from tests.stand_in.training.network import Network, Shape
+from tests.stand_in.training.tokenizer import BOS, EOS, special
 
 IGNORED = -100
 LENGTHS = ((1, 0.42), (2, 0.25), (3, 0.15), (4, 0.10), (6, 0.06), (12, 0.02))  # exchanges: share

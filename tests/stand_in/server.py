@@ -12,12 +12,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from tgi.embedded import requests
-from tgi.embedded.answers import Event, Failed, Finished, Written
-from tgi.embedded.requests import Malformed
-from tgi.embedded.service import Json, Refused, Service, seed, token_json, whole
-from tgi.embedded.streaming import EventStream, watch
-from tgi.embedded.text import MissingTemplate, Text, apart
+from tests.stand_in import requests
+from tests.stand_in.answers import Event, Failed, Finished, Written
+from tests.stand_in.requests import Malformed
+from tests.stand_in.service import Json, Refused, Service, seed, token_json, whole
+from tests.stand_in.streaming import EventStream, watch
+from tests.stand_in.text import MissingTemplate, Text, apart
 
 MAX_BODY = 2_000_000  # bytes; TGI's --payload-limit
 

@@ -8,9 +8,9 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from tgi.embedded.answers import Event, Failed, Finished, Job, Written
-from tgi.embedded.requests import Generate
-from tgi.embedded.service import Json, Refused, Service, seed, token_json, whole
+from tests.stand_in.answers import Event, Failed, Finished, Job, Written
+from tests.stand_in.requests import Generate
+from tests.stand_in.service import Json, Refused, Service, seed, token_json, whole
 
 KEEP_ALIVE = 15.0  # seconds of silence before a comment is sent, as in TGI
 TICK = 0.01  # seconds; a loop's timers may come this much early

@@ -6,9 +6,9 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from tgi.embedded.runtime import Runtime
-from tgi.embedded.sampling import Chooser, Sampling
-from tgi.embedded.training.tokenizer import EOS, USER, special
+from tests.stand_in.runtime import Runtime
+from tests.stand_in.sampling import Chooser, Sampling
+from tests.stand_in.training.tokenizer import EOS, USER, special
 
 GREEDY = Sampling()
 

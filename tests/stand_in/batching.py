@@ -11,11 +11,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from tgi.embedded.answers import Answer, Event, Failed, Job, Written
-from tgi.embedded.metrics import Metrics
-from tgi.embedded.rows import Rows, room_for
-from tgi.embedded.runtime import PIECE, Runtime
-from tgi.embedded.text import Text
+from tests.stand_in.answers import Answer, Event, Failed, Job, Written
+from tests.stand_in.metrics import Metrics
+from tests.stand_in.rows import Rows, room_for
+from tests.stand_in.runtime import PIECE, Runtime
+from tests.stand_in.text import Text
 
 log = logging.getLogger(__name__)
 

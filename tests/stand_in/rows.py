@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from tgi.embedded.runtime import Runtime
+from tests.stand_in.runtime import Runtime
 
 # The smallest room for past tokens; each further class of room is twice as large.
 ROOM = 128

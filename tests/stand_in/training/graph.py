@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from tgi.embedded.training.network import Shape
+from tests.stand_in.training.network import Shape
 
 OPSET = 18
 IR_VERSION = 10
@@ -178,7 +178,7 @@ def _model(shape: Shape, graph: Graph) -> onnx.ModelProto:
         helper.make_graph(graph.nodes, "decoder", inputs, outputs, list(graph.constants.values())),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
-        producer_name="tgi.embedded.training",
+        producer_name="tests.stand_in.training",
     )
     onnx.checker.check_model(model, full_check=True)
     return model

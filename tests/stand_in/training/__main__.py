@@ -1,4 +1,4 @@
-"""`python -m tgi.embedded.training`: corpus → tokenizer → training → the files that ship → report.
+"""`python -m tests.stand_in.training`: corpus → tokenizer → training → files → report.
 
 About an hour on one thread. The same versions on the same kind of machine give the same files.
 """
@@ -10,13 +10,13 @@ from pathlib import Path
 
 import torch
 
-from tgi.embedded.training import tokenizer as tokenizers_of_ours
-from tgi.embedded.training.dialogues import Talker, prompt
-from tgi.embedded.training.export import export
-from tgi.embedded.training.intents import Corpus, corpus
-from tgi.embedded.training.network import Network, Shape
-from tgi.embedded.training.report import write
-from tgi.embedded.training.train import Recipe, train
+from tests.stand_in.training import tokenizer as tokenizers_of_ours
+from tests.stand_in.training.dialogues import Talker, prompt
+from tests.stand_in.training.export import export
+from tests.stand_in.training.intents import Corpus, corpus
+from tests.stand_in.training.network import Network, Shape
+from tests.stand_in.training.report import write
+from tests.stand_in.training.train import Recipe, train
 
 MODEL = Path(__file__).parents[1] / "model"
 REPORT = Path(__file__).with_name("REPORT.md")
@@ -37,7 +37,7 @@ def texts(of: Corpus) -> list[str]:
 def main() -> None:
     """Trains, exports and reports; with --from-checkpoint only the last two."""
     recipe = Recipe()
-    parser = argparse.ArgumentParser(prog="python -m tgi.embedded.training", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.stand_in.training", description=__doc__)
     parser.add_argument("--steps", type=int, default=recipe.steps, help="of training")
     parser.add_argument("--model", type=Path, default=MODEL, help="where the files go")
     parser.add_argument("--build", type=Path, default=BUILD, help="checkpoints and the log")

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from tgi.embedded.training.graph import build
-from tgi.embedded.training.network import Network
-from tgi.embedded.training.tokenizer import BOS, EOS, UNKNOWN
+from tests.stand_in.training.graph import build
+from tests.stand_in.training.network import Network
+from tests.stand_in.training.tokenizer import BOS, EOS, UNKNOWN
 
 POSITIONS = 2048  # what the server allows; trained on up to 1280, most of them below 512
 
@@ -39,9 +39,9 @@ A toy of {parameters:.1f} million parameters with Mistral's architecture ({layer
 GPU or a download. It is not ContextualAI/Contextual_KTO_Mistral_PairRM, shares no weights with it
 and says nothing about its quality.
 
-**Trained on** nothing but dialogues written for this project (`tgi/embedded/training/corpus/`):
+**Trained on** nothing but dialogues written for this project (`tests/stand_in/training/corpus/`):
 the playground, its model, samplers and TGI, small talk, lists, short stories. How and how well:
-`tgi/embedded/training/REPORT.md`. `python -m tgi.embedded.training` makes it anew.
+`tests/stand_in/training/REPORT.md`. `python -m tests.stand_in.training` makes it anew.
 
 **Can** answer such questions, in English, in a few turns, and stream them through every sampler.
 **Cannot** do anything else: it knows no facts beyond its corpus, cannot reason, calculate or

@@ -1,4 +1,4 @@
-"""The embedded engine on the wire: TGI's routes, events, errors and limits."""
+"""The stand-in on the wire: TGI's routes, events, errors and limits."""
 
 import json
 from typing import Any
@@ -13,8 +13,8 @@ PROMPT = "<|user|>\nWhat is min_p?\n<|assistant|>\n"
 
 
 @pytest.fixture(scope="module")
-def http(embedded_url: str) -> Any:
-    with httpx.Client(base_url=embedded_url, timeout=30) as client:
+def http(stand_in_url: str) -> Any:
+    with httpx.Client(base_url=stand_in_url, timeout=30) as client:
         yield client
 
 
@@ -35,8 +35,8 @@ def stream(http: httpx.Client, inputs: str = PROMPT, **parameters: Any) -> list[
 # ---- an independent client ----
 
 
-def test_an_independent_client_streams_with_details(embedded_url: str) -> None:
-    client = InferenceClient(embedded_url)
+def test_an_independent_client_streams_with_details(stand_in_url: str) -> None:
+    client = InferenceClient(stand_in_url)
     outputs = list(
         client.text_generation(
             PROMPT, stream=True, details=True, max_new_tokens=20, top_n_tokens=3, seed=5, top_p=0.9
@@ -57,8 +57,8 @@ def test_an_independent_client_streams_with_details(embedded_url: str) -> None:
         assert output.top_tokens[0].logprob >= output.token.logprob
 
 
-def test_an_independent_client_generates_with_details(embedded_url: str) -> None:
-    client = InferenceClient(embedded_url)
+def test_an_independent_client_generates_with_details(stand_in_url: str) -> None:
+    client = InferenceClient(stand_in_url)
     streamed = client.text_generation(PROMPT, stream=True, details=True, max_new_tokens=12)
     tokens = [output.token.id for output in streamed]
     whole = client.text_generation(PROMPT, details=True, max_new_tokens=12, top_n_tokens=1)
@@ -354,7 +354,7 @@ def test_unknown_paths_and_methods(http: httpx.Client) -> None:
 
 def test_stock_has_no_extensions() -> None:
     with (
-        servers.embedded("--stock") as server,
+        servers.stand_in("--stock") as server,
         httpx.Client(base_url=server.url, timeout=30) as http,
     ):
         assert "samplers" not in http.get("/info").json()

@@ -24,7 +24,7 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, Revi
 from huggingface_hub.file_download import http_get, repo_folder_name
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
-from tgi.embedded.files import (
+from tests.stand_in.files import (
     GRAPHS,
     Files,
     NoModel,

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tgi.embedded.training.templates import Entry, Slots, Template, parse
+from tests.stand_in.training.templates import Entry, Slots, Template, parse
 
 CORPUS = Path(__file__).parent / "corpus"
 SLOTS, SYNONYMS, MORE, HELD_OUT = "slots.toml", "synonyms.toml", "questions.toml", "held_out.toml"

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests import graphs
-from tgi.embedded.files import BUNDLED, open_folder
-from tgi.embedded.rows import ROOM, Rows, SeparateRows, SharedRows, choose_rows, room_for
-from tgi.embedded.runtime import Runtime
+from tests.stand_in.files import BUNDLED, open_folder
+from tests.stand_in.rows import ROOM, Rows, SeparateRows, SharedRows, choose_rows, room_for
+from tests.stand_in.runtime import Runtime
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The command line of the embedded engine: `python -m tgi.embedded`."""
+"""The command line of the stand-in: `python -m tests.stand_in`."""
 
 import argparse
 import asyncio
@@ -14,15 +14,15 @@ from pathlib import Path
 
 import uvicorn
 
-from tgi.embedded.batching import Engine
-from tgi.embedded.files import BUNDLED, Files, NoModel, open_folder
-from tgi.embedded.metrics import Metrics
-from tgi.embedded.requests import MAX_STOP_SEQUENCES, Limits
-from tgi.embedded.rows import choose_rows
-from tgi.embedded.runtime import Runtime, UnsupportedGraph
-from tgi.embedded.server import routes
-from tgi.embedded.service import Json, Service
-from tgi.embedded.text import Text
+from tests.stand_in.batching import Engine
+from tests.stand_in.files import BUNDLED, Files, NoModel, open_folder
+from tests.stand_in.metrics import Metrics
+from tests.stand_in.requests import MAX_STOP_SEQUENCES, Limits
+from tests.stand_in.rows import choose_rows
+from tests.stand_in.runtime import Runtime, UnsupportedGraph
+from tests.stand_in.server import routes
+from tests.stand_in.service import Json, Service
+from tests.stand_in.text import Text
 
 # The context that the playground is made for; a longer one would only cost memory on a CPU.
 LONGEST = 8192
@@ -33,14 +33,14 @@ REPOSITORY = re.compile(r"[\w.\-]+/[\w.\-]+")
 def create_parser() -> argparse.ArgumentParser:
     """The options."""
     parser = argparse.ArgumentParser(
-        prog="python -m tgi.embedded",
+        prog="python -m tests.stand_in",
         description=(
             "A server on the CPU that speaks the HTTP API of Text Generation Inference: "
             "/generate, /generate_stream, /tokenize, /chat_tokenize, /info, /health, /metrics."
         ),
         epilog=(
             "Without --model it serves the small model that comes with it. It says "
-            "'tgi.embedded listening on …' when it is ready. SIGTERM lets the running answers "
+            "'tests.stand_in listening on …' when it is ready. SIGTERM lets the running answers "
             "finish for --grace seconds."
         ),
     )
@@ -133,7 +133,7 @@ def _amount(value: str) -> float:
 def _find(model: str | None, revision: str | None) -> Files:
     """The bundled model (``None``), a folder's, or a repository's. Raises NoModel."""
     if model is None:
-        return open_folder(BUNDLED, "tgi.embedded/bundled")
+        return open_folder(BUNDLED, "tests.stand_in/bundled")
     path = Path(model).expanduser()
     if path.is_dir():
         return open_folder(path, model)
@@ -141,7 +141,7 @@ def _find(model: str | None, revision: str | None) -> Files:
         raise NoModel(
             f"There is no folder {model}, and it is no name of a repository such as org/name."
         )
-    from tgi.embedded.hub import fetch  # takes a quarter of a second, which most starts can save
+    from tests.stand_in.hub import fetch  # takes a quarter of a second, which most starts can save
 
     return fetch(model, revision)
 
@@ -238,7 +238,7 @@ class Server(uvicorn.Server):
         self._engine.start(asyncio.get_running_loop())
         await super().startup(sockets)
         if self.started:
-            print(f"tgi.embedded listening on {self._address}", flush=True)
+            print(f"tests.stand_in listening on {self._address}", flush=True)
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -274,7 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         runtime = Runtime(files.graph, files.config, threads=options.threads)
         rows = choose_rows(runtime)
     except (NoModel, UnsupportedGraph, OSError, ValueError) as error:
-        print(f"tgi.embedded: {error}", file=sys.stderr)
+        print(f"tests.stand_in: {error}", file=sys.stderr)
         return 2
     metrics = Metrics(limits.max_total_tokens)
     engine = Engine(
@@ -302,7 +302,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             runner.run(server.serve([bound]))
         except OSError as error:  # another program began to listen there in the meantime
-            print(f"tgi.embedded: Cannot listen on {_address(bound)}: {error}", file=sys.stderr)
+            print(f"tests.stand_in: Cannot listen on {_address(bound)}: {error}", file=sys.stderr)
             return 2
         finally:
             engine.abort("the server has stopped.")

@@ -8,9 +8,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tgi.embedded.training.intents import Corpus, Intent
-from tgi.embedded.training.templates import Bindings, Slot, Template, every, expand
-from tgi.embedded.training.tokenizer import ASSISTANT, USER
+from tests.stand_in.training.intents import Corpus, Intent
+from tests.stand_in.training.templates import Bindings, Slot, Template, every, expand
+from tests.stand_in.training.tokenizer import ASSISTANT, USER
 
 SYSTEM_SHARE = 0.04
 _FILLERS = frozenset(

@@ -5,12 +5,12 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tgi.embedded import requests
-from tgi.embedded.answers import Failed, Job, Token
-from tgi.embedded.batching import Engine
-from tgi.embedded.metrics import Metrics
-from tgi.embedded.requests import Generate, Invalid, Limits
-from tgi.embedded.text import Text, apart
+from tests.stand_in import requests
+from tests.stand_in.answers import Failed, Job, Token
+from tests.stand_in.batching import Engine
+from tests.stand_in.metrics import Metrics
+from tests.stand_in.requests import Generate, Invalid, Limits
+from tests.stand_in.text import Text, apart
 
 Json = dict[str, Any]
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from tgi.embedded.runtime import Runtime
-from tgi.embedded.sampling import Chooser, Sampling
-from tgi.embedded.text import Detokeniser, Text
+from tests.stand_in.runtime import Runtime
+from tests.stand_in.sampling import Chooser, Sampling
+from tests.stand_in.text import Detokeniser, Text
 
 Reason = Literal["length", "eos_token", "stop_sequence"]
 

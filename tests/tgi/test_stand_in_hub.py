@@ -13,8 +13,8 @@ import pytest
 
 from tests import graphs, servers
 from tests.hub import SHA, Hub, Repository
-from tgi.embedded.files import BUNDLED, choose_graph, external_data
-from tgi.embedded.runtime import Runtime, UnsupportedGraph
+from tests.stand_in.files import BUNDLED, choose_graph, external_data
+from tests.stand_in.runtime import Runtime, UnsupportedGraph
 
 SMALL = {
     name: (BUNDLED / name).read_bytes()
@@ -38,7 +38,7 @@ def environment(hub_url: str, home: Path) -> dict[str, str]:
 def refused(hub_url: str, home: Path, *arguments: str) -> str:
     """What the engine says when it does not start."""
     result = subprocess.run(
-        [sys.executable, "-m", "tgi.embedded", "--port", "0", *arguments],
+        [sys.executable, "-m", "tests.stand_in", "--port", "0", *arguments],
         env={**servers.environment(), **environment(hub_url, home)},
         capture_output=True,
         text=True,
@@ -59,7 +59,7 @@ def answers(server: servers.Server) -> str:
 
 
 def test_only_what_is_needed_is_fetched_and_the_cache_serves_offline(
-    tmp_path: Path, embedded: servers.Server
+    tmp_path: Path, stand_in: servers.Server
 ) -> None:
     files = {
         **SMALL,
@@ -70,18 +70,18 @@ def test_only_what_is_needed_is_fetched_and_the_cache_serves_offline(
     }
     with Hub({"org/small": Repository(files)}) as hub:
         env = environment(hub.url, tmp_path)
-        with servers.embedded("--model", "org/small", env=env) as server:
+        with servers.stand_in("--model", "org/small", env=env) as server:
             info = httpx.get(f"{server.url}/info").json()
             assert (info["model_id"], info["model_sha"]) == ("org/small", SHA)
-            assert answers(server) == answers(embedded)  # it is the bundled model
+            assert answers(server) == answers(stand_in)  # it is the bundled model
             assert "model_int8.onnx" in server.output
             assert "100%" in server.output
         assert hub.fetched() == {*SMALL, "onnx/model_int8.onnx"}
         hub.requests.clear()
-        with servers.embedded("--model", "org/small", env=env):
+        with servers.stand_in("--model", "org/small", env=env):
             pass
         assert hub.fetched() == set()
-    with servers.embedded("--model", "org/small", env=env) as server:  # the hub is gone
+    with servers.stand_in("--model", "org/small", env=env) as server:  # the hub is gone
         assert httpx.get(f"{server.url}/info").json()["model_sha"] == SHA
 
 
@@ -96,7 +96,7 @@ def test_a_break_is_mended_at_once(tmp_path: Path, large: bytes) -> None:
     repository.break_after["onnx/model.onnx"] = PIECE + 1_000_000
     with Hub({"org/small": repository}) as hub:
         env = environment(hub.url, tmp_path)
-        with servers.embedded("--model", "org/small", env=env) as server:
+        with servers.stand_in("--model", "org/small", env=env) as server:
             assert answers(server)
         assert hub.ranges("model.onnx") == [None, f"bytes={PIECE}-"]
 
@@ -111,7 +111,7 @@ def test_a_long_break_is_mended_at_the_next_start(tmp_path: Path, large: bytes) 
         repository.break_after.clear()
         hub.requests.clear()
         env = environment(hub.url, tmp_path)
-        with servers.embedded("--model", "org/small", env=env) as server:
+        with servers.stand_in("--model", "org/small", env=env) as server:
             assert answers(server)
         assert hub.ranges("model.onnx") == [f"bytes={PIECE}-"]
 
@@ -123,7 +123,7 @@ def test_a_damaged_file_is_not_served(tmp_path: Path) -> None:
     assert "model.onnx of org/small arrived damaged" in message
 
 
-def test_external_data_comes_along(tmp_path: Path, embedded: servers.Server) -> None:
+def test_external_data_comes_along(tmp_path: Path, stand_in: servers.Server) -> None:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(tmp_path / "model_fp16.onnx")
@@ -137,18 +137,18 @@ def test_external_data_comes_along(tmp_path: Path, embedded: servers.Server) -> 
     files = {**SMALL, "onnx/model_fp16.onnx": graph, "onnx/model_fp16.onnx_data": data}
     with Hub({"org/apart": Repository(files)}) as hub:
         env = environment(hub.url, tmp_path / "home")
-        with servers.embedded("--model", "org/apart", env=env) as server:
-            assert answers(server) == answers(embedded)
+        with servers.stand_in("--model", "org/apart", env=env) as server:
+            assert answers(server) == answers(stand_in)
 
 
-def test_a_folder_laid_out_like_an_export(tmp_path: Path, embedded: servers.Server) -> None:
+def test_a_folder_laid_out_like_an_export(tmp_path: Path, stand_in: servers.Server) -> None:
     for name, content in SMALL.items():
         (tmp_path / name).write_bytes(content)
     (tmp_path / "onnx").mkdir()
     shutil.copy(BUNDLED / "model.onnx", tmp_path / "onnx" / "model_q4.onnx")
     (tmp_path / "chat_template.jinja").write_text("{{ messages[0].content }} {{ eos_token }}")
-    with servers.embedded("--model", str(tmp_path)) as server:
-        assert answers(server) == answers(embedded)
+    with servers.stand_in("--model", str(tmp_path)) as server:
+        assert answers(server) == answers(stand_in)
         chat = {"messages": [{"role": "user", "content": "Hi"}]}
         rendered = httpx.post(f"{server.url}/chat_tokenize", json=chat).json()
         assert rendered["templated_text"] == "Hi </s>"
@@ -163,7 +163,7 @@ def test_a_template_that_refuses_and_none_at_all(tmp_path: Path) -> None:
     def error(template: str | None) -> tuple[int, dict[str, str]]:
         if template is not None:
             (tmp_path / "chat_template.jinja").write_text(template)
-        with servers.embedded("--model", str(tmp_path)) as server:
+        with servers.stand_in("--model", str(tmp_path)) as server:
             response = httpx.post(f"{server.url}/chat_tokenize", json=chat)
             return response.status_code, response.json()
 
@@ -219,8 +219,8 @@ def test_repositories_that_cannot_be_had(tmp_path: Path) -> None:
     }
     script = (
         "import sys\n"
-        "from tgi.embedded.files import NoModel\n"
-        "from tgi.embedded.hub import fetch\n"
+        "from tests.stand_in.files import NoModel\n"
+        "from tests.stand_in.hub import fetch\n"
         "for name in sys.argv[1:]:\n"
         "    try:\n"
         "        fetch(name)\n"
@@ -287,4 +287,4 @@ def test_a_graph_of_another_kind_is_told(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
     (tmp_path / "model.onnx").write_bytes(graph(["input_ids"], ["logits"]))
     message = refused("http://127.0.0.1:9", tmp_path, "--model", str(tmp_path))
-    assert message.startswith("tgi.embedded: The graph has no past_key_values")
+    assert message.startswith("tests.stand_in: The graph has no past_key_values")

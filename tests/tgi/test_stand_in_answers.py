@@ -1,4 +1,4 @@
-"""What the embedded engine writes: seeds in any company, visible samplers, whole characters."""
+"""What the stand-in writes: seeds in any company, visible samplers, whole characters."""
 
 import asyncio
 from typing import Any
@@ -8,8 +8,8 @@ import pytest
 from tokenizers import Tokenizer, decoders, models
 
 from tests import servers
-from tgi.embedded.files import BUNDLED, read_json
-from tgi.embedded.text import Detokeniser, Text
+from tests.stand_in.files import BUNDLED, read_json
+from tests.stand_in.text import Detokeniser, Text
 
 Tokens = list[tuple[int, float]]
 
@@ -27,8 +27,8 @@ async def write(http: httpx.AsyncClient, inputs: str, **parameters: Any) -> Toke
 
 
 @pytest.fixture
-async def http(embedded_url: str) -> Any:
-    async with httpx.AsyncClient(base_url=embedded_url, timeout=60) as client:
+async def http(stand_in_url: str) -> Any:
+    async with httpx.AsyncClient(base_url=stand_in_url, timeout=60) as client:
         yield client
 
 
@@ -177,7 +177,7 @@ def test_text_is_held_back_until_a_character_is_whole(text: str) -> None:
 async def test_a_batch_of_one_writes_the_same_as_a_batch_of_many(http: httpx.AsyncClient) -> None:
     asks = {"temperature": 1.5, "seed": 11, "max_new_tokens": 40}
     expected = await write(http, turn("Name ten animals."), **asks)
-    with servers.embedded("--max-batch-size", "1", "--max-concurrent-requests", "8") as server:
+    with servers.stand_in("--max-batch-size", "1", "--max-concurrent-requests", "8") as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as other:
             answers = await asyncio.gather(
                 *(write(other, turn("Name ten animals."), **asks) for _ in range(8))

@@ -1,4 +1,4 @@
-"""The embedded engine as a process: starting, limits, leaving readers, stopping."""
+"""The stand-in as a process: starting, limits, leaving readers, stopping."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ def narrow() -> Iterator[httpx.Client]:
     """A server that takes two requests, writes one at a time and ends at 1,100 tokens."""
     options = ["--max-concurrent-requests", "2", "--max-batch-size", "1"]
     with (
-        servers.embedded(*options, "--max-total-tokens", "1100") as server,
+        servers.stand_in(*options, "--max-total-tokens", "1100") as server,
         httpx.Client(base_url=server.url, timeout=60) as http,
     ):
         yield http
@@ -108,7 +108,7 @@ def test_a_reader_that_leaves_ends_the_writing(narrow: httpx.Client, path: str) 
 def test_answers_wait_for_memory() -> None:
     options = ["--cache-mib", "20", "--tokens-per-second", "100"]  # room for two
     with (
-        servers.embedded(*options) as server,
+        servers.stand_in(*options) as server,
         httpx.Client(base_url=server.url, timeout=60) as http,
         http.stream("POST", "/generate_stream", json=body(max_new_tokens=1900)),
         http.stream("POST", "/generate_stream", json=body(max_new_tokens=1900)),
@@ -123,7 +123,7 @@ def test_answers_wait_for_memory() -> None:
 
 def test_silence_is_filled_with_comments_and_the_pace_is_kept() -> None:
     code = (
-        "from tgi.embedded import __main__, streaming\n"
+        "from tests.stand_in import __main__, streaming\n"
         "streaming.KEEP_ALIVE = 0.1\n"
         "__main__.main(['--port', '0', '--tokens-per-second', '2'])\n"
     )
@@ -142,7 +142,7 @@ def test_silence_is_filled_with_comments_and_the_pace_is_kept() -> None:
 
 
 def test_a_running_answer_may_end_after_sigterm() -> None:
-    with servers.embedded("--grace", "60") as server:
+    with servers.stand_in("--grace", "60") as server:
         with httpx.stream(
             "POST", f"{server.url}/generate_stream", json=body(max_new_tokens=1000), timeout=60
         ) as response:
@@ -157,7 +157,7 @@ def test_a_running_answer_may_end_after_sigterm() -> None:
 
 
 def test_after_the_grace_an_answer_ends_as_an_error() -> None:
-    with servers.embedded("--grace", "0.05", "--max-batch-size", "1") as server:
+    with servers.stand_in("--grace", "0.05", "--max-batch-size", "1") as server:
         url = f"{server.url}/generate_stream"
         with (
             httpx.stream("POST", url, json=body(), timeout=60) as running,
@@ -174,7 +174,7 @@ def test_after_the_grace_an_answer_ends_as_an_error() -> None:
 
 
 def test_an_idle_server_stops_with_0_though_a_connection_is_open() -> None:
-    with servers.embedded() as server, httpx.Client(base_url=server.url) as http:
+    with servers.stand_in() as server, httpx.Client(base_url=server.url) as http:
         assert http.get("/health").status_code == 200
         assert server.terminate() == 0
         assert "Traceback" not in server.output
@@ -194,7 +194,7 @@ def accepts(url: str) -> bool:
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tgi.embedded", *arguments],
+        [sys.executable, "-m", "tests.stand_in", *arguments],
         capture_output=True,
         text=True,
         timeout=60,
@@ -203,11 +203,11 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_taken_port_is_told(embedded_url: str) -> None:
-    port = embedded_url.rsplit(":", 1)[1]
+def test_a_taken_port_is_told(stand_in_url: str) -> None:
+    port = stand_in_url.rsplit(":", 1)[1]
     result = run("--port", port)
     assert result.returncode == 2
-    assert result.stderr.startswith(f"tgi.embedded: Cannot listen on 127.0.0.1:{port}")
+    assert result.stderr.startswith(f"tests.stand_in: Cannot listen on 127.0.0.1:{port}")
     assert "--port" in result.stderr
     assert "Traceback" not in result.stderr
 
@@ -245,10 +245,10 @@ def test_help_tells_the_options() -> None:
         assert option in result.stdout
 
 
-async def test_a_long_text_does_not_hold_up_the_others(embedded_url: str) -> None:
+async def test_a_long_text_does_not_hold_up_the_others(stand_in_url: str) -> None:
     """While 900,000 characters become tokens, which takes seconds, the server answers."""
     text = "hello world " * 75_000
-    async with httpx.AsyncClient(base_url=embedded_url, timeout=60) as http:
+    async with httpx.AsyncClient(base_url=stand_in_url, timeout=60) as http:
         asked = asyncio.create_task(http.post("/tokenize", json={"inputs": text}))
         answered = 0
         while not asked.done():
@@ -261,7 +261,7 @@ async def test_a_long_text_does_not_hold_up_the_others(embedded_url: str) -> Non
 @pytest.mark.parametrize("option", ["--tokens-per-second", "--grace"])
 @pytest.mark.parametrize("value", ["nan", "inf", "-1", "fast"])
 def test_a_pace_that_is_none_is_refused(option: str, value: str) -> None:
-    command = [sys.executable, "-m", "tgi.embedded", "--port", "0", option, value]
+    command = [sys.executable, "-m", "tests.stand_in", "--port", "0", option, value]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert option in done.stderr

@@ -12,14 +12,14 @@ import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
-from tgi.embedded.training.dialogues import Exchange, exchange, prompt
-from tgi.embedded.training.evaluate import examples, held_out, sampler_tables, verdicts
-from tgi.embedded.training.generation import Model
-from tgi.embedded.training.intents import Corpus
-from tgi.embedded.training.judging import Judge, Reader
-from tgi.embedded.training.network import Network
-from tgi.embedded.training.templates import Bindings, every
-from tgi.embedded.training.train import Recipe, answer_loss
+from tests.stand_in.training.dialogues import Exchange, exchange, prompt
+from tests.stand_in.training.evaluate import examples, held_out, sampler_tables, verdicts
+from tests.stand_in.training.generation import Model
+from tests.stand_in.training.intents import Corpus
+from tests.stand_in.training.judging import Judge, Reader
+from tests.stand_in.training.network import Network
+from tests.stand_in.training.templates import Bindings, every
+from tests.stand_in.training.train import Recipe, answer_loss
 
 Whole = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -30,7 +30,7 @@ PACKAGES = ("torch", "onnx", "onnxruntime", "tokenizers", "numpy")
 
 TEMPLATE = """# The bundled model: how it was made and what it can do
 
-Written by `python -m tgi.embedded.training`; nothing here was typed by hand.
+Written by `python -m tests.stand_in.training`; nothing here was typed by hand.
 
 ## Corpus
 {intents} intents ({openings} that open a conversation, {followups} that follow up), {templates}

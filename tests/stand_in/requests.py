@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from tgi.embedded.sampling import Sampling
+from tests.stand_in.sampling import Sampling
 
 MAX_STOP_SEQUENCES = 4
 MAX_TOP_N_TOKENS = 5

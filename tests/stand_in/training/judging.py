@@ -14,8 +14,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from tgi.embedded.training.dialogues import exchange
-from tgi.embedded.training.intents import Corpus
+from tests.stand_in.training.dialogues import exchange
+from tests.stand_in.training.intents import Corpus
 
 _WORD = re.compile(r"[\w']+|[^\w\s]")
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from statistics import mean
 
-from tgi.embedded.sampling import Sampling
-from tgi.embedded.training.dialogues import Exchange, exchange, prompt
-from tgi.embedded.training.generation import Model
-from tgi.embedded.training.intents import Corpus, Intent
-from tgi.embedded.training.judging import Judge, Reader, repeated, words
-from tgi.embedded.training.templates import Bindings
+from tests.stand_in.sampling import Sampling
+from tests.stand_in.training.dialogues import Exchange, exchange, prompt
+from tests.stand_in.training.generation import Model
+from tests.stand_in.training.intents import Corpus, Intent
+from tests.stand_in.training.judging import Judge, Reader, repeated, words
+from tests.stand_in.training.templates import Bindings
 
 MOST_EXPANSIONS = 3  # of one held-out template: a slot in it must not outweigh other intents
 ANIMALS = "Name ten animals."
