@@ -28,7 +28,7 @@ node_modules/.checkers: $(VENV)/.test package.json
 demo: $(VENV)/.demo  ## the playground with its embedded engine, on the CPU (PORT=7999 moves it)
 	$(if $(PORT),PLAYGROUND_PORT=$(PORT)) $(BIN)/playground demo
 
-serve: $(VENV)/.demo  ## the playground in front of a TGI that runs elsewhere (PLAYGROUND_TGI_URL)
+serve: $(VENV)/.demo  ## the playground in front of a TGI that runs elsewhere (PLAYGROUND_ENGINE_URL)
 	$(if $(PORT),PLAYGROUND_PORT=$(PORT)) $(BIN)/playground serve
 
 check: $(VENV)/.test node_modules/.checkers  ## format, lint, types, the imports' direction, and their dependencies

@@ -21,7 +21,7 @@ from playground.auth.middleware import AuthMiddleware
 from playground.auth.proxy_headers import ProxyHeaders
 from playground.auth.secret import with_secret
 from playground.domain.presets import load_presets
-from playground.engines.tgi import TGIEngine
+from playground.engines.factory import default_address, make_engine
 from playground.generation.highlight import stylesheet
 from playground.settings import Settings
 from playground.store.ended_sessions import EndedSessions
@@ -73,7 +73,7 @@ def create_app(settings: Settings, tunnel: Tunnel | None = None, *, ui: bool = T
     """
     settings = with_secret(settings)
     presets = load_presets(settings.presets_file)
-    engine = TGIEngine.from_settings(settings)
+    engine = make_engine(default_address(settings))
     store = Store.from_settings(settings)
 
     @asynccontextmanager

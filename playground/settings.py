@@ -1,6 +1,6 @@
 """The environment, read once: `PLAYGROUND_` variables, also from a file ``.env`` beside them.
 
-A secret may also stand in a file, as Docker's secrets do: ``PLAYGROUND_TGI_API_KEY_FILE`` names it.
+A secret may also stand in a file, as Docker's secrets do: ``PLAYGROUND_SECRET_FILE`` names it.
 """
 
 import os
@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
+    AliasChoices,
     AnyHttpUrl,
     Field,
     IPvAnyNetwork,
@@ -30,20 +31,34 @@ from pydantic_settings import (
 )
 
 from playground.domain.errors import PlaygroundError
+from playground.domain.prompt_formats import FORMATS
 
 PREFIX: Final = "PLAYGROUND_"
+EngineChoice = Literal["auto", "tgi", "llamacpp", "vllm", "sglang", "openai"]
 # About a hundred times the context: room for long conversations, and half of what TGI takes.
 MAX_BODY_BYTES: Final = 1_000_000
-_SECRETS: Final = ("tgi_api_key", "secret", "database_url", "database_password")
+_SECRETS: Final = ("engine_api_key", "secret", "database_url", "database_password")
 _FILE: Final = "a file that can be read"
 _POSTGRESQL: Final = ("postgresql", "postgres", "postgresql+asyncpg")
 # Of an address's options: where a socket is, and how the connection is secured.
 _OPTIONS: Final = frozenset({"host", "port", "ssl", "sslmode"})
 
 
+# Other names of settings, from when TGI was the only engine.
+OLDER: Final = {
+    "tgi_url": "engine_url",
+    "tgi_api_key": "engine_api_key",
+    "tgi_api_key_file": "engine_api_key_file",
+}
 # What has the prefix and is no setting of this program: of compose, and of the tests.
 _COMPOSE: Final = frozenset({"playground_version", "playground_memory"})
 _TESTS: Final = "playground_tests_"
+
+
+def _also(name: str) -> AliasChoices:
+    """A setting's variable, and those that it had before."""
+    older = [each for each, newer in OLDER.items() if newer == name]
+    return AliasChoices(*[f"{PREFIX}{each}".lower() for each in (name, *older)])
 
 
 class SettingsError(PlaygroundError):
@@ -66,16 +81,55 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
         extra="ignore",  # .env is compose's too
         frozen=True,
+        populate_by_name=True,
     )
 
-    tgi_url: Annotated[
-        str, Field(title="where TGI answers", description="an http:// or https:// address")
+    engine: Annotated[
+        EngineChoice,
+        Field(
+            title="what answers there; auto asks it",
+            description="auto, tgi, llamacpp, vllm, sglang or openai",
+        ),
+    ] = "auto"
+    engine_url: Annotated[
+        str,
+        Field(
+            title="where the engine answers; PLAYGROUND_TGI_URL is another name",
+            description="an http:// or https:// address",
+            validation_alias=_also("engine_url"),
+        ),
     ] = "http://127.0.0.1:8080"
-    tgi_api_key: Annotated[
-        SecretStr | None, Field(title="the key of TGI, where it asks for one", description="a text")
+    engine_model: Annotated[
+        str | None,
+        Field(
+            title="the model to ask for, where an engine serves several",
+            description="a model's name as the engine has it",
+        ),
     ] = None
-    tgi_api_key_file: Annotated[
-        Path | None, Field(title="the file with that key, instead", description=_FILE)
+    engine_api_key: Annotated[
+        SecretStr | None,
+        Field(
+            title="the key of the engine, where it asks for one; PLAYGROUND_TGI_API_KEY is another "
+            "name",
+            description="a text",
+            validation_alias=_also("engine_api_key"),
+        ),
+    ] = None
+    engine_api_key_file: Annotated[
+        Path | None,
+        Field(
+            title="the file with that key, instead; PLAYGROUND_TGI_API_KEY_FILE is another name",
+            description=_FILE,
+            validation_alias=_also("engine_api_key_file"),
+        ),
+    ] = None
+    prompt_format: Annotated[
+        str | None,
+        Field(
+            title="how conversations are written for the model; without it the model decides",
+            description=f"one of {', '.join(FORMATS)}",
+            pattern=f"^({'|'.join(FORMATS)})$",
+        ),
     ] = None
     secret: Annotated[
         SecretStr | None,
@@ -318,7 +372,7 @@ class Settings(BaseSettings):
         ),
     ] = None
 
-    @field_validator("tgi_url", "public_url")
+    @field_validator("engine_url", "public_url")
     @classmethod
     def _is_http(cls, value: str | None) -> str | None:
         if value is None:
@@ -340,7 +394,7 @@ class Settings(BaseSettings):
         except ValidationError as error:  # one for each network, where the variable is one text
             raise ValueError("not networks") from error
 
-    @field_validator("tgi_api_key_file", "secret_file", "database_password_file")
+    @field_validator("engine_api_key_file", "secret_file", "database_password_file")
     @classmethod
     def _is_readable(cls, path: Path | None) -> Path | None:
         if path is not None:
@@ -385,7 +439,7 @@ class Settings(BaseSettings):
 
     def api_key(self) -> str | None:
         """The key of the engine, from the variable or the file."""
-        return _read(self.tgi_api_key, self.tgi_api_key_file)
+        return _read(self.engine_api_key, self.engine_api_key_file)
 
     def database_address(self) -> str | None:
         """PostgreSQL's address; ``None`` where the database is a file in the data folder."""
@@ -425,7 +479,8 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         lines = []
         for problem in error.errors():
-            name = str(problem["loc"][0])
+            name = str(problem["loc"][0]).removeprefix(PREFIX.lower())
+            name = OLDER.get(name, name)
             field = Settings.model_fields[name]
             given = "cannot be used" if name in _SECRETS else f"is {problem['input']!r}"
             lines.append(
@@ -436,7 +491,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 def unknown_names() -> str:
     """What is set under a name that no setting has, in words; empty where there is nothing."""
-    settings = [f"{PREFIX}{name}".upper() for name in Settings.model_fields]
+    settings = [f"{PREFIX}{name}".upper() for name in (*Settings.model_fields, *OLDER)]
     given = {**DotEnvSettingsSource(Settings).env_vars, **EnvSettingsSource(Settings).env_vars}
     words = []
     for name in sorted(each.upper() for each in {each.lower() for each in given} - _COMPOSE):

@@ -27,14 +27,14 @@ NOWHERE = "http://127.0.0.1:9"
 class Application:
     """A playground that runs until the end of its block.
 
-    tgi_url: its engine; by default there is none.
+    engine_url: its engine; by default there is none.
     ui: whether Gradio's page is there, which takes two seconds to import.
     settings: by their names in `Settings`; the data are its own unless they say otherwise.
     url: without a slash at the end. app: what it serves.
     """
 
-    def __init__(self, tgi_url: str = NOWHERE, *, ui: bool = False, **settings: Any) -> None:
-        values = load_settings(**{"tgi_url": tgi_url, "data_dir": data_dir(), **settings})
+    def __init__(self, engine_url: str = NOWHERE, *, ui: bool = False, **settings: Any) -> None:
+        values = load_settings(**{"engine_url": engine_url, "data_dir": data_dir(), **settings})
         check_exposure(values)
         self._collector = gc.get_threshold()
         self._listener = socket.create_server((values.host, 0), backlog=512)

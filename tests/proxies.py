@@ -72,7 +72,7 @@ def running(
 
 
 @functools.cache
-def _request_buffers() -> str:
+def request_buffers() -> str:
     """The directive that keeps a request until it is whole: renamed in Caddy 2.6.3."""
     told = subprocess.run([program("caddy"), "version"], capture_output=True, text=True, check=True)
     found = re.search(r"(\d+)\.(\d+)\.(\d+)", told.stdout)
@@ -90,7 +90,7 @@ def caddy(folder: Path, upstreams: Sequence[str], *, file: str = "Caddyfile") ->
         "LISTEN": f"127.0.0.1:{port}",
         "UPSTREAMS": " ".join(urlsplit(each).netloc for each in upstreams),
         "HEALTH_PORT": str(free_port()),
-        "REQUEST_BUFFERS": _request_buffers(),
+        "REQUEST_BUFFERS": request_buffers(),
         "HOME": str(folder),
         "XDG_DATA_HOME": str(folder),
         "XDG_CONFIG_HOME": str(folder),

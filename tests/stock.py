@@ -13,6 +13,9 @@ from fastapi import FastAPI
 from playground.api.routes import create_router
 from playground.api.services import Services
 from playground.domain.presets import load_presets
+from playground.domain.prompt_formats import TULU2
+from playground.engines.base import EngineInfo, Probabilities, Seeds
+from playground.engines.factory import default_address, make_engine
 from playground.engines.tgi import TGIEngine
 from playground.settings import load_settings
 from playground.store.store import Store
@@ -122,17 +125,17 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 
 
 @asynccontextmanager
-async def playground(tgi_url: str, **settings: Any) -> AsyncIterator[str]:
+async def playground(engine_url: str, **settings: Any) -> AsyncIterator[str]:
     """The API on a real port in front of an engine; its address. The page is no part of it."""
-    async with opened(tgi_url, **settings) as (url, _):
+    async with opened(engine_url, **settings) as (url, _):
         yield url
 
 
 @asynccontextmanager
-async def opened(tgi_url: str, **settings: Any) -> AsyncIterator[tuple[str, Services]]:
+async def opened(engine_url: str, **settings: Any) -> AsyncIterator[tuple[str, Services]]:
     """As `playground`, with what its routes work with."""
-    values = load_settings(**{"tgi_url": tgi_url, "data_dir": data_dir(), **settings})
-    engine = TGIEngine.from_settings(values)
+    values = load_settings(**{"engine_url": engine_url, "data_dir": data_dir(), **settings})
+    engine = make_engine(default_address(values))
     store = Store.from_settings(values)
     services = Services(values, load_presets(), engine, store)
     app = FastAPI()
@@ -153,3 +156,23 @@ async def opened(tgi_url: str, **settings: Any) -> AsyncIterator[tuple[str, Serv
             await running
             await store.aclose()
             await engine.aclose()
+
+
+def engine_info(max_input_tokens: int, max_total_tokens: int) -> EngineInfo:
+    """What a scripted engine says of itself."""
+    return EngineInfo(
+        kind="tgi",
+        name="Script 1",
+        model_id="some/model",
+        model_sha=None,
+        quantisation="",
+        max_input_tokens=max_input_tokens,
+        max_total_tokens=max_total_tokens,
+        max_stop_sequences=4,
+        applied={},
+        seeds=Seeds("always"),
+        probabilities=Probabilities("none"),
+        prompt_format=TULU2,
+        slots=None,
+        raw={},
+    )

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from playground.app import create_app
 from playground.cli.main import create_parser
-from playground.settings import PREFIX, Settings, load_settings
+from playground.settings import OLDER, PREFIX, Settings, load_settings
 from playground.telemetry.metrics import Metrics
 from tests import settings_table
 from tests.application import Application
@@ -59,7 +59,7 @@ def test_the_table_of_settings_is_that_of_the_class() -> None:
 
 @every_document
 def test_no_document_names_a_setting_that_is_none(name: str) -> None:
-    known = {f"{PREFIX}{each}".upper() for each in Settings.model_fields}
+    known = {f"{PREFIX}{each}".upper() for each in (*Settings.model_fields, *OLDER)}
     tests = {"PLAYGROUND_TESTS_REQUIRE_BROWSER", "PLAYGROUND_TESTS_REQUIRE_SERVERS"}
     assert set(re.findall(r"\bPLAYGROUND_[A-Z_]*[A-Z]", read(name))) <= known | tests
 

@@ -69,7 +69,7 @@ def engine_routes(services: Services) -> APIRouter:
     async def write_code(body: CodeBody) -> Response:
         """An answer's request as programs, from the prompt and the parameters of its receipt."""
         keyed = settings.api_key() is not None
-        programs = snippets(settings.tgi_url, body.prompt, body.sent, keyed=keyed)
+        programs = snippets(settings.engine_url, body.prompt, body.sent, keyed=keyed)
         return json_answer({"snippets": [asdict(each) for each in programs]})
 
     @router.post("/api/proof", **answering(schemas.ProofAnswer, 429, 502, 503))

@@ -32,7 +32,7 @@ class Proofs:
         settings = services.settings
         self._services = services
         self._places = min(CONCURRENT, settings.max_streams, settings.max_streams_per_user)
-        self._prover = Prover(settings.tgi_url, settings.api_key(), at_once=self._places)
+        self._prover = Prover(settings.engine_url, settings.api_key(), at_once=self._places)
 
     async def answer(self, request: Request, info: EngineInfo) -> Response:
         """The proof as JSON.

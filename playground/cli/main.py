@@ -20,9 +20,9 @@ from playground.domain.errors import PlaygroundError
 from playground.settings import load_settings, unknown_names
 from playground.telemetry import logging as log_lines
 
-_EPILOG: Final = """settings are read from the environment and from .env: PLAYGROUND_TGI_URL,
+_EPILOG: Final = """settings are read from the environment and from .env: PLAYGROUND_ENGINE_URL,
 PLAYGROUND_HOST, PLAYGROUND_PORT and the others that .env.example explains."""
-_OPTIONS: Final = ("host", "port", "tgi_url", "tunnel", "open")  # settings, too
+_OPTIONS: Final = ("host", "port", "engine_url", "tunnel", "open")  # settings, too
 
 _log = logging.getLogger("playground")
 
@@ -61,7 +61,13 @@ def create_parser() -> argparse.ArgumentParser:
     )
     checking.add_argument("--json", action="store_true", help="print the check as JSON")
     for command in (serving, checking):
-        command.add_argument("--tgi-url", metavar="URL", help="where TGI answers")
+        command.add_argument(
+            "--tgi-url",
+            "--engine-url",
+            dest="engine_url",
+            metavar="URL",
+            help="where the engine answers",
+        )
     for command in (serving, demonstration):
         command.add_argument("--host", help="address to listen on (127.0.0.1)")
         command.add_argument(

@@ -69,7 +69,7 @@ def serve(settings: Settings, engine: "subprocess.Popen[bytes] | None" = None) -
         host, port = listener.getsockname()[:2]
         host = f"[{host}]" if ":" in host else host
         _say(settings, f"Playground: http://{host}:{port}{settings.root_path}/")
-        _say(settings, f"Engine: {settings.tgi_url}")
+        _say(settings, f"Engine: {settings.engine_url}")
         server = Server(app, settings)
         if engine is not None:
 
@@ -109,4 +109,4 @@ def demo(settings: Settings, model: str | None, tokens_per_second: float) -> int
         stack.callback(engine.wait)
         stack.callback(engine.terminate)
         _say(settings, f"Embedded engine: process {engine.pid}; {' '.join(command[1:])}")
-        return serve(settings.model_copy(update={"tgi_url": f"http://127.0.0.1:{port}"}), engine)
+        return serve(settings.model_copy(update={"engine_url": f"http://127.0.0.1:{port}"}), engine)

@@ -1,28 +1,17 @@
 """A conversation as the text that the model was trained on, cut to fit the context.
 
-The format is TuluV2's, as the model's card gives it: a marker line before each turn, the human
-speaks first, no end-of-text between turns. The tokenizer adds the beginning-of-text token itself,
-so the prompt carries none. The card documents no system role: a system text goes in front of the
-first user message, with a blank line between.
+Where a format has the tokenizer add the beginning-of-text token, the prompt carries none.
 """
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from playground.domain.errors import ConversationTooLong, InvalidRequest
 from playground.domain.messages import Message
-
-TURN_MARKER: Final = "<|user|>"
-_MARKERS: Final = {"user": TURN_MARKER, "assistant": "<|assistant|>"}
-
-# What a message could forge: the turn markers, which are ordinary text to the tokenizer, and the
-# special tokens of Mistral's vocabulary (<unk>, <s>, </s>). The tokenizer matches special tokens
-# as exact strings, before any normalisation and regardless of what stands beside them, so exact
-# strings are what is changed: "<S>" and "< s >" are harmless and stay as they were written.
-_FORGED: Final = re.compile(r"<(\|(?:user|assistant|system)\||/?s|unk)>")
-
+from playground.domain.prompt_formats import PromptFormat
 
 # Bytes of text that a token stands for at most. Longer tokens are runs of one sign, such as Llama
 # 3's of 128 spaces, and no conversation consists of them.
@@ -51,40 +40,55 @@ class Fit:
     dropped_turns: int
 
 
-def neutralise(text: str) -> str:
-    """The text with every turn marker and special token made harmless, as it is sent.
+def neutralise(text: str, form: PromptFormat) -> str:
+    """The text with every marker and special token made harmless, as it is sent.
 
-    ``<`` and ``>`` around them become ‹ and ›: a person and the model still read what was meant,
-    and see that it was changed; no Unicode normalisation (NFKC included) turns them back, which the
-    full-width forms would not survive; and nothing is removed, so that no text can close up into a
-    new marker.
+    The signs at both ends of it are changed, ``<`` and ``>`` to ‹ and › and so on: a person and the
+    model still read what was meant, and see that it was changed; no Unicode normalisation (NFKC
+    included) turns them back, which the full-width forms would not survive; and nothing is removed,
+    so that no text can close up into a new marker. A tokenizer matches special tokens as exact
+    strings, before any normalisation and regardless of what stands beside them, so exact strings
+    are what is changed: "<S>" and "< s >" are harmless and stay as they were written.
     """
-    return _FORGED.sub(r"‹\1›", text)
+    return _forgeries(form).sub(lambda found: found[0].translate(_HARMLESS), text)
 
 
-def render(messages: Sequence[Message]) -> Prompt:
+_HARMLESS: Final = str.maketrans("<>[]", "‹›⁅⁆")
+
+
+@cache
+def _forgeries(form: PromptFormat) -> re.Pattern[str]:
+    longest_first = sorted(form.forged, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first)))
+
+
+def render(messages: Sequence[Message], form: PromptFormat) -> Prompt:
     """The prompt for the assistant's next turn, or for the rest of its last one.
 
     Args:
         messages: An optional system message, then the conversation, the user's first. A last
             message of the assistant is continued: nothing follows its text, and white space at its
             end is left out, because the tokenizer puts white space at the start of the next word.
+        form: How the model wants it written.
 
     Raises:
         InvalidRequest: When the order of the roles is not of this kind.
     """
     system, turns = _split(messages)
-    lines = []
+    parts = []
+    if system and form.system:
+        parts.append(neutralise(system, form).join(form.system))
     for position, message in enumerate(turns):
-        text = neutralise(message.content)
-        if position == 0 and system:
-            text = f"{neutralise(system)}\n\n{text}"
-        lines.append(f"{_MARKERS[message.role]}\n{text}")
+        text = neutralise(message.content, form)
+        if position == 0 and system and not form.system:
+            text = f"{neutralise(system, form)}\n\n{text}"
+        parts.append(text.join(form.user if message.role == "user" else form.assistant))
+    opening = form.assistant[0]
     if turns[-1].role == "assistant":
         continued = turns[-1].content.rstrip()
-        lines[-1] = f"{_MARKERS['assistant']}\n{neutralise(continued)}"
-        return Prompt("\n".join(lines), continued)
-    return Prompt("\n".join([*lines, f"{_MARKERS['assistant']}\n"]))
+        parts[-1] = f"{opening}{neutralise(continued, form)}"
+        return Prompt("".join(parts), continued)
+    return Prompt("".join([*parts, opening]))
 
 
 async def fit(
@@ -92,6 +96,7 @@ async def fit(
     budget: int,
     limit: int,
     count: Callable[[str], Awaitable[int]],
+    form: PromptFormat,
 ) -> Fit:
     """The prompt with as many of the latest turns as fit.
 
@@ -103,6 +108,7 @@ async def fit(
         limit: Tokens that the last turn may take when it stands alone, at least `budget`.
         count: How many tokens a rendered text has. It is asked once when all fits, and otherwise
             about log2(turns) times more; never for a text so long that it cannot fit.
+        form: How the model wants the conversation written.
 
     Raises:
         ConversationTooLong: With the numbers, when the last turn alone takes more than `limit`.
@@ -112,7 +118,7 @@ async def fit(
     starts = [i for i, message in enumerate(turns) if message.role == "user"]
 
     async def attempt(dropped: int) -> Fit:
-        prompt = render([*head, *turns[starts[dropped] :]])
+        prompt = render([*head, *turns[starts[dropped] :]], form)
         least = len(prompt.text.encode("utf-8", "surrogatepass")) // _LONGEST_TOKEN
         if least > max(limit, budget):
             return Fit(prompt, least, dropped)  # too long in any case: not worth a question

@@ -1,11 +1,81 @@
-"""What an engine is to the playground. TGI is the first and the default one (engines/tgi.py)."""
+"""What an engine is to the playground: its address, what it says of itself, and what it writes."""
 
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from playground.domain.messages import Applied
+from playground.domain.prompt_formats import PromptFormat
 from playground.domain.samplers import Sampler
+from playground.settings import EngineChoice
+
+EngineKind = Literal["tgi", "llamacpp", "vllm", "sglang", "openai"]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineAddress:
+    """Where an engine is, and what is known of it before it is asked.
+
+    Attributes:
+        id: By which a request names it, such as "tgi"; a-z, 0-9, _ and -.
+        name: For people; "" takes what the engine calls itself.
+        kind: "auto" where the engine is asked what it is.
+        model: The model to ask for, where it serves several; ``None`` takes the one it has.
+        prompt_format: ``None`` where the model decides.
+    """
+
+    id: str
+    kind: EngineChoice
+    url: str
+    name: str = ""
+    api_key: str | None = field(default=None, repr=False)
+    model: str | None = None
+    prompt_format: PromptFormat | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seeds:
+    """Whether the same seed gives the same answer again.
+
+    Attributes:
+        repeat: "alone" where only while no other request is in the batch.
+        condition: In a sentence for people, "" where there is none.
+    """
+
+    repeat: Literal["always", "alone", "never"]
+    condition: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Probabilities:
+    """What an engine tells of its choices.
+
+    Attributes:
+        kind: "raw" of the model's own, "final" of those that it draws from.
+        most: How many tokens of a step.
+    """
+
+    kind: Literal["none", "raw", "final"]
+    most: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an engine is that is getting ready.
+
+    Attributes:
+        what: What it does, such as "Downloading model.gguf".
+        done: Of total; bytes where it downloads.
+        total: ``None`` where it is not known.
+        rate: Of these a second, 0 where it is not known.
+        left_s: Seconds that are left, ``None`` where that cannot be said.
+    """
+
+    what: str
+    done: int
+    total: int | None
+    rate: float = 0.0
+    left_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,19 +84,27 @@ class EngineInfo:
 
     Attributes:
         name: For people, such as "TGI 3.3.7".
+        quantisation: As people write it, such as "FP8" or "Q4_K_M"; "" where it is not known.
         max_total_tokens: Prompt and answer together.
         max_stop_sequences: How many a request may carry.
         applied: Every sampler parameter by name.
+        slots: Answers that it writes at a time, where it says so; more wait.
         raw: The engine's own answer, shown as it is on the page About.
     """
 
+    kind: EngineKind
     name: str
     model_id: str
     model_sha: str | None
+    quantisation: str
     max_input_tokens: int
     max_total_tokens: int
     max_stop_sequences: int
     applied: Mapping[str, Applied]
+    seeds: Seeds
+    probabilities: Probabilities
+    prompt_format: PromptFormat
+    slots: int | None
     raw: Mapping[str, object]
 
 
@@ -36,12 +114,14 @@ class EngineState:
 
     Attributes:
         since: Seconds (Unix time) at which this state began.
+        progress: Of one that is loading, where it can be told.
     """
 
     state: Literal["ready", "loading", "offline"]
     since: float
     reason: str = ""
     info: EngineInfo | None = None
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +145,11 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The end of a generation, always the last item of a stream that succeeded."""
+    """The end of a generation, always the last item of a stream that succeeded.
+
+    Attributes:
+        reason: "eos_token", "stop_sequence" or "length", whatever the engine calls it.
+    """
 
     reason: str
     generated_tokens: int

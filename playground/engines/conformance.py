@@ -23,7 +23,8 @@ import anyio
 from huggingface_hub import TextGenerationOutput
 
 from playground.domain.messages import Applied, Message
-from playground.domain.prompt import TURN_MARKER, render
+from playground.domain.prompt import render
+from playground.domain.prompt_formats import TULU2
 from playground.domain.samplers import PARAMETERS
 from playground.engines.base import EngineInfo
 from playground.engines.statistics import permutation_test, repeated_shares, shift
@@ -162,7 +163,7 @@ class _Engine:
     async def ask(self, questions: Sequence[str]) -> None:
         """Have the questions' prompts counted, before there are answers to them."""
         for question in questions:
-            prompt = render([Message("user", question)]).text
+            prompt = render([Message("user", question)], TULU2).text
             self._prompts[question] = (prompt, await self._client.count_tokens(prompt))
 
     async def write(self, question: str, tokens: int, **parameters: Any) -> TextGenerationOutput:
@@ -171,7 +172,7 @@ class _Engine:
             "max_new_tokens": tokens,
             "details": True,
             "return_full_text": False,
-            "stop": [TURN_MARKER],
+            "stop": list(TULU2.stop),
             **parameters,
         }
         prompt, length = self._prompts[question]

@@ -9,11 +9,20 @@ from typing import Any, Final, Self
 
 from playground.domain.errors import EngineError
 from playground.domain.messages import Applied
+from playground.domain.prompt_formats import PromptFormat, recognise
 from playground.domain.samplers import Sampler
-from playground.engines.base import Chunk, EngineInfo, EngineState, Finish, GenerationRequest
+from playground.engines.base import (
+    Chunk,
+    EngineAddress,
+    EngineInfo,
+    EngineState,
+    Finish,
+    GenerationRequest,
+    Probabilities,
+    Seeds,
+)
 from playground.engines.streams import closing
 from playground.formats.tgi import name_values
-from playground.settings import Settings
 from playground.telemetry.logging import request_id
 from tgi import errors
 from tgi.client import TGIClient
@@ -43,8 +52,12 @@ _STOCK: Final[Mapping[str, Applied]] = {
     "min_p": Applied("unsupported", "TGI has no min_p; it is not sent."),
 }
 
+# Its generator starts anew with each request, but sums differ with what else is in the batch.
+_SEEDS: Final = Seeds("alone", "The same seed repeats while no other answer is being written.")
+_TOP_TOKENS: Final = 5  # MAX_TOP_N_TOKENS, unless its operator raised it; /info does not tell
+
 # What answers in TGI's words without being TGI, by /info's `router`.
-_NAMES: Final[Mapping[object, str]] = {"tgi-embedded": "Embedded engine"}
+_NAMES: Final[Mapping[object, str]] = {"tgi-stand-in": "TGI stand-in"}
 
 _KINDS: Final[Mapping[type[errors.TGIError], str]] = {
     errors.ConnectFailed: "offline",
@@ -63,6 +76,7 @@ class TGIEngine:
     """A TGI server, or one that speaks its API and says in /info what more it takes.
 
     Args:
+        prompt_format: ``None`` where the model decides.
         probe_timeout: Seconds within which a server that is there says so.
         loading_for: Seconds for which a server that was never ready and refuses connections may be
             loading; afterwards it is offline.
@@ -73,11 +87,13 @@ class TGIEngine:
         url: str,
         *,
         api_key: str | None = None,
+        prompt_format: PromptFormat | None = None,
         probe_timeout: float = 5.0,
         loading_for: float = _LOADING_S,
     ) -> None:
         self._url = url
         self._client = TGIClient(url, api_key=api_key)
+        self._format = prompt_format
         self._state = EngineState("offline", time.time(), "The engine was not asked yet.")
         self._probe_timeout = probe_timeout
         self._loading_for = loading_for
@@ -89,9 +105,14 @@ class TGIEngine:
         self._counts: OrderedDict[bytes, int] = OrderedDict()
 
     @classmethod
-    def from_settings(cls, settings: Settings, *, loading_for: float = _LOADING_S) -> Self:
-        """The engine that the settings name, not asked yet."""
-        return cls(settings.tgi_url, api_key=settings.api_key(), loading_for=loading_for)
+    def at(cls, address: EngineAddress, *, loading_for: float = _LOADING_S) -> Self:
+        """The engine of an address, not asked yet."""
+        return cls(
+            address.url,
+            api_key=address.api_key,
+            prompt_format=address.prompt_format,
+            loading_for=loading_for,
+        )
 
     async def state(self) -> EngineState:
         """The state, at most a second old. Callers at the same time share one question."""
@@ -170,7 +191,7 @@ class TGIEngine:
         try:
             async with asyncio.timeout(self._probe_timeout):
                 await self._client.health()
-                info = _info(await self._client.info())
+                info = _info(await self._client.info(), self._format)
         except errors.TGIError as error:
             self._set(*self._away(error))
         except TimeoutError:
@@ -240,24 +261,31 @@ def map_sampler(sampler: Sampler, applied: Mapping[str, Applied]) -> dict[str, o
     return name_values(sampler, [name for name, way in applied.items() if way.how == "native"])
 
 
-def _info(raw: Mapping[str, Any]) -> EngineInfo:
+def _info(raw: Mapping[str, Any], form: PromptFormat | None) -> EngineInfo:
     """What /info says. Raises ProtocolError when it is not TGI's.
 
-    ``samplers`` is no field of TGI's: by it the embedded engine says that it takes a parameter, and
+    ``samplers`` is no field of TGI's: by it the stand-in says that it takes a parameter, and
     in the meaning that the playground gives it.
     """
     extended = raw.get("samplers") or {}
     try:
+        model_id = str(raw["model_id"])
         return EngineInfo(
+            kind="tgi",
             name=f"{_NAMES.get(raw.get('router'), 'TGI')} {raw['version']}",
-            model_id=str(raw["model_id"]),
+            model_id=model_id,
             model_sha=raw.get("model_sha"),
+            quantisation="",
             max_input_tokens=int(raw["max_input_tokens"]),
             max_total_tokens=int(raw["max_total_tokens"]),
             max_stop_sequences=int(raw["max_stop_sequences"]),
             applied={
                 name: _NATIVE if name in extended else stock for name, stock in _STOCK.items()
             },
+            seeds=_SEEDS,
+            probabilities=Probabilities("final", _TOP_TOKENS),
+            prompt_format=form or recognise(model_id),
+            slots=None,
             raw=raw,
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -18,7 +18,7 @@ from playground.domain.messages import (
     PaneRequest,
     Receipt,
 )
-from playground.domain.prompt import TURN_MARKER, Fit, fit
+from playground.domain.prompt import Fit, fit
 from playground.domain.samplers import Sampler
 from playground.engines.base import Engine, EngineInfo, Finish, GenerationRequest
 from playground.engines.streams import closing
@@ -69,7 +69,9 @@ async def plan(
     room = share if max_new_tokens is None else min(max_new_tokens, share)
     budget = min(info.max_input_tokens, total - room)
     limit = min(info.max_input_tokens, total - min(room, _SMALLEST_ANSWER))
-    return Budget(info, await fit(messages, budget, limit, engine.count_tokens), total)
+    return Budget(
+        info, await fit(messages, budget, limit, engine.count_tokens, info.prompt_format), total
+    )
 
 
 class _Writing:
@@ -156,7 +158,7 @@ async def answer(
     writing: _Writing | None = None
     try:
         budget = await plan(engine, request.messages, request.max_new_tokens, context_tokens)
-        stops = tuple(dict.fromkeys((TURN_MARKER, *request.stop)))
+        stops = tuple(dict.fromkeys((*budget.info.prompt_format.stop, *request.stop)))
         if len(stops) > budget.info.max_stop_sequences:
             raise InvalidRequest(
                 f"{budget.info.name} takes {budget.info.max_stop_sequences} stop sequences, and "

@@ -108,7 +108,7 @@ class Reader:
 async def test_no_reader_gets_words_of_another() -> None:
     async with stock.tgi(speak) as engine:
         limits = {
-            "PLAYGROUND_TGI_URL": engine.url,
+            "PLAYGROUND_ENGINE_URL": engine.url,
             "PLAYGROUND_MAX_STREAMS": "400",
             "PLAYGROUND_MAX_STREAMS_PER_USER": "400",
         }

@@ -55,7 +55,7 @@ NEVER_ANSWERED = {"presets", "settings", "users", "usage", "unreadable", "passwo
 
 @pytest.fixture(scope="module")
 def document() -> Mapping[str, Any]:
-    settings = load_settings(tgi_url=NOWHERE, data_dir=data_dir())
+    settings = load_settings(engine_url=NOWHERE, data_dir=data_dir())
     return create_app(settings, ui=False).openapi()
 
 
@@ -65,7 +65,7 @@ def test_the_document_is_valid(document: Mapping[str, Any]) -> None:
 
 
 def test_every_route_is_in_it(document: Mapping[str, Any]) -> None:
-    app = create_app(load_settings(tgi_url=NOWHERE, data_dir=data_dir()), ui=False)
+    app = create_app(load_settings(engine_url=NOWHERE, data_dir=data_dir()), ui=False)
     routes = {
         f"{method} {route.path}"
         for route in iter_route_contexts(app.routes)

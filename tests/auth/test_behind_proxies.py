@@ -93,7 +93,7 @@ def replicas(postgres: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield Replicas(
             stack,
             {
-                "PLAYGROUND_TGI_URL": engine.url,
+                "PLAYGROUND_ENGINE_URL": engine.url,
                 "PLAYGROUND_DATABASE_URL": postgres.database(),
                 "PLAYGROUND_AUTH": "users",
                 "PLAYGROUND_USERS_FILE": str(users.path),

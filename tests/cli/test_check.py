@@ -13,6 +13,7 @@ import pytest
 from playground.cli.check.command import check
 from playground.domain.messages import Message
 from playground.domain.prompt import render
+from playground.domain.prompt_formats import TULU2
 from playground.settings import load_settings
 from playground.store.store import Store
 from tests import stock
@@ -49,7 +50,10 @@ def engine(
                 await template(peer)
             case "/chat_tokenize":
                 messages = [Message(**each) for each in peer.request.json()["messages"]]
-                text = {"templated_text": f"<s>{render(messages).text}", "tokenize_response": []}
+                text = {
+                    "templated_text": f"<s>{render(messages, TULU2).text}",
+                    "tokenize_response": [],
+                }
                 await peer.answer(orjson.dumps(text))
             case "/generate":
                 status, body = generate or (200, {"generated_text": "You"})
@@ -99,7 +103,7 @@ class Report:
 
 async def examined(capsys: pytest.CaptureFixture[str], url: str, **settings: Any) -> Report:
     capsys.readouterr()
-    status = await check(load_settings(tgi_url=url, **settings), samplers=False, as_json=True)
+    status = await check(load_settings(engine_url=url, **settings), samplers=False, as_json=True)
     report = Report(status, json.loads(capsys.readouterr().out))
     for each in report.findings:
         assert each["says"]
@@ -203,7 +207,7 @@ async def test_no_template_at_all(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "fix"),
     [
-        (401, {}, "PLAYGROUND_TGI_API_KEY"),
+        (401, {}, "PLAYGROUND_ENGINE_API_KEY"),
         (
             424,
             {

@@ -40,7 +40,7 @@ def free_port() -> int:
 def test_help_names_every_command() -> None:
     done = process("--help")
     assert done.returncode == 0
-    for word in ("serve", "demo", "check", "PLAYGROUND_TGI_URL", ".env.example"):
+    for word in ("serve", "demo", "check", "PLAYGROUND_ENGINE_URL", ".env.example"):
         assert word in done.stdout
     assert playground("serve", "--help").returncode == 0
 
@@ -52,7 +52,7 @@ def test_without_a_command_the_usage_is_shown() -> None:
 
 
 def test_check_describes_a_ready_engine(stand_in_url: str) -> None:
-    done = process("check", "--tgi-url", stand_in_url)
+    done = process("check", "--engine-url", stand_in_url)
     assert done.returncode == 0, done.stderr
     assert "ready" in done.stdout
     for word in ("model", "context", "temperature", "min_p", "native"):
@@ -61,14 +61,14 @@ def test_check_describes_a_ready_engine(stand_in_url: str) -> None:
 
 def test_check_says_what_stock_tgi_does_not_apply() -> None:
     with stand_in("--stock") as stock:
-        done = playground("check", "--tgi-url", stock.url)
+        done = playground("check", "--engine-url", stock.url)
     unsupported = [line.split()[0] for line in done.stdout.splitlines() if "unsupported" in line]
     assert unsupported == ["presence_penalty", "min_p"]
 
 
 def test_check_of_an_absent_engine_fails_with_the_reason(free_port: int) -> None:
     url = f"http://127.0.0.1:{free_port}"
-    done = playground("check", "--tgi-url", url)
+    done = playground("check", "--engine-url", url)
     assert done.returncode == 1
     assert done.stdout.startswith(f"{url}: offline. ")
     assert "connection refused" in done.stdout.lower()
@@ -79,7 +79,7 @@ def test_check_of_an_absent_engine_fails_with_the_reason(free_port: int) -> None
     ("name", "value"),
     [
         ("PLAYGROUND_PORT", "many"),
-        ("PLAYGROUND_TGI_URL", "gpu-box"),
+        ("PLAYGROUND_ENGINE_URL", "gpu-box"),
         ("PLAYGROUND_MAX_STREAMS", "0"),
     ],
 )
@@ -99,7 +99,7 @@ def test_a_name_that_no_setting_has_is_told(tmp_path: Path, free_port: int, plac
         (tmp_path / ".env").write_text(f"{lines}OTHER=1\n")
         given = {}
     url = f"http://127.0.0.1:{free_port}"
-    done = playground("check", "--tgi-url", url, env=given, cwd=tmp_path)
+    done = playground("check", "--engine-url", url, env=given, cwd=tmp_path)
     assert done.returncode == 1
     [line] = done.stderr.splitlines()
     assert "PLAYGROUND_MAX_STREAM is no setting (is it PLAYGROUND_MAX_STREAMS?)" in line
@@ -146,7 +146,7 @@ def test_an_engine_of_the_demo_that_dies_is_told() -> None:
         assert number is not None
         demo.wait_for("tests.stand_in listening on")
         os.kill(int(number[1]), signal.SIGKILL)
-        assert "started anew" in demo.wait_for("The stand-in has ended")
+        assert "started anew" in demo.wait_for("The embedded engine has ended")
         assert httpx.get(f"{demo.url}/livez").status_code == 200
     finally:
         assert demo.terminate() == 0

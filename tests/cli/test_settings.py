@@ -17,7 +17,7 @@ def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_has_a_default_for_everything() -> None:
     settings = load_settings()
     assert (settings.host, settings.port) == ("127.0.0.1", 7860)
-    assert settings.tgi_url == "http://127.0.0.1:8080"
+    assert settings.engine_url == "http://127.0.0.1:8080"
     assert settings.model_id == "ContextualAI/Contextual_KTO_Mistral_PairRM"
     assert settings.api_key() is None
 
@@ -26,11 +26,11 @@ def test_reads_the_environment_and_a_file_beside_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / ".env").write_text("PLAYGROUND_PORT=1\nPLAYGROUND_MAX_STREAMS=7\nHF_TOKEN=x\n")
-    monkeypatch.setenv("PLAYGROUND_TGI_URL", "https://tgi.example/base/")
+    monkeypatch.setenv("PLAYGROUND_ENGINE_URL", "https://tgi.example/base/")
     monkeypatch.setenv("PLAYGROUND_PORT", "8000")
     monkeypatch.setenv("PLAYGROUND_PRESETS_FILE", "")
     settings = load_settings()
-    assert settings.tgi_url == "https://tgi.example/base"
+    assert settings.engine_url == "https://tgi.example/base"
     assert (settings.port, settings.max_streams) == (8000, 7)
     assert settings.presets_file is None, "an empty variable is an unset one"
     assert load_settings(port=9).port == 9
@@ -39,10 +39,10 @@ def test_reads_the_environment_and_a_file_beside_it(
 def test_a_secret_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.write_text("from-file\n")
-    monkeypatch.setenv("PLAYGROUND_TGI_API_KEY_FILE", str(key))
+    monkeypatch.setenv("PLAYGROUND_ENGINE_API_KEY_FILE", str(key))
     assert load_settings().api_key() == "from-file"
-    monkeypatch.delenv("PLAYGROUND_TGI_API_KEY_FILE")
-    monkeypatch.setenv("PLAYGROUND_TGI_API_KEY", "direct")
+    monkeypatch.delenv("PLAYGROUND_ENGINE_API_KEY_FILE")
+    monkeypatch.setenv("PLAYGROUND_ENGINE_API_KEY", "direct")
     settings = load_settings()
     assert settings.api_key() == "direct"
     assert "direct" not in repr(settings)
@@ -51,15 +51,15 @@ def test_a_secret_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path:
 @pytest.mark.parametrize(
     ("name", "value", "accepted"),
     [
-        ("TGI_URL", "tgi:8080", "http"),
-        ("TGI_URL", "ftp://tgi", "http"),
+        ("ENGINE_URL", "tgi:8080", "http"),
+        ("ENGINE_URL", "ftp://tgi", "http"),
         ("PORT", "70000", "0 to 65535"),
         ("PORT", "http", "0 to 65535"),
         ("ROOT_PATH", "playground/", "a path such as /playground"),
         ("MAX_STREAMS", "0", "from 1"),
         ("CONTEXT_TOKENS", "12", "from 256"),
         ("MODEL_ID", "a b", "owner/name"),
-        ("TGI_API_KEY_FILE", "/nowhere/key", "a file that can be read"),
+        ("ENGINE_API_KEY_FILE", "/nowhere/key", "a file that can be read"),
         ("TRUSTED_PROXIES", "10.0.0.0/8,proxy,::1/129", "addresses or networks with commas"),
         ("TRUSTED_PROXIES", "none", "addresses or networks with commas"),
         ("METRICS_FROM", "10.0.0.1/8", "addresses or networks with commas"),

@@ -308,7 +308,7 @@ def test_two_gpus_hold_a_model_each() -> None:
         assert services[name]["environment"]["NUM_SHARD"] == "1"
         assert f"{name}:8080" in services["balancer"]["environment"]["UPSTREAMS"].split()
     assert services["tgi-1"]["healthcheck"] == services["tgi"]["healthcheck"]
-    assert services["playground"]["environment"]["PLAYGROUND_TGI_URL"] == "http://balancer:8080"
+    assert services["playground"]["environment"]["PLAYGROUND_ENGINE_URL"] == "http://balancer:8080"
 
 
 @every_set
@@ -337,7 +337,7 @@ def test_the_engine_is_where_the_page_looks_for_it() -> None:
     assert variables["PORT"] == "8080"
     for files in ((BASE,), (BASE, CPU)):
         services = compose(*files)["services"]
-        assert services["playground"]["environment"]["PLAYGROUND_TGI_URL"] == "http://tgi:8080"
+        assert services["playground"]["environment"]["PLAYGROUND_ENGINE_URL"] == "http://tgi:8080"
         assert "http://127.0.0.1:8080/health" in services["tgi"]["healthcheck"]["test"][-1]
     cpu = compose(BASE, CPU)["services"]
     assert cpu["tgi"]["command"].split()[:7] == [

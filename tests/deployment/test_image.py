@@ -20,7 +20,7 @@ import pytest
 from tests import servers
 from tests.composition import BASE, CPU, GPUS, ROOT, compose, has_compose, has_daemon
 from tests.postgres import Cluster
-from tests.proxies import program
+from tests.proxies import program, request_buffers
 
 DOCKERFILE = ROOT / "playground/Dockerfile"
 
@@ -129,7 +129,7 @@ def test_the_page_starts_as_the_image_starts_it(tmp_path: Path) -> None:
     service = compose(BASE)["services"]["playground"]
     variables = {name: str(value) for name, value in service["environment"].items()}
     variables |= {"PLAYGROUND_HOST": "127.0.0.1", "PLAYGROUND_PORT": "0", "PYTHONPATH": str(ROOT)}
-    variables |= {"PLAYGROUND_TGI_URL": "http://127.0.0.1:1"}
+    variables |= {"PLAYGROUND_ENGINE_URL": "http://127.0.0.1:1"}
     with servers.Server(
         ["-m", *command], ready="Playground: http", env=variables, cwd=tmp_path
     ) as server:
@@ -165,7 +165,12 @@ def test_caddy_takes_its_configuration(
     [source] = [each for each in found["volumes"] if each.endswith("/etc/caddy/Caddyfile:ro")]
     file = tmp_path / "Caddyfile"
     file.write_text((ROOT / source.split(":")[0]).read_text())
-    env = {**os.environ, **found["environment"], "HOME": str(tmp_path)}
+    env = {
+        **os.environ,
+        **found["environment"],
+        "HOME": str(tmp_path),
+        "REQUEST_BUFFERS": request_buffers(),
+    }
     for command in (["validate"], ["adapt", "--pretty"]):
         done = subprocess.run(
             [program("caddy"), *command, "--config", str(file), "--adapter", "caddyfile"],

@@ -210,7 +210,7 @@ def test_services_lead_to_their_pods() -> None:
         ports = {each["name"] for each in container(workload)["ports"]}
         assert {each["targetPort"] for each in service["ports"]} <= ports
         assert "sessionAffinity" not in service
-    assert variables("Deployment/playground")["PLAYGROUND_TGI_URL"] == "http://tgi:8080"
+    assert variables("Deployment/playground")["PLAYGROUND_ENGINE_URL"] == "http://tgi:8080"
     assert environment(FOLDER / "fp8.env")["PORT"] == "8080"
 
 

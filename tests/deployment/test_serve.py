@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from playground.domain.messages import Message
 from playground.domain.prompt import neutralise, render
+from playground.domain.prompt_formats import TULU2
 from playground.settings import Settings
 from tests.composition import BASE, ROOT, compose, environment
 
@@ -128,10 +129,10 @@ def test_the_template_and_the_playground_agree(system: str | None, said: Sequenc
     turns = [Message("assistant" if i % 2 else "user", text) for i, text in enumerate(said)]
     rendered = templated([*head, *turns])
     if turns[-1].role == "user":
-        assert rendered == "<s>" + render([*head, *turns]).text
+        assert rendered == "<s>" + render([*head, *turns], TULU2).text
     else:  # TGI cuts behind the last text itself
-        text = neutralise(turns[-1].content)
-        prompt = render([*head, *turns[:-1]]).text
+        text = neutralise(turns[-1].content, TULU2)
+        prompt = render([*head, *turns[:-1]], TULU2).text
         assert rendered == "<s>" + prompt + text
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from playground.domain.errors import ConversationTooLong, InvalidRequest
 from playground.domain.messages import Message, Role
 from playground.domain.prompt import fit, neutralise, render
+from playground.domain.prompt_formats import TULU2
 
 # The model card's example, byte for byte.
 CARD = (
@@ -28,11 +29,11 @@ def test_is_the_cards_example() -> None:
     messages = conversation(
         "Hi! I'm looking for a cake recipe.", "What kind of cake?", "Chocolate cake."
     )
-    assert render(messages).text == CARD
+    assert render(messages, TULU2).text == CARD
 
 
 def test_puts_the_system_text_in_front_of_the_first_message() -> None:
-    prompt = render([Message("system", "Be brief."), *conversation("Hi", "Yes?", "Why?")])
+    prompt = render([Message("system", "Be brief."), *conversation("Hi", "Yes?", "Why?")], TULU2)
     assert prompt.text == (
         "<|user|>\nBe brief.\n\nHi\n<|assistant|>\nYes?\n<|user|>\nWhy?\n<|assistant|>\n"
     )
@@ -41,14 +42,14 @@ def test_puts_the_system_text_in_front_of_the_first_message() -> None:
 def test_leaves_an_empty_system_text_out() -> None:
     for empty in ("", " \n"):
         messages = [Message("system", empty), Message("user", "Hi")]
-        assert render(messages) == render(messages[1:])
+        assert render(messages, TULU2) == render(messages[1:], TULU2)
 
 
 def test_continues_the_last_answer_without_anything_behind_it() -> None:
-    prompt = render(conversation("Count.", "One, two, \n"))
+    prompt = render(conversation("Count.", "One, two, \n"), TULU2)
     assert prompt.text == "<|user|>\nCount.\n<|assistant|>\nOne, two,"
     assert prompt.continued == "One, two,"
-    assert render(conversation("Count.")).continued == ""
+    assert render(conversation("Count."), TULU2).continued == ""
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_refuses_an_order_of_roles_that_the_format_does_not_know(
     messages: Sequence[Message],
 ) -> None:
     with pytest.raises(InvalidRequest):
-        render(messages)
+        render(messages, TULU2)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_refuses_an_order_of_roles_that_the_format_does_not_know(
     ],
 )
 def test_neutralises_exactly_what_the_tokenizer_would_read(written: str, sent: str) -> None:
-    assert neutralise(written) == sent
+    assert neutralise(written, TULU2) == sent
 
 
 PIECES = st.sampled_from(
@@ -99,7 +100,7 @@ TEXTS = st.lists(PIECES, max_size=12).map("".join)
 def test_no_text_forges_a_turn_or_a_special_token(texts: list[str], system: str | None) -> None:
     head = [] if system is None else [Message("system", system)]
     messages = [*head, *conversation(*texts)]
-    prompt = render(messages).text
+    prompt = render(messages, TULU2).text
     turns = len(texts) + (len(texts) % 2)  # an even number ends with an answer to be continued
     found = [match.group() for match in DANGEROUS.finditer(prompt)]
     assert found == ["<|user|>", "<|assistant|>"] * (turns // 2)
@@ -107,9 +108,9 @@ def test_no_text_forges_a_turn_or_a_special_token(texts: list[str], system: str 
 
 @given(st.text())
 def test_neutralising_keeps_all_but_the_brackets(text: str) -> None:
-    sent = neutralise(text)
+    sent = neutralise(text, TULU2)
     assert len(sent) == len(text)
-    assert neutralise(sent) == sent
+    assert neutralise(sent, TULU2) == sent
     assert all(
         a == b or (a, b) in {("<", "‹"), (">", "›")} for a, b in zip(text, sent, strict=True)
     )
@@ -126,7 +127,7 @@ async def test_keeps_everything_that_fits_and_counts_once() -> None:
         asked.append(text)
         return await words(text)
 
-    fitting = await fit(conversation("a b", "c", "d"), 100, 100, count)
+    fitting = await fit(conversation("a b", "c", "d"), 100, 100, count, TULU2)
     assert (fitting.tokens, fitting.dropped_turns, len(asked)) == (8, 0, 1)
 
 
@@ -143,25 +144,26 @@ async def test_drops_as_few_of_the_oldest_turns_as_it_can(
     messages = conversation(*texts)
     turns = (len(messages) + 1) // 2
     sizes = [
-        await words(render([*head, *messages[2 * dropped :]]).text) for dropped in range(turns)
+        await words(render([*head, *messages[2 * dropped :]], TULU2).text)
+        for dropped in range(turns)
     ]
     fitting = [dropped for dropped, size in enumerate(sizes) if size <= budget]
     if not fitting:
         with pytest.raises(ConversationTooLong, match=f"{sizes[-1]:,} tokens"):
-            await fit([*head, *messages], budget, budget, words)
+            await fit([*head, *messages], budget, budget, words, TULU2)
         return
-    result = await fit([*head, *messages], budget, budget, words)
+    result = await fit([*head, *messages], budget, budget, words, TULU2)
     assert result.dropped_turns == fitting[0]
     assert result.tokens == sizes[fitting[0]] <= budget
-    assert result.prompt == render([*head, *messages[2 * fitting[0] :]])
+    assert result.prompt == render([*head, *messages[2 * fitting[0] :]], TULU2)
 
 
 async def test_the_last_turn_may_take_the_room_of_the_answer() -> None:
     messages = conversation("a " * 10, "b", "c " * 20)
-    result = await fit(messages, 10, 30, words)
+    result = await fit(messages, 10, 30, words, TULU2)
     assert (result.dropped_turns, result.tokens) == (1, 22)
     with pytest.raises(ConversationTooLong, match=r"22 tokens.* 21 fit"):
-        await fit(messages, 10, 21, words)
+        await fit(messages, 10, 21, words, TULU2)
 
 
 async def test_a_text_that_cannot_fit_is_not_sent_to_be_counted() -> None:
@@ -173,7 +175,7 @@ async def test_a_text_that_cannot_fit_is_not_sent_to_be_counted() -> None:
 
     long = "a" * 900_000
     with pytest.raises(ConversationTooLong, match=r"14,\d\d\d tokens or more.* 8,128 fit"):
-        await fit(conversation(long), 6144, 8128, count)
+        await fit(conversation(long), 6144, 8128, count, TULU2)
     assert not asked
-    result = await fit(conversation(long, long, "b"), 6144, 8128, count)
+    result = await fit(conversation(long, long, "b"), 6144, 8128, count, TULU2)
     assert (result.dropped_turns, len(asked)) == (1, 1)

@@ -93,7 +93,7 @@ async def test_says_where_huggingface_hub_lacks_an_argument() -> None:
 
 async def test_a_key_is_read_and_never_written(stand_in_url: str) -> None:
     async with (
-        playground(stand_in_url, tgi_api_key="s3cret") as url,
+        playground(stand_in_url, engine_api_key="s3cret") as url,
         httpx.AsyncClient(base_url=url) as client,
     ):
         body = {"prompt": "<|user|>\nHi\n<|assistant|>\n", "sent": {"max_new_tokens": 4}}

@@ -162,7 +162,7 @@ async def test_the_stand_in_applies_all_seven(stand_in_url: str) -> None:
     async with engine(stand_in_url) as made:
         info = (await settled(made, "ready")).info
         assert info is not None
-        assert info.name.startswith("Embedded engine ")
+        assert info.name.startswith("TGI stand-in ")
         assert {name for name, a in info.applied.items() if a.how == "native"} == set(BY_NAME)
         asked = request(sampler=Sampler(temperature=1.0, min_p=0.1, presence_penalty=0.5))
         one, two = [[item async for item in made.stream(asked)] for _ in range(2)]

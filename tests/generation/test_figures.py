@@ -9,13 +9,13 @@ import pytest
 from playground.domain.errors import EngineError
 from playground.domain.messages import Applied, Delta, Done, Event, Failed, Receipt
 from playground.domain.samplers import BY_NAME, Sampler
-from playground.engines.base import Chunk, EngineInfo, EngineState, Finish, GenerationRequest
+from playground.engines.base import Chunk, EngineState, Finish, GenerationRequest
 from playground.generation.answer import answer, left_out
 from playground.telemetry.usage import AnswerUsage
 from tests.generation.test_answer import events_of, request
-from tests.stock import writing
+from tests.stock import engine_info, writing
 
-INFO = EngineInfo("Script 1", "some/model", None, 1000, 1100, 4, {}, {})
+INFO = engine_info(1000, 1100)
 END = Finish("length", 9, 21, 7)
 BROKEN = EngineError("It broke.", kind="incomplete", retryable=True)
 

@@ -21,7 +21,7 @@ from playground.api.services import Services
 from playground.domain.messages import Block, Delta, Done, Event, Message, PaneRequest
 from playground.domain.presets import load_presets
 from playground.domain.samplers import Sampler
-from playground.engines.base import Chunk, EngineInfo, EngineState, Finish, GenerationRequest
+from playground.engines.base import Chunk, EngineState, Finish, GenerationRequest
 from playground.generation.comparison import compare
 from playground.generation.events import encode
 from playground.settings import load_settings
@@ -29,12 +29,12 @@ from playground.store.store import Store
 from tests.faults import Peer, chunks, serving
 from tests.generation.test_batching import run
 from tests.servers import data_dir
-from tests.stock import tokens
+from tests.stock import engine_info, tokens
 from tgi.client import TGIClient
 
 FLUSHES_A_SECOND: Final = 30
 PARAGRAPH: Final = 40  # tokens
-INFO: Final = EngineInfo("Script 1", "some/model", None, 10**6, 10**6, 4, {}, {})
+INFO = engine_info(10**6, 10**6)
 
 
 class Script:

@@ -186,7 +186,7 @@ def _info(files: Files, limits: Limits) -> Json:
         "max_total_tokens": limits.max_total_tokens,
         "validation_workers": 1,
         "max_client_batch_size": 1,
-        "router": "tgi-embedded",
+        "router": "tgi-stand-in",
         "version": _version(),
         "sha": None,
         "docker_label": None,

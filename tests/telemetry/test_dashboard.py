@@ -50,7 +50,7 @@ def test_the_configuration_is_one_and_asks_what_compose_starts() -> None:
     assert asked == {("playground", 7860), ("tgi", 8080), ("tgi-1", 8080)}
     [published] = services["playground"]["ports"]
     assert published.endswith(":7860")
-    assert services["playground"]["environment"]["PLAYGROUND_TGI_URL"] == "http://tgi:8080"
+    assert services["playground"]["environment"]["PLAYGROUND_ENGINE_URL"] == "http://tgi:8080"
 
 
 def test_grafana_finds_its_source_and_its_dashboard() -> None:

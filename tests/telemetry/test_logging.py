@@ -43,7 +43,7 @@ CANARY = re.compile("canary", re.IGNORECASE)
 async def running(script: Script, info: Mapping[str, Any], **env: str) -> AsyncIterator[Any]:
     """A playground as a process in front of a scripted engine: it, its address, and the engine."""
     async with tgi(script, info=info) as engine:
-        arguments = ["-m", "playground", "serve", "--port", "0", "--tgi-url", engine.url]
+        arguments = ["-m", "playground", "serve", "--port", "0", "--engine-url", engine.url]
         server = await asyncio.to_thread(
             lambda: Server(arguments, ready="Playground: http", env=env)
         )
@@ -160,7 +160,7 @@ def test_a_text_line_is_one_line_and_its_exception_stands_below() -> None:
 @pytest.fixture(scope="module")
 def site(stand_in_url: str) -> Iterator[Server]:
     env = {"PLAYGROUND_LOG_FORMAT": "json", "PLAYGROUND_MAX_STREAMS": "3"}
-    arguments = ["-m", "playground", "serve", "--port", "0", "--tgi-url", stand_in_url]
+    arguments = ["-m", "playground", "serve", "--port", "0", "--engine-url", stand_in_url]
     with Server(arguments, ready="Playground: http", env=env) as server:
         yield server
 
@@ -323,7 +323,7 @@ async def test_canaries_appear_nowhere(tmp_path: Path, postgres: Cluster) -> Non
         "PLAYGROUND_DATA_DIR": str(tmp_path),
         "PLAYGROUND_DATABASE_URL": address,
         "PLAYGROUND_AUTH": "users",
-        "PLAYGROUND_TGI_API_KEY": KEY,
+        "PLAYGROUND_ENGINE_API_KEY": KEY,
         "PLAYGROUND_SECRET": SECRET,
         "PLAYGROUND_LOG_FORMAT": "json",
         "PLAYGROUND_LOG_LEVEL": "debug",

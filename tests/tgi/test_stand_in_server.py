@@ -83,7 +83,7 @@ def test_health_is_empty(http: httpx.Client) -> None:
 
 def test_info_has_tgis_fields_and_names_the_extensions(http: httpx.Client) -> None:
     info = http.get("/info").json()
-    assert info["router"] == "tgi-embedded"
+    assert info["router"] == "tgi-stand-in"
     assert info["max_stop_sequences"] == 4
     assert info["max_concurrent_requests"] == 128
     assert info["max_input_tokens"] == info["max_total_tokens"] - 1

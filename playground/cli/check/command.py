@@ -12,7 +12,7 @@ from playground.cli.check.machine import examine_machine
 from playground.cli.check.settings import examine_hub, examine_settings
 from playground.engines.base import EngineInfo, EngineState
 from playground.engines.conformance import Proof, Prover, contradictions
-from playground.engines.tgi import TGIEngine
+from playground.engines.factory import default_address, make_engine
 from playground.settings import Settings
 
 _VERDICTS: Final = {
@@ -38,7 +38,7 @@ async def check(settings: Settings, *, samplers: bool, as_json: bool) -> int:
         0, or 1 when something is wrong.
     """
     # Whoever asks once cannot wait and see whether a closed port is one that opens later.
-    engine = TGIEngine.from_settings(settings, loading_for=0.0)
+    engine = make_engine(default_address(settings), patient=False)
     try:
         state = await engine.state()
     finally:
@@ -47,12 +47,12 @@ async def check(settings: Settings, *, samplers: bool, as_json: bool) -> int:
     if samplers and state.info is not None:
         if not as_json:
             print("Asking the engine for some 280 short answers …", file=sys.stderr, flush=True)
-        proof = await Prover(settings.tgi_url, settings.api_key()).proof(state.info)
+        proof = await Prover(settings.engine_url, settings.api_key()).proof(state.info)
         false = contradictions(proof, state.info.applied)
     findings = await _findings(settings, state)
     if as_json:
         document = {
-            "url": settings.tgi_url,
+            "url": settings.engine_url,
             **asdict(state),
             "proof": proof and asdict(proof),
             "contradictions": false,
@@ -60,7 +60,7 @@ async def check(settings: Settings, *, samplers: bool, as_json: bool) -> int:
         }
         print(json.dumps(document, indent=2))
     else:
-        print(f"{settings.tgi_url}: {state.state}. {state.reason}".rstrip())
+        print(f"{settings.engine_url}: {state.state}. {state.reason}".rstrip())
         if state.info is not None:
             _print_engine(state.info)
         if proof is not None:
@@ -78,7 +78,7 @@ async def _findings(settings: Settings, state: EngineState) -> list[Finding]:
     if state.info is None:
         findings.append(await examine_hub(settings.model_id))
         findings += [each async for each in examine_machine()]
-    elif host_is_here(settings.tgi_url) and not state.info.name.startswith("Embedded"):
+    elif host_is_here(settings.engine_url) and not state.info.name.startswith("TGI stand-in"):
         # It runs: what is odd about its machine is worth a word and no fault.
         findings += [each async for each in examine_machine() if each.verdict in ("ok", "note")]
     findings += [each async for each in examine_settings(settings)]

@@ -13,6 +13,7 @@ import httpx
 from playground.cli.check.findings import Finding, fault, note, ok, skipped
 from playground.domain.messages import Message
 from playground.domain.prompt import render
+from playground.domain.prompt_formats import TULU2
 from playground.engines.base import EngineInfo, EngineState
 from playground.settings import Settings, is_loopback
 from tgi.client import TGIClient
@@ -39,11 +40,11 @@ async def examine_engine(settings: Settings, state: EngineState) -> AsyncIterato
     Args:
         state: What the engine was found to be.
     """
-    address, reached = await _address(settings.tgi_url)
+    address, reached = await _address(settings.engine_url)
     yield address
     if not reached:
         return
-    port, reached = await _port(settings.tgi_url)
+    port, reached = await _port(settings.engine_url)
     yield port
     if not reached:
         return
@@ -71,7 +72,7 @@ async def _address(url: str) -> tuple[Finding, bool]:
             )
         else:
             fix = (
-                "Correct the name in PLAYGROUND_TGI_URL, or use the machine's address; "
+                "Correct the name in PLAYGROUND_ENGINE_URL, or use the machine's address; "
                 f"`getent hosts {host}` shows what this machine knows."
             )
         return fault(name, f"No address is known for {host}.", fix), False
@@ -89,7 +90,7 @@ async def _port(url: str) -> tuple[Finding, bool]:
     except ConnectionRefusedError:
         fix = (
             "TGI opens its port only when the model is loaded, and its first start downloads "
-            f"14 GB: {_LOGS}; if it is not loading, the port in PLAYGROUND_TGI_URL is wrong."
+            f"14 GB: {_LOGS}; if it is not loading, the port in PLAYGROUND_ENGINE_URL is wrong."
         )
         if is_loopback(parts.hostname or "") and _IN_CONTAINER.exists():
             fix = (
@@ -103,7 +104,7 @@ async def _port(url: str) -> tuple[Finding, bool]:
                 name,
                 f"Nobody answers on port {port}, not even with a refusal.",
                 "A firewall between this machine and that one drops the packets, or the address is "
-                "nobody's: open the port, or correct PLAYGROUND_TGI_URL.",
+                "nobody's: open the port, or correct PLAYGROUND_ENGINE_URL.",
             ),
             False,
         )
@@ -136,8 +137,8 @@ def _health(settings: Settings, state: EngineState) -> Finding:
         name,
         state.reason,
         "Ask what listens there: "
-        f"`curl {settings.tgi_url}/info` of a TGI gives its model; PLAYGROUND_TGI_URL must be its "
-        "root, without /v1 or /generate.",
+        f"`curl {settings.engine_url}/info` of a TGI gives its model; PLAYGROUND_ENGINE_URL must "
+        "be its root, without /v1 or /generate.",
     )
 
 
@@ -199,12 +200,12 @@ async def _template(settings: Settings) -> Finding:
             headers={"authorization": f"Bearer {key}"} if key else {},
         ) as client:
             answer = await client.post(
-                f"{settings.tgi_url}/chat_tokenize", json={"messages": messages}
+                f"{settings.engine_url}/chat_tokenize", json={"messages": messages}
             )
             text = str(answer.json()["templated_text"]) if answer.is_success else ""
     except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
         return skipped(name, f"/chat_tokenize does not answer ({type(error).__name__}).")
-    if re.sub(r"^(<s>)+", "", text) == render(_TALK).text:
+    if re.sub(r"^(<s>)+", "", text) == render(_TALK, TULU2).text:
         return ok(name, "TuluV2, as the playground writes it")
     said = f"{answer.status_code}" if not text else f"{text[:60]!r} …"
     return note(
@@ -218,18 +219,19 @@ async def _template(settings: Settings) -> Finding:
 async def _answer(settings: Settings) -> Finding:
     """Whether a token comes: it takes the key, the memory and a shard that lives."""
     name = "answer"
-    prompt = render(_TALK).text
+    prompt = render(_TALK, TULU2).text
     try:
         async with (
             asyncio.timeout(_ANSWER_S),
-            TGIClient(settings.tgi_url, api_key=settings.api_key(), retries=0) as client,
+            TGIClient(settings.engine_url, api_key=settings.api_key(), retries=0) as client,
         ):
             await client.generate(prompt, {"max_new_tokens": 1})
     except Unauthorized:
         return fault(
             name,
             "It wants another key.",
-            "Set PLAYGROUND_TGI_API_KEY, or PLAYGROUND_TGI_API_KEY_FILE, to what TGI's API_KEY is.",
+            "Set PLAYGROUND_ENGINE_API_KEY, or PLAYGROUND_ENGINE_API_KEY_FILE, to what TGI's "
+            "API_KEY is.",
         )
     except GenerationFailed as error:
         return fault(name, str(error), _remedy(str(error)))
