@@ -90,7 +90,7 @@ def test_a_receipt_tells_the_preset_its_edits_and_what_was_left_out(page: Page) 
     expect(last.locator(".facts-line")).to_contain_text("Neutral, edited")
     last.get_by_role("button", name="Receipt").click()
     receipt = page.locator(".receipt")
-    for words in ("Neutral, edited", "top_k 0 → 7", "Embedded engine", "Set, and not sent"):
+    for words in ("Neutral, edited", "top_k 0 → 7", "TGI stand-in", "Set, and not sent"):
         expect(receipt).to_contain_text(words)
     expect(receipt).to_contain_text("1 is the engine's own temperature")
     sent = json.loads(receipt.locator("pre").inner_text())
