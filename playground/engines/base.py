@@ -90,6 +90,8 @@ class EngineInfo:
         applied: Every sampler parameter by name.
         slots: Answers that it writes at a time, where it says so; more wait.
         raw: The engine's own answer, shown as it is on the page About.
+        exact_counts: Whether it tells how many tokens a text has; else they are estimated, rather
+            too high than too low.
     """
 
     kind: EngineKind
@@ -106,6 +108,7 @@ class EngineInfo:
     prompt_format: PromptFormat
     slots: int | None
     raw: Mapping[str, object]
+    exact_counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
