@@ -15,18 +15,11 @@ parameters go out as they are given. Everything that fails is a `tgi.errors.TGIE
 """
 
 import asyncio
-import logging
-import random
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, asynccontextmanager, suppress
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Final, Self
 
-import anyio
-import httpx
-import orjson
-from httpx_sse import EventSource, ServerSentEvent
 from huggingface_hub import (
     TextGenerationInputGenerateParameters,
     TextGenerationOutput,
@@ -34,38 +27,15 @@ from huggingface_hub import (
 )
 
 from tgi import decoding
-from tgi.connection import Connection
 from tgi.decoding import Token
-from tgi.errors import (
-    ConnectFailed,
-    IncompleteStream,
-    Overloaded,
-    ProtocolError,
-    TGIError,
-    Unhealthy,
-    ValidationFailed,
-)
-from tgi.streaming import Beat, Feed
-from tgi.transport import Transport
+from tgi.http import HTTPClient, written
 
 __all__ = ["Parameters", "TGIClient", "Token"]
 
 Parameters = TextGenerationInputGenerateParameters | Mapping[str, object]
 
-_Outputs = Feed[TextGenerationStreamOutput]
-
-_log = logging.getLogger(__name__)
-
-# What a second try can mend. A timeout is not among them: it has cost the reader enough already.
-_RETRIED: Final = (ConnectFailed, Overloaded, Unhealthy)
-_BACK_OFF_S: Final = 0.25
-_BACK_OFF_MAX_S: Final = 8.0
-# A longer Retry-After is not waited for: the error says how long, and the caller decides.
-_RETRY_AFTER_MAX_S: Final = 30.0
 # An answer of which reading takes long enough to hold up the streams.
 _LARGE_BYTES: Final = 500_000
-# How long a complete stream may take to end, so that its connection can be used again.
-_FINISH_S: Final = 0.5
 
 
 class TGIClient:
@@ -96,53 +66,34 @@ class TGIClient:
         retries: int = 3,
         max_connections: int = 512,
     ) -> None:
-        try:
-            base = httpx.URL(url)
-        except httpx.InvalidURL as error:
-            raise ValueError(f"{url!r} is no URL: {error}") from error
-        if base.scheme not in ("http", "https") or not base.host:
-            raise ValueError(f"{url!r} must begin with http:// or https:// and name a host.")
         self.url = url
-        self._retries = retries
-        self._beats: dict[float, Beat] = {}
-        # trust_env off: proxy and netrc settings of the environment are meant for the internet,
-        # and would divert or break the connection to a server next door.
-        self._http = httpx.AsyncClient(
-            base_url=base,
-            headers={
-                "accept-encoding": "identity",
-                **({"authorization": f"Bearer {api_key}"} if api_key else {}),
-            },
-            timeout=httpx.Timeout(
-                connect=connect_timeout,
-                pool=connect_timeout,
-                read=read_timeout,
-                write=read_timeout,
-            ),
-            # Kept for no domain: what one answer sets would go out with everybody's requests.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            transport=Transport(max_connections, tls=base.scheme == "https"),
-            trust_env=False,
+        self._http = HTTPClient(
+            url,
+            api_key=api_key,
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            retries=retries,
+            max_connections=max_connections,
         )
 
     async def health(self) -> None:
         """Return when the server can serve. Sent once, without retries: it asks for the state."""
-        await self._send("GET", "health")
+        await self._http.send("GET", "health")
 
     async def info(self) -> dict[str, Any]:
         """What the server says of itself, such as model_id and max_input_tokens."""
-        return decoding.info(await self._call("GET", "info"))
+        return decoding.info(await self._http.call("GET", "info"))
 
     async def tokenize(self, text: str) -> list[Token]:
         """The tokens that the server makes of a text, with those that it adds itself (BOS)."""
-        answer = await self._call("POST", "tokenize", _json({"inputs": text}))
+        answer = await self._http.call("POST", "tokenize", written({"inputs": text}))
         if len(answer) <= _LARGE_BYTES:
             return decoding.tokens(answer)
         return await asyncio.to_thread(decoding.tokens, answer)
 
     async def count_tokens(self, text: str) -> int:
         """How many tokens `tokenize` would give, at a hundredth of its cost: none is made."""
-        return decoding.count(await self._call("POST", "tokenize", _json({"inputs": text})))
+        return decoding.count(await self._http.call("POST", "tokenize", written({"inputs": text})))
 
     async def generate(
         self,
@@ -157,7 +108,7 @@ class TGIClient:
         take; stream what takes longer.
         """
         body = _generation(prompt, parameters)
-        return decoding.output(await self._call("POST", "generate", body, headers))
+        return decoding.output(await self._http.call("POST", "generate", body, headers))
 
     async def stream(
         self,
@@ -172,7 +123,7 @@ class TGIClient:
                 for output in batch:
                     yield output
 
-    async def stream_batches(
+    def stream_batches(
         self,
         prompt: str,
         parameters: Parameters | None = None,
@@ -194,19 +145,14 @@ class TGIClient:
         Raises:
             IncompleteStream: When the stream ends without `generated_text`.
         """
-        body = _generation(prompt, parameters)
-        feed: _Outputs = Feed(self._beats.setdefault(pace, Beat(pace)))
-        reader = asyncio.create_task(self._feed(feed, body, headers))
-        try:
-            while batch := await feed.take():
-                yield batch
-        finally:
-            if not feed.ended:
-                reader.cancel()
-            # The scopes of anyio cancel again at every await: unshielded, the wait would end at
-            # once and leave the closing to itself.
-            with anyio.CancelScope(shield=True):
-                await asyncio.wait([reader])
+        return self._http.stream(
+            "generate_stream",
+            _generation(prompt, parameters),
+            decoding.stream_output,
+            _is_last,
+            pace=pace,
+            headers=headers,
+        )
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -223,142 +169,11 @@ class TGIClient:
     ) -> None:
         await self.aclose()
 
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> bytes:
-        """One request; the body of its answer."""
-        async with self._open(method, path, body, headers) as response:
-            return await response.aread()
-
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> bytes:
-        """One request, retried where that can help; the body of its answer."""
-        attempt = 0
-        while True:
-            try:
-                return await self._send(method, path, body, headers)
-            except TGIError as error:
-                await self._back_off(error, attempt)
-            attempt += 1
-
-    async def _feed(self, feed: _Outputs, body: bytes, headers: Mapping[str, str] | None) -> None:
-        """Read one generation into the feed; retry it while nothing has come of it."""
-        attempt = 0
-        try:
-            while not feed.ended:
-                try:
-                    await self._read(feed, body, headers)
-                except TGIError as error:
-                    if feed.used:
-                        raise
-                    await self._back_off(error, attempt)
-                attempt += 1
-        except Exception as error:
-            feed.end(error)
-
-    async def _read(self, feed: _Outputs, body: bytes, headers: Mapping[str, str] | None) -> None:
-        """Send a generation and put its tokens into the feed, up to the last one."""
-        async with self._open("POST", "generate_stream", body, headers) as response:
-            kind = response.headers.get("content-type", "")
-            if not kind.startswith("text/event-stream"):
-                raise ProtocolError(
-                    f"The server answers with {kind or 'no content type'} instead of an event "
-                    f"stream: {decoding.excerpt(await response.aread())}",
-                    status=200,
-                )
-            response.encoding = "utf-8"  # what an event stream is, whatever its header claims
-            network = response.extensions["network_stream"]
-            assert isinstance(network, Connection)
-            network.gate = feed.gate
-            async with aclosing(EventSource(response).aiter_sse()) as events:
-                try:
-                    async for event in events:
-                        if not event.data:
-                            continue
-                        output = decoding.stream_output(event.data)
-                        feed.put(output)
-                        if output.generated_text is not None:
-                            network.gate = None
-                            feed.end()
-                            break
-                except ConnectFailed as error:
-                    raise IncompleteStream(
-                        f"The text is not complete. {error} Try again.", status=200
-                    ) from error
-                if not feed.ended:
-                    raise IncompleteStream(
-                        "The text is not complete: the server ended the stream without saying "
-                        "that the text is. Try again, or look at its log.",
-                        status=200,
-                    )
-                await _drain(events)
-
-    @asynccontextmanager
-    async def _open(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None
-    ) -> AsyncGenerator[httpx.Response, None]:
-        """An answer with status 200, its body still to be read.
-
-        Raises the typed error for any other.
-        """
-        try:
-            async with self._http.stream(
-                method,
-                path,
-                content=body,
-                headers={"content-type": "application/json", **(headers or {})}
-                if body
-                else headers,
-            ) as response:
-                if response.status_code != 200:
-                    raise decoding.error_answer(
-                        response.status_code, response.headers, await response.aread()
-                    )
-                yield response
-        except httpx.HTTPError as error:
-            raise ProtocolError(f"The answer of {self.url} cannot be read: {error}") from error
-
-    async def _back_off(self, error: TGIError, attempt: int) -> None:
-        """Wait before a retry, or raise the error when there should be none."""
-        delay = error.retry_after
-        if delay is None:
-            # Jitter keeps requests that failed together from coming back together.
-            delay = min(_BACK_OFF_S * 2**attempt, _BACK_OFF_MAX_S) * random.uniform(0.5, 1.0)
-        if (
-            not isinstance(error, _RETRIED)
-            or attempt >= self._retries
-            or delay > _RETRY_AFTER_MAX_S
-        ):
-            raise error
-        # Not its words, which may quote what the server was sent.
-        _log.info("Sending again in %.2f s: %s", delay, type(error).__name__)
-        await asyncio.sleep(delay)
-
-
-async def _drain(events: AsyncGenerator[ServerSentEvent, None]) -> None:
-    """Read to the end of an answer that is complete, which frees its connection for the next."""
-    with suppress(TGIError, httpx.HTTPError, TimeoutError):
-        async with asyncio.timeout(_FINISH_S):
-            async for _ in events:
-                pass
-
 
 def _generation(prompt: str, parameters: Parameters | None) -> bytes:
     set_values = {k: v for k, v in (parameters or {}).items() if v is not None}
-    return _json({"inputs": prompt, "parameters": set_values})
+    return written({"inputs": prompt, "parameters": set_values})
 
 
-def _json(request: Mapping[str, object]) -> bytes:
-    try:
-        return orjson.dumps(request)
-    except orjson.JSONEncodeError as error:
-        raise ValidationFailed(f"The request cannot be written as JSON: {error}.") from error
+def _is_last(output: TextGenerationStreamOutput) -> bool:
+    return output.generated_text is not None

@@ -1,7 +1,10 @@
 """How one task hands what it reads to another: by the read, not by the token."""
 
 import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Final, Generic, TypeVar
+
+import anyio
 
 T = TypeVar("T")
 
@@ -94,3 +97,34 @@ class Feed(Generic[T]):
         if not items and self._error is not None:
             raise self._error
         return items
+
+
+async def hand_over(
+    beat: Beat, fill: Callable[[Feed[T]], Awaitable[None]]
+) -> AsyncGenerator[list[T], None]:
+    """What a reader puts into a feed, in the lists that it hands over.
+
+    Closing the generator ends the reader, and waits until it has ended.
+
+    Args:
+        fill: The reader; what it raises is raised here behind what it has put.
+    """
+    feed: Feed[T] = Feed(beat)
+
+    async def read() -> None:
+        try:
+            await fill(feed)
+        except Exception as error:
+            feed.end(error)
+
+    reader = asyncio.create_task(read())
+    try:
+        while batch := await feed.take():
+            yield batch
+    finally:
+        if not feed.ended:
+            reader.cancel()
+        # The scopes of anyio cancel again at every await: unshielded, the wait would end at once
+        # and leave the closing to itself.
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([reader])

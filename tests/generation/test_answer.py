@@ -323,7 +323,7 @@ async def test_done_does_not_wait_for_the_end_of_the_stream(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Behind a proxy the stream may stay open when the answer is complete."""
-    monkeypatch.setattr("tgi.client._FINISH_S", 30.0)
+    monkeypatch.setattr("tgi.http._FINISH_S", 30.0)
     written = asyncio.Event()
 
     async def held(peer: Peer) -> None:

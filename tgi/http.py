@@ -1,0 +1,331 @@
+"""HTTP to one server: whole answers and event streams, retried where that helps.
+
+It knows no engine: how an event is read, which one is the last and what a refusal means is given.
+Everything that fails is a `tgi.errors.TGIError`.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Final, TypeVar
+
+import httpx
+import orjson
+from httpx_sse import EventSource, ServerSentEvent
+
+from tgi import decoding
+from tgi.connection import Connection
+from tgi.errors import (
+    ConnectFailed,
+    IncompleteStream,
+    Overloaded,
+    ProtocolError,
+    TGIError,
+    Unhealthy,
+    ValidationFailed,
+)
+from tgi.streaming import Beat, Feed, hand_over
+from tgi.transport import Transport
+
+T = TypeVar("T")
+
+Refusal = Callable[[int, Mapping[str, str], bytes], TGIError]
+
+_log = logging.getLogger(__name__)
+
+# What a second try can mend. A timeout is not among them: it has cost the reader enough already.
+_RETRIED: Final = (ConnectFailed, Overloaded, Unhealthy)
+_BACK_OFF_S: Final = 0.25
+_BACK_OFF_MAX_S: Final = 8.0
+# A longer Retry-After is not waited for: the error says how long, and the caller decides.
+_RETRY_AFTER_MAX_S: Final = 30.0
+# How long a complete stream may take to end, so that its connection can be used again.
+_FINISH_S: Final = 0.5
+# Of a refusal: its words stand at the beginning.
+_REFUSAL_BYTES: Final = 65_536
+
+
+class HTTPClient:
+    """One server, one pool of kept-alive connections, for one event loop.
+
+    Args:
+        url: Of the server, such as ``http://tgi`` or ``https://host/prefix``.
+        connect_timeout: Seconds until a connection must stand (and until one of the pool is free).
+        read_timeout: Longest silence in seconds; any byte, a keep-alive comment too, starts it
+            anew.
+        retries: How often a request is retried, with back-off and jitter, while no event of it has
+            arrived: connection refused or broken before the answer, 429, 503, "overloaded". A
+            server's Retry-After of up to 30 s is honoured. Nothing is retried after the first
+            event.
+        max_connections: More requests than these wait, at most `connect_timeout`.
+        refusal: The error that an answer with another status than 200 means, from its status,
+            headers and body.
+        answer_bytes: The longest answer that is read, ``None`` for any.
+        event_bytes: The longest event that is read, ``None`` for any.
+        close_streams: Whether a connection serves one stream only.
+
+    Raises:
+        ValueError: For a url that is none.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        connect_timeout: float = 5.0,
+        read_timeout: float = 60.0,
+        retries: int = 3,
+        max_connections: int = 512,
+        refusal: Refusal = decoding.error_answer,
+        answer_bytes: int | None = None,
+        event_bytes: int | None = None,
+        close_streams: bool = False,
+    ) -> None:
+        try:
+            base = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise ValueError(f"{url!r} is no URL: {error}") from error
+        if base.scheme not in ("http", "https") or not base.host:
+            raise ValueError(f"{url!r} must begin with http:// or https:// and name a host.")
+        self.url = url
+        self._retries = retries
+        self._refusal = refusal
+        self._answer_bytes = answer_bytes
+        self._event_bytes = event_bytes
+        self._close_streams = close_streams
+        self._beats: dict[float, Beat] = {}
+        # trust_env off: proxy and netrc settings of the environment are meant for the internet,
+        # and would divert or break the connection to a server next door.
+        self._http = httpx.AsyncClient(
+            base_url=base,
+            headers={
+                "accept-encoding": "identity",
+                **({"authorization": f"Bearer {api_key}"} if api_key else {}),
+            },
+            timeout=httpx.Timeout(
+                connect=connect_timeout,
+                pool=connect_timeout,
+                read=read_timeout,
+                write=read_timeout,
+            ),
+            # Kept for no domain: what one answer sets would go out with everybody's requests.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            transport=Transport(max_connections, tls=base.scheme == "https"),
+            trust_env=False,
+        )
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """One request, sent once; the body of its answer."""
+        async with self._open(method, path, body, headers) as response:
+            return await _whole(response, self._answer_bytes)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """One request, retried where that can help; the body of its answer."""
+        attempt = 0
+        while True:
+            try:
+                return await self.send(method, path, body, headers)
+            except TGIError as error:
+                await self._back_off(error, attempt)
+            attempt += 1
+
+    def stream(
+        self,
+        path: str,
+        body: bytes,
+        read: Callable[[str], T],
+        is_last: Callable[[T], bool],
+        *,
+        pace: float = 0.0,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncGenerator[list[T], None]:
+        """What a POST streams, in lists of the events that arrived together.
+
+        Closing the generator closes the connection at once, even if the server is silent or not yet
+        connected: use `contextlib.aclosing` where the loop may be left early.
+
+        Args:
+            read: An event from its data; it raises the TGIError that an event stands for.
+            is_last: Whether the stream is complete with an event.
+            pace: Seconds between reads, on a beat that all streams share and that slows down while
+                the event loop is late. The first event is given at once, and those that come
+                between two beats together. 0 reads when something is there.
+
+        Raises:
+            IncompleteStream: When the stream ends without its last event.
+        """
+        if self._close_streams:
+            headers = {**(headers or {}), "connection": "close"}
+
+        async def fill(feed: Feed[T]) -> None:
+            attempt = 0
+            while not feed.ended:
+                try:
+                    await self._read(feed, path, body, headers, read, is_last)
+                except TGIError as error:
+                    if feed.used:
+                        raise
+                    await self._back_off(error, attempt)
+                attempt += 1
+
+        return hand_over(self._beats.setdefault(pace, Beat(pace)), fill)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def _read(
+        self,
+        feed: Feed[T],
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str] | None,
+        read: Callable[[str], T],
+        is_last: Callable[[T], bool],
+    ) -> None:
+        """Send a request and put its events into the feed, up to the last one."""
+        async with self._open("POST", path, body, headers) as response:
+            kind = response.headers.get("content-type", "")
+            if not kind.startswith("text/event-stream"):
+                answer = await _whole(response, _REFUSAL_BYTES, cut=True)
+                raise ProtocolError(
+                    f"The server answers with {kind or 'no content type'} instead of an event "
+                    f"stream: {decoding.excerpt(answer)}",
+                    status=200,
+                )
+            response.encoding = "utf-8"  # what an event stream is, whatever its header claims
+            network = response.extensions["network_stream"]
+            assert isinstance(network, Connection)
+            told = 0  # bytes, up to the last event
+
+            async def gate() -> None:
+                most = self._event_bytes
+                if most is not None and response.num_bytes_downloaded - told > most:
+                    raise ProtocolError(
+                        f"The server sent more than {most} bytes without an event.", status=200
+                    )
+                await feed.gate()
+
+            network.gate = gate
+            async with aclosing(EventSource(response).aiter_sse()) as events:
+                try:
+                    async for event in events:
+                        told = response.num_bytes_downloaded
+                        if not event.data:
+                            continue
+                        item = read(event.data)
+                        feed.put(item)
+                        if is_last(item):
+                            network.gate = None
+                            feed.end()
+                            break
+                except ConnectFailed as error:
+                    raise IncompleteStream(
+                        f"The text is not complete. {error} Try again.", status=200
+                    ) from error
+                if not feed.ended:
+                    raise IncompleteStream(
+                        "The text is not complete: the server ended the stream without saying "
+                        "that the text is. Try again, or look at its log.",
+                        status=200,
+                    )
+                if not self._close_streams:
+                    await _drain(events)
+
+    @asynccontextmanager
+    async def _open(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None
+    ) -> AsyncGenerator[httpx.Response, None]:
+        """An answer with status 200, its body still to be read.
+
+        Raises the typed error for any other.
+        """
+        try:
+            async with self._http.stream(
+                method,
+                path,
+                content=body,
+                headers={"content-type": "application/json", **(headers or {})}
+                if body
+                else headers,
+            ) as response:
+                if response.status_code != 200:
+                    raise self._refusal(
+                        response.status_code,
+                        response.headers,
+                        await _whole(response, _REFUSAL_BYTES, cut=True),
+                    )
+                yield response
+        except httpx.HTTPError as error:
+            raise ProtocolError(f"The answer of {self.url} cannot be read: {error}") from error
+
+    async def _back_off(self, error: TGIError, attempt: int) -> None:
+        """Wait before a retry, or raise the error when there should be none."""
+        delay = error.retry_after
+        if delay is None:
+            # Jitter keeps requests that failed together from coming back together.
+            delay = min(_BACK_OFF_S * 2**attempt, _BACK_OFF_MAX_S) * random.uniform(0.5, 1.0)
+        if (
+            not isinstance(error, _RETRIED)
+            or attempt >= self._retries
+            or delay > _RETRY_AFTER_MAX_S
+        ):
+            raise error
+        # Not its words, which may quote what the server was sent.
+        _log.info("Sending again in %.2f s: %s", delay, type(error).__name__)
+        await asyncio.sleep(delay)
+
+
+def written(request: Mapping[str, object]) -> bytes:
+    """A request's body.
+
+    Raises:
+        ValidationFailed: When it cannot be written as JSON.
+    """
+    try:
+        return orjson.dumps(request)
+    except orjson.JSONEncodeError as error:
+        raise ValidationFailed(f"The request cannot be written as JSON: {error}.") from error
+
+
+async def _whole(response: httpx.Response, most: int | None, *, cut: bool = False) -> bytes:
+    """The body of an answer.
+
+    Args:
+        most: Bytes; what is longer is cut off there, or else refused with ProtocolError.
+    """
+    parts: list[bytes] = []
+    left = most
+    async for part in response.aiter_bytes():
+        parts.append(part)
+        if left is not None:
+            left -= len(part)
+            if left < 0 and not cut:
+                raise ProtocolError(f"The answer is longer than {most} bytes.", status=200)
+            if left < 0:
+                break
+    return b"".join(parts)[: most if cut else None]
+
+
+async def _drain(events: AsyncGenerator[ServerSentEvent, None]) -> None:
+    """Read to the end of an answer that is complete, which frees its connection for the next."""
+    with suppress(TGIError, httpx.HTTPError, TimeoutError):
+        async with asyncio.timeout(_FINISH_S):
+            async for _ in events:
+                pass
