@@ -27,8 +27,8 @@ from playground.domain.prompt import render
 from playground.domain.prompt_formats import TULU2
 from playground.domain.samplers import PARAMETERS
 from playground.engines.base import EngineInfo
+from playground.engines.http import translate
 from playground.engines.statistics import permutation_test, repeated_shares, shift
-from playground.engines.tgi import translate
 from playground.telemetry.usage import AnswerUsage
 from tgi.client import TGIClient
 from tgi.errors import TGIError, ValidationFailed

@@ -21,6 +21,7 @@ from playground.engines.base import (
     Probabilities,
     Seeds,
 )
+from playground.engines.http import PACE_S, translate
 from playground.engines.streams import closing
 from playground.formats.tgi import name_values
 from playground.telemetry.logging import request_id
@@ -32,9 +33,6 @@ _FRESH_S: Final = 1.0
 # TGI opens its port when the weights are loaded, and its first start downloads 14 GB (15 minutes at
 # 125 Mbit/s): so long a refused connection may mean that it is loading, or a wrong address.
 _LOADING_S: Final = 900.0
-# Tokens are read 28 times a second: each read costs more than the tokens it brings. A little slower
-# than they are flushed to the reader, or what is read would wait for the next flush.
-_PACE_S: Final = 0.036
 _COUNTS_KEPT: Final = 256
 
 _NATIVE: Final = Applied("native")
@@ -58,18 +56,6 @@ _TOP_TOKENS: Final = 5  # MAX_TOP_N_TOKENS, unless its operator raised it; /info
 
 # What answers in TGI's words without being TGI, by /info's `router`.
 _NAMES: Final[Mapping[object, str]] = {"tgi-stand-in": "TGI stand-in"}
-
-_KINDS: Final[Mapping[type[errors.TGIError], str]] = {
-    errors.ConnectFailed: "offline",
-    errors.Timeout: "timeout",
-    errors.Unhealthy: "loading",
-    errors.Overloaded: "overloaded",
-    errors.Unauthorized: "unauthorized",
-    errors.ValidationFailed: "refused",
-    errors.GenerationFailed: "generation",
-    errors.IncompleteStream: "incomplete",
-    errors.ProtocolError: "protocol",
-}
 
 
 class TGIEngine:
@@ -163,7 +149,7 @@ class TGIEngine:
             batches = self._client.stream_batches(
                 request.prompt,
                 self.parameters(request),
-                pace=_PACE_S,
+                pace=PACE_S,
                 headers={"x-request-id": number} if number else None,
             )
             async with closing(batches):
@@ -248,12 +234,6 @@ def cut(text: str, starts: Sequence[int]) -> list[str]:
                 wanted.pop()
         at += len(character.encode("utf-8", "surrogatepass"))
     return [piece for piece in (*pieces, text[begun:]) if piece]
-
-
-def translate(error: errors.TGIError) -> EngineError:
-    """TGI's error as the playground's."""
-    kind = next(_KINDS[cls] for cls in type(error).__mro__ if cls in _KINDS)
-    return EngineError(str(error), kind=kind, retryable=error.retryable)
 
 
 def map_sampler(sampler: Sampler, applied: Mapping[str, Applied]) -> dict[str, object]:

@@ -21,7 +21,7 @@ import playground
 from playground.api.schemas import EVENTS, KINDS
 from playground.app import create_app
 from playground.domain.errors import PlaygroundError
-from playground.engines import tgi as engine
+from playground.engines import http as engine
 from playground.settings import load_settings
 from playground.sharing import setup
 from tests.api.test_proof import ANSWER as PROVING
