@@ -160,6 +160,25 @@ class Finish:
     seed: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A whole answer, and what the engine tells of how it was chosen.
+
+    Attributes:
+        text: Of all tokens but special ones.
+        tokens: Their numbers in the model's vocabulary; empty where the engine does not tell them.
+        likeliest: At each of these places the log-probabilities of the likeliest tokens, by number;
+            empty where they were not asked for, or are not told.
+        prompt: The numbers of the prompt's tokens, empty where they are not told.
+    """
+
+    text: str
+    generated_tokens: int
+    tokens: tuple[int, ...] = ()
+    likeliest: tuple[Mapping[int, float], ...] = ()
+    prompt: tuple[int, ...] = ()
+
+
 class Engine(Protocol):
     """Every method raises EngineError, and nothing else, when the engine does not do its part."""
 
@@ -180,3 +199,22 @@ class Engine(Protocol):
 
     async def aclose(self) -> None:
         """Close all connections."""
+
+
+class ProvableEngine(Engine, Protocol):
+    """An engine of whose answers it can be told what it applies: see `conformance`."""
+
+    async def write(
+        self,
+        request: GenerationRequest,
+        *,
+        likeliest: int = 0,
+        extra: Mapping[str, object] | None = None,
+    ) -> Written:
+        """A whole answer, by the same parameters as a streamed one.
+
+        Args:
+            likeliest: How many of the likeliest tokens to tell at each place, up to what
+                `EngineInfo.probabilities` says; the final ones, where the engine has a choice.
+            extra: Sent beside the parameters as it is, whether the engine knows such fields or not.
+        """

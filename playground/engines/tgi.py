@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final, Self
 
+from huggingface_hub import TextGenerationOutput
+
 from playground.domain.errors import EngineError
 from playground.domain.messages import Applied
 from playground.domain.prompt_formats import PromptFormat, recognise
@@ -20,6 +22,7 @@ from playground.engines.base import (
     GenerationRequest,
     Probabilities,
     Seeds,
+    Written,
 )
 from playground.engines.http import PACE_S, translate
 from playground.engines.streams import closing
@@ -167,6 +170,23 @@ class TGIEngine:
         except errors.TGIError as error:
             raise self._translated(error) from error
 
+    async def write(
+        self,
+        request: GenerationRequest,
+        *,
+        likeliest: int = 0,
+        extra: Mapping[str, object] | None = None,
+    ) -> Written:
+        """A whole answer with its tokens, by /generate."""
+        sent = {**self.parameters(request), **(extra or {})}
+        if likeliest:
+            sent["top_n_tokens"] = likeliest
+        try:
+            output = await self._client.generate(request.prompt, sent)
+        except errors.TGIError as error:
+            raise self._translated(error) from error
+        return _written(output)
+
     async def aclose(self) -> None:
         """Close all connections."""
         if self._probing is not None:
@@ -239,6 +259,19 @@ def cut(text: str, starts: Sequence[int]) -> list[str]:
 def map_sampler(sampler: Sampler, applied: Mapping[str, Applied]) -> dict[str, object]:
     """A sampler in TGI's words: what the server applies and what has an effect, nothing else."""
     return name_values(sampler, [name for name, way in applied.items() if way.how == "native"])
+
+
+def _written(output: TextGenerationOutput) -> Written:
+    details = output.details
+    assert details is not None, "details were asked for"
+    # huggingface_hub leaves lists of lists as they came, in dictionaries; its types are such too.
+    tops: list[list[Any]] = details.top_tokens or []
+    return Written(
+        output.generated_text,
+        details.generated_tokens,
+        tuple(token.id for token in details.tokens),
+        tuple({each["id"]: each["logprob"] for each in top} for top in tops),
+    )
 
 
 def _info(raw: Mapping[str, Any], form: PromptFormat | None) -> EngineInfo:

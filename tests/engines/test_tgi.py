@@ -366,6 +366,24 @@ async def nonsense(peer: Peer) -> None:
     await peer.send(b"data: {nonsense}\n\n")
 
 
+async def test_writes_a_whole_answer_with_its_tokens_and_the_likeliest(stand_in_url: str) -> None:
+    asked = request(sampler=Sampler(temperature=0), max_new_tokens=12, stop=())
+    async with engine(stand_in_url) as made:
+        async with aclosing(made.stream(asked)) as stream:
+            text = "".join([item.text async for item in stream if isinstance(item, Chunk)])
+        written = await made.write(asked, likeliest=3)
+        plain = await made.write(asked)
+        unknown = await made.write(asked, extra={"no_such_parameter": 1})
+        cut = await made.write(asked, extra={"max_new_tokens": 2})
+    assert written.text == plain.text == unknown.text == text != ""
+    assert len(written.tokens) == len(written.likeliest) == written.generated_tokens > 2
+    for token, likeliest in zip(written.tokens, written.likeliest, strict=True):
+        assert len(likeliest) >= 3
+        assert max(likeliest, key=lambda each: likeliest[each]) == token
+    assert (plain.tokens, plain.likeliest) == (written.tokens, ())
+    assert cut.tokens == written.tokens[:2]
+
+
 @pytest.mark.parametrize(
     ("script", "kind", "retryable"),
     [
@@ -395,7 +413,9 @@ async def test_an_engine_that_is_away_is_an_error_of_each_method(free_tcp_port: 
             await made.count_tokens("x")
         with pytest.raises(EngineError) as streaming:
             await anext(made.stream(request()))
-    assert counting.value.kind == streaming.value.kind == "offline"
+        with pytest.raises(EngineError) as whole:
+            await made.write(request())
+    assert {each.value.kind for each in (counting, streaming, whole)} == {"offline"}
 
 
 async def test_closing_closes_the_connection_of_a_silent_engine() -> None:
