@@ -106,6 +106,14 @@ class Settings(BaseSettings):
             description="a model's name as the engine has it",
         ),
     ] = None
+    engine_quantisation: Annotated[
+        str,
+        Field(
+            title="how the model was quantised, where its engine does not tell",
+            description="as the page shall show it, such as FP8",
+            max_length=20,
+        ),
+    ] = ""
     engine_api_key: Annotated[
         SecretStr | None,
         Field(

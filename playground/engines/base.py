@@ -22,6 +22,8 @@ class EngineAddress:
         kind: "auto" where the engine is asked what it is.
         model: The model to ask for, where it serves several; ``None`` takes the one it has.
         prompt_format: ``None`` where the model decides.
+        quantisation: Of the model, such as "FP8", as its operator says it; it counts where the
+            engine itself does not tell.
     """
 
     id: str
@@ -31,6 +33,7 @@ class EngineAddress:
     api_key: str | None = field(default=None, repr=False)
     model: str | None = None
     prompt_format: PromptFormat | None = None
+    quantisation: str = ""
 
 
 @dataclass(frozen=True, slots=True)

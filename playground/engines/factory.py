@@ -15,6 +15,7 @@ def default_address(settings: Settings) -> EngineAddress:
         api_key=settings.api_key(),
         model=settings.engine_model,
         prompt_format=FORMATS[settings.prompt_format] if settings.prompt_format else None,
+        quantisation=settings.engine_quantisation,
     )
 
 

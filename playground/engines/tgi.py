@@ -66,6 +66,7 @@ class TGIEngine:
 
     Args:
         prompt_format: ``None`` where the model decides.
+        quantisation: As its operator says it; TGI does not tell.
         probe_timeout: Seconds within which a server that is there says so.
         loading_for: Seconds for which a server that was never ready and refuses connections may be
             loading; afterwards it is offline.
@@ -77,12 +78,14 @@ class TGIEngine:
         *,
         api_key: str | None = None,
         prompt_format: PromptFormat | None = None,
+        quantisation: str = "",
         probe_timeout: float = 5.0,
         loading_for: float = _LOADING_S,
     ) -> None:
         self._url = url
         self._client = TGIClient(url, api_key=api_key)
         self._format = prompt_format
+        self._quantisation = quantisation
         self._state = EngineState("offline", time.time(), "The engine was not asked yet.")
         self._probe_timeout = probe_timeout
         self._loading_for = loading_for
@@ -100,6 +103,7 @@ class TGIEngine:
             address.url,
             api_key=address.api_key,
             prompt_format=address.prompt_format,
+            quantisation=address.quantisation,
             loading_for=loading_for,
         )
 
@@ -197,7 +201,7 @@ class TGIEngine:
         try:
             async with asyncio.timeout(self._probe_timeout):
                 await self._client.health()
-                info = _info(await self._client.info(), self._format)
+                info = _info(await self._client.info(), self._format, self._quantisation)
         except errors.TGIError as error:
             self._set(*self._away(error))
         except TimeoutError:
@@ -274,7 +278,7 @@ def _written(output: TextGenerationOutput) -> Written:
     )
 
 
-def _info(raw: Mapping[str, Any], form: PromptFormat | None) -> EngineInfo:
+def _info(raw: Mapping[str, Any], form: PromptFormat | None, quantisation: str) -> EngineInfo:
     """What /info says. Raises ProtocolError when it is not TGI's.
 
     ``samplers`` is no field of TGI's: by it the stand-in says that it takes a parameter, and
@@ -288,7 +292,7 @@ def _info(raw: Mapping[str, Any], form: PromptFormat | None) -> EngineInfo:
             name=f"{_NAMES.get(raw.get('router'), 'TGI')} {raw['version']}",
             model_id=model_id,
             model_sha=raw.get("model_sha"),
-            quantisation="",
+            quantisation=quantisation,
             max_input_tokens=int(raw["max_input_tokens"]),
             max_total_tokens=int(raw["max_total_tokens"]),
             max_stop_sequences=int(raw["max_stop_sequences"]),

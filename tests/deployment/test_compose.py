@@ -81,7 +81,8 @@ def test_docker_compose_reads_it(files: Sequence[Path]) -> None:
         assert ("devices" in json.dumps(service)) == ("devices" in json.dumps(ours[name]))
 
 
-OWN = ("PLAYGROUND_METRICS_FROM", "PLAYGROUND_LOG_FORMAT")  # other defaults than outside of compose
+# Other defaults than outside of compose.
+OWN = ("PLAYGROUND_METRICS_FROM", "PLAYGROUND_LOG_FORMAT", "PLAYGROUND_ENGINE_QUANTISATION")
 
 
 def test_every_variable_has_a_default_and_is_explained() -> None:
@@ -355,6 +356,13 @@ LAUNCHER = {
     "PAYLOAD_LIMIT", "PORT", "QUANTIZE", "REVISION", "TOKENIZER_CONFIG_PATH", "USAGE_STATS",
     "VALIDATION_WORKERS", "WAITING_SERVED_RATIO",
 }  # fmt: skip
+
+
+def test_the_page_says_the_quantisation_that_tgi_is_given_and_none_without_tgi() -> None:
+    name = "PLAYGROUND_ENGINE_QUANTISATION"
+    given = environment(ROOT / "tgi/serve/fp8.env")["QUANTIZE"].upper()
+    assert compose(BASE)["services"]["playground"]["environment"][name] == given
+    assert compose(BASE, CPU)["services"]["playground"]["environment"][name] == ""
 
 
 def test_tgi_knows_every_variable_that_it_is_given() -> None:

@@ -251,6 +251,14 @@ async def test_a_tgi_that_answers_503_is_loading() -> None:
         assert before <= state.since <= time.time()
 
 
+async def test_the_quantisation_is_what_the_operator_says_since_tgi_does_not() -> None:
+    for said in ("FP8", ""):
+        async with tgi() as server, engine(server.url, quantisation=said) as made:
+            info = (await made.state()).info
+        assert info is not None
+        assert info.quantisation == said
+
+
 async def test_a_state_is_left_and_found_again_by_itself(free_tcp_port: int) -> None:
     url = f"http://127.0.0.1:{free_tcp_port}"
     async with engine(url) as made:
