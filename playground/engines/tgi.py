@@ -1,10 +1,6 @@
 """Text Generation Inference as an engine: our samplers in TGI's words, its state, its errors."""
 
-import asyncio
-import time
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from hashlib import blake2b
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final, Self
 
 from huggingface_hub import TextGenerationOutput
@@ -25,18 +21,13 @@ from playground.engines.base import (
     Written,
 )
 from playground.engines.http import PACE_S, translate
+from playground.engines.readiness import LOADING_S, PROBE_S, Readiness
 from playground.engines.streams import closing
+from playground.engines.tokens import Counts, cut
 from playground.formats.tgi import name_values
 from playground.telemetry.logging import request_id
 from tgi import errors
 from tgi.client import TGIClient
-
-# How long a state holds before it is asked for again.
-_FRESH_S: Final = 1.0
-# TGI opens its port when the weights are loaded, and its first start downloads 14 GB (15 minutes at
-# 125 Mbit/s): so long a refused connection may mean that it is loading, or a wrong address.
-_LOADING_S: Final = 900.0
-_COUNTS_KEPT: Final = 256
 
 _NATIVE: Final = Applied("native")
 _STOCK: Final[Mapping[str, Applied]] = {
@@ -79,25 +70,26 @@ class TGIEngine:
         api_key: str | None = None,
         prompt_format: PromptFormat | None = None,
         quantisation: str = "",
-        probe_timeout: float = 5.0,
-        loading_for: float = _LOADING_S,
+        probe_timeout: float = PROBE_S,
+        loading_for: float = LOADING_S,
     ) -> None:
-        self._url = url
         self._client = TGIClient(url, api_key=api_key)
         self._format = prompt_format
         self._quantisation = quantisation
-        self._state = EngineState("offline", time.time(), "The engine was not asked yet.")
-        self._probe_timeout = probe_timeout
-        self._loading_for = loading_for
-        self._began = time.monotonic()
-        self._asked = -_FRESH_S
-        self._was_ready = False
-        self._probing: asyncio.Task[None] | None = None
         self._samplers: Mapping[str, Applied] = _STOCK
-        self._counts: OrderedDict[bytes, int] = OrderedDict()
+        self._counts = Counts(self._client.count_tokens)
+        self._readiness = Readiness(
+            url,
+            self._ask,
+            self._counts.clear,
+            starting="TGI is still loading: it opens its port only when the model is there, and "
+            "the first start also downloads it.",
+            probe_timeout=probe_timeout,
+            loading_for=loading_for,
+        )
 
     @classmethod
-    def at(cls, address: EngineAddress, *, loading_for: float = _LOADING_S) -> Self:
+    def at(cls, address: EngineAddress, *, loading_for: float = LOADING_S) -> Self:
         """The engine of an address, not asked yet."""
         return cls(
             address.url,
@@ -109,26 +101,14 @@ class TGIEngine:
 
     async def state(self) -> EngineState:
         """The state, at most a second old. Callers at the same time share one question."""
-        if self._probing is None and time.monotonic() - self._asked >= _FRESH_S:
-            self._probing = asyncio.create_task(self._probe())
-        if self._probing is not None:
-            await asyncio.shield(self._probing)
-        return self._state
+        return await self._readiness.state()
 
     async def count_tokens(self, text: str) -> int:
         """The tokens of a text, with the BOS that /tokenize adds as /generate does."""
-        key = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        if key in self._counts:
-            self._counts.move_to_end(key)
-            return self._counts[key]
         try:
-            count = await self._client.count_tokens(text)
+            return await self._counts.of(text)
         except errors.TGIError as error:
             raise self._translated(error) from error
-        self._counts[key] = count
-        if len(self._counts) > _COUNTS_KEPT:
-            self._counts.popitem(last=False)
-        return count
 
     async def pieces(self, text: str) -> list[str]:
         """The text cut where its tokens begin; a character of several tokens stays whole."""
@@ -193,71 +173,20 @@ class TGIEngine:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        if self._probing is not None:
-            self._probing.cancel()
+        self._readiness.close()
         await self._client.aclose()
 
-    async def _probe(self) -> None:
+    async def _ask(self) -> EngineInfo:
         try:
-            async with asyncio.timeout(self._probe_timeout):
-                await self._client.health()
-                info = _info(await self._client.info(), self._format, self._quantisation)
+            await self._client.health()
+            info = _info(await self._client.info(), self._format, self._quantisation)
         except errors.TGIError as error:
-            self._set(*self._away(error))
-        except TimeoutError:
-            self._set(
-                "offline",
-                f"{self._url} does not answer within {self._probe_timeout:g} s: it is overloaded, "
-                "or something else listens there.",
-            )
-        else:
-            self._was_ready = True
-            self._samplers = info.applied
-            self._set("ready", "", info)
-        finally:
-            self._asked = time.monotonic()
-            self._probing = None
-
-    def _away(self, error: errors.TGIError) -> tuple[Any, str]:
-        """The state that an error means, and the reason."""
-        if isinstance(error, errors.Unhealthy):
-            return "loading", str(error)
-        refused = isinstance(error, errors.ConnectFailed)
-        waited = time.monotonic() - self._began
-        if isinstance(error, errors.UnknownHost):
-            return "offline", f"{error} The page notices when it answers."
-        if refused and not self._was_ready and waited < self._loading_for:
-            return "loading", (
-                f"{error} If the address is right, TGI is still loading: it opens its port only "
-                "when the model is there, and the first start also downloads it."
-            )
-        return "offline", f"{error} The page notices when it answers again."
-
-    def _set(self, state: Any, reason: str, info: EngineInfo | None = None) -> None:
-        if info is None or self._state.info is None or info.model_id != self._state.info.model_id:
-            self._counts.clear()
-        since = self._state.since if state == self._state.state else time.time()
-        self._state = EngineState(state, since, reason, info)
+            raise translate(error) from error
+        self._samplers = info.applied
+        return info
 
     def _translated(self, error: errors.TGIError) -> EngineError:
-        """The playground's error; the next question for the state is asked anew."""
-        if isinstance(error, errors.ConnectFailed | errors.Unhealthy | errors.IncompleteStream):
-            self._asked = -_FRESH_S
-        return translate(error)
-
-
-def cut(text: str, starts: Sequence[int]) -> list[str]:
-    """The text in pieces that begin at these bytes of its UTF-8, none of them empty."""
-    pieces, begun, at = [], 0, 0
-    wanted = sorted({start for start in starts if start > 0}, reverse=True)
-    for position, character in enumerate(text):
-        if wanted and at >= wanted[-1]:
-            pieces.append(text[begun:position])
-            begun = position
-            while wanted and at >= wanted[-1]:
-                wanted.pop()
-        at += len(character.encode("utf-8", "surrogatepass"))
-    return [piece for piece in (*pieces, text[begun:]) if piece]
+        return self._readiness.doubt(translate(error))
 
 
 def map_sampler(sampler: Sampler, applied: Mapping[str, Applied]) -> dict[str, object]:
