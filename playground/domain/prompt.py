@@ -1,12 +1,12 @@
 """A conversation as the text that the model was trained on, cut to fit the context.
 
-Where a format has the tokenizer add the beginning-of-text token, the prompt carries none.
+The prompt carries no beginning-of-text token: where the model has one, the engine's tokenizer adds
+it.
 """
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Final
 
 from playground.domain.errors import ConversationTooLong, InvalidRequest
@@ -50,16 +50,16 @@ def neutralise(text: str, form: PromptFormat) -> str:
     strings, before any normalisation and regardless of what stands beside them, so exact strings
     are what is changed: "<S>" and "< s >" are harmless and stay as they were written.
     """
-    return _forgeries(form).sub(lambda found: found[0].translate(_HARMLESS), text)
+
+    def harmless(found: re.Match[str]) -> str:
+        return found[0].translate(_HARMLESS) if found[0] in form.forged else found[0]
+
+    return _BRACKETED.sub(harmless, text)
 
 
 _HARMLESS: Final = str.maketrans("<>[]", "‹›⁅⁆")
-
-
-@cache
-def _forgeries(form: PromptFormat) -> re.Pattern[str]:
-    longest_first = sorted(form.forged, key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, longest_first)))
+# What could be a marker: it holds no bracket, so that no two of them overlap.
+_BRACKETED: Final = re.compile(r"<[^<>\[\]]{1,40}>|\[[^<>\[\]]{1,40}\]")
 
 
 def render(messages: Sequence[Message], form: PromptFormat) -> Prompt:
@@ -67,28 +67,30 @@ def render(messages: Sequence[Message], form: PromptFormat) -> Prompt:
 
     Args:
         messages: An optional system message, then the conversation, the user's first. A last
-            message of the assistant is continued: nothing follows its text, and white space at its
-            end is left out, because the tokenizer puts white space at the start of the next word.
+            message of the assistant is continued: nothing follows its text. White space at its end
+            and a space behind the last marker are left out, because the tokenizer puts a space at
+            the start of the next word.
         form: How the model wants it written.
 
     Raises:
         InvalidRequest: When the order of the roles is not of this kind.
     """
     system, turns = _split(messages)
+    system = neutralise(system or form.default_system, form)
     parts = []
     if system and form.system:
-        parts.append(neutralise(system, form).join(form.system))
+        parts.append(system.join(form.system))
     for position, message in enumerate(turns):
-        text = neutralise(message.content, form)
+        text = neutralise(message.content.strip() if form.trimmed else message.content, form)
         if position == 0 and system and not form.system:
-            text = f"{neutralise(system, form)}\n\n{text}"
+            text = f"{system}\n\n{text}"
         parts.append(text.join(form.user if message.role == "user" else form.assistant))
     opening = form.assistant[0]
     if turns[-1].role == "assistant":
         continued = turns[-1].content.rstrip()
-        parts[-1] = f"{opening}{neutralise(continued, form)}"
+        parts[-1] = f"{opening}{neutralise(continued, form)}".rstrip(" ")
         return Prompt("".join(parts), continued)
-    return Prompt("".join([*parts, opening]))
+    return Prompt("".join([*parts, opening.rstrip(" ")]))
 
 
 async def fit(
