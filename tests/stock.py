@@ -14,7 +14,7 @@ from playground.api.routes import create_router
 from playground.api.services import Services
 from playground.domain.presets import load_presets
 from playground.domain.prompt_formats import TULU2
-from playground.engines.base import EngineInfo, Probabilities, Seeds
+from playground.engines.base import Engine, EngineInfo, Probabilities, Seeds
 from playground.engines.factory import default_address, make_engine
 from playground.engines.tgi import TGIEngine
 from playground.settings import load_settings
@@ -132,10 +132,15 @@ async def playground(engine_url: str, **settings: Any) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def opened(engine_url: str, **settings: Any) -> AsyncIterator[tuple[str, Services]]:
-    """As `playground`, with what its routes work with."""
+async def opened(
+    engine_url: str, *, made: Engine | None = None, **settings: Any
+) -> AsyncIterator[tuple[str, Services]]:
+    """As `playground`, with what its routes work with.
+
+    made: the engine itself, where the address does not make it.
+    """
     values = load_settings(**{"engine_url": engine_url, "data_dir": data_dir(), **settings})
-    engine = make_engine(default_address(values))
+    engine = made or make_engine(default_address(values))
     store = Store.from_settings(values)
     services = Services(values, load_presets(), engine, store)
     app = FastAPI()

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 import anyio
@@ -14,6 +14,7 @@ from starlette.types import Scope
 from playground.api import schemas
 from playground.api.demo_watchdog import Watchdog
 from playground.api.document import answering, streaming
+from playground.api.engine import model_label
 from playground.api.http import json_router, own_address
 from playground.api.services import Services
 from playground.api.streaming import EventStream, Opened, open_stream
@@ -220,5 +221,7 @@ def _engine(now: EngineState) -> dict[str, Any]:
     return {
         "state": now.state,
         "reason": _PLAIN.get(now.state, ""),
+        "progress": now.progress and asdict(now.progress),
         "model_id": now.info and now.info.model_id,
+        "label": now.info and model_label(now.info),
     }

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import asdict
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
@@ -12,8 +13,10 @@ from playground.api.model_card import ModelCards
 from playground.api.proof import Proofs
 from playground.api.services import Services
 from playground.auth.responses import json_answer
+from playground.domain import models
 from playground.domain.digest import digest
 from playground.domain.errors import EngineError
+from playground.engines.base import EngineInfo
 from playground.engines.snippets import snippets
 from playground.generation import events
 from playground.generation.answer import plan
@@ -24,6 +27,7 @@ from playground.generation.requests import (
     RenderBody,
     TokenizeBody,
 )
+from playground.settings import Settings
 
 
 def engine_routes(services: Services) -> APIRouter:
@@ -44,24 +48,16 @@ def engine_routes(services: Services) -> APIRouter:
     async def show_engine() -> Response:
         """What the engine is, and how it is."""
         now = await engine.state()
-        info = now.info
         return json_answer(
             {
                 "state": now.state,
                 "since": now.since,
                 "elapsed_s": round(max(0.0, time.time() - now.since), 1),
                 "reason": now.reason,
-                "engine": info
-                and {
-                    "name": info.name,
-                    "model_id": info.model_id,
-                    "model_sha": info.model_sha,
-                    "max_input_tokens": info.max_input_tokens,
-                    "max_total_tokens": min(info.max_total_tokens, settings.context_tokens),
-                    "max_stop_sequences": info.max_stop_sequences,
-                },
-                "applied": events.applied_json(info.applied) if info else {},
-                "raw": info and info.raw,
+                "progress": now.progress and asdict(now.progress),
+                "engine": now.info and engine_facts(now.info, settings),
+                "applied": events.applied_json(now.info.applied) if now.info else {},
+                "raw": now.info and now.info.raw,
             }
         )
 
@@ -105,6 +101,30 @@ def engine_routes(services: Services) -> APIRouter:
         return json_answer(asdict(await cards.card()))
 
     return router
+
+
+def engine_facts(info: EngineInfo, settings: Settings) -> dict[str, Any]:
+    """What a ready engine says of itself, and what its model is called."""
+    return {
+        "kind": info.kind,
+        "name": info.name,
+        "label": model_label(info),
+        "model_id": info.model_id,
+        "model_sha": info.model_sha,
+        "quantisation": info.quantisation,
+        "prompt_format": info.prompt_format.label,
+        "system_role": info.prompt_format.system is not None,
+        "seeds": asdict(info.seeds),
+        "slots": info.slots,
+        "max_input_tokens": info.max_input_tokens,
+        "max_total_tokens": min(info.max_total_tokens, settings.context_tokens),
+        "max_stop_sequences": info.max_stop_sequences,
+    }
+
+
+def model_label(info: EngineInfo) -> dict[str, Any]:
+    """How the page shows the model of an engine."""
+    return asdict(models.label(info.model_id, info.name, info.quantisation))
 
 
 def health_routes(services: Services) -> APIRouter:

@@ -74,12 +74,62 @@ class ErrorAnswer(TypedDict):
 
 
 @exact
+class LabelData(TypedDict):
+    """A model where it answers, for people."""
+
+    title: str
+    """Its name."""
+    badge: str
+    """How it was quantised, the engine, and its score where one is known."""
+    mission: bool
+    """Whether it is the model that the playground was made for."""
+
+
+@exact
+class SeedsData(TypedDict):
+    """Whether the same seed gives the same answer again."""
+
+    repeat: Literal["always", "alone", "never"]
+    """alone: only while the engine writes nothing else."""
+    condition: str
+    """In a sentence, "" where there is none."""
+
+
+@exact
+class ProgressData(TypedDict):
+    """How far an engine is that is getting ready."""
+
+    what: str
+    """What it does."""
+    done: int
+    """Of total; bytes where it downloads."""
+    total: int | None
+    """null where it is not known."""
+    rate: float
+    """Of these a second, 0 where it is not known."""
+    left_s: float | None
+    """Seconds that are left."""
+
+
+@exact
 class EngineFacts(TypedDict):
     """What a ready engine says of itself."""
 
+    kind: Literal["tgi", "llamacpp", "vllm", "sglang", "openai"]
     name: str
+    """Its name and version, for people."""
+    label: LabelData
     model_id: str
     model_sha: str | None
+    quantisation: str
+    """Such as FP8 or Q4_K_M, "" where it is not known."""
+    prompt_format: str
+    """How conversations are written for the model, for people."""
+    system_role: bool
+    """Whether that has a role of its own for the system text."""
+    seeds: SeedsData
+    slots: int | None
+    """Answers that it writes at a time, null where it does not say; more wait."""
     max_input_tokens: int
     max_total_tokens: int
     """Prompt and answer together."""
@@ -97,6 +147,8 @@ class EngineAnswer(TypedDict):
     """How long it has been so."""
     reason: str
     """Why it is not ready, "" when it is."""
+    progress: ProgressData | None
+    """Of one that is loading, where it can be told."""
     engine: EngineFacts | None
     applied: Mapping[str, AppliedData]
     """Of every parameter how the engine treats it."""
@@ -451,7 +503,9 @@ class DemoEngine(TypedDict):
 
     state: Literal["ready", "loading", "offline"]
     reason: str
+    progress: ProgressData | None
     model_id: str | None
+    label: LabelData | None
 
 
 @exact

@@ -191,7 +191,13 @@ async def test_the_engine_gets_what_the_owner_fixed(tmp_path: Path) -> None:
                 "engine",
             )
         }
-        assert shown["engine"] == {"state": "ready", "reason": "", "model_id": "some/model"}
+        assert shown["engine"] == {
+            "state": "ready",
+            "reason": "",
+            "progress": None,
+            "model_id": "some/model",
+            "label": {"title": "model", "badge": "TGI", "mission": False},
+        }
         events = await visit(client, token)
         assert [name for name, _ in events if name in ("done", "error")] == ["done", "done"]
         first, second = sorted(

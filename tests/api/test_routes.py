@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict
@@ -15,9 +16,12 @@ from httpx_sse import aconnect_sse
 
 from playground.domain.presets import load_presets
 from playground.domain.samplers import PARAMETERS
+from playground.engines.base import EngineState, Progress
+from playground.engines.tgi import TGIEngine
 from playground.settings import MAX_BODY_BYTES
+from tests.application import NOWHERE
 from tests.faults import FaultServer, Peer, Script, event, serving
-from tests.stock import INFO, generations, playground, tgi, until, writing
+from tests.stock import INFO, generations, opened, playground, tgi, until, writing
 
 HI: Mapping[str, Any] = {"messages": [{"role": "user", "content": "Hi"}], "panes": [{}]}
 
@@ -353,16 +357,27 @@ async def test_an_engine_that_dies_in_mid_answer_is_the_panes_error_and_comes_ba
 async def test_says_what_the_engine_is() -> None:
     async with (
         tgi(writing(["Hi"])) as server,
-        playground(server.url) as url,
+        playground(server.url, engine_quantisation="FP8", prompt_format="chatml") as url,
         browser(url) as client,
     ):
         state = (await client.get("/api/engine")).json()
     assert (state["state"], state["reason"]) == ("ready", "")
     assert state["elapsed_s"] >= 0
+    assert state["progress"] is None
     assert state["engine"] == {
+        "kind": "tgi",
         "name": "TGI 3.3.7",
+        "label": {"title": "model", "badge": "FP8 · TGI", "mission": False},
         "model_id": "some/model",
         "model_sha": "0123abc",
+        "quantisation": "FP8",
+        "prompt_format": "ChatML",
+        "system_role": True,
+        "seeds": {
+            "repeat": "alone",
+            "condition": "The same seed repeats while no other answer is being written.",
+        },
+        "slots": None,
         "max_input_tokens": 60,
         "max_total_tokens": 80,
         "max_stop_sequences": 4,
@@ -370,6 +385,29 @@ async def test_says_what_the_engine_is() -> None:
     assert state["applied"]["min_p"]["how"] == "unsupported"
     assert state["applied"]["min_p"]["reason"]
     assert state["raw"] == INFO
+
+
+class Downloading(TGIEngine):
+    """An engine that says how far it is."""
+
+    async def state(self) -> EngineState:
+        progress = Progress("Downloading model.gguf", 1_200_000, 4_400_000, 25_000.0, 128.0)
+        return EngineState("loading", time.time(), "The model is on its way.", progress=progress)
+
+
+async def test_says_how_far_an_engine_is_that_is_loading() -> None:
+    engine = Downloading(NOWHERE)
+    async with opened(NOWHERE, made=engine) as (url, _), browser(url) as client:
+        state = (await client.get("/api/engine")).json()
+    assert (state["state"], state["reason"]) == ("loading", "The model is on its way.")
+    assert state["engine"] is None
+    assert state["progress"] == {
+        "what": "Downloading model.gguf",
+        "done": 1_200_000,
+        "total": 4_400_000,
+        "rate": 25_000.0,
+        "left_s": 128.0,
+    }
 
 
 async def test_says_that_the_engine_is_loading(free_tcp_port: int) -> None:

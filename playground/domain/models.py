@@ -1,0 +1,76 @@
+"""What a model is called for people, by its id, and the one that the playground was made for.
+
+An id is a name on the Hub, a file's name or path, or what an engine was told to call it.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+MISSION: Final = "ContextualAI/Contextual_KTO_Mistral_PairRM"
+_MISSION_TITLE: Final = "KTO Mistral 7B"
+# Of AlpacaEval 2.0: the card's figure, and the one beside it in AlpacaEval's own table.
+_MISSION_SCORE: Final = "AlpacaEval 33.23 (length-controlled 29.71)"
+_MISSION_NAME: Final = re.compile(
+    r"(?:contextualai[-_.])?contextual[-_]kto[-_]mistral[-_]pairrm", re.IGNORECASE
+)
+_LONGEST: Final = 60
+
+# What names of files and of quantised copies end with, beside the model's own name.
+_FILE: Final = re.compile(r"(?:-\d{5}-of-\d{5})?(?:\.gguf)?$", re.IGNORECASE)
+_COPY: Final = re.compile(r"[-_.](?:gguf|imatrix|i1)$", re.IGNORECASE)
+_QUANTISATION: Final = re.compile(
+    r"[-_.:]((?:I?Q\d|TQ\d)(?:_[0-9A-Z]+)*|MXFP4|NVFP4|B?F16|F32|FP16|FP8|AWQ|GPTQ)$", re.IGNORECASE
+)
+_VERSION: Final = re.compile(r"(?<=\S)\s+\S*\d\S*$")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLabel:
+    """A model where it answers, as the page's header shows it.
+
+    Attributes:
+        title: Its name.
+        badge: The quantisation and the engine, as far as they are known, and for the mission's
+            model what it scored.
+        mission: Whether it is the one that the playground was made for.
+    """
+
+    title: str
+    badge: str
+    mission: bool
+
+
+def label(model_id: str, engine: str, quantisation: str) -> ModelLabel:
+    """How a model is shown that an engine has.
+
+    Args:
+        engine: Its name with its version, such as "TGI 3.3.7".
+        quantisation: "" where the engine does not tell; the model's own name may.
+    """
+    name, named = _read(model_id)
+    mission = _MISSION_NAME.fullmatch(name) is not None
+    parts = (quantisation or named, _VERSION.sub("", engine), _MISSION_SCORE if mission else "")
+    return ModelLabel(
+        title=_MISSION_TITLE if mission else _line(name),
+        badge=" · ".join(_line(part) for part in parts if part),
+        mission=mission,
+    )
+
+
+def _read(model_id: str) -> tuple[str, str]:
+    """A model's own name, and the quantisation that its id names, "" where it names none."""
+    name, quantisation = re.split(r"[/\\]", model_id.rstrip("/\\"))[-1], ""
+    name = _FILE.sub("", name)
+    while len(name) > 1:
+        if found := _QUANTISATION.search(name):
+            quantisation = quantisation or found[1].upper()
+        elif not (found := _COPY.search(name)):
+            break
+        name = name[: found.start()]
+    return name, quantisation
+
+
+def _line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
