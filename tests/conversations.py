@@ -15,6 +15,7 @@ RECEIPT: Final[dict[str, Any]] = {
     "engine": "TGI 3.3.7",
     "model_id": "ContextualAI/Contextual_KTO_Mistral_PairRM",
     "model_sha": None,
+    "quantisation": "FP8",
     "preset": "Min-p",
     "edited": ["min_p"],
     "sent": {"temperature": 1.0, "top_k": 0, "seed": 2**64 - 1, "stop": ["<|user|>"], "x": 1e-7},

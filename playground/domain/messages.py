@@ -71,6 +71,7 @@ class Receipt:
             unset.
         prompt: The text that was sent, without the BOS that the engine adds.
         system: As it was written.
+        quantisation: Of the model, "" where it is not known.
         continued: How many characters of the answer were there before.
         left_out: Of each parameter that was set and not sent, the reason.
         note: What else a reader should know of how the request was read, "" for nothing.
@@ -91,6 +92,7 @@ class Receipt:
     system: str
     continued: int
     note: str = ""
+    quantisation: str = ""
 
 
 @dataclass(frozen=True, slots=True)

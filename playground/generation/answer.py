@@ -177,6 +177,7 @@ async def answer(
             engine=budget.info.name,
             model_id=budget.info.model_id,
             model_sha=budget.info.model_sha,
+            quantisation=budget.info.quantisation,
             preset=request.preset,
             edited=request.edited,
             sent=sent,

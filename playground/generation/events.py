@@ -56,6 +56,8 @@ class ReceiptData(TypedDict):
     """Its name and version, for people."""
     model_id: str
     model_sha: str | None
+    quantisation: str
+    """Such as FP8 or Q4_K_M, "" where it is not known."""
     preset: str | None
     """The name of the preset that the values started from."""
     edited: Sequence[str]
@@ -167,6 +169,7 @@ def _receipt(receipt: Receipt) -> tuple[str, ReceiptData]:
         "engine": receipt.engine,
         "model_id": receipt.model_id,
         "model_sha": receipt.model_sha,
+        "quantisation": receipt.quantisation,
         "preset": receipt.preset,
         "edited": receipt.edited,
         "sent": receipt.sent,

@@ -103,6 +103,7 @@ class RecordReceipt(OpenBody):
     prompt_tokens: _Count
     dropped_turns: _Count
     model_sha: str | None = None
+    quantisation: str = ""
     preset: str | None = None
     edited: _Texts = Field(default_factory=list)
     edits: dict[str, RecordEdit] = Field(default_factory=dict, fail_fast=True)

@@ -64,18 +64,20 @@ async def test_streams_a_conversation_with_the_stand_in(stand_in_url: str) -> No
         ],
         "panes": [{"preset": "min-p", "max_new_tokens": 32, "seed": 3}],
     }
-    async with playground(stand_in_url) as url, browser(url) as client:
+    said = playground(stand_in_url, engine_quantisation="FP8")
+    async with said as url, browser(url) as client:
         first, second = [await events(client, body) for _ in range(2)]
     (name, receipt), *middle, (last, done) = first
     assert (name, last) == ("receipt", "done")
     assert set(receipt) == {
         *("pane", "engine", "model_id", "model_sha", "preset", "edited", "sent", "applied"),
         *("prompt_tokens", "dropped_turns", "edits", "left_out", "prompt", "prompt_sha256"),
-        *("system", "continued", "note"),
+        *("system", "continued", "note", "quantisation"),
     }
     assert receipt["prompt"] == "<|user|>\nBe brief.\n\nHello!\n<|assistant|>\n"
     assert receipt["prompt_sha256"] == hashlib.sha256(receipt["prompt"].encode()).hexdigest()
     assert (receipt["system"], receipt["continued"]) == ("Be brief.", 0)
+    assert receipt["quantisation"] == "FP8"
     assert list(receipt["left_out"]) == ["temperature"]
     assert (receipt["pane"], receipt["preset"], receipt["edited"]) == (0, "Min-p", [])
     assert receipt["sent"]["min_p"] == 0.1

@@ -33,6 +33,7 @@ RECEIPT = Receipt(
     system="Be brief.",
     continued=3,
     note="A note.",
+    quantisation="Q4_K_M",
 )
 
 
@@ -80,6 +81,7 @@ RECEIPT = Receipt(
                 "engine": "TGI 3.3.7",
                 "model_id": "some/model",
                 "model_sha": "0123abc",
+                "quantisation": "Q4_K_M",
                 "preset": "Min-p",
                 "edited": ["min_p"],
                 "sent": {"temperature": 0.7},

@@ -552,6 +552,7 @@ def test_markup_in_a_record_is_text_everywhere(page: Page, kind: str) -> None:
         "engine": NASTY,
         "model_id": NASTY,
         "model_sha": NASTY,
+        "quantisation": NASTY,
         "preset": NASTY,
     }
     receipt |= {"sent": {NASTY: NASTY}, "prompt_tokens": 3, "dropped_turns": 1, "note": NASTY}

@@ -133,6 +133,7 @@ def record(text: str = "Hello.", **setting: Any) -> dict[str, Any]:
                             "engine": "TGI 9.9.9",
                             "model_id": "some/model",
                             "model_sha": "0123456789abcdef",
+                            "quantisation": "Q4_K_M",
                             "preset": "AlpacaEval",
                             "edited": [],
                             "sent": {
@@ -277,7 +278,12 @@ def test_another_engine_is_said_before_and_after_running_again(
     reader.get_by_role("button", name=AGAIN).click()
     changes = reader.locator(".changes li")
     expect(changes).to_contain_text(
-        ["Another model: some/model then", "Another revision", "Another engine: TGI 9.9.9 then"]
+        [
+            "Another model: some/model then",
+            "Another revision",
+            "Another quantisation of the model: Q4_K_M then, not told now.",
+            "Another engine: TGI 9.9.9 then",
+        ]
     )
     expect(reader.locator(".outcome")).to_contain_text("Another text")
     assert texts(reader)[1] == "Hello."

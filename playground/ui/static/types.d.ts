@@ -37,6 +37,7 @@ interface Receipt {
   engine: string;
   model_id: string;
   model_sha?: string | null;
+  quantisation?: string;
   preset?: string | null;
   edited?: string[];
   edits?: Record<string, { from: number | null; to: number | null }>;

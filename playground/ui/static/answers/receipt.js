@@ -67,6 +67,7 @@ function facts(receipt, done) {
     ['engine', receipt.engine],
     ['model', receipt.model_id],
     ['revision', receipt.model_sha ?? 'not told'],
+    ['quantisation', receipt.quantisation || 'not told'],
     ['prompt tokens', number.format(receipt.prompt_tokens)],
     ['turns left out', receipt.dropped_turns],
     ['seed', done?.seed ?? receipt.sent.seed],

@@ -13,7 +13,7 @@ const receipt = object({
   engine: text, model_id: text, sent: table(anything), prompt_tokens: whole, dropped_turns: whole,
   applied: table(object({ how: text, reason: text })),
 }, {
-  model_sha: orNull(text), preset: orNull(text), edited: list(text), prompt: text, prompt_sha256: text,
+  model_sha: orNull(text), quantisation: text, preset: orNull(text), edited: list(text), prompt: text, prompt_sha256: text,
   edits: table(object({ from: orNull(finite), to: orNull(finite) })), left_out: table(text),
   system: text, continued: whole, note: text,
 }, { open: true });

@@ -19,7 +19,7 @@ const values = ({ sampler, max_new_tokens: limit, seed, stop, system }) => [
 
 function facts({ receipt: sent, done: figures }) {
   const lines = [];
-  if (sent) lines.push(`model ${sent.model_id}${sent.model_sha ? `@${sent.model_sha}` : ''}`, `engine ${sent.engine}`, `${sent.prompt_tokens} prompt tokens`);
+  if (sent) lines.push(`model ${sent.model_id}${sent.model_sha ? `@${sent.model_sha}` : ''}`, ...(sent.quantisation ? [`quantisation ${sent.quantisation}`] : []), `engine ${sent.engine}`, `${sent.prompt_tokens} prompt tokens`);
   if (figures) lines.push(`${figures.generated_tokens} tokens`, `first ${figures.ttft_ms?.toFixed(0) ?? '–'} ms`, `${figures.tokens_per_second?.toFixed(1) ?? '–'} tokens/s`, figures.finish_reason);
   const parts = lines.length > 0 ? [escaped(lines.join(' · ')), ''] : [];
   if (sent) parts.push('```json', JSON.stringify(sent.sent), '```', '');

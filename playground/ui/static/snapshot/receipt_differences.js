@@ -48,6 +48,10 @@ export function differences(then, now) {
   const found = [];
   if (then.model_id !== now.model_id) found.push(`Another model: ${then.model_id} then, ${now.model_id} now.`);
   if (then.model_sha !== now.model_sha) found.push(`Another revision of the model: ${revision(then.model_sha)} then, ${revision(now.model_sha)} now.`);
+  // Receipts of earlier versions do not have it.
+  if (then.quantisation !== undefined && then.quantisation !== now.quantisation) {
+    found.push(`Another quantisation of the model: ${then.quantisation || 'not told'} then, ${now.quantisation || 'not told'} now.`);
+  }
   if (then.engine !== now.engine) found.push(`Another engine: ${then.engine} then, ${now.engine} now.`);
   for (const name of new Set([...Object.keys(then.sent), ...Object.keys(now.sent)])) {
     if (same(then.sent[name], now.sent[name])) continue;
