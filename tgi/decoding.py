@@ -209,7 +209,9 @@ def _from_body(answer: Mapping[str, Any], status: int, retry_after: float | None
     if isinstance(words, Mapping):  # OpenAI's shape, which proxies and successors of TGI use
         words = words.get("message")
     if kind is None:
-        message = f"Status {status} is none that TGI gives: check that the address is that of one"
+        message = (
+            f"Status {status} is none that the engine gives: check that the address is that of one"
+        )
         kind = ProtocolError
     else:
         message = _MEANING[kind]

@@ -149,7 +149,7 @@ class HTTPClient:
         self,
         path: str,
         body: bytes,
-        read: Callable[[str], T],
+        read: Callable[[str], T | None],
         is_last: Callable[[T], bool],
         *,
         pace: float = 0.0,
@@ -161,7 +161,8 @@ class HTTPClient:
         connected: use `contextlib.aclosing` where the loop may be left early.
 
         Args:
-            read: An event from its data; it raises the TGIError that an event stands for.
+            read: An event from its data, ``None`` for one that brings nothing; it raises the
+                TGIError that an event stands for.
             is_last: Whether the stream is complete with an event.
             pace: Seconds between reads, on a beat that all streams share and that slows down while
                 the event loop is late. The first event is given at once, and those that come
@@ -196,7 +197,7 @@ class HTTPClient:
         path: str,
         body: bytes,
         headers: Mapping[str, str] | None,
-        read: Callable[[str], T],
+        read: Callable[[str], T | None],
         is_last: Callable[[T], bool],
     ) -> None:
         """Send a request and put its events into the feed, up to the last one."""
@@ -230,6 +231,8 @@ class HTTPClient:
                         if not event.data:
                             continue
                         item = read(event.data)
+                        if item is None:
+                            continue
                         feed.put(item)
                         if is_last(item):
                             network.gate = None

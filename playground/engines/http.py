@@ -88,7 +88,7 @@ class EngineHTTP:
         self,
         path: str,
         body: Mapping[str, object],
-        read: Callable[[str], T],
+        read: Callable[[str], T | None],
         is_last: Callable[[T], bool],
     ) -> AsyncGenerator[list[T], None]:
         """What a POST streams, in lists of the events that arrived together.
@@ -96,7 +96,8 @@ class EngineHTTP:
         Closing the generator closes the connection at once.
 
         Args:
-            read: An event from its data; it raises the TGIError that an event stands for.
+            read: An event from its data, ``None`` for one that brings nothing; it raises the
+                TGIError that an event stands for.
             is_last: Whether the stream is complete with an event; one that ends without such an
                 event is an error.
         """
