@@ -108,7 +108,8 @@ def left_out(
     reasons = {}
     for parameter, value in sampler:
         name = parameter.name
-        if value is None or name in sent or applied[name].how == "emulated":
+        said = any(called in sent for called in (name, *parameter.names.values()))
+        if value is None or said or applied[name].how == "emulated":
             continue
         if applied[name].how == "unsupported":
             reasons[name] = applied[name].reason

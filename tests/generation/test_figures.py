@@ -160,6 +160,7 @@ GREEDY = (
     ("sampler", "sent", "how", "reasons"),
     [
         (Sampler(top_k=3), {"top_k": 3}, NATIVE, {}),
+        (Sampler(repetition_penalty=1.0), {"repeat_penalty": 1.0}, NATIVE, {}),
         (Sampler(top_k=3), {}, Applied("emulated", "So."), {}),
         (Sampler(top_k=3), {}, NONE, {"top_k": "It has none."}),
         (Sampler(top_k=3), {}, NATIVE, {"top_k": "3 has no effect."}),
