@@ -5,12 +5,14 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
+from tests import llamacpp as llamacpp_server
 from tests import servers
 from tests.postgres import database, postgres
 
 __all__ = [
     "anyio_backend",
     "database",
+    "llamacpp",
     "postgres",
     "stand_in",
     "stand_in_url",
@@ -37,3 +39,10 @@ def stand_in() -> Iterator[servers.Server]:
 def stand_in_url(stand_in: servers.Server) -> str:
     """Where the shared stand-in listens, without a slash at the end."""
     return stand_in.url
+
+
+@pytest.fixture(scope="session")
+def llamacpp() -> Iterator[servers.Server]:
+    """llama.cpp with a small model and four slots of 2048 tokens, for all that do not harm it."""
+    with llamacpp_server.llamacpp() as server:
+        yield server

@@ -25,6 +25,17 @@ def small_model() -> Path:
     return model
 
 
+def adding_bos(folder: Path) -> Path:
+    """A copy of the small model whose tokenizer puts a BOS, <|im_start|>, in front of a text."""
+    data = bytearray(small_model().read_bytes())
+    key = b"tokenizer.ggml.add_bos_token"
+    value = data.index(key) + len(key) + 4  # behind the value's type
+    data[value] = 1
+    copy = folder / "bos.gguf"
+    copy.write_bytes(data)
+    return copy
+
+
 def llamacpp(slots: int = 4, context: int = 2048, *arguments: str) -> Server:
     """A server that is ready, on a free port.
 

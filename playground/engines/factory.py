@@ -2,6 +2,7 @@
 
 from playground.domain.prompt_formats import FORMATS
 from playground.engines.base import Engine, EngineAddress
+from playground.engines.llamacpp import LlamaCppEngine
 from playground.engines.tgi import TGIEngine
 from playground.settings import Settings
 
@@ -26,4 +27,5 @@ def make_engine(address: EngineAddress, *, patient: bool = True) -> Engine:
         patient: Whether one that was never ready and refuses connections may be loading; else it
             is offline.
     """
-    return TGIEngine.at(address) if patient else TGIEngine.at(address, loading_for=0.0)
+    made = LlamaCppEngine if address.kind == "llamacpp" else TGIEngine
+    return made.at(address) if patient else made.at(address, loading_for=0.0)
