@@ -15,7 +15,7 @@ from playground.auth.responses import json_answer
 from playground.domain.errors import ShuttingDown
 from playground.domain.principal import Principal
 from playground.engines.base import EngineInfo
-from playground.engines.conformance import CONCURRENT, Prover
+from playground.engines.conformance import Prover, at_once
 from playground.engines.streams import closing
 from playground.generation.comparison import Stop
 from playground.telemetry.usage import AnswerUsage
@@ -29,10 +29,8 @@ class Proofs:
     """
 
     def __init__(self, services: Services) -> None:
-        settings = services.settings
         self._services = services
-        self._places = min(CONCURRENT, settings.max_streams, settings.max_streams_per_user)
-        self._prover = Prover(settings.engine_url, settings.api_key(), at_once=self._places)
+        self._prover = Prover(services.engine)
 
     async def answer(self, request: Request, info: EngineInfo) -> Response:
         """The proof as JSON.
@@ -44,23 +42,26 @@ class Proofs:
         with anyio.CancelScope() as reading:
             leaving = asyncio.create_task(_cancel_with_the_reader(request, reading))
             try:
-                making = self._admitted(principal_of(request.scope))
-                return json_answer(asdict(await self._prover.proof(info, making)))
+                settings = self._services.settings
+                most = min(settings.max_streams, settings.max_streams_per_user)
+                places = min(at_once(info), most)
+                making = self._admitted(principal_of(request.scope), places)
+                return json_answer(asdict(await self._prover.proof(info, places, making)))
             finally:
                 leaving.cancel()
         return Response(status_code=499)  # to nobody
 
     @asynccontextmanager
-    async def _admitted(self, asker: Principal) -> AsyncIterator[AnswerUsage]:
+    async def _admitted(self, asker: Principal, places: int) -> AsyncIterator[AnswerUsage]:
         admission, daily_tokens = self._services.admission, self._services.daily_tokens
         await daily_tokens.check(asker.account)
-        stops, usage = [Stop() for _ in range(self._places)], AnswerUsage()
+        stops, usage = [Stop() for _ in range(places)], AnswerUsage()
         ticket = admission.enter(asker, stops)
         stop = stops[0]  # all of them are asked together, when this server stops
         stop.watch()
         try:
-            async with closing(ticket.waits(math.inf)) as places:
-                async for _ in places:
+            async with closing(ticket.waits(math.inf)) as turns:
+                async for _ in turns:
                     pass
             yield usage
         except asyncio.CancelledError:

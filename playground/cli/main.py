@@ -57,7 +57,7 @@ def create_parser() -> argparse.ArgumentParser:
     checking.add_argument(
         "--samplers",
         action="store_true",
-        help="prove which of the seven parameters take effect, with some 280 short answers",
+        help="prove which of the seven parameters take effect, with some 260 short answers",
     )
     checking.add_argument("--json", action="store_true", help="print the check as JSON")
     for command in (serving, checking):

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from playground.domain.messages import Applied
 from playground.domain.prompt_formats import PromptFormat
@@ -204,6 +204,7 @@ class Engine(Protocol):
         """Close all connections."""
 
 
+@runtime_checkable
 class ProvableEngine(Engine, Protocol):
     """An engine of whose answers it can be told what it applies: see `conformance`."""
 

@@ -3,10 +3,11 @@
 import random
 import re
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
-from huggingface_hub import TextGenerationOutput
+from playground.engines.base import Written
 
 _FLIPS: Final = 9_999
 
@@ -39,38 +40,67 @@ def permutation_test(differences: Sequence[float], flips: int = _FLIPS) -> float
     return (1 + larger) / (1 + flips)
 
 
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """How far log-probabilities moved, beside how far a penalty of OpenAI's meaning moves them.
+
+    Attributes:
+        cross: Σ expected × measured.
+        squares: Σ expected².
+        measured: Σ measured².
+    """
+
+    cross: float = 0.0
+    squares: float = 0.0
+    measured: float = 0.0
+
+    def __add__(self, other: "Shift") -> "Shift":
+        return Shift(
+            self.cross + other.cross,
+            self.squares + other.squares,
+            self.measured + other.measured,
+        )
+
+    @property
+    def slope(self) -> float:
+        """Measured as a share of expected: of a line through zero."""
+        return self.cross / self.squares
+
+    @property
+    def fit(self) -> float:
+        """The share of what was measured that such a line explains, 0 where there is nothing."""
+        whole = self.squares * self.measured
+        return self.cross**2 / whole if whole else 0.0
+
+
 def shift(
-    plain: TextGenerationOutput, shifted: TextGenerationOutput, value: float, most: int
-) -> tuple[float, float]:
-    """Σ expected × measured and Σ expected², over the places before the answers part.
+    plain: Written, shifted: Written, value: float, most: int, before: Sequence[int] = ()
+) -> Shift:
+    """What moved at the places before the answers part.
 
     Args:
         most: How often a token counts at most; presence_penalty counts it once. Of the likeliest
             tokens at a place the one that was written least often is the reference.
+        before: Tokens that count as written already.
     """
-    cross = squares = 0.0
-    counts: Counter[int] = Counter()
+    cross = squares = moved = 0.0
+    counts = Counter({token: min(count, most) for token, count in Counter(before).items()})
     for a, b in zip(_places(plain), _places(shifted), strict=False):
-        number, before = a
+        number, likely = a
         other, after = b
-        common = sorted(before.keys() & after.keys(), key=lambda token: (counts[token], token))
+        common = sorted(likely.keys() & after.keys(), key=lambda token: (counts[token], token))
         for token in common[1:]:
             expected = -value * (counts[token] - counts[common[0]])
-            measured = (after[token] - before[token]) - (after[common[0]] - before[common[0]])
+            measured = (after[token] - likely[token]) - (after[common[0]] - likely[common[0]])
             cross += expected * measured
             squares += expected * expected
+            moved += measured * measured
         if number != other:
             break
         counts[number] = min(counts[number] + 1, most)
-    return cross, squares
+    return Shift(cross, squares, moved)
 
 
-def _places(output: TextGenerationOutput) -> list[tuple[int, dict[int, float]]]:
+def _places(written: Written) -> list[tuple[int, Mapping[int, float]]]:
     """Of each place the token written, and the log-probabilities of the likeliest."""
-    assert output.details is not None
-    # huggingface_hub leaves lists of lists as they came, in dictionaries; its types are such too.
-    tops: list[list[Any]] = output.details.top_tokens or []
-    return [
-        (token.id, {top["id"]: top["logprob"] for top in likeliest})
-        for token, likeliest in zip(output.details.tokens, tops, strict=False)
-    ]
+    return list(zip(written.tokens, written.likeliest, strict=False))

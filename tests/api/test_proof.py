@@ -12,8 +12,10 @@ from typing import Any
 
 import httpx
 import orjson
+import pytest
 
 from playground.api.services import Services
+from playground.engines.base import Seeds
 from playground.engines.conformance import Prover
 from playground.store.usage import Usage
 from tests.faults import FaultServer, Peer, Request, Script
@@ -106,9 +108,11 @@ async def test_a_day_that_is_used_up_has_no_proof_in_it() -> None:
     assert int(refused.headers["retry-after"]) >= 1
 
 
-async def test_it_has_places_as_answers_do() -> None:
-    """As many as it has generations at a time: no more than one may have."""
+async def test_it_has_places_as_answers_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as it has generations at a time: no more than one may have, where its seeds
+    always repeat."""
     silent = Silent()
+    monkeypatch.setattr("playground.engines.tgi._SEEDS", Seeds("always"))
     async with site(silent, max_streams=3, max_streams_per_user=3, max_waiting=0) as (
         client,
         services,
@@ -129,6 +133,19 @@ async def test_it_has_places_as_answers_do() -> None:
         assert "has 3 already" in own.json()["error"]
         proof.cancel()
         assert len(calls(server, "/generate")) == 3
+
+
+async def test_it_has_one_place_where_seeds_repeat_only_alone() -> None:
+    silent = Silent()
+    async with site(silent, max_streams=3, max_streams_per_user=3) as (client, services, _):
+        proof = asyncio.create_task(client.post("/api/proof", json={}))
+
+        async def begun() -> bool:
+            return silent.begun > 0
+
+        await until(begun)
+        assert (silent.begun, services.admission.writing) == (1, 1)
+        proof.cancel()
 
 
 async def test_it_is_refused_where_there_is_no_place() -> None:
@@ -172,8 +189,11 @@ async def test_it_waits_in_line_until_there_is_a_place() -> None:
         assert (await proof).status_code == 200
 
 
-async def test_it_ends_when_its_reader_leaves_and_what_it_began_is_counted() -> None:
+async def test_it_ends_when_its_reader_leaves_and_what_it_began_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     silent = Silent()
+    monkeypatch.setattr("playground.engines.tgi._SEEDS", Seeds("always"))
     async with site(silent, max_streams=2, tokens_per_day=10**6) as (client, services, server):
         proof = asyncio.create_task(client.post("/api/proof", json={}))
 
@@ -255,12 +275,15 @@ async def test_a_server_that_stops_ends_it_and_says_so() -> None:
 
 
 async def test_another_model_has_another_proof_and_the_engines_key_is_sent() -> None:
-    async with tgi(answers) as server, engine(server.url) as asked:
-        prover, info = Prover(server.url, "a key of the engine's"), (await asked.state()).info
+    async with (
+        tgi(answers) as server,
+        engine(server.url, api_key="a key of the engine's") as asked,
+    ):
+        prover, info = Prover(asked), (await asked.state()).info
         assert info is not None
-        first = await prover.proof(info)
-        assert await prover.proof(info) is first
-        other = await prover.proof(replace(info, model_sha="another"))
+        first = await prover.proof(info, 4)
+        assert await prover.proof(info, 4) is first
+        other = await prover.proof(replace(info, model_sha="another"), 4)
         assert other.generations == first.generations
         assert len(calls(server, "/generate")) == 2 * first.generations
         assert {each.headers["authorization"] for each in calls(server, "/generate")} == {

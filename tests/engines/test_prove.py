@@ -5,34 +5,37 @@ import asyncio
 import math
 import random
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, cast
 
 import pytest
-from huggingface_hub import (
-    TextGenerationOutput,
-    TextGenerationOutputDetails,
-    TextGenerationOutputToken,
-)
 
+from playground.domain.errors import EngineError
 from playground.domain.messages import Applied
-from playground.domain.samplers import BY_NAME
+from playground.domain.prompt_formats import CHATML
+from playground.domain.samplers import BY_NAME, PARAMETERS
 from playground.engines import conformance
-from playground.engines.conformance import (
-    CONCURRENT,
-    QUESTIONS,
-    Finding,
-    Proof,
-    contradictions,
-    prove,
+from playground.engines.answers import QUESTIONS
+from playground.engines.base import (
+    EngineInfo,
+    GenerationRequest,
+    Probabilities,
+    ProvableEngine,
+    Seeds,
+    Written,
 )
+from playground.engines.conformance import Finding, Proof, at_once, contradictions, prove
 from playground.telemetry.usage import AnswerUsage
-from tgi.client import TGIClient
-from tgi.errors import GenerationFailed, ValidationFailed
+from tests.stock import engine_info
 
 ALL = frozenset(BY_NAME)
 WORDS = ("a", "bee", "sea", "deer", "east", "fox", "goose", "hill", "ice", "jay")
 PERIOD = 7  # places after which the model would say the same again
+PROMPT = (0, 3, 3, 5)
+FINAL = Probabilities("final", 5)
+NOTHING: Mapping[str, float] = {}
+NEUTRAL = {parameter.name: parameter.neutral for parameter in PARAMETERS}
 
 
 @lru_cache(maxsize=1000)
@@ -42,12 +45,27 @@ def model(prompt: str, place: int) -> tuple[float, ...]:
     return tuple(draw.gauss(0, 1.5) for _ in WORDS)
 
 
+def info(
+    *, unsupported: Collection[str] = (), probabilities: Probabilities = FINAL, **changes: Any
+) -> EngineInfo:
+    return replace(
+        engine_info(1000, 2000),
+        applied={
+            name: Applied("unsupported" if name in unsupported else "native") for name in BY_NAME
+        },
+        probabilities=probabilities,
+        **changes,
+    )
+
+
 class Maker:
-    """In place of a client: an engine of ten words.
+    """An engine of ten words, as far as a proof asks it.
 
     applies: the parameters that take effect, the others being ignored. strength: of the frequency
-    penalty. refuses: parameters that are errors. seeds: whether a seed repeats its answer.
-    unknown: whether a parameter that nobody knows changes the answer.
+    penalty. refuses: parameters that are errors, from a value on. seeds: whether a seed repeats
+    its answer. unknown: whether a parameter that nobody knows changes the answer. numbers: whether
+    it tells the tokens. final: whether the probabilities that it tells are those it draws from.
+    counts_prompt: whether its penalties count the prompt's tokens, too.
     """
 
     def __init__(
@@ -55,12 +73,16 @@ class Maker:
         applies: Collection[str] = ALL,
         *,
         strength: float = 1.0,
-        refuses: Collection[str] = (),
+        refuses: Mapping[str, float] = NOTHING,
         seeds: bool = True,
         unknown: bool = False,
+        numbers: bool = True,
+        final: bool = True,
+        counts_prompt: bool = False,
     ) -> None:
-        self.asked: list[Mapping[str, Any]] = []
-        self.prompts: list[str] = []
+        self.asked: list[GenerationRequest] = []
+        self.extra: list[Mapping[str, object]] = []
+        self.likeliest: list[int] = []
         self.running = self.most_running = 0
         self.fails_after: int | None = None
         self._applies = applies
@@ -68,56 +90,71 @@ class Maker:
         self._refuses = refuses
         self._seeds = seeds
         self._unknown = unknown
+        self._numbers = numbers
+        self._final = final
+        self._counts_prompt = counts_prompt
 
     async def count_tokens(self, text: str) -> int:
         return len(text.split())
 
-    async def generate(self, prompt: str, parameters: Mapping[str, Any]) -> TextGenerationOutput:
-        self.asked.append(parameters)
-        self.prompts.append(prompt)
+    async def write(
+        self,
+        request: GenerationRequest,
+        *,
+        likeliest: int = 0,
+        extra: Mapping[str, object] | None = None,
+    ) -> Written:
+        self.asked.append(request)
+        self.extra.append(extra or {})
+        self.likeliest.append(likeliest)
+        number = len(self.asked)
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         try:
             await asyncio.sleep(0)
-            if self.fails_after is not None and len(self.asked) > self.fails_after:
-                raise GenerationFailed("It broke.")
-            if refused := [name for name in self._refuses if name in parameters]:
-                raise ValidationFailed(f"{refused[0]} is not known here.")
-            return self._answer(prompt, parameters)
+            if self.fails_after is not None and number > self.fails_after:
+                raise EngineError("It broke.", kind="generation", retryable=False)
+            for name, value in cast(
+                Mapping[str, float], {**request.sampler.set_values(), **(extra or {})}
+            ).items():
+                if value != NEUTRAL.get(name) and value >= self._refuses.get(name, math.inf):
+                    raise EngineError(f"{name} is too much.", kind="refused", retryable=False)
+            return self._answer(request, likeliest, extra or {})
         finally:
             self.running -= 1
 
-    def _answer(self, prompt: str, sent: Mapping[str, Any]) -> TextGenerationOutput:
+    def _answer(
+        self, request: GenerationRequest, likeliest: int, extra: Mapping[str, object]
+    ) -> Written:
+        sent = request.sampler.set_values()
         used = {name: value for name, value in sent.items() if name in self._applies}
-        seed = sent.get("seed", 0) if self._seeds else len(self.asked)
-        if self._unknown and "no_such_parameter" in sent:
+        seed = request.seed if self._seeds else len(self.asked)
+        if self._unknown and "no_such_parameter" in extra:
             seed += 1000
-        draw = random.Random(f"{prompt} {seed}")
-        counts = [0] * len(WORDS)
-        tokens, tops = [], []
-        sampled = sent.get("do_sample") or "temperature" in sent
-        for place in range(sent["max_new_tokens"]):
-            logits = self._penalised(model(prompt, place), counts, used)
-            chosen = _drawn(logits, used, draw) if sampled else _likeliest(logits)[0]
+        draw = random.Random(f"{request.prompt} {seed}")
+        prompt = PROMPT if self._counts_prompt else ()
+        counts = [prompt.count(each) for each in range(len(WORDS))]
+        tokens: list[int] = []
+        tops: list[Mapping[int, float]] = []
+        for place in range(request.max_new_tokens):
+            own = list(model(request.prompt, place))
+            logits = self._penalised(own, counts, used)
+            told = logits if self._final else own
+            chosen = _drawn(logits, used, draw) if sent["temperature"] else _likeliest(logits)[0]
             counts[chosen] += 1
-            total = math.log(sum(map(math.exp, logits)))
-            tokens.append(
-                TextGenerationOutputToken(chosen, logits[chosen] - total, False, WORDS[chosen])
-            )
-            likeliest = _likeliest(logits)[: sent.get("top_n_tokens", 0)]
-            tops.append([{"id": each, "logprob": logits[each] - total} for each in likeliest])
-        details = TextGenerationOutputDetails(
-            finish_reason="length",
-            generated_tokens=len(tokens),
-            prefill=[],
-            tokens=tokens,
-            seed=seed,
-            top_tokens=cast(Any, tops),  # lists of lists are left as they came
+            tokens.append(chosen)
+            total = math.log(sum(map(math.exp, told)))
+            tops.append({each: told[each] - total for each in _likeliest(told)[:likeliest]})
+        return Written(
+            " ".join(WORDS[token] for token in tokens),
+            len(tokens),
+            tuple(tokens) if self._numbers else (),
+            tuple(tops) if likeliest else (),
+            prompt,
         )
-        return TextGenerationOutput(" ".join(token.text for token in tokens), details)
 
     def _penalised(
-        self, logits: tuple[float, ...], counts: list[int], used: Mapping[str, Any]
+        self, logits: list[float], counts: list[int], used: Mapping[str, Any]
     ) -> list[float]:
         often = used.get("frequency_penalty", 0) * self._strength
         once, times = used.get("presence_penalty", 0), used.get("repetition_penalty", 1)
@@ -139,7 +176,9 @@ def _drawn(logits: list[float], used: Mapping[str, Any], draw: random.Random) ->
     weights = {each: math.exp((logits[each] - best) / heat) for each in _likeliest(logits)}
     total, kept, share = sum(weights.values()), dict[int, float](), 0.0
     for each, weight in weights.items():
-        if len(kept) >= used.get("top_k", len(WORDS)) or (kept and share >= used.get("top_p", 1)):
+        if len(kept) >= (used.get("top_k") or len(WORDS)):
+            break
+        if kept and share >= used.get("top_p", 1):
             break
         if weight < used.get("min_p", 0):
             break
@@ -148,8 +187,13 @@ def _drawn(logits: list[float], used: Mapping[str, Any], draw: random.Random) ->
     return draw.choices(list(kept), list(kept.values()))[0]
 
 
-async def proven(maker: Maker, usage: AnswerUsage | None = None, at_once: int = 4) -> Proof:
-    return await prove(cast(TGIClient, maker), usage or AnswerUsage(), at_once)
+async def proven(
+    maker: Maker,
+    usage: AnswerUsage | None = None,
+    places: int = 4,
+    of: EngineInfo | None = None,
+) -> Proof:
+    return await prove(cast(ProvableEngine, maker), of or info(), usage or AnswerUsage(), places)
 
 
 def verdicts(proof: Proof) -> dict[str, str]:
@@ -167,10 +211,10 @@ async def test_an_engine_that_applies_all_of_them_is_proven() -> None:
     assert verdicts(proof) == dict.fromkeys(BY_NAME, "proven")
     assert [found.parameter for found in proof.findings] == list(BY_NAME)
     assert (proof.seeds_repeat, proof.unknown_field) == (True, "ignored")
-    assert proof.generations == len(maker.asked) == 280
-    lengths = [sent["max_new_tokens"] for sent in maker.asked]
+    assert proof.generations == len(maker.asked) == 262
+    lengths = [request.max_new_tokens for request in maker.asked]
     assert proof.tokens == usage.generated_tokens == sum(lengths)
-    assert usage.prompt_tokens == sum(len(prompt.split()) for prompt in maker.prompts)
+    assert usage.prompt_tokens == sum(len(request.prompt.split()) for request in maker.asked)
     assert maker.most_running == 4
     assert proof.seconds > 0
     for name in ("temperature", "top_p", "top_k", "min_p"):
@@ -209,25 +253,28 @@ async def test_an_engine_that_applies_all_of_them_is_proven() -> None:
     assert found.evidence.endswith(f"in 40 pairs (p = {found.p:.4f})")
 
 
-async def test_every_question_is_asked_as_a_chat_would_and_with_its_details() -> None:
+async def test_every_question_is_asked_as_a_chat_would_and_with_every_parameter() -> None:
     maker = Maker()
-    await proven(maker)
-    assert {prompt.split("\n")[1] for prompt in maker.prompts} == set(QUESTIONS)
-    for prompt, sent in zip(maker.prompts, maker.asked, strict=True):
-        assert prompt.startswith("<|user|>\n")
-        assert prompt.endswith("\n<|assistant|>\n")
-        assert (sent["details"], sent["return_full_text"]) == (True, False)
-        assert sent["stop"] == ["<|user|>"]
-    seeds = {sent["seed"] for sent in maker.asked if sent["max_new_tokens"] == 24}
-    assert seeds == {1, 2, 3}
-    assert {sent["top_n_tokens"] for sent in maker.asked if "top_n_tokens" in sent} == {5}
+    await proven(maker, of=info(prompt_format=CHATML))
+    start, end = "<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"
+    assert {each.prompt for each in maker.asked} == {f"{start}{each}{end}" for each in QUESTIONS}
+    for request in maker.asked:
+        assert request.stop == CHATML.stop
+        assert set(request.sampler.set_values()) == set(BY_NAME)
+    short = [each for each in maker.asked if each.max_new_tokens == 24]
+    assert {each.seed for each in short} == {1, 2, 3}
+    assert set(maker.likeliest) == {0, 5}
     # The penalties' answers are drawn with the same seeds, with the penalty and without.
-    drawn = [sent for sent in maker.asked if sent["max_new_tokens"] == 64 and "seed" in sent]
+    told = zip(maker.asked, maker.likeliest, strict=True)
+    drawn = [each for each, likeliest in told if each.max_new_tokens == 64 and not likeliest]
     assert len(drawn) == 160
-    assert {sent["seed"] for sent in drawn} == set(range(1, 11))
-    assert all(sent["do_sample"] for sent in drawn)
+    assert {each.seed for each in drawn} == set(range(1, 11))
+    assert {each.sampler.temperature for each in drawn} == {1}
     values = {
-        (name, value) for sent in maker.asked for name, value in sent.items() if "penalty" in name
+        (name, value)
+        for each in maker.asked
+        for name, value in each.sampler.set_values().items()
+        if "penalty" in name and value != NEUTRAL[name]
     }
     assert values == {
         ("frequency_penalty", 2.0),
@@ -235,6 +282,18 @@ async def test_every_question_is_asked_as_a_chat_would_and_with_its_details() ->
         ("presence_penalty", 2.0),
         ("presence_penalty", 0.3),
         ("repetition_penalty", 20.0),
+    }
+
+
+async def test_what_an_engine_is_said_not_to_take_is_sent_all_the_same() -> None:
+    maker = Maker()
+    await proven(maker, of=info(unsupported=("min_p", "presence_penalty")))
+    assert {tuple(each.items()) for each in maker.extra} == {
+        (),
+        (("no_such_parameter", 1),),
+        (("min_p", 1.0),),
+        (("presence_penalty", 2.0),),
+        (("presence_penalty", 0.3),),
     }
 
 
@@ -278,9 +337,9 @@ async def test_half_of_the_strength_is_enough() -> None:
 
 
 async def test_a_parameter_that_is_refused_has_no_effect() -> None:
-    proof = await proven(Maker(refuses=("min_p", "no_such_parameter")))
+    proof = await proven(Maker(refuses={"min_p": 0.1, "no_such_parameter": 1}))
     assert named(proof, "min_p") == Finding(
-        "min_p", "none", "the engine refuses it: min_p is not known here.", {}
+        "min_p", "none", "the engine refuses it: min_p is too much.", {}
     )
     assert proof.unknown_field == "refused"
     assert set(verdicts(proof).values()) == {"proven", "none"}
@@ -290,12 +349,7 @@ async def test_an_engine_without_seeds_proves_less() -> None:
     proof = await proven(Maker(applies=(), seeds=False))
     assert not proof.seeds_repeat
     assert proof.unknown_field == "changes the answer"
-    assert verdicts(proof) == {
-        **dict.fromkeys(BY_NAME, "unclear"),
-        # Log-probabilities need no seed.
-        "frequency_penalty": "weaker",
-        "presence_penalty": "weaker",
-    }
+    assert verdicts(proof) == dict.fromkeys(BY_NAME, "unclear")
     assert named(proof, "top_k").counts["unchanged"] == 0
 
 
@@ -317,18 +371,78 @@ async def test_an_engine_that_is_always_greedy_proves_no_temperature(
     assert named(proof, "top_k").counts["greedy_without"] == 9
 
 
-@pytest.mark.parametrize("at_once", [1, CONCURRENT])
-async def test_so_many_are_written_at_a_time(at_once: int) -> None:
+@pytest.mark.parametrize("places", [1, 8])
+async def test_so_many_are_written_at_a_time(places: int) -> None:
     maker = Maker()
-    await proven(maker, at_once=at_once)
-    assert maker.most_running == at_once
+    await proven(maker, places=places)
+    assert maker.most_running == places
 
 
-@pytest.mark.parametrize("after", [0, 30, 100, 200, 270])
+@pytest.mark.parametrize(
+    ("seeds", "slots", "places"),
+    [("alone", 16, 1), ("always", 4, 4), ("never", 100, 8), ("always", None, 8)],
+)
+def test_seeds_and_slots_say_how_many(seeds: Any, slots: int | None, places: int) -> None:
+    assert at_once(info(seeds=Seeds(seeds), slots=slots)) == places
+
+
+async def test_texts_are_compared_where_tokens_are_not_told() -> None:
+    none = Probabilities("none")
+    proof = await proven(Maker(numbers=False), of=info(probabilities=none))
+    assert verdicts(proof) == dict.fromkeys(BY_NAME, "proven")
+    for name in ("frequency_penalty", "presence_penalty"):
+        found = named(proof, name)
+        assert found.strength is None
+        assert found.evidence.endswith(
+            "; how strong it is beside OpenAI's cannot be told: the engine gives no probabilities"
+        )
+    proof = await proven(Maker(applies=(), numbers=False), of=info(probabilities=none))
+    assert verdicts(proof) == dict.fromkeys(BY_NAME, "none")
+    assert named(proof, "top_k").evidence == (
+        "1 leaves 9 of 9 answers as they are, letter for letter"
+    )
+
+
+async def test_raw_probabilities_tell_no_strength() -> None:
+    maker = Maker()
+    proof = await proven(maker, of=info(probabilities=Probabilities("raw", 5)))
+    assert set(maker.likeliest) == {0}, "it is not asked for what tells nothing"
+    found = named(proof, "presence_penalty")
+    assert (found.verdict, found.strength) == ("proven", None)
+    assert found.evidence.endswith("the engine gives the model's own probabilities alone")
+
+
+async def test_probabilities_that_are_said_to_be_final_and_are_not() -> None:
+    found = named(await proven(Maker(final=False)), "frequency_penalty")
+    assert (found.verdict, found.strength) == ("proven", None)
+    assert found.evidence.endswith("are the same with it and without")
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.7])
+async def test_penalties_that_count_the_prompt_too_are_said_to(strength: float) -> None:
+    found = named(await proven(Maker(strength=strength, counts_prompt=True)), "frequency_penalty")
+    assert found.verdict == "proven"
+    assert found.strength == pytest.approx(strength)
+    assert found.evidence.endswith(
+        f"; {strength:.0%} of OpenAI's strength, and it counts the prompt's tokens too, which "
+        "OpenAI's does not"
+    )
+
+
+async def test_where_much_is_refused_less_is_asked_for() -> None:
+    found = named(await proven(Maker(refuses={"repetition_penalty": 3})), "repetition_penalty")
+    assert found.evidence.startswith("2 lowers the share of words")
+    found = named(await proven(Maker(refuses={"repetition_penalty": 2})), "repetition_penalty")
+    assert found == Finding(
+        "repetition_penalty", "none", "the engine refuses it: repetition_penalty is too much.", {}
+    )
+
+
+@pytest.mark.parametrize("after", [0, 30, 100, 200, 260])
 async def test_with_one_that_fails_the_others_end(after: int) -> None:
     maker, usage = Maker(), AnswerUsage()
     maker.fails_after = after
-    with pytest.raises(GenerationFailed):
+    with pytest.raises(EngineError, match="It broke"):
         await proven(maker, usage)
     assert maker.running == 0
     begun = len(maker.asked)
@@ -336,7 +450,7 @@ async def test_with_one_that_fails_the_others_end(after: int) -> None:
     for _ in range(10):
         await asyncio.sleep(0)
     assert len(maker.asked) == begun
-    complete = sum(sent["max_new_tokens"] for sent in maker.asked[:after])
+    complete = sum(request.max_new_tokens for request in maker.asked[:after])
     assert complete <= usage.generated_tokens <= complete + 2 * 4 * 64
 
 
@@ -352,7 +466,7 @@ async def test_what_was_cut_off_counts_as_much_as_it_may_have_taken() -> None:
     assert maker.running == 0
     assert len(maker.asked) == begun
     assert usage.generated_tokens == 24 * begun
-    assert usage.prompt_tokens == sum(len(prompt.split()) for prompt in maker.prompts)
+    assert usage.prompt_tokens == sum(len(request.prompt.split()) for request in maker.asked)
 
 
 def test_a_claim_without_effect_is_a_contradiction() -> None:

@@ -10,8 +10,8 @@ from playground.cli.check.engine import examine_engine, host_is_here
 from playground.cli.check.findings import Finding
 from playground.cli.check.machine import examine_machine
 from playground.cli.check.settings import examine_hub, examine_settings
-from playground.engines.base import EngineInfo, EngineState
-from playground.engines.conformance import Proof, Prover, contradictions
+from playground.engines.base import Engine, EngineInfo, EngineState
+from playground.engines.conformance import Proof, Prover, at_once, contradictions
 from playground.engines.factory import default_address, make_engine
 from playground.settings import Settings
 
@@ -41,14 +41,12 @@ async def check(settings: Settings, *, samplers: bool, as_json: bool) -> int:
     engine = make_engine(default_address(settings), patient=False)
     try:
         state = await engine.state()
+        proof, false = None, list[str]()
+        if samplers and state.info is not None:
+            proof = await _proof(engine, state.info, quiet=as_json)
+            false = contradictions(proof, state.info.applied)
     finally:
         await engine.aclose()
-    proof, false = None, list[str]()
-    if samplers and state.info is not None:
-        if not as_json:
-            print("Asking the engine for some 280 short answers …", file=sys.stderr, flush=True)
-        proof = await Prover(settings.engine_url, settings.api_key()).proof(state.info)
-        false = contradictions(proof, state.info.applied)
     findings = await _findings(settings, state)
     if as_json:
         document = {
@@ -70,6 +68,14 @@ async def check(settings: Settings, *, samplers: bool, as_json: bool) -> int:
         _print_findings(findings)
     wrong = state.info is None or any(each.verdict == "fault" for each in findings)
     return 1 if false or wrong else 0
+
+
+async def _proof(engine: Engine, info: EngineInfo, *, quiet: bool) -> Proof:
+    places = at_once(info)
+    if not quiet:
+        how = "one at a time" if places == 1 else f"{places} at a time"
+        print(f"Asking the engine for some 260 short answers, {how} …", file=sys.stderr, flush=True)
+    return await Prover(engine).proof(info, places)
 
 
 async def _findings(settings: Settings, state: EngineState) -> list[Finding]:

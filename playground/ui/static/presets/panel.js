@@ -145,7 +145,7 @@ function say(slot, words, undo) {
 }
 
 async function proveIn(slot) {
-  say(slot, 'Asking the engine for some 280 short answers…');
+  say(slot, 'Asking the engine for some 260 short answers…');
   try {
     say(slot, await prove());
   } catch (error) {
