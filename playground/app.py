@@ -21,7 +21,7 @@ from playground.auth.middleware import AuthMiddleware
 from playground.auth.proxy_headers import ProxyHeaders
 from playground.auth.secret import with_secret
 from playground.domain.presets import load_presets
-from playground.engines.factory import default_address, make_engine
+from playground.engines.factory import make_engines
 from playground.generation.highlight import stylesheet
 from playground.settings import Settings
 from playground.store.ended_sessions import EndedSessions
@@ -70,10 +70,11 @@ def create_app(settings: Settings, tunnel: Tunnel | None = None, *, ui: bool = T
 
     Raises:
         PresetsError: When the presets file cannot be read.
+        SettingsError: The file with the engines cannot be used.
     """
     settings = with_secret(settings)
     presets = load_presets(settings.presets_file)
-    engine = make_engine(default_address(settings))
+    engines = make_engines(settings)
     store = Store.from_settings(settings)
 
     @asynccontextmanager
@@ -81,7 +82,8 @@ def create_app(settings: Settings, tunnel: Tunnel | None = None, *, ui: bool = T
         _settle_memory()
         watch_loop()
         async with AsyncExitStack() as closing:  # each, whatever becomes of the others
-            closing.push_async_callback(engine.aclose)
+            for engine in engines.engines:
+                closing.push_async_callback(engine.aclose)
             await closing.enter_async_context(store.tended())
             yield
 
@@ -97,7 +99,7 @@ def create_app(settings: Settings, tunnel: Tunnel | None = None, *, ui: bool = T
     app.add_middleware(HostMiddleware, hosts=hosts)
     # Without one of ours, Gradio answers any Origin with credentials on a host that is not local.
     app.add_middleware(CORSMiddleware, allow_origins=[])
-    services = Services(settings, presets, engine, store)
+    services = Services(settings, presets, engines, store)
     app.state.admission = services.admission
     app.add_middleware(
         AccessLog,

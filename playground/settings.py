@@ -131,6 +131,14 @@ class Settings(BaseSettings):
             validation_alias=_also("engine_api_key_file"),
         ),
     ] = None
+    engines_file: Annotated[
+        Path | None,
+        Field(
+            title="several engines, a [[engine]] table each, the first of them the default; what "
+            "is set of the single engine (ENGINE, ENGINE_…, PROMPT_FORMAT) is not used then",
+            description="a TOML file that can be read",
+        ),
+    ] = None
     prompt_format: Annotated[
         str | None,
         Field(
@@ -402,7 +410,7 @@ class Settings(BaseSettings):
         except ValidationError as error:  # one for each network, where the variable is one text
             raise ValueError("not networks") from error
 
-    @field_validator("engine_api_key_file", "secret_file", "database_password_file")
+    @field_validator("engine_api_key_file", "engines_file", "secret_file", "database_password_file")
     @classmethod
     def _is_readable(cls, path: Path | None) -> Path | None:
         if path is not None:

@@ -15,7 +15,8 @@ from playground.api.services import Services
 from playground.domain.presets import load_presets
 from playground.domain.prompt_formats import TULU2
 from playground.engines.base import Engine, EngineInfo, Probabilities, Seeds
-from playground.engines.factory import default_address, make_engine
+from playground.engines.factory import engine_addresses, make_engines
+from playground.engines.registry import Engines
 from playground.engines.tgi import TGIEngine
 from playground.settings import load_settings
 from playground.store.store import Store
@@ -140,9 +141,9 @@ async def opened(
     made: the engine itself, where the address does not make it.
     """
     values = load_settings(**{"engine_url": engine_url, "data_dir": data_dir(), **settings})
-    engine = made or make_engine(default_address(values))
+    engines = Engines(engine_addresses(values), (made,)) if made else make_engines(values)
     store = Store.from_settings(values)
-    services = Services(values, load_presets(), engine, store)
+    services = Services(values, load_presets(), engines, store)
     app = FastAPI()
     app.include_router(create_router(services))
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
@@ -160,7 +161,7 @@ async def opened(
             server.should_exit = True
             await running
             await store.aclose()
-            await engine.aclose()
+            await engines.default.aclose()
 
 
 def engine_info(max_input_tokens: int, max_total_tokens: int) -> EngineInfo:

@@ -148,8 +148,8 @@ class _Idle:
 
 
 async def test_every_metric_is_documented() -> None:
-    async def ready() -> str:
-        return "ready"
+    async def ready() -> dict[str, str]:
+        return {"default": "ready"}
 
     async def answers() -> bool:
         return True

@@ -27,7 +27,14 @@ from playground.engines.metering import Meter
 from playground.engines.streams import closing
 from playground.generation.comparison import Batches
 from playground.generation.requests import RenderBody
-from playground.sharing.demo import SwitchBody, TermsBody, VisitBody, capped, shown_panes
+from playground.sharing.demo import (
+    SwitchBody,
+    TermsBody,
+    VisitBody,
+    capped,
+    shown_panes,
+    with_engines,
+)
 from playground.store.demos import HOLD_S, DemoLink, Demos, Reservation
 
 # What an engine's errors say names its address, which is nothing for visitors.
@@ -50,11 +57,15 @@ class _Bill:
     """
 
     def __init__(
-        self, demos: Demos, reservation: Reservation, meter: Meter, panes: Sequence[PaneRequest]
+        self,
+        demos: Demos,
+        reservation: Reservation,
+        meters: Sequence[Meter],
+        panes: Sequence[PaneRequest],
     ) -> None:
         self._demos = demos
         self._reservation = reservation
-        self._meter = meter
+        self._meters = meters
         self.panes = capped(panes, reservation.tokens)
         self._cut = {
             i: share.max_new_tokens
@@ -66,7 +77,9 @@ class _Bill:
     async def settle(self) -> None:
         """Waits for the database, and not for one that is away: that goes on in the background."""
         if self._settling is None:
-            self._settling = asyncio.create_task(self._settle(self._meter.used))
+            self._settling = asyncio.create_task(
+                self._settle(sum(meter.used for meter in self._meters))
+            )
         await asyncio.wait([self._settling], timeout=_RETRY_S)
 
     async def _settle(self, used: int) -> None:
@@ -107,7 +120,8 @@ async def read_demo(services: Services, request: Request, token: str) -> DemoLin
         Busy: The address has tried out too many.
     """
     with services.guesses.counted(principal_of(request.scope).address):
-        return await services.store.demos.get(token)
+        link = await services.store.demos.get(token)
+    return replace(link, demo=with_engines(link.demo, services.engines.ids))
 
 
 def demo_routes(services: Services) -> APIRouter:
@@ -134,9 +148,9 @@ def demo_routes(services: Services) -> APIRouter:
     ) -> AsyncGenerator[Opened, None]:
         """A stream of the demo's answers, paid for out of its budget."""
         reservation = await demos.reserve(link.token, link.demo.most_tokens, link.demo.least_tokens)
-        meter = Meter(services.engine)
-        bill = _Bill(demos, reservation, meter, panes)
-        answers = open_stream(services, scope, bill.panes, engine=meter, hidden=bill.over)
+        meters = [Meter(services.engines.get(pane.engine)) for pane in panes]
+        bill = _Bill(demos, reservation, meters, panes)
+        answers = open_stream(services, scope, bill.panes, engines=meters, hidden=bill.over)
         try:
             async with answers as opened:
                 running.begin(opened.number, link.token)
@@ -151,7 +165,7 @@ def demo_routes(services: Services) -> APIRouter:
     @router.post("/api/demos", **answering(schemas.DemoData, 429, 503, status=201))
     async def create_demo(request: Request, body: TermsBody) -> Response:
         """Fixes a set-up under a link."""
-        terms, who = body.terms(services.presets), principal_of(request.scope)
+        terms, who = body.terms(services.presets, services.engines.ids), principal_of(request.scope)
         services.new_links.take(who.account)
         link = await demos.create(who.owner, terms)
         return json_answer(owned(link, request), 201)
@@ -184,7 +198,8 @@ def demo_routes(services: Services) -> APIRouter:
     async def show_demo(request: Request, token: str) -> Response:
         """What a demo fixes, and what is left of its budget."""
         link = await read_demo(services, request, token)
-        return json_answer({**_shown(link), "engine": _engine(await services.engine.state())})
+        first = services.engines.get(link.demo.panes[0].engine)
+        return json_answer({**_shown(link), "engine": _engine(await first.state())})
 
     @router.post("/api/demos/{token}/stream", **streaming(403, 404, 429, 502, 503))
     async def stream_demo(request: Request, token: str, body: VisitBody) -> Response:

@@ -27,7 +27,7 @@ _JSON: Final = "application/json"
 
 _TAGS: Final[Mapping[str, str]] = {
     "Answers": "Answers as they are written, one of them stopped, and blind ones revealed.",
-    "Engine": "The engine, and what it makes of a text.",
+    "Engine": "The engines, and what they make of a text.",
     "Presets": "The sampler's parameters and presets, and their exchange with other programs.",
     "Set-up links": "Links that set the page to something.",
     "Snapshots": "Conversations frozen under a link.",
@@ -50,7 +50,7 @@ _REFUSALS: Final[Mapping[int, str]] = {
     413: "The body is larger than this server takes.",
     415: "The content type is not application/json.",
     421: "This server is not known by the name that it was asked by.",
-    422: "Something in the body is wrong or too long; `field` names the place.",
+    422: "Something in the request is wrong or too long; `field` names the place.",
     429: "A limit is reached; Retry-After says after how many seconds to come again.",
     500: "The playground itself failed; its log says how.",
     502: "The engine refused or failed.",
@@ -163,6 +163,8 @@ def _complete(operation: dict[str, Any], path: str, example: Mapping[str, Any]) 
         statuses += _BELOW_A_BODY
         content = operation["requestBody"]["content"][_JSON]
         content["example"] = example.get("request")
+    elif any(each["in"] == "query" for each in operation.get("parameters", [])):
+        statuses.append(422)
     responses.pop("422", None)  # FastAPI's, whose form is another
     for status, refusal in _refused(statuses).items():
         responses.setdefault(str(status), refusal)

@@ -1,5 +1,6 @@
-"""The engine: its state and what it makes of a text; the model's card; the probes of health."""
+"""The engines: their states, and what they make of a text; the model's card; health."""
 
+import asyncio
 import time
 from dataclasses import asdict
 from typing import Any
@@ -22,17 +23,18 @@ from playground.generation import events
 from playground.generation.answer import plan
 from playground.generation.requests import (
     CodeBody,
-    EmptyBody,
     PiecesBody,
+    ProofBody,
     RenderBody,
     TokenizeBody,
 )
 from playground.settings import Settings
+from playground.telemetry.metrics import STATES
 
 
 def engine_routes(services: Services) -> APIRouter:
     """What can be asked beside an answer."""
-    engine, settings = services.engine, services.settings
+    engines, settings = services.engines, services.settings
     router = json_router("Engine", settings.max_body_bytes)
     cards = ModelCards(settings.model_id)
     proofs = Proofs(services)
@@ -40,14 +42,15 @@ def engine_routes(services: Services) -> APIRouter:
     @router.post("/api/pieces", **answering(schemas.PiecesAnswer, 502, 503))
     async def cut_texts(body: PiecesBody) -> Response:
         """Texts, each cut into the engine's tokens."""
+        engine = engines.get(body.engine)
         return json_answer(
             {"pieces": [await engine.pieces(text) if text else [] for text in body.texts]}
         )
 
     @router.get("/api/engine", **answering(schemas.EngineAnswer))
-    async def show_engine() -> Response:
-        """What the engine is, and how it is."""
-        now = await engine.state()
+    async def show_engine(engine: str | None = None) -> Response:
+        """What an engine is, and how it is: the one of this id, or the default."""
+        now = await engines.get(engine).state()
         return json_answer(
             {
                 "state": now.state,
@@ -61,25 +64,47 @@ def engine_routes(services: Services) -> APIRouter:
             }
         )
 
+    @router.get("/api/engines", **answering(schemas.EnginesAnswer))
+    async def list_engines() -> Response:
+        """All engines, the default first, without their addresses."""
+        states = await asyncio.gather(*[engine.state() for engine in engines.engines])
+        return json_answer(
+            {
+                "engines": [
+                    {
+                        "id": address.id,
+                        "name": address.name or (now.info.name if now.info else address.id),
+                        "kind": now.info.kind if now.info else address.kind,
+                        "model": now.info.model_id if now.info else address.model,
+                        "state": now.state,
+                    }
+                    for address, now in zip(engines.addresses, states, strict=True)
+                ]
+            }
+        )
+
     @router.post("/api/code", **answering(schemas.CodeAnswer))
     async def write_code(body: CodeBody) -> Response:
         """An answer's request as programs, from the prompt and the parameters of its receipt."""
-        keyed = settings.api_key() is not None
-        programs = snippets(settings.engine_url, body.prompt, body.sent, keyed=keyed)
+        address = engines.address(body.engine)
+        keyed = address.api_key is not None
+        programs = snippets(address.url, body.prompt, body.sent, keyed=keyed)
         return json_answer({"snippets": [asdict(each) for each in programs]})
 
     @router.post("/api/proof", **answering(schemas.ProofAnswer, 429, 502, 503))
-    async def prove_engine(request: Request, _: EmptyBody) -> Response:
+    async def prove_engine(request: Request, body: ProofBody) -> Response:
         """Whether the engine really applies the parameters; takes some seconds the first time."""
-        info = (await engine.state()).info
+        info = (await engines.get(body.engine).state()).info
         if info is None:
             raise EngineError("The engine is not ready.", kind="offline", retryable=True)
-        return await proofs.answer(request, info)
+        return await proofs.answer(request, info, engines.address(body.engine))
 
     @router.post("/api/tokenize", **answering(schemas.TokenizeAnswer, 502, 503))
     async def measure_conversation(body: TokenizeBody) -> Response:
         """A conversation as it would be sent, and its length in tokens."""
-        budget = await plan(engine, body.messages, body.max_new_tokens, settings.context_tokens)
+        budget = await plan(
+            engines.get(body.engine), body.messages, body.max_new_tokens, settings.context_tokens
+        )
         return json_answer(
             {
                 "prompt_tokens": budget.fit.tokens,
@@ -129,7 +154,6 @@ def model_label(info: EngineInfo) -> dict[str, Any]:
 
 def health_routes(services: Services) -> APIRouter:
     """What probes ask for. Open to everybody."""
-    engine = services.engine
     router = json_router("Health")
 
     @router.head("/livez", include_in_schema=False)
@@ -144,11 +168,14 @@ def health_routes(services: Services) -> APIRouter:
     @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", **ready)
     async def show_readiness() -> Response:
-        """Whether answers can be written.
+        """Whether answers can be written, by one engine at least.
 
-        Open to everybody, so it does not give the reason, which names the engine's address.
+        One that is away leaves those of the others alone. Open to everybody, so it does not give
+        the reason, which names the engine's address.
         """
-        state = "stopping" if services.admission.closing else (await engine.state()).state
+        states = (await services.engines.states()).values()
+        best = next(each for each in STATES if each in states)
+        state = "stopping" if services.admission.closing else best
         return json_answer({"state": state}, 200 if state == "ready" else 503)
 
     return router

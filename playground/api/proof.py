@@ -14,7 +14,7 @@ from playground.auth.middleware import principal_of
 from playground.auth.responses import json_answer
 from playground.domain.errors import ShuttingDown
 from playground.domain.principal import Principal
-from playground.engines.base import EngineInfo
+from playground.engines.base import EngineAddress, EngineInfo
 from playground.engines.conformance import Prover, at_once
 from playground.engines.streams import closing
 from playground.generation.comparison import Stop
@@ -30,10 +30,11 @@ class Proofs:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._prover = Prover(services.engine)
+        engines = services.engines
+        self._provers = {each.id: Prover(engines.get(each.id)) for each in engines.addresses}
 
-    async def answer(self, request: Request, info: EngineInfo) -> Response:
-        """The proof as JSON.
+    async def answer(self, request: Request, info: EngineInfo, address: EngineAddress) -> Response:
+        """The proof of one engine as JSON.
 
         Raises:
             EngineError: The engine does not do its part.
@@ -46,7 +47,8 @@ class Proofs:
                 most = min(settings.max_streams, settings.max_streams_per_user)
                 places = min(at_once(info), most)
                 making = self._admitted(principal_of(request.scope), places)
-                return json_answer(asdict(await self._prover.proof(info, places, making)))
+                prover = self._provers[address.id]
+                return json_answer(asdict(await prover.proof(info, places, making)))
             finally:
                 leaving.cancel()
         return Response(status_code=499)  # to nobody

@@ -157,6 +157,28 @@ class EngineAnswer(TypedDict):
 
 
 @exact
+class ListedEngine(TypedDict):
+    """One of the engines."""
+
+    id: str
+    """By which a request names it."""
+    name: str
+    """For people."""
+    kind: Literal["auto", "tgi", "llamacpp", "vllm", "sglang", "openai"]
+    """auto while it has not said what it is."""
+    model: str | None
+    """null while it is not known."""
+    state: Literal["ready", "loading", "offline"]
+
+
+@exact
+class EnginesAnswer(TypedDict):
+    """All engines, the default first."""
+
+    engines: list[ListedEngine]
+
+
+@exact
 class PiecesAnswer(TypedDict):
     """The texts, each cut where the engine's tokens begin."""
 
@@ -457,6 +479,8 @@ class PaneData(TypedDict):
     max_new_tokens: int | None
     seed: int | None
     stop: Sequence[str]
+    engine: str
+    """The id of the one that answers."""
 
 
 @exact

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from playground.domain.presets import Preset
-from playground.engines.base import Engine
+from playground.engines.registry import Engines
 from playground.generation.renderer import Renderer
 from playground.limits.admission import Admission
 from playground.limits.daily_tokens import DailyTokens
@@ -21,7 +21,7 @@ class Services:
 
     settings: Settings
     presets: Sequence[Preset]
-    engine: Engine
+    engines: Engines
     store: Store
     guesses: LinkGuesses = field(default_factory=LinkGuesses)
     new_links: NewLinks = field(default_factory=NewLinks)
@@ -34,10 +34,9 @@ class Services:
     def __post_init__(self) -> None:
         admission = Admission.from_settings(self.settings)
         object.__setattr__(self, "admission", admission)
-        metrics = Metrics(admission, self._engine_state, self.store.answers)
+        metrics = Metrics(
+            admission, self.engines.states, self.store.answers, engines=self.engines.ids
+        )
         object.__setattr__(self, "metrics", metrics)
         daily_tokens = DailyTokens(Usage(self.store.database), self.settings.tokens_per_day)
         object.__setattr__(self, "daily_tokens", daily_tokens)
-
-    async def _engine_state(self) -> str:
-        return (await self.engine.state()).state

@@ -117,7 +117,7 @@ async def open_stream(
     scope: Scope,
     panes: Sequence[PaneRequest],
     *,
-    engine: Engine | None = None,
+    engines: Sequence[Engine] | None = None,
     hidden: Callable[[Batches], Batches] = lambda batches: batches,
 ) -> AsyncGenerator[Opened, None]:
     """The answers to `panes`, at once or after a while in the queue, while it is entered.
@@ -126,7 +126,7 @@ async def open_stream(
         services: What the routes work with.
         scope: Of the request; who sent it is the asker.
         panes: One to four.
-        engine: In place of the one that all share.
+        engines: One for each pane, in place of those that all requests share.
         hidden: What becomes of the batches on their way to the reader.
 
     Raises:
@@ -137,16 +137,17 @@ async def open_stream(
         ConversationTooLong: A prompt is longer than this server takes.
     """
     asker = principal_of(scope)
+    pane_engines = engines or [services.engines.get(pane.engine) for pane in panes]
     await services.daily_tokens.check(asker.account)
     if services.settings.max_prompt_tokens is not None:
-        await _check_prompts(engine or services.engine, panes, services.settings)
+        await _check_prompts(pane_engines, panes, services.settings)
     admission, metrics = services.admission, services.metrics
     stops = [Stop() for _ in panes]
     usages = [AnswerUsage(metrics.flow) for _ in panes]
 
     def begin(places: Sequence[int]) -> Batches:
         return compare(
-            engine or services.engine,
+            [pane_engines[place] for place in places],
             [panes[place] for place in places],
             context_tokens=services.settings.context_tokens,
             idle=KEEP_ALIVE_S,
@@ -179,9 +180,11 @@ async def open_stream(
             await done()
 
 
-async def _check_prompts(engine: Engine, panes: Sequence[PaneRequest], settings: Settings) -> None:
+async def _check_prompts(
+    engines: Sequence[Engine], panes: Sequence[PaneRequest], settings: Settings
+) -> None:
     """Raises ConversationTooLong. What else cannot be answered, its own pane will say."""
-    for pane in panes:
+    for engine, pane in zip(engines, panes, strict=True):
         try:
             budget = await plan(engine, pane.messages, pane.max_new_tokens, settings.context_tokens)
         except PlaygroundError:
@@ -220,7 +223,7 @@ def streaming_routes(services: Services) -> APIRouter:
     @router.post("/api/stream", **streaming(429, 502, 503))
     async def stream_answers(request: Request, body: StreamBody) -> Response:
         """Answers as they are written, as server-sent events; a pane's receipt comes first."""
-        asked = body.asked(services.presets)
+        asked = body.asked(services.presets, services.engines.ids)
         if not asked.blind:
             return EventStream(open_stream(services, request.scope, asked.panes))
         order = shuffled(len(asked.panes))

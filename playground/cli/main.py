@@ -98,10 +98,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = create_parser().parse_args(arguments)
     try:
-        given = {name: getattr(options, name, None) for name in _OPTIONS}
-        settings = load_settings(
-            **{name: value for name, value in given.items() if value is not None}
-        )
+        given = {
+            name: value for name in _OPTIONS if (value := getattr(options, name, None)) is not None
+        }
+        if "engine_url" in given:
+            given["engines_file"] = None  # the option goes before the file
+        settings = load_settings(**given)
         unknown = unknown_names()
         if unknown and settings.log_format == "text":
             print(f"playground: {unknown}", file=sys.stderr)

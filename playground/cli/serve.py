@@ -13,6 +13,7 @@ from typing import Final
 from playground.auth.hosts import Tunnel
 from playground.cli.server import Server
 from playground.domain.errors import PlaygroundError
+from playground.engines.factory import engine_addresses
 from playground.settings import Settings
 
 UNUSABLE: Final = 2  # exit status of this program and of the embedded engine
@@ -69,7 +70,8 @@ def serve(settings: Settings, engine: "subprocess.Popen[bytes] | None" = None) -
         host, port = listener.getsockname()[:2]
         host = f"[{host}]" if ":" in host else host
         _say(settings, f"Playground: http://{host}:{port}{settings.root_path}/")
-        _say(settings, f"Engine: {settings.engine_url}")
+        for each in engine_addresses(settings):
+            _say(settings, f"Engine: {each.url}")
         server = Server(app, settings)
         if engine is not None:
 
@@ -109,4 +111,9 @@ def demo(settings: Settings, model: str | None, tokens_per_second: float) -> int
         stack.callback(engine.wait)
         stack.callback(engine.terminate)
         _say(settings, f"Embedded engine: process {engine.pid}; {' '.join(command[1:])}")
-        return serve(settings.model_copy(update={"engine_url": f"http://127.0.0.1:{port}"}), engine)
+        return serve(
+            settings.model_copy(
+                update={"engine_url": f"http://127.0.0.1:{port}", "engines_file": None}
+            ),
+            engine,
+        )

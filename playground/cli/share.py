@@ -16,6 +16,7 @@ from typing import Any, Final
 from playground.domain.errors import InvalidRequest
 from playground.domain.presets import load_presets
 from playground.domain.validation import check
+from playground.engines.factory import engine_addresses
 from playground.settings import Settings
 from playground.sharing.demo import TermsBody, shown_panes
 from playground.store.demos import DemoLink
@@ -105,7 +106,10 @@ async def _demo(options: argparse.Namespace, settings: Settings, store: Store) -
         "expires_in_s": None if options.expires is None else _seconds(options.expires),
     }
     try:
-        terms = check(TermsBody, body).terms(load_presets(settings.presets_file))
+        terms = check(TermsBody, body).terms(
+            load_presets(settings.presets_file),
+            [address.id for address in engine_addresses(settings)],
+        )
     except InvalidRequest as error:
         raise _in_options(error) from error
     link = await store.demos.create(OPERATOR, terms)

@@ -31,6 +31,7 @@ class PaneRequest:
         max_new_tokens: 1 to the engine's limit; ``None`` takes what the context leaves.
         seed: 0 to 2**64 - 1; ``None`` lets the server draw one, which `done` then reports.
         stop: At most 3 sequences of the user's own (TGI takes 4, one is the turn marker).
+        engine: The id of the one that answers.
     """
 
     messages: tuple[Message, ...]
@@ -41,6 +42,7 @@ class PaneRequest:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     started_from: Sampler | None = None
+    engine: str = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class Receipt:
     """What was sent for one answer, exactly, and what was not sent and why.
 
     Attributes:
+        engine: Its name and version, for people.
+        engine_id: By which this server names it.
         edits: Of each edited parameter the preset's value and the one asked for, ``None`` for
             unset.
         prompt: The text that was sent, without the BOS that the engine adds.
@@ -78,6 +82,7 @@ class Receipt:
     """
 
     engine: str
+    engine_id: str
     model_id: str
     model_sha: str | None
     preset: str | None

@@ -239,7 +239,7 @@ class _Place:
             case "broken":
                 words = context["words"]
             case "extra_forbidden":
-                known = ", ".join(self._siblings) or "no names at all"
+                known = ", ".join(self._siblings)
                 words = f"{name} is not known here; there are {known}."
             case "missing":
                 words = f"{name} is missing: it must be {self._words(self._schema)}."

@@ -1,16 +1,28 @@
-"""From an engine's address to the engine."""
+"""From the settings to the engines' addresses, and from an address to its engine."""
 
 from playground.domain.prompt_formats import FORMATS
 from playground.engines.base import Engine, EngineAddress
+from playground.engines.engines_file import read_engines
 from playground.engines.llamacpp import LlamaCppEngine
+from playground.engines.registry import DEFAULT, Engines
 from playground.engines.tgi import TGIEngine
 from playground.settings import Settings
 
 
-def default_address(settings: Settings) -> EngineAddress:
-    """The engine that the settings name."""
+def engine_addresses(settings: Settings) -> tuple[EngineAddress, ...]:
+    """The engines that the settings name, the default first: of the file, or the single one.
+
+    Raises:
+        SettingsError: The file with the engines cannot be used.
+    """
+    if settings.engines_file is not None:
+        return read_engines(settings.engines_file)
+    return (_single_address(settings),)
+
+
+def _single_address(settings: Settings) -> EngineAddress:
     return EngineAddress(
-        id="default",
+        id=DEFAULT,
         kind=settings.engine,
         url=settings.engine_url,
         api_key=settings.api_key(),
@@ -29,3 +41,13 @@ def make_engine(address: EngineAddress, *, patient: bool = True) -> Engine:
     """
     made = LlamaCppEngine if address.kind == "llamacpp" else TGIEngine
     return made.at(address) if patient else made.at(address, loading_for=0.0)
+
+
+def make_engines(settings: Settings) -> Engines:
+    """All engines that the settings name, not asked yet.
+
+    Raises:
+        SettingsError: The file with the engines cannot be used.
+    """
+    addresses = engine_addresses(settings)
+    return Engines(addresses, tuple(make_engine(address) for address in addresses))

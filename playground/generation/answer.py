@@ -176,6 +176,7 @@ async def answer(
         sent = engine.parameters(generation)
         yield Receipt(
             engine=budget.info.name,
+            engine_id=request.engine,
             model_id=budget.info.model_id,
             model_sha=budget.info.model_sha,
             quantisation=budget.info.quantisation,

@@ -66,7 +66,7 @@ class Stop:
 
 
 async def compare(
-    engine: Engine,
+    engines: Sequence[Engine],
     requests: Sequence[PaneRequest],
     *,
     context_tokens: int,
@@ -80,6 +80,7 @@ async def compare(
     After `idle` seconds without an event comes an empty batch. Closing the generator cancels all.
 
     Args:
+        engines: One for each pane; it may be the same.
         stops: One for each pane, or none at all. A pane that is stopped ends with a Failed of kind
             "stopped", or what else the stop says, and the others go on.
         usages: One for each pane, or none at all; they say at any time what each answer has used.
@@ -96,7 +97,7 @@ async def compare(
 
     answers = [
         _answer(engine, request, context_tokens, stop, usage)
-        for request, stop, usage in zip(requests, stops, usages, strict=True)
+        for engine, request, stop, usage in zip(engines, requests, stops, usages, strict=True)
     ]
     async with closing(
         coalesce(answers, interval=_INTERVAL_S, urgent=begins, idle=idle)

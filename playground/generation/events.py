@@ -54,6 +54,8 @@ class ReceiptData(TypedDict):
 
     engine: str
     """Its name and version, for people."""
+    engine_id: str
+    """By which the server names it, and a request can."""
     model_id: str
     model_sha: str | None
     quantisation: str
@@ -167,6 +169,7 @@ def _waiting(waiting: Waiting) -> tuple[str, WaitingData]:
 def _receipt(receipt: Receipt) -> tuple[str, ReceiptData]:
     return "receipt", {
         "engine": receipt.engine,
+        "engine_id": receipt.engine_id,
         "model_id": receipt.model_id,
         "model_sha": receipt.model_sha,
         "quantisation": receipt.quantisation,

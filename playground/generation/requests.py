@@ -35,6 +35,7 @@ from playground.domain.validation import (
     few_names,
     shortened,
 )
+from playground.engines.registry import DEFAULT, resolve
 from playground.formats.native import OwnPreset
 from playground.formats.values import Draft
 
@@ -112,6 +113,13 @@ def _id_or_own(value: object) -> str | None:
 PresetChoice = Annotated[
     Annotated[str, Tag("string")] | Annotated[OwnPreset, Tag("object")], Discriminator(_id_or_own)
 ]
+EngineChoice = Annotated[
+    str | None,
+    Field(
+        description="The id of one of the server's engines; null takes the default.",
+        examples=["default"],
+    ),
+]
 StopSequence = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
 Stops = Annotated[
     list[StopSequence],
@@ -147,6 +155,7 @@ class PaneSettings(Body):
         default=None, description="null lets the server draw one.", examples=[7]
     )
     stop: Stops | None = None
+    engine: EngineChoice = None
 
 
 class PaneBody(PaneSettings):
@@ -184,8 +193,13 @@ class StreamBody(Body):
         "until POST /api/reveal opens it.",
     )
 
-    def asked(self, presets: Sequence[Preset]) -> StreamRequest:
+    def asked(
+        self, presets: Sequence[Preset], engines: Sequence[str] = (DEFAULT,)
+    ) -> StreamRequest:
         """What is asked for.
+
+        Args:
+            engines: The ids of those that there are, the default's first.
 
         Raises:
             InvalidRequest: Something in it is wrong; names the field.
@@ -202,7 +216,7 @@ class StreamBody(Body):
             messages = self.messages if pane.messages is None else pane.messages
             if messages is None:
                 raise InvalidRequest("There is no conversation to answer.", field="messages")
-            panes.append(pane_request(pane, messages, f"panes[{i}]", by_id))
+            panes.append(pane_request(pane, messages, f"panes[{i}]", by_id, engines))
         return StreamRequest(tuple(panes), self.blind)
 
 
@@ -211,6 +225,7 @@ class TokenizeBody(Body):
 
     messages: Conversation
     max_new_tokens: NewTokens | None = Field(default=None, examples=[256])
+    engine: EngineChoice = None
 
 
 class RenderBody(Body):
@@ -251,10 +266,13 @@ class CodeBody(Body):
             }
         ),
     ] = Field(description="The receipt's `sent`.", examples=[{"max_new_tokens": 64, "seed": 7}])
+    engine: EngineChoice = None
 
 
-class EmptyBody(Body):
-    """A request that says nothing but that it is one: ``{}``."""
+class ProofBody(Body):
+    """Which engine is to be proven."""
+
+    engine: EngineChoice = None
 
 
 _Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
@@ -266,6 +284,7 @@ class PiecesBody(Body):
     texts: Annotated[list[_Text], Field(fail_fast=True, min_length=1, max_length=MAX_PANES)] = (
         Field(examples=[["Hello there"]])
     )
+    engine: EngineChoice = None
 
 
 class RevealBody(Body):
@@ -281,6 +300,7 @@ def pane_request(
     messages: tuple[Message, ...],
     field: str,
     presets: Mapping[str, Preset],
+    engines: Sequence[str] = (DEFAULT,),
 ) -> PaneRequest:
     """A pane as it is to be answered.
 
@@ -290,6 +310,7 @@ def pane_request(
         messages: Its conversation, which may be empty.
         field: The pane's place in the body.
         presets: By id.
+        engines: The ids of those that there are, the default's first.
 
     Raises:
         InvalidRequest: Something in it is wrong; names the field.
@@ -316,6 +337,7 @@ def pane_request(
         max_new_tokens=most,
         seed=pane.seed,
         stop=tuple(pane.stop or ()),
+        engine=resolve(pane.engine, engines, f"{field}.engine"),
     )
 
 

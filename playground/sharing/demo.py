@@ -17,6 +17,7 @@ from playground.domain.messages import Message, PaneRequest
 from playground.domain.presets import Preset
 from playground.domain.samplers import BY_NAME, Sampler, parse_value
 from playground.domain.validation import Body, whole
+from playground.engines.registry import DEFAULT, resolve
 from playground.generation.requests import (
     MAX_PANES,
     Conversation,
@@ -103,8 +104,11 @@ class TermsBody(Body):
         default=None, description="null gives it no end.", examples=[604_800]
     )
 
-    def terms(self, presets: Sequence[Preset]) -> Terms:
+    def terms(self, presets: Sequence[Preset], engines: Sequence[str] = (DEFAULT,)) -> Terms:
         """The demo with its values written out.
+
+        Args:
+            engines: The ids of those that there are, the default's first.
 
         Raises:
             InvalidRequest: Something in it is wrong; names the field.
@@ -113,7 +117,10 @@ class TermsBody(Body):
         if "\0" in self.system:
             raise InvalidRequest("system must not hold a NUL character.", field="system")
         by_id = {preset.id: preset for preset in presets}
-        panes = (pane_request(pane, (), f"panes[{i}]", by_id) for i, pane in enumerate(self.panes))
+        panes = (
+            pane_request(pane, (), f"panes[{i}]", by_id, engines)
+            for i, pane in enumerate(self.panes)
+        )
         demo = Demo(
             title,
             tuple(_limited(pane, self.max_new_tokens) for pane in panes),
@@ -225,9 +232,29 @@ def read_demo(title: str, document: Mapping[str, Any]) -> Demo:
                 max_new_tokens=kept["max_new_tokens"],
                 seed=kept["seed"],
                 stop=tuple(kept["stop"]),
+                engine=kept.get("engine", DEFAULT),
             )
         )
     return Demo(title, tuple(panes), document["system"], tuple(notes))
+
+
+def with_engines(demo: Demo, engines: Sequence[str]) -> Demo:
+    """The demo as this server's engines answer it: the default stands in for one that is gone.
+
+    Args:
+        engines: The ids of those that there are, the default's first.
+    """
+    panes, notes = [], dict.fromkeys(demo.notes)
+    for i, pane in enumerate(demo.panes):
+        try:
+            panes.append(replace(pane, engine=resolve(pane.engine, engines, "engine")))
+        except InvalidRequest:
+            where = f"Column {i + 1}: " if len(demo.panes) > 1 else ""
+            notes[
+                f"{where}the engine {pane.engine} is not there any more; {engines[0]} answers."
+            ] = None
+            panes.append(replace(pane, engine=engines[0]))
+    return replace(demo, panes=tuple(panes), notes=tuple(notes))
 
 
 def _read_sampler(kept: Mapping[str, Any]) -> tuple[Sampler, list[str]]:
@@ -259,6 +286,7 @@ def shown_panes(demo: Demo) -> list[dict[str, Any]]:
             "max_new_tokens": pane.max_new_tokens,
             "seed": pane.seed,
             "stop": pane.stop,
+            "engine": pane.engine,
         }
         for pane in demo.panes
     ]
@@ -278,6 +306,8 @@ def _kept(pane: PaneRequest) -> dict[str, Any]:
         "seed": pane.seed,
         "stop": list(pane.stop),
     }
+    if pane.engine != DEFAULT:
+        kept["engine"] = pane.engine
     if pane.preset is not None and pane.started_from is not None:
         kept["preset"] = {"name": pane.preset, "sampler": pane.started_from.set_values()}
     return kept

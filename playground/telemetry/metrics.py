@@ -6,7 +6,7 @@ load's, the flow's) are read when they are asked for, so that they cost nothing 
 
 import asyncio
 import platform
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Final, Protocol
 
@@ -51,18 +51,22 @@ class Metrics:
 
     Args:
         load: Of this process.
-        engine_state: One of STATES.
+        engine_states: Of each engine one of STATES.
         store_answers: Whether the database does; both are asked for each scrape.
+        engines: The ids of all engines.
     """
 
     def __init__(
         self,
         load: Load,
-        engine_state: Callable[[], Awaitable[str]],
+        engine_states: Callable[[], Awaitable[Mapping[str, str]]],
         store_answers: Callable[[], Awaitable[bool]],
+        *,
+        engines: Sequence[str] = ("default",),
     ) -> None:
         self.flow = TokenFlow()
-        self._asked_state = engine_state
+        self._asked_states = engine_states
+        self._engines = engines
         self._store_answers = store_answers
         self._asking: asyncio.Task[None] | None = None
         registry = self._registry = CollectorRegistry()
@@ -112,7 +116,10 @@ class Metrics:
             registry=registry,
         )
         self._engine_state = Gauge(
-            "playground_engine_state", "1 for the engine's state", ["state"], registry=registry
+            "playground_engine_state",
+            "1 for the state of each engine",
+            ["engine", "state"],
+            registry=registry,
         )
         self._store_up = Gauge(
             "playground_store_up", "Whether the database answers", registry=registry
@@ -125,7 +132,7 @@ class Metrics:
         ).labels(version("kto-mistral-playground"), platform.python_version()).set(1)
         for outcome in ("done", "stopped", "left", "failed"):
             self._answers.labels(outcome)
-        self._show(None)
+        self._show({})
 
     def answered(self, usage: AnswerUsage) -> None:
         """An answer ended."""
@@ -162,12 +169,13 @@ class Metrics:
         return generate_latest(self._registry)
 
     async def _ask(self) -> None:
-        self._show(await self._asked_state())
+        self._show(await self._asked_states())
         self._store_up.set(await self._store_answers())
 
-    def _show(self, now: str | None) -> None:
-        for state in STATES:
-            self._engine_state.labels(state).set(state == now)
+    def _show(self, now: Mapping[str, str]) -> None:
+        for engine in self._engines:
+            for state in STATES:
+                self._engine_state.labels(engine, state).set(state == now.get(engine))
 
 
 class _Read(Collector):

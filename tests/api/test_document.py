@@ -215,8 +215,9 @@ async def test_what_is_answered_is_as_documented(document: Mapping[str, Any]) ->
                 async with aconnect_sse(client, "POST", "/api/stream", json=wait) as source:
                     number = source.response.headers["X-Stream-Id"]
                     await client.delete(f"/api/stream/{number}/panes/0")
-                for path in ("presets", "engine", "card", "visitor", "shares", "demos"):
+                for path in ("presets", "engine", "engines", "card", "visitor", "shares", "demos"):
                     await client.get(f"/api/{path}")
+                await client.get("/api/engine?engine=nobody")
                 await client.get("/livez")
                 await client.get("/readyz")
                 code = {"prompt": receipt["prompt"], "sent": receipt["sent"]}

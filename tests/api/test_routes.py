@@ -70,7 +70,17 @@ async def test_streams_a_conversation_with_the_stand_in(stand_in_url: str) -> No
     (name, receipt), *middle, (last, done) = first
     assert (name, last) == ("receipt", "done")
     assert set(receipt) == {
-        *("pane", "engine", "model_id", "model_sha", "preset", "edited", "sent", "applied"),
+        *(
+            "pane",
+            "engine",
+            "engine_id",
+            "model_id",
+            "model_sha",
+            "preset",
+            "edited",
+            "sent",
+            "applied",
+        ),
         *("prompt_tokens", "dropped_turns", "edits", "left_out", "prompt", "prompt_sha256"),
         *("system", "continued", "note", "quantisation"),
     }

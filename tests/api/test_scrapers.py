@@ -30,8 +30,8 @@ async def status(
         await send({"type": "http.response.start", "status": 404, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    async def state() -> str:
-        return "ready"
+    async def states() -> dict[str, str]:
+        return {"default": "ready"}
 
     async def answers() -> bool:
         return True
@@ -39,7 +39,7 @@ async def status(
     settings = load_settings()
     log = AccessLog(
         behind,
-        metrics=Metrics(Admission.from_settings(settings), state, answers),
+        metrics=Metrics(Admission.from_settings(settings), states, answers),
         scrapers=[ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8")],
         hosts=Hosts(settings, Tunnel(TUNNEL, "https://some.tunnel.example")),
         key=b"a key",

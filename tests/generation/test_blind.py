@@ -40,7 +40,22 @@ def pane(*texts: str) -> PaneRequest:
 def receipt(text: str) -> Receipt:
     """One that holds a text wherever one can stand."""
     return Receipt(
-        "TGI", "some/model", None, None, (), {}, {}, 4, 0, {}, {}, text, text, len(text), text
+        "TGI",
+        "tgi",
+        "some/model",
+        None,
+        None,
+        (),
+        {},
+        {},
+        4,
+        0,
+        {},
+        {},
+        text,
+        text,
+        len(text),
+        text,
     )
 
 

@@ -19,6 +19,7 @@ from playground.generation.events import KEEP_ALIVE, applied_json, encode, named
 
 RECEIPT = Receipt(
     engine="TGI 3.3.7",
+    engine_id="tgi",
     model_id="some/model",
     model_sha="0123abc",
     preset="Min-p",
@@ -79,6 +80,7 @@ RECEIPT = Receipt(
             "receipt",
             {
                 "engine": "TGI 3.3.7",
+                "engine_id": "tgi",
                 "model_id": "some/model",
                 "model_sha": "0123abc",
                 "quantisation": "Q4_K_M",

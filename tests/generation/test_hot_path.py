@@ -21,7 +21,8 @@ from playground.api.services import Services
 from playground.domain.messages import Block, Delta, Done, Event, Message, PaneRequest
 from playground.domain.presets import load_presets
 from playground.domain.samplers import Sampler
-from playground.engines.base import Chunk, EngineState, Finish, GenerationRequest
+from playground.engines.base import Chunk, EngineAddress, EngineState, Finish, GenerationRequest
+from playground.engines.registry import Engines
 from playground.generation.comparison import compare
 from playground.generation.events import encode
 from playground.settings import load_settings
@@ -118,7 +119,7 @@ def answer(
 
     async def main() -> list[list[tuple[int, Event]]]:
         batches = []
-        stream = compare(engine, [request(turns)] * panes, context_tokens=10**6)
+        stream = compare([engine] * panes, [request(turns)] * panes, context_tokens=10**6)
         async with aclosing(stream):
             async for batch in stream:
                 encode(batch)
@@ -171,9 +172,10 @@ def test_a_flush_is_one_write() -> None:
     seconds, rate = 3, 200
     engine = Script(seconds * rate, rate)
     app = FastAPI()
+    engines = Engines((EngineAddress("default", "tgi", ""),), (engine,))
     settings = load_settings(data_dir=data_dir())
     store = Store.from_settings(settings)
-    app.include_router(create_router(Services(settings, load_presets(), engine, store)))
+    app.include_router(create_router(Services(settings, load_presets(), engines, store)))
     body = orjson.dumps(
         {"messages": [{"role": "user", "content": "Hi"}], "panes": [{"max_new_tokens": 600}]}
     )

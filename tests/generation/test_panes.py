@@ -41,7 +41,7 @@ async def test_every_pane_is_answered_by_itself_and_ends_once() -> None:
     async with tgi(script) as server, engine(server.url) as made:
         panes = [request("Hi", sampler=Sampler(temperature=t)) for t in (SILENT, BROKEN, FINE)]
         panes.append(request("word " * 80))
-        async with aclosing(compare(made, panes, context_tokens=8192)) as batches:
+        async with aclosing(compare([made] * len(panes), panes, context_tokens=8192)) as batches:
             async for batch in batches:
                 assert batch
                 for number, each in batch:
@@ -57,7 +57,7 @@ async def test_every_pane_is_answered_by_itself_and_ends_once() -> None:
 
 async def test_a_panes_first_text_does_not_wait_for_a_flush() -> None:
     async with tgi(writing(["a", "b", "c"])) as server, engine(server.url) as made:
-        batches = [b async for b in compare(made, [request("Hi")], context_tokens=8192)]
+        batches = [b async for b in compare([made], [request("Hi")], context_tokens=8192)]
     events = [event for batch in batches for _, event in batch]
     assert isinstance(events[0], Receipt)
     assert text_of(events) == "abc"
@@ -69,7 +69,9 @@ async def test_a_fault_of_our_own_is_the_panes_error_and_is_logged(
 ) -> None:
     async with tgi(writing(["fine"])) as server, engine(server.url) as made:
         panes = [request("Hi", stop=(7,)), request("Hi")]
-        events = [e async for b in compare(made, panes, context_tokens=8192) for e in b]
+        events = [
+            e async for b in compare([made] * len(panes), panes, context_tokens=8192) for e in b
+        ]
     [failed] = [event for number, event in events if number == 0 and isinstance(event, Failed)]
     assert failed.kind == "internal"
     assert "Traceback" in caplog.text
@@ -86,7 +88,9 @@ async def test_closing_closes_every_silent_engine_at_once() -> None:
         next(each for each in gone if not each.is_set()).set()
 
     async with tgi(script) as server, engine(server.url) as made, asyncio.timeout(10):
-        async with aclosing(compare(made, [request("Hi")] * 4, context_tokens=8192)) as batches:
+        async with aclosing(
+            compare([made] * 4, [request("Hi")] * 4, context_tokens=8192)
+        ) as batches:
             texts = 0
             while texts < 4:
                 texts += sum(isinstance(event, Delta) for _, event in await anext(batches))
@@ -104,7 +108,7 @@ async def test_a_stop_ends_an_answer_unless_its_reader_leaves_at_the_same_time(
 
     stop, usage = Stop(), AnswerUsage()
     async with tgi(script) as server, engine(server.url) as made, asyncio.timeout(10):
-        panes = compare(made, [request("Hi")], context_tokens=8192, stops=[stop], usages=[usage])
+        panes = compare([made], [request("Hi")], context_tokens=8192, stops=[stop], usages=[usage])
         async with aclosing(panes) as batches:
             while not any(isinstance(event, Delta) for _, event in await anext(batches)):
                 pass
@@ -121,7 +125,7 @@ async def test_silence_gives_an_empty_batch() -> None:
         await peer.gone()
 
     async with tgi(script) as server, engine(server.url) as made:
-        stream = compare(made, [request("Hi")], context_tokens=8192, idle=0.05)
+        stream = compare([made], [request("Hi")], context_tokens=8192, idle=0.05)
         async with aclosing(stream) as batches:
             while await anext(batches):
                 pass

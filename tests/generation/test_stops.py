@@ -124,7 +124,7 @@ def events_of(stop: Stop, usage: AnswerUsage, asked_after: float | None) -> list
         else:
             asyncio.get_running_loop().call_later(asked_after, stop.ask, OTHER)
         stream = compare(
-            Script(100, 10), [request()], context_tokens=10**6, stops=[stop], usages=[usage]
+            [Script(100, 10)], [request()], context_tokens=10**6, stops=[stop], usages=[usage]
         )
         async with aclosing(stream) as batches:
             return [event async for batch in batches for _, event in batch]
@@ -149,7 +149,7 @@ def test_an_answer_that_is_left_while_it_is_stopped_was_left() -> None:
 
     async def main() -> None:
         stream = compare(
-            Script(100, 10), [request()], context_tokens=10**6, stops=[stop], usages=[usage]
+            [Script(100, 10)], [request()], context_tokens=10**6, stops=[stop], usages=[usage]
         )
         async with aclosing(stream) as batches:
             await anext(batches)
@@ -164,7 +164,7 @@ def test_a_fault_of_our_own_is_counted_as_one() -> None:
     broken = replace(request(), stop=(7,))  # type: ignore[arg-type]
 
     async def main() -> list[Event]:
-        stream = compare(Script(9, 10), [broken], context_tokens=10**6, usages=[usage])
+        stream = compare([Script(9, 10)], [broken], context_tokens=10**6, usages=[usage])
         async with aclosing(stream) as batches:
             return [event async for batch in batches for _, event in batch]
 

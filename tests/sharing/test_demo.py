@@ -193,6 +193,7 @@ def test_a_pane_without_a_preset_is_none_of_a_preset() -> None:
             "max_new_tokens": 1024,
             "seed": None,
             "stop": (),
+            "engine": "default",
         }
     ]
 

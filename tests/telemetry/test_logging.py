@@ -216,8 +216,8 @@ def test_an_answer_is_in_the_metrics(site: Server) -> None:
     assert grown("playground_request_seconds_count route=/api/stream") == 2
     assert (after["playground_streams"], after["playground_waiting"]) == (0, 0)
     assert (after["playground_streams_limit"], after["playground_waiting_limit"]) == (3, 100)
-    assert after["playground_engine_state state=ready"] == 1
-    assert after["playground_engine_state state=offline"] == 0
+    assert after["playground_engine_state engine=default state=ready"] == 1
+    assert after["playground_engine_state engine=default state=offline"] == 0
     assert after["playground_store_up"] == 1
     assert after["process_resident_memory_bytes"] > 1e7
     assert [name for name in after if name.startswith("playground_build_info ")]

@@ -12,7 +12,7 @@ from playground.cli.check.machine import examine_machine
 from playground.cli.check.settings import examine_hub, examine_settings
 from playground.engines.base import Engine, EngineInfo, EngineState
 from playground.engines.conformance import Proof, Prover, at_once, contradictions
-from playground.engines.factory import default_address, make_engine
+from playground.engines.factory import engine_addresses, make_engine
 from playground.settings import Settings
 
 _VERDICTS: Final = {
@@ -38,7 +38,7 @@ async def check(settings: Settings, *, samplers: bool, as_json: bool) -> int:
         0, or 1 when something is wrong.
     """
     # Whoever asks once cannot wait and see whether a closed port is one that opens later.
-    engine = make_engine(default_address(settings), patient=False)
+    engine = make_engine(engine_addresses(settings)[0], patient=False)
     try:
         state = await engine.state()
         proof, false = None, list[str]()

@@ -1,0 +1,16 @@
+"""A file with several engines, as PLAYGROUND_ENGINES_FILE names one."""
+
+from pathlib import Path
+
+
+def engines_file(folder: Path, **urls: str) -> Path:
+    """A file with an engine of each id, in this order, called by its id in capital letters."""
+    file = folder / "engines.toml"
+    file.write_text(
+        "".join(
+            f'[[engine]]\nid = "{id_}"\nname = "{id_.upper()}"\nurl = "{url}"\n\n'
+            for id_, url in urls.items()
+        ),
+        encoding="utf-8",
+    )
+    return file
