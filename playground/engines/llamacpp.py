@@ -47,6 +47,7 @@ class LlamaCppEngine:
         prompt_format: ``None`` where the model decides.
         quantisation: As its operator says it; it counts where the server does not tell.
         starting: While it gives a state, that is the engine's: of one that starts the server, say.
+        read_timeout: Longest silence of an answer in seconds.
         probe_timeout: Seconds within which a server that is there says so.
         loading_for: Seconds for which a server that was never ready and refuses connections may be
             loading; afterwards it is offline.
@@ -60,11 +61,18 @@ class LlamaCppEngine:
         prompt_format: PromptFormat | None = None,
         quantisation: str = "",
         starting: Callable[[], EngineState | None] | None = None,
+        read_timeout: float = 60.0,
         probe_timeout: float = PROBE_S,
         loading_for: float = LOADING_S,
     ) -> None:
         # Connections that carried a stream are closed by the server, which says that they are not.
-        self._http = EngineHTTP(url, api_key=api_key, refusal=answers.refusal, close_streams=True)
+        self._http = EngineHTTP(
+            url,
+            api_key=api_key,
+            read_timeout=read_timeout,
+            refusal=answers.refusal,
+            close_streams=True,
+        )
         self._format = prompt_format
         self._quantisation = quantisation
         self._starting = starting
