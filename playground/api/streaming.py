@@ -170,6 +170,7 @@ async def open_stream(
         }
         await services.daily_tokens.count(asker.account, usages)
 
+    await _fit(services)
     ticket = admission.enter(asker, stops)
     try:
         batches = _queued(ticket, begin) if ticket.place else begin(range(len(panes)))
@@ -178,6 +179,17 @@ async def open_stream(
     finally:
         with anyio.CancelScope(shield=True):
             await done()
+
+
+async def _fit(services: Services) -> None:
+    """Let the line be as wide as the engine.
+
+    Of several engines one may be free while another is not: there each engine's own line counts.
+    """
+    if len(services.engines.engines) == 1:
+        info = (await services.engines.default.state()).info
+        if info is not None:
+            services.admission.fit(info.slots or services.settings.max_streams)
 
 
 async def _check_prompts(

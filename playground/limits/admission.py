@@ -108,17 +108,18 @@ class Admission:
     """Who is answered, who waits, and how all of it is stopped.
 
     Args:
-        limit: Of answers written at a time.
+        limit: Of answers written at a time; an engine may write fewer, see `fit`.
         limit_each: Of answers of one account, waiting ones included.
         queue_limit: Of requests that wait in the queue.
 
     Attributes:
+        limit: Of answers written at a time now.
         writing: Answers being written.
         closing: Whether this server is stopping.
     """
 
     def __init__(self, *, limit: int, limit_each: int, queue_limit: int) -> None:
-        self.limit = limit
+        self.limit = self._most = limit
         self.limit_each = limit_each
         self.queue_limit = queue_limit
         self.writing = 0
@@ -144,6 +145,16 @@ class Admission:
         """How many requests wait in the queue."""
         return len(self._queue)
 
+    def fit(self, slots: int) -> None:
+        """Let no more be written at a time than the engine does, and no more than the limit.
+
+        The others would wait in the engine, where nobody sees the line.
+        """
+        limit = min(self._most, slots)
+        if limit != self.limit:
+            self.limit = limit
+            self._move()
+
     def enter(self, asker: Principal, stops: Sequence[Stop]) -> Ticket:
         """A place for each pane, or one in the queue; to be given back with `leave`.
 
@@ -156,9 +167,10 @@ class Admission:
         size, own = ticket.size, self._own[account]
         if self.closing:
             raise ShuttingDown("This server is stopping and begins no more answers.")
-        if size > min(self.limit, self.limit_each):
+        most = min(self._most, self.limit_each)
+        if size > most:
             raise InvalidRequest(
-                f"This server writes {min(self.limit, self.limit_each)} answers at a time for one "
+                f"This server writes {most} answers at a time for one "
                 f"user; {size} side by side are too many for it.",
                 field="panes",
             )
@@ -169,7 +181,7 @@ class Admission:
                 f"line included, and has {own} already. Try again when one has ended.",
                 retry_after=self._seconds(size / own),
             )
-        if not self._queue and self.writing + size <= self.limit:
+        if not self._queue and self._has_room(size):
             self._admit(ticket)
         elif len(self._queue) < self.queue_limit:
             own_turns = [each.turn for each in self._queue if each.account == account]
@@ -271,7 +283,7 @@ class Admission:
 
     def _move(self) -> None:
         """Let in whoever has room now, and tell the others their places."""
-        while self._queue and not self.closing and self.writing + self._queue[0].size <= self.limit:
+        while self._queue and not self.closing and self._has_room(self._queue[0].size):
             ticket = self._queue.pop(0)
             self._turn = ticket.turn
             self._admit(ticket)
@@ -280,6 +292,13 @@ class Admission:
             if ticket.place != place:
                 ticket.place = place
                 ticket.tell()
+
+    def _has_room(self, size: int) -> bool:
+        """Whether so many places are free; a request of more panes than there are takes them all.
+
+        An engine that writes fewer answers at a time writes them one after the other.
+        """
+        return self.writing + size <= self.limit or not self.writing
 
     def _release(self, ticket: Ticket, size: int) -> None:
         self._own[ticket.account] -= size

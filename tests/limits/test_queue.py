@@ -46,6 +46,27 @@ async def test_it_is_as_wide_as_the_settings_say() -> None:
     assert (admission.limit, admission.limit_each, admission.queue_limit) == (3, 2, 5)
 
 
+async def test_it_is_no_wider_than_the_engine() -> None:
+    admission = narrow(limit=3)
+    admission.fit(2)
+    one, two, three = [enter(admission, name) for name in ("ada", "bob", "eve")]
+    assert [each.place for each in (one, two, three)] == [0, 0, 1]
+    admission.fit(9)
+    assert (three.place, admission.limit) == (0, 3), "nor wider than its own limit"
+
+
+async def test_panes_that_the_engine_writes_one_after_the_other_are_let_in_together() -> None:
+    admission = narrow(limit=4)
+    admission.fit(1)
+    four, one = enter(admission, panes=4), enter(admission, "bob")
+    assert (four.place, one.place, admission.writing) == (0, 1, 4)
+    again = enter(admission, "eve", panes=4)
+    admission.leave(four)
+    assert (one.place, again.place) == (0, 1)
+    admission.leave(one)
+    assert (again.place, admission.writing) == (0, 4)
+
+
 async def test_there_is_room_up_to_the_last_place_and_it_comes_back() -> None:
     admission = narrow(limit=3)
     one, two = enter(admission), enter(admission, panes=2)
