@@ -1,11 +1,23 @@
-"""What engines tell of a text's tokens: how many, and where each begins."""
+"""What engines tell of a text's tokens: how many, and where each begins.
 
+Where one tells nothing, words are the pieces, and the count is an estimate.
+"""
+
+import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
 from typing import Final
 
 _COUNTS_KEPT: Final = 256
+
+# A token of a language model has about four characters of English; three are taken, and two tokens
+# for each character beyond ASCII, so that an estimate is rather too high.
+_CHARACTERS: Final = 3
+_BEYOND_ASCII: Final = 2
+_RUNS: Final = re.compile(r"[A-Za-z]+|[^\x00-\x7f]|[^A-Za-z]")
+_WORDS: Final = re.compile(r"\s*\S+|\s+")
+_BYTE: Final = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
 class Counts:
@@ -48,3 +60,61 @@ def cut(text: str, starts: Sequence[int]) -> list[str]:
                 wanted.pop()
         at += len(character.encode("utf-8", "surrogatepass"))
     return [piece for piece in (*pieces, text[begun:]) if piece]
+
+
+def estimate(text: str) -> int:
+    """How many tokens a text may have, rather too many than too few; BOS included."""
+    return 1 + sum(
+        -(-len(run) // _CHARACTERS) if run.isascii() else _BEYOND_ASCII
+        for run in _RUNS.findall(text)
+    )
+
+
+def words(text: str) -> list[str]:
+    """The text cut into words, each with the white space in front of it."""
+    return _WORDS.findall(text)
+
+
+def starts(text: str, tokens: Sequence[str]) -> list[int] | None:
+    """The bytes of the text's UTF-8 at which these tokens begin; ``None`` if they do not make it.
+
+    They are spelled as in their vocabulary, where "Ġare" or "▁are" is " are", "Ċ" a line's end, and
+    "<0xE2>" a byte. One that does not stand in the text, such as the BOS, is passed over.
+    """
+    whole = text.encode("utf-8", "surrogatepass")
+    for read in (_byte_level, _sentence_piece):
+        found: list[int] = []
+        at = 0
+        for token in tokens:
+            part = read(token)
+            if part and not whole.startswith(part, at) and not found and part[:1] == b" ":
+                part = part[1:]  # SentencePiece puts a space in front of a text
+            if part and whole.startswith(part, at):
+                found.append(at)
+                at += len(part)
+        if at == len(whole):
+            return found
+    return None
+
+
+def _byte_level(token: str) -> bytes:
+    """A token as byte-level BPE writes it: a printable character for each byte."""
+    return bytes([_BYTES[each] for each in token]) if all(c in _BYTES for c in token) else b""
+
+
+def _sentence_piece(token: str) -> bytes:
+    """A token as SentencePiece writes it."""
+    byte = _BYTE.fullmatch(token)
+    return bytes([int(byte[1], 16)]) if byte else token.replace("▁", " ").encode()
+
+
+def _alphabet() -> dict[str, int]:
+    """The characters of byte-level BPE, as GPT-2 chose them."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {
+        chr(256 + number): byte for number, byte in enumerate(others)
+    }
+
+
+_BYTES: Final = _alphabet()
