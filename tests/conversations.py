@@ -25,6 +25,7 @@ RECEIPT: Final[dict[str, Any]] = {
     "edits": {"min_p": {"from": 0.1, "to": None}},
     "left_out": {"min_p": "TGI has no min_p."},
     "prompt_sha256": "0" * 64,
+    "prompt_format": {"id": "tulu2", "label": "TuluV2", "bos": "<s>", "stop": ["<|user|>"]},
     "system": "",
     "continued": 0,
     "note": "",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from playground.domain.prompt_formats import PromptFormat
 from playground.domain.samplers import Sampler
 
 Role = Literal["system", "user", "assistant"]
@@ -30,7 +31,7 @@ class PaneRequest:
         started_from: The preset's own values, ``None`` without one.
         max_new_tokens: 1 to the engine's limit; ``None`` takes what the context leaves.
         seed: 0 to 2**64 - 1; ``None`` lets the server draw one, which `done` then reports.
-        stop: At most 3 sequences of the user's own (TGI takes 4, one is the turn marker).
+        stop: At most 3 sequences of the user's own (TGI takes 4, and TuluV2 needs one of them).
         engine: The id of the one that answers.
     """
 
@@ -77,6 +78,7 @@ class Receipt:
         system: As it was written.
         quantisation: Of the model, "" where it is not known.
         continued: How many characters of the answer were there before.
+        prompt_format: How the conversation was written as the prompt.
         left_out: Of each parameter that was set and not sent, the reason.
         note: What else a reader should know of how the request was read, "" for nothing.
     """
@@ -96,6 +98,7 @@ class Receipt:
     prompt: str
     system: str
     continued: int
+    prompt_format: PromptFormat
     note: str = ""
     quantisation: str = ""
 

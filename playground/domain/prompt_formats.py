@@ -144,16 +144,16 @@ FORMATS: Final[Mapping[str, PromptFormat]] = {
     each.id: each for each in (TULU2, CHATML, SMOLLM2, MISTRAL_V1, MISTRAL_V3, ZEPHYR, LLAMA3)
 }
 
-_ANOTHER: Final = (
-    "so the conversation is written as for Contextual_KTO_Mistral_PairRM. PLAYGROUND_PROMPT_FORMAT "
+_GUESS: Final = (
+    "The conversation is written as for Contextual_KTO_Mistral_PairRM; PLAYGROUND_PROMPT_FORMAT "
     "names another way."
 )
 # What a model is written for of which nothing is known: markers that are text in any vocabulary.
 UNKNOWN: Final = replace(
-    TULU2, note=f"How this model wants it written is not known by its name, {_ANOTHER}"
+    TULU2, note=f"By its name it is not known how this model wants conversations. {_GUESS}"
 )
 UNKNOWN_TEMPLATE: Final = replace(
-    TULU2, note=f"The model's own chat template is none that the playground knows, {_ANOTHER}"
+    TULU2, note=f"The playground does not know this model's own chat template. {_GUESS}"
 )
 
 # The mission's model under whatever name its files have. Its name has Mistral's in it, and the

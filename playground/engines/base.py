@@ -132,7 +132,7 @@ class EngineState:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One generation. The prompt is rendered, without BOS; `stop` includes the turn marker."""
+    """One generation. The prompt is rendered, without BOS; `stop` includes its format's."""
 
     prompt: str
     sampler: Sampler

@@ -132,6 +132,17 @@ def _note(sampler: Sampler, sent: Mapping[str, object]) -> str:
     return ""
 
 
+def _too_many_stops(info: EngineInfo) -> str:
+    most, needed = info.max_stop_sequences, len(info.prompt_format.stop)
+    words = f"{info.name} takes {most} stop sequences"
+    if not needed:
+        return f"{words}."
+    return (
+        f"{words}, and {info.prompt_format.label} needs {needed} of them to end an answer: "
+        f"{max(most - needed, 0)} may be your own."
+    )
+
+
 def _edits(request: PaneRequest) -> dict[str, tuple[float | None, float | None]]:
     """Of each edited parameter the value before and after."""
     if request.started_from is None:
@@ -159,13 +170,10 @@ async def answer(
     writing: _Writing | None = None
     try:
         budget = await plan(engine, request.messages, request.max_new_tokens, context_tokens)
-        stops = tuple(dict.fromkeys((*budget.info.prompt_format.stop, *request.stop)))
+        form = budget.info.prompt_format
+        stops = tuple(dict.fromkeys((*form.stop, *request.stop)))
         if len(stops) > budget.info.max_stop_sequences:
-            raise InvalidRequest(
-                f"{budget.info.name} takes {budget.info.max_stop_sequences} stop sequences, and "
-                f"one of them marks the user's turn.",
-                field="stop",
-            )
+            raise InvalidRequest(_too_many_stops(budget.info), field="stop")
         generation = GenerationRequest(
             prompt=budget.fit.prompt.text,
             sampler=request.sampler,
@@ -188,8 +196,9 @@ async def answer(
             dropped_turns=budget.fit.dropped_turns,
             edits=_edits(request),
             left_out=left_out(request.sampler, sent, budget.info.applied),
-            note=_note(request.sampler, sent),
+            note=" ".join(filter(None, (_note(request.sampler, sent), form.note))),
             prompt=generation.prompt,
+            prompt_format=form,
             system=request.messages[0].content if request.messages[0].role == "system" else "",
             continued=len(budget.fit.prompt.continued),
         )

@@ -49,6 +49,19 @@ class WaitingData(TypedDict):
 
 
 @exact
+class PromptFormatData(TypedDict):
+    """How a conversation is written as a model's prompt."""
+
+    id: str
+    """As PLAYGROUND_PROMPT_FORMAT has it."""
+    label: str
+    bos: str
+    """The token that the engine puts in front of the prompt, "" for none."""
+    stop: Sequence[str]
+    """The stop sequences that the format needs, before those of the request."""
+
+
+@exact
 class ReceiptData(TypedDict):
     """What was sent to the engine for an answer, exactly, and what was not sent and why."""
 
@@ -77,6 +90,7 @@ class ReceiptData(TypedDict):
     prompt: str
     """The text that was sent, without the token that the engine puts in front."""
     prompt_sha256: str
+    prompt_format: PromptFormatData
     system: str
     """The system text as it was written."""
     continued: int
@@ -183,6 +197,12 @@ def _receipt(receipt: Receipt) -> tuple[str, ReceiptData]:
         "left_out": receipt.left_out,
         "prompt": receipt.prompt,
         "prompt_sha256": digest(receipt.prompt),
+        "prompt_format": {
+            "id": receipt.prompt_format.id,
+            "label": receipt.prompt_format.label,
+            "bos": receipt.prompt_format.bos,
+            "stop": receipt.prompt_format.stop,
+        },
         "system": receipt.system,
         "continued": receipt.continued,
         "note": receipt.note,

@@ -93,6 +93,15 @@ class RecordApplied(OpenBody):
     reason: str
 
 
+class RecordPromptFormat(OpenBody):
+    """How the conversation was written as the model's prompt."""
+
+    id: str
+    label: str
+    bos: str
+    stop: _Texts
+
+
 class RecordReceipt(OpenBody):
     """An answer's receipt as the server sent it, maybe of another version."""
 
@@ -110,6 +119,7 @@ class RecordReceipt(OpenBody):
     left_out: _TextsByName = Field(default_factory=dict)
     prompt: str = ""
     prompt_sha256: str = ""
+    prompt_format: RecordPromptFormat | None = None
     system: str = ""
     continued: _Count = 0
     note: str = ""

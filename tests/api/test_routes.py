@@ -82,10 +82,11 @@ async def test_streams_a_conversation_with_the_stand_in(stand_in_url: str) -> No
             "applied",
         ),
         *("prompt_tokens", "dropped_turns", "edits", "left_out", "prompt", "prompt_sha256"),
-        *("system", "continued", "note", "quantisation"),
+        *("system", "continued", "prompt_format", "note", "quantisation"),
     }
     assert receipt["prompt"] == "<|user|>\nBe brief.\n\nHello!\n<|assistant|>\n"
     assert receipt["prompt_sha256"] == hashlib.sha256(receipt["prompt"].encode()).hexdigest()
+    assert receipt["prompt_format"]["label"] == "TuluV2"
     assert (receipt["system"], receipt["continued"]) == ("Be brief.", 0)
     assert receipt["quantisation"] == "FP8"
     assert list(receipt["left_out"]) == ["temperature"]

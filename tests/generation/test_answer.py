@@ -17,6 +17,8 @@ from playground.domain.messages import (
     PaneRequest,
     Receipt,
 )
+from playground.domain.prompt import render
+from playground.domain.prompt_formats import LLAMA3, MISTRAL_V3, UNKNOWN, PromptFormat
 from playground.domain.samplers import Sampler
 from playground.generation.answer import answer
 from tests.domain.test_prompt import conversation
@@ -210,7 +212,46 @@ async def test_more_stop_sequences_than_the_engine_takes_fail() -> None:
     info = {**INFO, "max_stop_sequences": 2}
     events, sent = await events_of(writing(["Hi"]), request("Hi", stop=("a", "b")), info=info)
     assert not sent
-    assert only(events, Failed).kind == "invalid"
+    failed = only(events, Failed)
+    assert failed.kind == "invalid"
+    assert failed.message == (
+        "TGI 3.3.7 takes 2 stop sequences, and TuluV2 needs 1 of them to end an answer: 1 may be "
+        "your own."
+    )
+
+
+@pytest.mark.parametrize(
+    ("form", "own", "rest"),
+    [
+        (MISTRAL_V3, 4, "."),
+        (LLAMA3, 2, ", and Llama 3 needs 2 of them to end an answer: 2 may be your own."),
+    ],
+)
+async def test_each_format_leaves_the_engines_other_stop_sequences_to_the_user(
+    form: PromptFormat, own: int, rest: str
+) -> None:
+    stops = tuple(f"END{i}" for i in range(5))
+    async with (
+        tgi(writing(["Hi"])) as server,
+        engine(server.url, prompt_format=form) as made,
+    ):
+        fitting, refused = [
+            [each async for each in answer(made, request("Hi", stop=stop), context_tokens=80)]
+            for stop in (stops[:own], stops[: own + 1])
+        ]
+        [sent] = generations(server)
+    assert sent["parameters"]["stop"] == [*form.stop, *stops[:own]]
+    assert sent["inputs"] == render([Message("user", "Hi")], form).text
+    assert only(fitting, Receipt).prompt_format is form
+    assert only(fitting, Receipt).note.startswith("Greedy: ")
+    assert only(refused, Failed).message == f"TGI 3.3.7 takes 4 stop sequences{rest}"
+
+
+async def test_the_receipt_says_that_the_format_is_a_guess() -> None:
+    async with tgi(writing(["Hi"])) as server, engine(server.url) as made:
+        events = [each async for each in answer(made, request("Hi"), context_tokens=80)]
+    assert only(events, Receipt).prompt_format is UNKNOWN
+    assert only(events, Receipt).note.endswith(UNKNOWN.note)
 
 
 async def test_a_continued_answer_begins_with_what_is_continued() -> None:

@@ -25,6 +25,7 @@ from playground.domain.messages import (
     Sealed,
     Waiting,
 )
+from playground.domain.prompt_formats import TULU2
 from playground.domain.samplers import Sampler
 from playground.generation.blind import LIFETIME_S, Seal, room, sealed, shuffled
 from playground.generation.events import named
@@ -40,22 +41,9 @@ def pane(*texts: str) -> PaneRequest:
 def receipt(text: str) -> Receipt:
     """One that holds a text wherever one can stand."""
     return Receipt(
-        "TGI",
-        "tgi",
-        "some/model",
-        None,
-        None,
-        (),
-        {},
-        {},
-        4,
-        0,
-        {},
-        {},
-        text,
-        text,
-        len(text),
-        text,
+        *("TGI", "tgi", "some/model", None, None, (), {}, {}, 4, 0, {}, {}, text, text),
+        *(len(text), TULU2),
+        note=text,
     )
 
 

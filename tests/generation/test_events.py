@@ -15,6 +15,7 @@ from playground.domain.messages import (
     Sealed,
     Waiting,
 )
+from playground.domain.prompt_formats import LLAMA3
 from playground.generation.events import KEEP_ALIVE, applied_json, encode, named
 
 RECEIPT = Receipt(
@@ -33,6 +34,7 @@ RECEIPT = Receipt(
     prompt="<|user|>\nHi\n",
     system="Be brief.",
     continued=3,
+    prompt_format=LLAMA3,
     note="A note.",
     quantisation="Q4_K_M",
 )
@@ -94,6 +96,12 @@ RECEIPT = Receipt(
                 "left_out": {"min_p": "Why."},
                 "prompt": "<|user|>\nHi\n",
                 "prompt_sha256": digest("<|user|>\nHi\n"),
+                "prompt_format": {
+                    "id": "llama3",
+                    "label": "Llama 3",
+                    "bos": "<|begin_of_text|>",
+                    "stop": ["<|eot_id|>", "<|end_of_text|>"],
+                },
                 "system": "Be brief.",
                 "continued": 3,
                 "note": "A note.",

@@ -8,6 +8,7 @@ import pytest
 
 from playground.domain.errors import EngineError
 from playground.domain.messages import Applied, Delta, Done, Event, Failed, Receipt
+from playground.domain.prompt_formats import UNKNOWN
 from playground.domain.samplers import BY_NAME, Sampler
 from playground.engines.base import Chunk, EngineState, Finish, GenerationRequest
 from playground.generation.answer import answer, left_out
@@ -194,7 +195,7 @@ async def test_a_receipt_says_that_a_request_became_greedy() -> None:
     """Of an engine that leaves out what was to make it sample."""
     events, _ = await events_of(writing(["Hi"]), request("Hi", sampler=Sampler(min_p=0.1)))
     assert isinstance(events[0], Receipt)
-    assert events[0].note == GREEDY
+    assert events[0].note == f"{GREEDY} {UNKNOWN.note}"
 
 
 async def test_a_receipt_says_what_each_edited_value_was() -> None:

@@ -336,6 +336,82 @@ def test_the_very_same_values_are_asked_for_again(
     }
 
 
+@pytest.mark.parametrize(
+    ("told", "prompt", "turns", "harmless"),
+    [
+        (
+            {"id": "smollm2", "label": "ChatML of SmolLM2", "bos": "", "stop": ["<|im_end|>"]},
+            "<|im_start|>user\nA ‹filename› <|user|>\n<|user|>\n<|im_end|>\n"
+            "<|im_start|>assistant\n",
+            ["<|im_start|>user", "<|im_start|>assistant"],
+            ["‹filename›"],
+        ),
+        (
+            {"id": "mistral-v3", "label": "Mistral Instruct 0.3", "bos": "<s>", "stop": []},
+            "[INST] A ⁅INST⁆[/INST]",
+            ["[INST]", "[/INST]"],
+            ["⁅INST⁆"],
+        ),
+        (
+            None,
+            "<|user|>\nA ‹s›\n[INST]\n<|assistant|>\n",
+            ["<|user|>", "<|assistant|>"],
+            ["‹s›"],
+        ),
+    ],
+)
+def test_a_receipt_shows_the_prompt_in_its_format(
+    reader: Page,
+    playground: Playground,
+    told: dict[str, Any] | None,
+    prompt: str,
+    turns: list[str],
+    harmless: list[str],
+) -> None:
+    shared = record()
+    receipt = shared["columns"][0]["messages"][1]["receipt"]
+    receipt["prompt"] = prompt
+    if told:
+        receipt["prompt_format"] = told
+    read(reader, share(playground.url, shared))
+    answers(reader).get_by_role("button", name="Receipt", exact=True).click()
+    facts = reader.locator(".receipt dl").first
+    if told:
+        expect(facts).to_contain_text(f"prompt format{told['label']}")
+    else:
+        expect(facts).not_to_contain_text("prompt format")
+    reader.get_by_role("tab", name="Prompt").click()
+    shown = reader.locator(".receipt pre")
+    expect(shown).to_have_text(prompt)
+    expect(shown.locator("mark.turn")).to_have_text(turns)
+    expect(shown.locator("mark.harmless")).to_have_text(harmless)
+    front = "the one that the engine puts in front included"
+    if told and not told["bos"]:
+        expect(reader.locator(".receipt")).not_to_contain_text(front)
+    else:
+        expect(reader.locator(".receipt")).to_contain_text(front)
+
+
+@pytest.mark.parametrize(
+    ("told", "own"), [(True, ["END", "<|user|>"]), (False, ["<|im_end|>", "END"])]
+)
+def test_what_the_format_needs_is_not_asked_for_as_the_readers_own(
+    reader: Page, playground: Playground, told: bool, own: list[str]
+) -> None:
+    """A receipt from before there were formats is one of TuluV2."""
+    [column] = record()["columns"]
+    receipt = column["messages"][1]["receipt"]
+    receipt["sent"] = {"stop": ["<|im_end|>", "END", "<|user|>"]}
+    if told:
+        receipt["prompt_format"] = {"label": "ChatML", "stop": ["<|im_end|>"]}
+    reader.goto(f"{playground.url}/livez")
+    pane = reader.evaluate(
+        """async ([path, column]) => (await import(path)).paneAgain(column, [])""",
+        [f"/ui/{static_version()}/snapshot/receipt_differences.js", column],
+    )
+    assert pane["stop"] == own
+
+
 def test_a_comparison_stands_in_columns_and_below_each_other_on_a_phone(
     chromium: Browser, reader: Page, playground: Playground
 ) -> None:

@@ -33,6 +33,13 @@ interface Problem {
 
 type Support = { how: 'native' | 'emulated' | 'unsupported'; reason: string };
 
+interface PromptFormat {
+  id: string;
+  label: string;
+  bos: string;
+  stop: string[];
+}
+
 interface Receipt {
   engine: string;
   model_id: string;
@@ -46,6 +53,7 @@ interface Receipt {
   applied: Record<string, Support>;
   prompt?: string;
   prompt_sha256?: string;
+  prompt_format?: PromptFormat; // older receipts have none: TuluV2
   prompt_tokens: number;
   dropped_turns: number;
   system?: string;

@@ -68,6 +68,7 @@ function facts(receipt, done) {
     ['model', receipt.model_id],
     ['revision', receipt.model_sha ?? 'not told'],
     ['quantisation', receipt.quantisation || 'not told'],
+    ...(receipt.prompt_format ? [['prompt format', receipt.prompt_format.label]] : []),
     ['prompt tokens', number.format(receipt.prompt_tokens)],
     ['turns left out', receipt.dropped_turns],
     ['seed', done?.seed ?? receipt.sent.seed],
@@ -118,16 +119,26 @@ async function codeTab(message, before) {
   return [element('p', { className: 'note', textContent: note }), shown];
 }
 
-// Turn markers at the start of a line, and the marks that were made harmless.
-const marked = /^<\|(?:user|assistant)\|>$|‹(?:\|(?:user|assistant|system)\||\/?s|unk)›/gm;
+// By the format, its turn markers. Nobody can write one: in a message they are made harmless.
+const tulu2 = '^<\\|(?:system|user|assistant)\\|>$';
+const chatml = '<\\|im_start\\|>(?:system|user|assistant)$';
+const mistral = '\\[/?INST\\]';
+const turns = {
+  tulu2, zephyr: tulu2, chatml, smollm2: chatml, 'mistral-v1': mistral, 'mistral-v3': mistral,
+  llama3: '<\\|start_header_id\\|>(?:system|user|assistant)<\\|end_header_id\\|>',
+};
+// The marks that were made harmless, of any format.
+const changed = '‹(?:\\|\\w+\\||/?s|unk|[a-z]+_[a-z]+|reponame|filename)›|⁅/?\\w+⁆';
 
 async function promptTab(message, before, alone) {
   const prompt = await promptOf(message, before, alone);
+  const { prompt_tokens: count, prompt_format: format } = message.receipt;
+  const marked = new RegExp(`${turns[format?.id] ?? tulu2}|${changed}`, 'gm');
   const parts = [];
   let at = 0;
   let harmless = 0;
   for (const found of prompt.matchAll(marked)) {
-    const turn = found[0].startsWith('<');
+    const turn = /^[<[]/.test(found[0]);
     if (!turn) harmless += 1;
     parts.push(unturned(prompt.slice(at, found.index)), element('mark', {
       className: turn ? 'turn' : 'harmless', textContent: found[0],
@@ -136,10 +147,10 @@ async function promptTab(message, before, alone) {
     at = found.index + found[0].length;
   }
   parts.push(unturned(prompt.slice(at)));
-  const count = message.receipt.prompt_tokens;
-  const words = [`${number.format(count)} tokens, the one that the engine puts in front included.`];
-  if (harmless === 1) words.push('A marker in what was written is set in ‹ ›, so that it cannot act as one.');
-  if (harmless > 1) words.push(`${harmless} markers in what was written are set in ‹ ›, so that they cannot act as such.`);
+  const front = format?.bos === '' ? '' : ', the one that the engine puts in front included';
+  const words = [`${number.format(count)} tokens${front}.`];
+  if (harmless === 1) words.push('A marker in what was written is changed, so that it cannot act as one.');
+  if (harmless > 1) words.push(`${harmless} markers in what was written are changed, so that they cannot act as such.`);
   const text = element('pre', { tabIndex: 0 }, ...parts);
   return [element('p', { className: 'note', textContent: words.join(' ') }), text, copyButton('Copy the prompt', () => prompt)];
 }

@@ -16,6 +16,7 @@ const receipt = object({
   model_sha: orNull(text), quantisation: text, preset: orNull(text), edited: list(text), prompt: text, prompt_sha256: text,
   edits: table(object({ from: orNull(finite), to: orNull(finite) })), left_out: table(text),
   system: text, continued: whole, note: text,
+  prompt_format: orNull(object({ id: text, label: text, bos: text, stop: list(text) }, {}, { open: true })),
 }, { open: true });
 
 const done = object({

@@ -2,7 +2,7 @@
 
 import { number } from '../lib/text.js';
 
-const turn = '<|user|>'; // the stop sequence that the server puts in front of the reader's own
+const older = ['<|user|>']; // what the server put in front of the reader's own stop sequences, where the receipt does not say
 const shown = 12; // characters of a revision
 
 // The value that was asked for, of one parameter. What was sent says it; of what was set and not
@@ -26,7 +26,8 @@ export function paneAgain({ messages, setting }, parameters) {
     ({ system = '' } = receipt);
     seed = done?.seed ?? receipt.sent.seed ?? seed;
     limit = receipt.sent.max_new_tokens ?? limit;
-    pane.stop = (receipt.sent.stop ?? []).filter((each) => each !== turn);
+    const needed = receipt.prompt_format?.stop ?? older;
+    pane.stop = (receipt.sent.stop ?? []).filter((each) => !needed.includes(each));
     pane.sampler = Object.fromEntries(parameters.map((name) => [name, asked(name, receipt, setting.sampler)])
       .filter(([, value]) => value !== undefined));
     if (receipt.continued > 0) {
@@ -53,15 +54,17 @@ export function differences(then, now) {
     found.push(`Another quantisation of the model: ${then.quantisation || 'not told'} then, ${now.quantisation || 'not told'} now.`);
   }
   if (then.engine !== now.engine) found.push(`Another engine: ${then.engine} then, ${now.engine} now.`);
+  const [before, after] = [then.prompt_format?.label, now.prompt_format?.label];
+  if (before && after && before !== after) found.push(`Another prompt format: ${before} then, ${after} now.`);
   for (const name of new Set([...Object.keys(then.sent), ...Object.keys(now.sent)])) {
     if (same(then.sent[name], now.sent[name])) continue;
     found.push(`${name}: ${said(then.sent[name])} then, ${said(now.sent[name])} now.`);
   }
   for (const [name, way] of Object.entries(now.applied)) {
-    const before = then.applied[name]?.how;
-    if (before !== undefined && before !== way.how) {
-      const words = (how) => (how === 'unsupported' ? 'not applied' : how);
-      found.push(`${name} was ${words(before)} then, and is ${words(way.how)} now.`);
+    const how = then.applied[name]?.how;
+    if (how !== undefined && how !== way.how) {
+      const words = (one) => (one === 'unsupported' ? 'not applied' : one);
+      found.push(`${name} was ${words(how)} then, and is ${words(way.how)} now.`);
     }
   }
   if (then.prompt_sha256 !== now.prompt_sha256) {
