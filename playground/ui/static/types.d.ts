@@ -177,8 +177,30 @@ interface Handle {
   mark?: string;
 }
 
+interface ModelLabel {
+  title: string;
+  badge: string;
+  score: string;
+  mission: boolean; // whether it is the one that the playground was made for
+}
+
+interface Progress {
+  what: string;
+  done: number;
+  total: number | null;
+  rate: number;
+  left_s: number | null;
+}
+
 interface Engine {
+  kind: string;
   name: string;
+  label: ModelLabel;
+  quantisation: string;
+  prompt_format: string;
+  system_role: boolean;
+  seeds: { repeat: 'always' | 'alone' | 'never'; condition: string };
+  slots: number | null;
   model_id: string;
   model_sha: string | null;
   max_input_tokens: number;
@@ -189,6 +211,7 @@ interface Engine {
 interface EngineState {
   state: 'unknown' | 'ready' | 'loading' | 'offline';
   reason: string;
+  progress?: Progress | null;
   engine: Engine | null;
   applied: Record<string, Support>;
   raw: unknown;

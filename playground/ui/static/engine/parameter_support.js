@@ -7,13 +7,31 @@ let applied = {};
 let proof = {}; // findings by parameter, once they were asked for
 let engine = '';
 
+/** @type {Engine | null} */
+let known = null;
+
+// What the engine says of seeds, in a sentence; '' until it is known.
+export function seedWords() {
+  if (known === null) return '';
+  const { repeat, condition } = known.seeds;
+  if (condition !== '') return condition;
+  return repeat === 'never' ? 'The same seed does not repeat its answer here.' : 'The same seed repeats its answer.';
+}
+
+// What becomes of a system text.
+export function systemWords() {
+  if (known === null) return '';
+  return known.system_role ? 'The model has a role for this of its own.' : 'The model has no system role: this goes in front of your first message.';
+}
+
 // Takes in the engine's state. Another engine or model needs a proof of its own.
 export function engineSays(state) {
-  applied = state.applied ?? {};
-  if (!state.engine) return;
+  if (!state.engine) return; // while it is away, what it said last holds
+  applied = state.applied;
   const now = [state.engine.name, state.engine.model_id, state.engine.model_sha].join(' ');
   if (now !== engine) proof = {};
   engine = now;
+  known = state.engine;
 }
 
 // {words, level}, where level is calm (only worth a look when one is at the knob), said, proven or

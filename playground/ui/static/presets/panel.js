@@ -4,7 +4,7 @@
 // draws a tab's fields when the tab is first opened. Every preset of the server has a tab; "none" and
 // the browser's own presets share one, the slot "-own".
 
-import { engineSays, prove } from '../engine/parameter_support.js';
+import { engineSays, prove, seedWords, systemWords } from '../engine/parameter_support.js';
 import { onEngine } from '../engine/state.js';
 import { $, button, whenAdded } from '../lib/dom.js';
 import { firstVisit, load, save } from '../lib/storage.js';
@@ -248,6 +248,19 @@ export function redrawPanel() {
   handle(shared).redraw();
 }
 
+// Changes what is in the panel, and what the pointer is at stays under it: the panel scrolls by as much
+// as came above, and has room to until the pointer leaves.
+function steadily(scrolled, change) {
+  const at = scrolled.querySelector(':is(.knob, .line, .area, .preset-actions):hover');
+  const before = at?.getBoundingClientRect().top;
+  change();
+  const moved = at === null ? 0 : at.getBoundingClientRect().top - before;
+  if (moved === 0) return;
+  scrolled.style.setProperty('--room', `${scrolled.clientHeight}px`);
+  scrolled.scrollTop += moved;
+  scrolled.addEventListener('pointerleave', () => scrolled.style.removeProperty('--room'), { once: true });
+}
+
 export function startSamplers(onChange) {
   startParameters(JSON.parse(form().dataset.parameters));
   startPresets(JSON.parse(form().dataset.presets), redrawPanel);
@@ -271,7 +284,11 @@ export function startSamplers(onChange) {
   startDrawer(panel());
   onEngine((state) => {
     engineSays(state);
-    slots().forEach(show);
+    steadily(panel(), () => {
+      slots().forEach(show);
+      field('seed-note').textContent = seedWords();
+      field('system-note').textContent = systemWords();
+    });
   });
   onFragment('preset', (text) => offerPreset(text, handle(shared)));
 }
