@@ -349,7 +349,7 @@ class Settings(BaseSettings):
     model_id: Annotated[
         str,
         Field(
-            title="the model whose card the page About shows",
+            title="the model whose card the page About shows, where the playground's own answers",
             pattern=r"^[\w.-]+/[\w.-]+$",
             description="owner/name, as on the Hugging Face Hub",
         ),

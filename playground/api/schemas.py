@@ -80,7 +80,9 @@ class LabelData(TypedDict):
     title: str
     """Its name."""
     badge: str
-    """How it was quantised, the engine, and its score where one is known."""
+    """How it was quantised, and by which engine it answers."""
+    score: str
+    """What it scored, "" where that is not known."""
     mission: bool
     """Whether it is the model that the playground was made for."""
 

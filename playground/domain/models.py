@@ -4,6 +4,7 @@ An id is a name on the Hub, a file's name or path, or what an engine was told to
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +16,7 @@ _MISSION_NAME: Final = re.compile(
     r"(?:contextualai[-_.])?contextual[-_]kto[-_]mistral[-_]pairrm", re.IGNORECASE
 )
 _LONGEST: Final = 60
+_NAMED: Final = 2  # of several models or engines; more are counted
 
 # What names of files and of quantised copies end with, beside the model's own name.
 _FILE: Final = re.compile(r"(?:-\d{5}-of-\d{5})?(?:\.gguf)?$", re.IGNORECASE)
@@ -31,13 +33,14 @@ class ModelLabel:
 
     Attributes:
         title: Its name.
-        badge: The quantisation and the engine, as far as they are known, and for the mission's
-            model what it scored.
+        badge: Its quantisation and its engine, as far as they are known.
+        score: What it scored, "" where that is not known.
         mission: Whether it is the one that the playground was made for.
     """
 
     title: str
     badge: str
+    score: str
     mission: bool
 
 
@@ -50,11 +53,30 @@ def label(model_id: str, engine: str, quantisation: str) -> ModelLabel:
     """
     name, named = _read(model_id)
     mission = _MISSION_NAME.fullmatch(name) is not None
-    parts = (quantisation or named, _VERSION.sub("", engine), _MISSION_SCORE if mission else "")
+    parts = (quantisation or named, _VERSION.sub("", engine))
     return ModelLabel(
         title=_MISSION_TITLE if mission else _line(name),
         badge=" · ".join(_line(part) for part in parts if part),
+        score=_MISSION_SCORE if mission else "",
         mission=mission,
+    )
+
+
+def combined(labels: Iterable[ModelLabel]) -> ModelLabel | None:
+    """The models of several answers in one label, ``None`` where there are no answers.
+
+    A score is said where one model has written all of them.
+    """
+    distinct = list(dict.fromkeys(labels))
+    if len(distinct) < 2:
+        return distinct[0] if distinct else None
+    titles = list(dict.fromkeys(each.title for each in distinct))
+    badges = list(dict.fromkeys(each.badge for each in distinct if each.badge))
+    return ModelLabel(
+        title=" and ".join(titles) if len(titles) <= _NAMED else f"{len(titles)} models",
+        badge=" and ".join(badges) if len(badges) <= _NAMED else "",
+        score=distinct[0].score if len(titles) == 1 else "",
+        mission=all(each.mission for each in distinct),
     )
 
 

@@ -18,7 +18,9 @@ from pydantic import Discriminator, Field, model_validator
 from pydantic.types import GetPydanticSchema
 from pydantic_core import core_schema
 
+from playground.domain import models
 from playground.domain.errors import InvalidRequest
+from playground.domain.models import ModelLabel
 from playground.domain.validation import (
     Body,
     NewTokens,
@@ -62,6 +64,16 @@ def answers(record: Mapping[str, Any]) -> list[list[str | None]]:
         [each["content"] if each["role"] == "assistant" else None for each in column["messages"]]
         for column in record["columns"]
     ]
+
+
+def written_by(record: Mapping[str, Any]) -> ModelLabel | None:
+    """The models of a record's answers by their receipts; ``None`` where none has one."""
+    said = [each for column in record["columns"] for each in column["messages"]]
+    receipts = [each["receipt"] for each in said if each["role"] == "assistant" and each["receipt"]]
+    return models.combined(
+        models.label(each["model_id"], each["engine"], each.get("quantisation", ""))
+        for each in receipts
+    )
 
 
 def one_line(text: str, field: str, most: int = MAX_TITLE_CHARS) -> str:

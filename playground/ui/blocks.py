@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from playground.domain.presets import Preset
 from playground.ui import forms
 from playground.ui.gradio import gr
-from playground.ui.page import STATIC, head
+from playground.ui.page import PRODUCT, STATIC, head
 from playground.ui.rendering import render
 from playground.ui.theme import theme
 
@@ -49,10 +49,8 @@ def build(presets: Sequence[Preset]) -> gr.Blocks:
     Gradio 6.31 draws what is in a tab when the tab is first opened, whatever `render_children`
     says, so the browser modules take hold of a form when it appears.
     """
-    with gr.Blocks(
-        title="KTO Mistral playground", analytics_enabled=False, fill_width=True
-    ) as blocks:
-        _html(render("masthead"), elem_id="masthead")
+    with gr.Blocks(title=PRODUCT, analytics_enabled=False, fill_width=True) as blocks:
+        _html(render("masthead", product=PRODUCT), elem_id="masthead")
         with gr.Tabs(elem_id="views"):
             with gr.Tab("Chat", elem_id="view-chat"), gr.Row(elem_id="chat"):
                 with gr.Column(elem_id="talk"):

@@ -13,9 +13,7 @@ from playground.domain.messages import PaneRequest
 from playground.store.demos import DemoLink
 from playground.ui import standalone
 
-_SENTENCE: Final = (
-    "A set-up of KTO Mistral 7B to try: you write the messages, everything else is fixed."
-)
+_SENTENCE: Final = "A set-up to try: you write the messages, everything else is fixed."
 
 
 def demo_pages(services: Services, version: str) -> APIRouter:

@@ -8,6 +8,7 @@ from typing import Final
 
 from playground.ui.rendering import render
 
+PRODUCT: Final = "KTO Mistral playground"
 STATIC: Final = Path(__file__).parent / "static"
 _IMPORT: Final = re.compile(r"^(?:import|export)[^;]*?from '(\.[^']+\.js)'", re.MULTILINE)
 

@@ -9,7 +9,8 @@ from typing import Final
 
 from fastapi import Response
 
-from playground.ui.page import modules
+from playground.domain.models import ModelLabel
+from playground.ui.page import PRODUCT, modules
 from playground.ui.rendering import render
 
 # An attribute may set a style: the columns of a Markdown table are aligned so.
@@ -34,6 +35,7 @@ def document(
     root_path: str,
     scripts: Sequence[str] = (),
     description: str | None = None,
+    model: ModelLabel | None = None,
     **values: object,
 ) -> str:
     """A whole page as HTML: a template that extends standalone.html, by its name.
@@ -44,6 +46,7 @@ def document(
         root_path: As in the settings.
         scripts: The browser's modules that start the page, by their paths in static/.
         description: A text that a preview of the link shows below the title.
+        model: What the page's head names; without one it is the product.
         values: Of the template itself.
     """
     imported = dict.fromkeys(name for script in scripts for name in modules(script))
@@ -51,6 +54,8 @@ def document(
         template,
         title=title,
         description=description,
+        model=model,
+        product=PRODUCT,
         root_path=root_path,
         files=f"{root_path}/ui/{version}",
         scripts=scripts,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from playground.domain.models import label
+from playground.domain.models import combined, label
 
 SCORE = "AlpacaEval 33.23 (length-controlled 29.71)"
 
@@ -26,7 +26,8 @@ SCORE = "AlpacaEval 33.23 (length-controlled 29.71)"
 def test_the_missions_model_is_known_by_all_of_its_names(model_id: str, quantisation: str) -> None:
     shown = label(model_id, "llama.cpp b11549", "")
     assert (shown.title, shown.mission) == ("KTO Mistral 7B", True)
-    assert shown.badge == " · ".join(filter(None, [quantisation, "llama.cpp", SCORE]))
+    assert shown.badge == " · ".join(filter(None, [quantisation, "llama.cpp"]))
+    assert shown.score == SCORE
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,8 @@ def test_the_missions_model_is_known_by_all_of_its_names(model_id: str, quantisa
 )
 def test_any_other_has_its_own_name_and_no_score(model_id: str, title: str) -> None:
     shown = label(model_id, "TGI 3.3.7", "FP8")
-    assert (shown.title, shown.badge, shown.mission) == (title, "FP8 · TGI", False)
+    assert (shown.title, shown.badge) == (title, "FP8 · TGI")
+    assert (shown.score, shown.mission) == ("", False)
 
 
 @pytest.mark.parametrize(
@@ -68,3 +70,22 @@ def test_the_badge_names_the_engine_without_its_version(engine: str, badge: str)
 
 def test_what_the_engine_tells_goes_before_what_the_name_says() -> None:
     assert label("model-Q4_0.gguf", "llama.cpp b1", "Q4_1").badge == "Q4_1 · llama.cpp"
+
+
+def test_several_models_are_one_label() -> None:
+    own = label("ContextualAI/Contextual_KTO_Mistral_PairRM", "TGI 3.3.7", "FP8")
+    small = label("Contextual_KTO_Mistral_PairRM-Q4_K_M.gguf", "llama.cpp b1", "Q4_K_M")
+    other = label("HuggingFaceTB/SmolLM2-135M-Instruct", "llama.cpp b1", "Q4_1")
+    assert combined([]) is None
+    assert combined([own, own]) == own
+    twice = combined([own, small, own])
+    assert twice is not None
+    assert (twice.title, twice.badge) == ("KTO Mistral 7B", "FP8 · TGI and Q4_K_M · llama.cpp")
+    assert (twice.score, twice.mission) == (SCORE, True)
+    both = combined([other, own])
+    assert both is not None
+    assert both.title == "SmolLM2-135M-Instruct and KTO Mistral 7B"
+    assert (both.score, both.mission) == ("", False)
+    many = combined([own, other, label("third", "vLLM 1", "")])
+    assert many is not None
+    assert (many.title, many.badge) == ("3 models", "")

@@ -2,7 +2,6 @@
 
 import { newAnswer, Pane } from '../answers/pane.js';
 import { answerInto, conversation, renderAll } from '../answers/streaming.js';
-import { isMissionModel } from '../engine/mission_model.js';
 import { engine, onEngine } from '../engine/state.js';
 import { json } from '../lib/api.js';
 import { $, fit, isSend, whenTaller } from '../lib/dom.js';
@@ -342,16 +341,8 @@ export class Chat {
   }
 
   #engineChanged(state) {
-    const note = $('.engine-note');
-    // What the last answer says already is not said twice, and a refusal is told above the tabs.
-    const last = this.pane.messages.at(-1);
-    const told = last?.role === 'assistant' && last.problem?.message === state.reason;
-    note.hidden = ['ready', 'unknown'].includes(state.state) || told || state.refused !== undefined;
-    if (note.textContent !== state.reason) note.textContent = state.reason;
     if (state.state !== 'ready') return;
-    $('.model-note').textContent = isMissionModel(state.engine.model_id)
-      ? 'Mistral 7B, aligned with KTO. Pick a preset, and compare what the samplers do.'
-      : `A small stand-in answers here (${state.engine.model_id}), not the 7B model: enough to try the page and the samplers.`;
+    $('.model-note').textContent = `${state.engine.label.mission ? 'Mistral 7B, aligned with KTO.' : `${state.engine.label.title} answers here.`} Pick a preset, and compare what the samplers do.`;
     this.meter();
   }
 }

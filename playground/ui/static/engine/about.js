@@ -1,13 +1,20 @@
-// The tab About: the model's card and the engine's own /info.
+// The tab About: the model that answers, with its card where it is the one that the playground was
+// made for, and what the engine says of itself.
 
 import { json } from '../lib/api.js';
 import { $, element, whenAdded } from '../lib/dom.js';
 import { number } from '../lib/text.js';
 import { onEngine } from './state.js';
 
-async function showCard(card) {
+const list = (facts) => element('dl', {}, ...facts.flatMap(([name, value]) => [
+  element('dt', { textContent: name }), element('dd', { textContent: String(value) })]));
+
+// wanted(): whether the model that it is of answers still.
+async function showCard(card, wanted) {
+  card.setAttribute('aria-busy', 'true');
   try {
     const { html, source, url } = await json('api/card');
+    if (!wanted()) return;
     const origin = source === 'hub'
       ? ['The model card, read from ', element('a', { href: url, target: '_blank', rel: 'noopener', textContent: 'the Hugging Face Hub' }), '.']
       : ['The Hub is out of reach; this is our own short text. The card: ', element('a', { href: url, target: '_blank', rel: 'noopener', textContent: url }), '.'];
@@ -16,37 +23,68 @@ async function showCard(card) {
       element('div', { className: 'body', innerHTML: html }),
     );
   } catch (error) {
+    if (!wanted()) return;
     card.replaceChildren(element('p', { textContent: `The card could not be read. ${error.message}` }));
   }
   card.removeAttribute('aria-busy');
 }
 
-function showEngine(state) {
-  const { engine, raw } = state;
+/**
+ * @param {HTMLElement} place
+ * @param {Engine} engine
+ */
+function showModel(place, { label, model_id: id, model_sha: sha, quantisation, prompt_format: format }) {
+  place.replaceChildren(
+    element('p', { textContent: `${label.title} answers here. What is known of it:` }),
+    list([
+      ['name', id],
+      ['revision', sha ?? 'not told'],
+      ['quantisation', quantisation || 'not told'],
+      ['conversations are written in', format],
+    ]),
+  );
+  place.removeAttribute('aria-busy');
+}
+
+const repeats = { always: 'repeat their answer', alone: 'repeat their answer while no other is written', never: 'do not repeat their answer' };
+
+/** @param {EngineState} state */
+function showEngine({ engine, raw }) {
   if (!engine) return;
   const facts = [
     ['engine', engine.name],
     ['model', engine.model_id],
     ['revision', engine.model_sha ?? 'not told'],
+    ['quantisation', engine.quantisation || 'not told'],
     ['context', `${number.format(engine.max_total_tokens)} tokens`],
     ['prompt at most', `${number.format(engine.max_input_tokens)} tokens`],
+    ['prompt format', engine.prompt_format],
     ['stop sequences', engine.max_stop_sequences],
+    ['answers at a time', engine.slots === null ? 'not told' : number.format(engine.slots)],
+    ['seeds', engine.seeds.condition || repeats[engine.seeds.repeat]],
   ];
   const place = $('#engine-info');
   const open = place.querySelector('details')?.open ?? false;
   place.replaceChildren(
-    element('dl', {}, ...facts.flatMap(([name, value]) => [
-      element('dt', { textContent: name }), element('dd', { textContent: String(value) })])),
+    list(facts),
     element('details', { open },
-      element('summary', { textContent: 'What the engine answers at /info' }),
+      element('summary', { textContent: 'What the engine says of itself' }),
       element('div', { className: 'body' }, element('pre', { textContent: JSON.stringify(raw, null, 2), tabIndex: 0 }))),
   );
 }
 
-// Gradio draws the tab when it is first opened; then the card is asked for.
+// Gradio draws the tab when it is first opened; then the card is asked for, where there is one.
 export function startAbout() {
   whenAdded(document.getElementById('views'), '#card', (card) => {
-    void showCard(card);
-    onEngine(showEngine);
+    let shown = '';
+    onEngine((state) => {
+      showEngine(state);
+      if (!state.engine) return;
+      const now = JSON.stringify([state.engine.label, state.engine.model_id, state.engine.model_sha]);
+      if (now === shown) return;
+      shown = now;
+      if (state.engine.label.mission) void showCard(card, () => shown === now);
+      else showModel(card, state.engine);
+    });
   });
 }

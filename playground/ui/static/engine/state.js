@@ -1,6 +1,7 @@
 // The engine's state, polled from /api/engine and told to whoever listens.
 
 import { json } from '../lib/api.js';
+import { share } from './progress.js';
 
 const calm = 10_000; // ms between looks while the engine is ready
 const keen = 2_000; // and while it is not
@@ -29,7 +30,9 @@ function clock(seconds) {
 function words(state) {
   if (state.state === 'ready') return `Ready · ${state.engine.name}`;
   if (state.refused) return state.refused === 'login' ? 'Logged out' : 'Another login';
-  return state.state === 'loading' ? 'Loading' : 'Offline';
+  if (state.state !== 'loading') return 'Offline';
+  const done = state.progress ? share(state.progress) : null;
+  return done === null ? 'Loading' : `Loading ${Math.floor(100 * done)} %`;
 }
 
 // A page outside Gradio has no place for it.
@@ -51,7 +54,7 @@ export async function look() {
   try {
     current = await json('api/engine');
   } catch (error) {
-    current = { ...current, state: 'offline', reason: error.message, refused: ['login', 'other_login'].includes(error.kind) ? error.kind : undefined };
+    current = { ...current, state: 'offline', reason: error.message, progress: null, refused: ['login', 'other_login'].includes(error.kind) ? error.kind : undefined };
   }
   looking = false;
   show();

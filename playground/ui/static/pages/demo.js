@@ -5,7 +5,8 @@
 
 import { newAnswer, Pane } from '../answers/pane.js';
 import { answerInto, conversation, renderRest } from '../answers/streaming.js';
-import { isMissionModel } from '../engine/mission_model.js';
+import { nameModel } from '../engine/model_name.js';
+import { progressBar } from '../engine/progress.js';
 import { json, stopPane } from '../lib/api.js';
 import { $, fit, isSend, whenTaller } from '../lib/dom.js';
 import { Notice } from '../lib/notice.js';
@@ -46,6 +47,8 @@ class Demo {
     this.trouble = '';
     this.loggedOut = false; // where links need a login
     this.notice = new Notice($('#demo-notice'));
+    this.progress = progressBar();
+    $('#demo-note').after(this.progress.node);
     this.end = new PageEnd();
   }
 
@@ -206,15 +209,13 @@ class Demo {
     const words = closed || this.trouble;
     if (note.textContent !== words) note.textContent = words;
     note.hidden = words === '';
+    this.progress.show(closed ? null : known?.engine.progress);
     if (known) {
       const held = known.held < known.left ? `, ${number.format(known.held)} of them` : ',';
       const left = `${number.format(known.left)} of ${number.format(known.budget)} tokens left`
         + (known.held > 0 ? `${held} held by answers that are being written` : '');
       if ($('#demo-left').textContent !== left) $('#demo-left').textContent = left;
-      const { model_id: model } = known.engine;
-      const model_ = $('#demo-model');
-      model_.hidden = !model || isMissionModel(model);
-      model_.textContent = `A stand-in answers here (${model}), not the 7B model.`;
+      if (known.engine.label) nameModel(known.engine.label);
     }
     if (!busy) this.#offer(closed === '');
     page.dataset.state = this.gone ? 'gone' : closed ? 'used-up' : known?.engine.state ?? 'unknown';

@@ -2,7 +2,9 @@
 
 import { Chat } from '../chat/chat.js';
 import { startAbout } from '../engine/about.js';
-import { watchEngine } from '../engine/state.js';
+import { nameModel } from '../engine/model_name.js';
+import { startNote } from '../engine/note.js';
+import { onEngine, watchEngine } from '../engine/state.js';
 import { $, whenAdded } from '../lib/dom.js';
 import { onFragment, startAddress, touch } from '../lib/url_hash.js';
 import { startSamplers } from '../presets/panel.js';
@@ -38,6 +40,12 @@ async function start() {
   new ResizeObserver(([{ borderBoxSize: [{ blockSize }] }]) => {
     document.body.style.setProperty('--bar', `${blockSize}px`);
   }).observe($('#masthead'));
+  whenAdded(document.getElementById('views'), '.engine-note', (note) => startNote(note, note.closest('.talk, .comparison')));
+  onEngine(({ engine }) => {
+    if (!engine) return;
+    nameModel(engine.label);
+    document.title = `${engine.label.title} · playground`;
+  });
   watchEngine();
   startAccount();
   onFragment('setup', async (...link) => (await import('../share/open_setup.js')).openSetup(...link));
