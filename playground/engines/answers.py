@@ -56,7 +56,7 @@ class Answers:
         self._usage = usage
         self._places = asyncio.Semaphore(at_once)
         self._prompts: dict[str, tuple[str, int]] = {}
-        self._told: list[Written] | None = None
+        self._told: dict[tuple[tuple[str, float], ...], list[Written]] = {}
 
     async def prepare(self) -> None:
         """Have the questions' prompts counted, before there are answers to them."""
@@ -83,16 +83,15 @@ class Answers:
         )
 
     async def told(self, values: Mapping[str, float]) -> list[Written]:
-        """One to each question, with the likeliest tokens. Those of neutral values are kept."""
-        if not values and self._told is not None:
-            return self._told
-        most = min(_TOP, self.info.probabilities.most)
-        written = await _all(
-            self._write(question, PAIR_TOKENS, 1, values, likeliest=most) for question in QUESTIONS
-        )
-        if not values:
-            self._told = written
-        return written
+        """One to each question, with the likeliest tokens. The same ones are asked for once."""
+        key = tuple(values.items())
+        if key not in self._told:
+            most = min(_TOP, self.info.probabilities.most)
+            self._told[key] = await _all(
+                self._write(question, PAIR_TOKENS, 1, values, likeliest=most)
+                for question in QUESTIONS
+            )
+        return self._told[key]
 
     async def _write(
         self,

@@ -44,6 +44,9 @@ _PENALTIES: Final[Mapping[str, tuple[float, ...]]] = {
     "repetition_penalty": (20.0, 2.0),
 }
 _MEASURED: Final = (0.3, 2.0)
+# Greedy answers would be alike for longest, but some engines then give one token's probability, 1.
+# So cold, words come again early too, and probabilities are far apart, as much as the inverse.
+_COOL: Final = 0.25
 _CONCURRENT: Final = 8
 # Below this share of OpenAI's shift a penalty counts as weaker; a correct one measures 1.
 _WEAK: Final = 0.5
@@ -310,14 +313,14 @@ async def _strength(asked: Answers, name: str, ignored: bool) -> tuple[float | N
         tells = "no probabilities" if kind == "none" else "the model's own probabilities alone"
         return None, f"; how strong it is beside OpenAI's cannot be told: the engine gives {tells}"
     most = 1 if name == "presence_penalty" else PAIR_TOKENS
-    plain = await asked.told({})
+    plain = await asked.told({"temperature": _COOL})
     answer, both = Shift(), Shift()
     for value in _MEASURED:
-        shifted = await asked.told({name: value})
+        shifted = await asked.told({"temperature": _COOL, name: value})
         for a, b in zip(plain, shifted, strict=True):
-            answer += shift(a, b, value, most)
-            both += shift(a, b, value, most, a.prompt)
-    if not answer.squares:
+            answer += shift(a, b, value / _COOL, most)
+            both += shift(a, b, value / _COOL, most, a.prompt)
+    if not answer.squares and not both.squares:
         return None, "; no token came again among the likeliest, so its strength is not known"
     if not answer.measured and not ignored:
         # A server that is said to give final ones, and gives the model's own.

@@ -139,17 +139,18 @@ class Maker:
         for place in range(request.max_new_tokens):
             own = list(model(request.prompt, place))
             logits = self._penalised(own, counts, used)
-            told = logits if self._final else own
             chosen = _drawn(logits, used, draw) if sent["temperature"] else _likeliest(logits)[0]
             counts[chosen] += 1
             tokens.append(chosen)
-            total = math.log(sum(map(math.exp, told)))
-            tops.append({each: told[each] - total for each in _likeliest(told)[:likeliest]})
+            if likeliest and self._final:
+                tops.append(_told(logits, sent["temperature"], likeliest))
+            elif likeliest:
+                tops.append(_told(own, 1, likeliest))
         return Written(
             " ".join(WORDS[token] for token in tokens),
             len(tokens),
             tuple(tokens) if self._numbers else (),
-            tuple(tops) if likeliest else (),
+            tuple(tops),
             prompt,
         )
 
@@ -164,6 +165,13 @@ class Maker:
             - once * bool(count)
             for logit, count in zip(logits, counts, strict=True)
         ]
+
+
+def _told(logits: list[float], heat: float, most: int) -> Mapping[int, float]:
+    """The log-probabilities of the likeliest."""
+    scaled = [logit / heat for logit in logits]
+    total = math.log(sum(map(math.exp, scaled)))
+    return {each: scaled[each] - total for each in _likeliest(logits)[:most]}
 
 
 def _likeliest(logits: list[float]) -> list[int]:
