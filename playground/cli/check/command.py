@@ -56,7 +56,7 @@ async def check(settings: Settings, *, samplers: bool, as_json: bool) -> int:
             "contradictions": false,
             "findings": [asdict(each) for each in findings],
         }
-        print(json.dumps(document, indent=2))
+        print(json.dumps(document, indent=2, default=sorted))  # a set as a list
     else:
         print(f"{settings.engine_url}: {state.state}. {state.reason}".rstrip())
         if state.info is not None:
