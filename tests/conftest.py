@@ -30,8 +30,8 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def stand_in() -> Iterator[servers.Server]:
-    """The stand-in as a process, shared by all tests that do not harm it."""
-    with servers.stand_in() as server:
+    """The stand-in with all seven samplers, shared by all tests that do not harm it."""
+    with servers.stand_in("--all-samplers") as server:
         yield server
 
 

@@ -160,5 +160,5 @@ def _data() -> tempfile.TemporaryDirectory[str]:
 
 
 def stand_in(*arguments: str, env: Mapping[str, str] | None = None) -> Server:
-    """A server of our own with the stand-in, on a free port, warm."""
+    """A server of our own with the stand-in, on a free port, warm; stock TGI without options."""
     return Server(["-m", "tests.stand_in", "--port", "0", *arguments], env=env)

@@ -60,7 +60,7 @@ def test_check_describes_a_ready_engine(stand_in_url: str) -> None:
 
 
 def test_check_says_what_stock_tgi_does_not_apply() -> None:
-    with stand_in("--stock") as stock:
+    with stand_in() as stock:
         done = playground("check", "--engine-url", stock.url)
     unsupported = [line.split()[0] for line in done.stdout.splitlines() if "unsupported" in line]
     assert unsupported == ["presence_penalty", "min_p"]

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(240)
 
 @pytest.fixture(scope="module")
 def stock_url() -> Iterator[str]:
-    with stand_in("--stock") as server:
+    with stand_in() as server:
         yield server.url
 
 

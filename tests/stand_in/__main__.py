@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import contextlib
 import math
-import re
 import signal
 import socket
 import sys
@@ -12,22 +11,24 @@ from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
+import orjson
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tests.stand_in.batching import Engine
-from tests.stand_in.files import BUNDLED, Files, NoModel, open_folder
 from tests.stand_in.metrics import Metrics
-from tests.stand_in.requests import MAX_STOP_SEQUENCES, Limits
+from tests.stand_in.requests import MAX_BEST_OF, MAX_STOP_SEQUENCES, Limits
 from tests.stand_in.rows import choose_rows
-from tests.stand_in.runtime import Runtime, UnsupportedGraph
+from tests.stand_in.runtime import Runtime
 from tests.stand_in.server import routes
 from tests.stand_in.service import Json, Service
 from tests.stand_in.text import Text
 
-# The context that the playground is made for; a longer one would only cost memory on a CPU.
-LONGEST = 8192
+MODEL = Path(__file__).parent / "model"
 
-REPOSITORY = re.compile(r"[\w.\-]+/[\w.\-]+")
+
+class NotStarted(Exception):
+    """The server cannot be started; the message says why and what to do."""
 
 
 def create_parser() -> argparse.ArgumentParser:
@@ -35,22 +36,14 @@ def create_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.stand_in",
         description=(
-            "A server on the CPU that speaks the HTTP API of Text Generation Inference: "
+            "A server on the CPU that follows Text Generation Inference 3.3.7 on the wire: "
             "/generate, /generate_stream, /tokenize, /chat_tokenize, /info, /health, /metrics."
         ),
         epilog=(
-            "Without --model it serves the small model that comes with it. It says "
-            "'tests.stand_in listening on …' when it is ready. SIGTERM lets the running answers "
-            "finish for --grace seconds."
+            "It says 'tests.stand_in listening on …' when it is ready. SIGTERM lets the running "
+            "answers finish for --grace seconds."
         ),
     )
-    parser.add_argument(
-        "--model",
-        metavar="PATH_OR_HUB_ID",
-        help="a folder with an ONNX export, or a repository on the Hugging Face Hub "
-        "such as org/name, whose ONNX export is fetched (default: the bundled model)",
-    )
-    parser.add_argument("--revision", metavar="NAME", help="of the repository (its main branch)")
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (%(default)s)")
     parser.add_argument(
         "--port", type=int, default=8080, help="0 takes any free port (%(default)s)"
@@ -59,7 +52,7 @@ def create_parser() -> argparse.ArgumentParser:
         "--max-total-tokens",
         type=_positive,
         metavar="N",
-        help=f"prompt and answer together (the model's context, at most {LONGEST})",
+        help="prompt and answer together (the model's context)",
     )
     parser.add_argument(
         "--max-input-tokens", type=_positive, metavar="N", help="the prompt (one less)"
@@ -108,10 +101,10 @@ def create_parser() -> argparse.ArgumentParser:
         help="how long running answers may go on after SIGTERM (%(default)s)",
     )
     parser.add_argument(
-        "--stock",
+        "--all-samplers",
         action="store_true",
-        help="behave as unmodified TGI does: no presence_penalty, no min_p, and TGI's own weak "
-        "frequency_penalty",
+        help="apply what TGI does not: presence_penalty and min_p, and frequency_penalty in "
+        "OpenAI's meaning",
     )
     return parser
 
@@ -130,28 +123,11 @@ def _amount(value: str) -> float:
     return number
 
 
-def _find(model: str | None, revision: str | None) -> Files:
-    """The bundled model (``None``), a folder's, or a repository's. Raises NoModel."""
-    if model is None:
-        return open_folder(BUNDLED, "tests.stand_in/bundled")
-    path = Path(model).expanduser()
-    if path.is_dir():
-        return open_folder(path, model)
-    if not REPOSITORY.fullmatch(model):
-        raise NoModel(
-            f"There is no folder {model}, and it is no name of a repository such as org/name."
-        )
-    from tests.stand_in.hub import fetch  # takes a quarter of a second, which most starts can save
-
-    return fetch(model, revision)
-
-
-def _limits(options: argparse.Namespace, files: Files) -> Limits:
-    context = files.config.get("max_position_embeddings") or files.config.get("n_positions")
-    total = options.max_total_tokens or min(context or LONGEST, LONGEST)
+def _limits(options: argparse.Namespace, context: int) -> Limits:
+    total = options.max_total_tokens or context
     longest_input = options.max_input_tokens or total - 1
     if longest_input >= total:
-        raise NoModel(
+        raise NotStarted(
             f"--max-input-tokens ({longest_input}) must be less than the total of {total} tokens."
         )
     return Limits(
@@ -159,39 +135,29 @@ def _limits(options: argparse.Namespace, files: Files) -> Limits:
         max_total_tokens=total,
         max_concurrent_requests=options.max_concurrent_requests,
         max_batch_size=options.max_batch_size,
-        stock=options.stock,
+        all_samplers=options.all_samplers,
     )
 
 
-def _ends(files: Files, text: Text) -> frozenset[int]:
-    """The tokens that end an answer, as the model's files name them."""
-    for config in (files.generation_config, files.config):
-        named = config.get("eos_token_id")
-        if named is not None:
-            return frozenset(named if isinstance(named, list) else [named])
-    number = text.number(text.eos) if text.eos else None
-    return frozenset() if number is None else frozenset({number})
-
-
-def _info(files: Files, limits: Limits) -> Json:
+def _info(limits: Limits) -> Json:
     info: Json = {
-        "name": "Embedded",
-        "model_id": files.name,
-        "model_sha": files.sha,
+        "name": "Stand-in",
+        "model_id": "tests.stand_in/bundled",
+        "model_sha": None,
         "model_pipeline_tag": "text-generation",
         "max_concurrent_requests": limits.max_concurrent_requests,
-        "max_best_of": 1,
+        "max_best_of": MAX_BEST_OF,
         "max_stop_sequences": MAX_STOP_SEQUENCES,
         "max_input_tokens": limits.max_input_tokens,
         "max_total_tokens": limits.max_total_tokens,
         "validation_workers": 1,
-        "max_client_batch_size": 1,
+        "max_client_batch_size": 4,
         "router": "tgi-stand-in",
         "version": _version(),
         "sha": None,
         "docker_label": None,
     }
-    if not limits.stock:
+    if limits.all_samplers:
         native = ("temperature", "top_p", "top_k", "repetition_penalty", "min_p")
         openai = ("frequency_penalty", "presence_penalty")
         info["samplers"] = dict.fromkeys(native, "native") | dict.fromkeys(openai, "openai")
@@ -203,6 +169,21 @@ def _version() -> str:
         return metadata.version("kto-mistral-playground")
     except metadata.PackageNotFoundError:  # run from a folder that is not installed
         return "0"
+
+
+class Connection(HttpToolsProtocol):
+    """Ends a connection that asked for an upgrade, as soon as it is answered.
+
+    None is made here, and the parser takes the body of such a request for the next request.
+    """
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self.parser.should_upgrade():
+            self.cycle.keep_alive = False
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Nothing to warn of."""
 
 
 class Server(uvicorn.Server):
@@ -251,7 +232,7 @@ def _bind(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         bound.close()
         reason = getattr(error, "strerror", None) or error
-        raise NoModel(
+        raise NotStarted(
             f"Cannot listen on {host}:{port}: {reason}. Choose another port with --port; "
             "0 takes any free one."
         ) from None
@@ -266,30 +247,31 @@ def _address(bound: socket.socket) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal. Gives the exit code: 0, or 2 when the server cannot be started."""
     options = create_parser().parse_args(arguments)
+    config: Json = orjson.loads((MODEL / "config.json").read_bytes())
     try:
+        limits = _limits(options, config["max_position_embeddings"])
         bound = _bind(options.host, options.port)
-        files = _find(options.model, options.revision)
-        limits = _limits(options, files)
-        text = Text.load(files.tokenizer, files.tokenizer_config)
-        runtime = Runtime(files.graph, files.config, threads=options.threads)
-        rows = choose_rows(runtime)
-    except (NoModel, UnsupportedGraph, OSError, ValueError) as error:
+    except NotStarted as error:
         print(f"tests.stand_in: {error}", file=sys.stderr)
         return 2
+    text = Text.load(MODEL)
+    runtime = Runtime(MODEL / "model.onnx", threads=options.threads)
     metrics = Metrics(limits.max_total_tokens)
     engine = Engine(
         runtime,
         text,
-        rows,
-        ends=_ends(files, text),
+        choose_rows(runtime),
+        ends=frozenset({config["eos_token_id"]}),
         max_batch_size=limits.max_batch_size,
         cache_bytes=options.cache_mib * 2**20,
         metrics=metrics,
         tokens_per_second=options.tokens_per_second,
     )
-    application = routes(Service(engine, text, limits, metrics, _info(files, limits)))
-    config = uvicorn.Config(
+    application = routes(Service(engine, text, limits, metrics, _info(limits)))
+    serving = uvicorn.Config(
         application,
+        http=Connection,
+        ws="none",
         lifespan="off",
         access_log=False,
         log_level="warning",
@@ -297,8 +279,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         timeout_keep_alive=75,  # seconds; a client's pool should give up its connections first
         timeout_graceful_shutdown=int(options.grace) + 5,
     )
-    server = Server(config, engine, _address(bound), options.grace)
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+    server = Server(serving, engine, _address(bound), options.grace)
+    with asyncio.Runner(loop_factory=serving.get_loop_factory()) as runner:
         try:
             runner.run(server.serve([bound]))
         except OSError as error:  # another program began to listen there in the meantime

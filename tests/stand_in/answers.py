@@ -2,9 +2,11 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
@@ -26,6 +28,15 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class Read:
+    """A token of the prompt; nothing says how likely the first one was."""
+
+    id: int
+    text: str
+    logprob: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """A token was written.
 
@@ -43,11 +54,13 @@ class Finished:
 
     Attributes:
         text: All of it, without special tokens.
+        prefill: The prompt's tokens, if they were asked for.
     """
 
     reason: Reason
     text: str
     tokens: int
+    prefill: tuple[Read, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +82,7 @@ class Job:
     Attributes:
         prompt: Tokens, at least one.
         limit: New tokens, at least 1.
+        prefill: Tell the prompt's tokens.
     """
 
     prompt: list[int]
@@ -76,6 +90,7 @@ class Job:
     sampling: Sampling
     stop: tuple[str, ...] = ()
     top_n_tokens: int = 0
+    prefill: bool = False
     events: list[Event] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     ended: bool = False
@@ -102,22 +117,42 @@ class Answer:
 
     Attributes:
         past: Keys and values of what was read, until the rows take them.
-        read: Tokens of the prompt that were read.
+        count: Tokens of the prompt that were read.
         last: The token that was written last.
     """
 
     def __init__(self, job: Job, runtime: Runtime, text: Text) -> None:
         self.job = job
         self.past: list[ort.OrtValue] = runtime.empty()
-        self.read = 0
+        self.count = 0
         self.last = 0
         self._text = text
         self._chooser = Chooser(job.sampling, job.prompt, runtime.vocabulary)
         self._detokeniser = Detokeniser(text, job.prompt)
         self._parts: list[str] = []
         self._tail = ""
-        self._kept = max(map(len, job.stop), default=0) + 1
-        self._count = 0
+        self._written = 0
+        self._prefill: list[Read] = []
+
+    def read(self, logits: NDArray[Any], tokens: Sequence[int]) -> None:
+        """Take in that tokens of the prompt were read.
+
+        Args:
+            logits: After each of them [tokens, vocabulary].
+            tokens: Those that come next in the prompt.
+        """
+        begin, self.count = self.count, self.count + len(tokens)
+        if not self.job.prefill:
+            return
+        if not begin:
+            self._told(tokens[0], None)
+        following = self.job.prompt[begin + 1 : self.count + 1]
+        for row, token in zip(logits.astype(np.float64), following, strict=False):
+            highest = row.max()
+            self._told(token, float(row[token] - highest - np.log(np.exp(row - highest).sum())))
+
+    def _told(self, token: int, logprob: float | None) -> None:
+        self._prefill.append(Read(token, self._text.decode([token]), logprob))
 
     def write(self, logits: NDArray[Any], ends: frozenset[int]) -> list[Event]:
         """Choose the next token from its logits [vocabulary]; the answer may end with it.
@@ -127,7 +162,7 @@ class Answer:
         """
         choice = self._chooser.choose(logits, self.job.top_n_tokens)
         self.last = choice.token
-        self._count += 1
+        self._written += 1
         text = self._detokeniser.add(choice.token)
         special = self._text.is_special(choice.token)
         if not special:
@@ -140,17 +175,23 @@ class Answer:
         reason = self._end(choice.token, text, ends)
         if reason is None:
             return [written]
-        return [written, Finished(reason, "".join(self._parts), self._count)]
+        return [
+            written,
+            Finished(reason, "".join(self._parts), self._written, tuple(self._prefill)),
+        ]
 
     def _end(self, token: int, text: str, ends: frozenset[int]) -> Reason | None:
         # TGI's order: the limit first, then the end token, then the stop sequences. It looks for a
-        # sequence at the very end of the text (or before a last newline) after each token.
-        if self._count >= self.job.limit:
+        # sequence at the very end of the text (or before a last newline) after each token, and
+        # when it has 300 characters of text it keeps 200: a longer sequence may be missed.
+        if self._written >= self.job.limit:
             return "length"
         if token in ends:
             return "eos_token"
         if self.job.stop:
-            self._tail = (self._tail + text)[-max(self._kept, len(text)) :]
+            self._tail += text
+            if len(self._tail) > 300:
+                self._tail = self._tail[-200:]
             if any(self._tail.endswith((stop, stop + "\n")) for stop in self.job.stop):
                 return "stop_sequence"
         return None

@@ -192,12 +192,12 @@ class Engine:
     def _read(self, answer: Answer) -> None:
         """Read one piece of a prompt; after the last one, write the first token."""
         prompt = answer.job.prompt
-        piece = prompt[answer.read : answer.read + PIECE]
+        piece = prompt[answer.count : answer.count + PIECE]
         logits, answer.past = self._runtime.extend(answer.past, piece)
-        answer.read += len(piece)
-        if answer.read < len(prompt):
+        answer.read(logits, piece)
+        if answer.count < len(prompt):
             return
-        events = answer.write(logits, self._ends)
+        events = answer.write(logits[-1], self._ends)
         self._reading = None
         self._outbox += [(answer.job, event) for event in events]
         if not isinstance(events[-1], Written):

@@ -11,25 +11,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
+from tests.stand_in.reading import (
+    Kind,
+    Malformed,
+    Reader,
+    anything,
+    boolean,
+    integer,
+    optional,
+    real,
+    string,
+    strings,
+    struct,
+    tagged,
+)
 from tests.stand_in.sampling import Sampling
 
 MAX_STOP_SEQUENCES = 4
 MAX_TOP_N_TOKENS = 5
-U64 = 2**64
-
-
-class Malformed(Exception):
-    """A request whose JSON is not of the types that TGI takes.
-
-    Args:
-        status: 400, 413, 415 or 422; the message is the body of the answer.
-    """
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+MAX_BEST_OF = 2
+PIECE = 1024  # tokens, of those in which TGI writes an answer
 
 
 class Invalid(Exception):
@@ -41,14 +42,14 @@ class Limits:
     """max_input_tokens < max_total_tokens (prompt and answer together); both in tokens.
 
     Attributes:
-        stock: Behave as unmodified TGI does, without this server's extensions.
+        all_samplers: Apply presence_penalty and min_p, and frequency_penalty as OpenAI means it.
     """
 
     max_input_tokens: int
     max_total_tokens: int
     max_concurrent_requests: int = 128
     max_batch_size: int = 32
-    stock: bool = False
+    all_samplers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,144 +58,125 @@ class Generate:
 
     Attributes:
         max_new_tokens: ``None`` takes what the limits leave.
-        truncate: Keep only this many of the last tokens of the input; ``None`` keeps all.
+        truncate: Keep this many tokens of the input, BOS and the last ones; ``None`` keeps all.
         top_n_tokens: 0 to 5.
+        prefill: Tell the input's tokens and their logprobs.
+        grammar: Whether the answer is to follow one.
     """
 
     inputs: str
     sampling: Sampling
-    add_special_tokens: bool
+    best_of: int
     max_new_tokens: int | None
     stop: tuple[str, ...]
     truncate: int | None
     top_n_tokens: int
     details: bool
+    prefill: bool
     return_full_text: bool | None
+    grammar: bool
 
 
-# The fields of `parameters`, with the type that TGI's deserialiser expects.
-FIELDS: Mapping[str, str] = {
-    "best_of": "usize",
-    "temperature": "f32",
-    "repetition_penalty": "f32",
-    "frequency_penalty": "f32",
-    "top_k": "i32",
-    "top_p": "f32",
-    "typical_p": "f32",
-    "do_sample": "a boolean",
-    "max_new_tokens": "u32",
-    "return_full_text": "a boolean",
-    "stop": "a sequence",
-    "truncate": "usize",
-    "watermark": "a boolean",
-    "details": "a boolean",
-    "decoder_input_details": "a boolean",
-    "seed": "u64",
-    "top_n_tokens": "u32",
-    "adapter_id": "a string",
+# The fields of `parameters`, with the types that TGI's deserialiser expects.
+u32, u64 = integer("u32", 0, 2**32), integer("u64", 0, 2**64)
+usize, i32 = integer("usize", 0, 2**64), integer("i32", -(2**31), 2**31)
+PARAMETERS: Mapping[str, Kind] = {
+    "best_of": optional(usize),
+    "temperature": optional(real),
+    "repetition_penalty": optional(real),
+    "frequency_penalty": optional(real),
+    "top_k": optional(i32),
+    "top_p": optional(real),
+    "typical_p": optional(real),
+    "do_sample": boolean,
+    "max_new_tokens": optional(u32),
+    "return_full_text": optional(boolean),
+    "stop": strings,
+    "truncate": optional(usize),
+    "watermark": boolean,
+    "details": boolean,
+    "decoder_input_details": boolean,
+    "seed": optional(u64),
+    "top_n_tokens": optional(u32),
+    "grammar": optional(tagged("GrammarType")),
+    "adapter_id": optional(string),
 }
-EXTENSIONS: Mapping[str, str] = {"presence_penalty": "f32", "min_p": "f32"}
-REQUIRED_IF_PRESENT = {"do_sample", "stop", "watermark", "details", "decoder_input_details"}
-RANGES = {"usize": (0, U64), "u64": (0, U64), "u32": (0, 2**32), "i32": (-(2**31), 2**31)}
+ALL_SAMPLERS: Mapping[str, Kind] = {
+    **PARAMETERS,
+    "presence_penalty": optional(real),
+    "min_p": optional(real),
+}
 
 
-def decode(body: bytes) -> dict[str, Any]:
-    """The JSON object of a body.
+def read(body: bytes, *, all_samplers: bool = False, compatible: bool = False) -> dict[str, Any]:
+    """A request to generate, as far as TGI's extractor looks at it: the fields it knows.
 
-    Raises:
-        Malformed: A field is missing or of another type; carries the status of the answer.
-    """
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise Malformed(400, f"Failed to parse the request body as JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise _mistyped("", value, "struct GenerateRequest")
-    return value
-
-
-def parse_inputs(body: Mapping[str, Any]) -> tuple[str, bool]:
-    """The fields ``inputs`` and ``add_special_tokens``.
+    Args:
+        body: JSON.
+        all_samplers: presence_penalty and min_p are fields, too.
+        compatible: It is one to POST /, which may be a stream.
 
     Raises:
-        Malformed: A field is missing or of another type; carries the status of the answer.
+        Malformed: It is no such request; carries the status of the answer.
     """
-    if "inputs" not in body:
-        raise _unfit("", "missing field `inputs`")
-    special = body.get("add_special_tokens", True)
-    _check("inputs", body["inputs"], "a string", optional=False)
-    _check("add_special_tokens", special, "a boolean", optional=False)
-    return body["inputs"], special
+    parameters = ALL_SAMPLERS if all_samplers else PARAMETERS
+    fields = {"inputs": string, "parameters": struct("GenerateParameters", parameters)}
+    if compatible:
+        kind = struct("CompatGenerateRequest", {**fields, "stream": boolean}, "inputs")
+    else:
+        kind = struct("GenerateRequest", fields, "inputs")
+    asked: dict[str, Any] = kind(Reader(body))
+    return asked
 
 
-def check_boolean(name: str, value: object) -> None:
-    """Check a flag.
-
-    Raises:
-        Malformed: It is neither true nor false.
-    """
-    _check(name, value, "a boolean", optional=False)
-
-
-def parse_messages(body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The messages of a chat, each with `role` and `content` as one text.
+def read_messages(body: bytes) -> dict[str, Any]:
+    """The `messages` of a chat, each with `role` and `content` as one text, and its `tools`.
 
     Content may be a list of parts, of which the texts are put together, as TGI does.
 
     Raises:
-        Malformed: A field is missing or of another type; carries the status of the answer.
+        Malformed: It is no chat; carries the status of the answer.
     """
-    if "messages" not in body:
-        raise _unfit("", "missing field `messages`")
-    _check("messages", body["messages"], "a sequence", optional=False)
+    kind = struct("ChatRequest", {"messages": anything, "tools": anything}, "messages")
+    chat: dict[str, Any] = kind(Reader(body))
     messages = []
-    for place, message in enumerate(body["messages"]):
-        path = f"messages[{place}]"
-        if not isinstance(message, dict):
-            raise _mistyped(path, message, "struct Message")
-        if "role" not in message:
-            raise _unfit(path, "missing field `role`")
-        _check(f"{path}.role", message["role"], "a string", optional=False)
+    for message in chat["messages"]:
         content = message.get("content")
         if isinstance(content, list):
-            parts = [part for part in content if isinstance(part, dict)]
-            content = "".join(str(part["text"]) for part in parts if part.get("type") == "text")
-        _check(f"{path}.content", content, "a string", optional=False)
-        messages.append({**message, "content": content})
-    return messages
-
-
-def check(body: Mapping[str, Any], *, stock: bool) -> None:
-    """The types of a request to generate, all that TGI's extractor looks at.
-
-    Raises:
-        Malformed: A field is missing or of another type; carries the status of the answer.
-    """
-    parse_inputs(body)
-    given = body.get("parameters", {})
-    if not isinstance(given, dict):
-        raise _mistyped("parameters", given, "struct GenerateParameters")
-    known = FIELDS if stock else {**FIELDS, **EXTENSIONS}
-    for name, kind in known.items():
-        if name in given:
-            _check(
-                f"parameters.{name}", given[name], kind, optional=name not in REQUIRED_IF_PRESENT
+            content = "".join(part["text"] for part in content if part.get("type") == "text")
+        if not isinstance(content, str):
+            raise Malformed(
+                422,
+                "Failed to deserialize the JSON body into the target type: data did not match any "
+                "variant of untagged enum MessageBody",
             )
-    for place, sequence in enumerate(given.get("stop", ())):
-        _check(f"parameters.stop[{place}]", sequence, "a string", optional=False)
+        messages.append({**message, "content": content})
+    return {**chat, "messages": messages}
 
 
 def parse(body: Mapping[str, Any], limits: Limits, *, stream: bool) -> Generate:
-    """A request to generate, its types checked.
+    """A request to generate that was read.
 
     Raises:
         Invalid: A value is out of range or too long.
     """
-    inputs, special = parse_inputs(body)
+    inputs = body["inputs"]
     # Without any parameters TGI samples, with parameters it does so only when they say so.
     given = body.get("parameters", {"do_sample": True})
-    _refuse_unsupported(given, stream=stream)
-    sampling = _sampling(given, stock=limits.stock)
+    best_of = given.get("best_of")
+    best_of = 1 if best_of is None else best_of
+    prefill = given.get("decoder_input_details", False)
+    if stream and best_of != 1:
+        raise Invalid("`best_of` != 1 is not supported when streaming tokens")
+    if stream and prefill:
+        raise Invalid("`decoder_input_details` == true is not supported when streaming tokens")
+    if best_of > MAX_BEST_OF:
+        raise Invalid(f"`best_of` must be > 0 and <= {MAX_BEST_OF}. Given: {best_of}")
+    warpers = ("temperature", "top_k", "top_p", "typical_p")
+    sampling = given.get("do_sample") or any(given.get(name) is not None for name in warpers)
+    if best_of > 1 and not sampling:
+        raise Invalid("you must use sampling when `best_of` is > 1")
+    sampler = _sampling(given, all_samplers=limits.all_samplers)
     stop = tuple(given.get("stop", ()))
     if given.get("max_new_tokens") == 0:
         raise Invalid("`max_new_tokens` must be strictly positive")
@@ -202,6 +184,8 @@ def parse(body: Mapping[str, Any], limits: Limits, *, stream: bool) -> Generate:
         raise Invalid(
             f"`stop` supports up to {MAX_STOP_SEQUENCES} stop sequences. Given: {len(stop)}"
         )
+    if best_of > 1 and given.get("seed") is not None:
+        raise Invalid("`seed` must not be set when `best_of` > 1")
     top_n_tokens = given.get("top_n_tokens") or 0
     if top_n_tokens > MAX_TOP_N_TOKENS:
         raise Invalid(
@@ -217,64 +201,52 @@ def parse(body: Mapping[str, Any], limits: Limits, *, stream: bool) -> Generate:
         )
     return Generate(
         inputs=inputs,
-        sampling=sampling,
-        add_special_tokens=special,
+        sampling=sampler,
+        best_of=max(1, best_of),
         max_new_tokens=given.get("max_new_tokens"),
         stop=stop,
         truncate=truncate,
         top_n_tokens=top_n_tokens,
-        details=given.get("details", False),
+        details=given.get("details", False) or prefill,
+        prefill=prefill,
         return_full_text=given.get("return_full_text"),
+        grammar=bool(given.get("grammar")),
     )
 
 
-def fit(request: Generate, tokens: list[int], limits: Limits) -> tuple[list[int], int]:
-    """The input's tokens after truncation, and how many new ones are allowed.
+def fit(request: Generate, length: int, limits: Limits) -> int:
+    """How many new tokens an input of this length gets.
+
+    TGI writes an answer in pieces of at most 1,024 tokens, checks nothing but the next of them
+    against the limit of all tokens, and ends with a whole one: asked for 1,025, it writes 2,048.
 
     Raises:
-        Invalid: A value is out of range or too long.
+        Invalid: The input is too long, or the grammar that TGI looks at last is not supported.
     """
-    if request.truncate is not None:
-        tokens = tokens[-request.truncate :]
-    if not tokens:
-        raise Invalid("`inputs` cannot be empty")
-    length, left = len(tokens), limits.max_total_tokens - len(tokens)
-    # TGI checks no more than the first 1024 new tokens, and ends at the limit later.
-    wanted = min(1024, max(left, 0) if request.max_new_tokens is None else request.max_new_tokens)
-    if length + wanted > limits.max_total_tokens:
+    left = max(limits.max_total_tokens - length, 0)
+    wanted = left if request.max_new_tokens is None else request.max_new_tokens
+    piece = min(wanted, PIECE)
+    if length + piece > limits.max_total_tokens:
         raise Invalid(
             f"`inputs` tokens + `max_new_tokens` must be <= {limits.max_total_tokens}. "
-            f"Given: {length} `inputs` tokens and {wanted} `max_new_tokens`"
+            f"Given: {length} `inputs` tokens and {piece} `max_new_tokens`"
         )
     if length > limits.max_input_tokens:
         raise Invalid(
             f"`inputs` must have less than {limits.max_input_tokens} tokens. Given: {length}"
         )
-    return tokens, left if request.max_new_tokens is None else min(left, request.max_new_tokens)
-
-
-def _refuse_unsupported(given: Mapping[str, Any], *, stream: bool) -> None:
-    if (given.get("best_of") or 1) != 1:
-        raise Invalid(
-            "`best_of` != 1 is not supported when streaming tokens"
-            if stream
-            else "`best_of` != 1 is not allowed for this endpoint"
-        )
-    if given.get("decoder_input_details"):
-        raise Invalid(
-            "`decoder_input_details` == true is not supported when streaming tokens"
-            if stream
-            else "`decoder_input_details` == true is not supported by this server"
-        )
-    if given.get("grammar") is not None:
+    if request.grammar:
         raise Invalid("grammar is not supported")
-    if given.get("watermark"):
-        raise Invalid("`watermark` == true is not supported by this server")
-    if given.get("adapter_id") is not None:
-        raise Invalid("`adapter_id` is not supported by this server")
+    written = piece
+    while written < wanted and length + written <= limits.max_input_tokens:
+        piece = min(left - written, PIECE) if request.max_new_tokens is None else piece
+        if written + piece > left:
+            break
+        written += piece
+    return written
 
 
-def _sampling(given: Mapping[str, Any], *, stock: bool) -> Sampling:
+def _sampling(given: Mapping[str, Any], *, all_samplers: bool) -> Sampling:
     def value(name: str, neutral: float) -> float:
         found = given.get(name)
         return neutral if found is None else found
@@ -290,12 +262,12 @@ def _sampling(given: Mapping[str, Any], *, stock: bool) -> Sampling:
             raise Invalid(f"`{name}` must be > 0.0 and < 1.0")
     if value("top_k", 1) <= 0:
         raise Invalid("`top_k` must be strictly positive")
-    if not stock:
+    if all_samplers:
         if not -2 <= value("presence_penalty", 0.0) <= 2:
             raise Invalid("`presence_penalty` must be >= -2.0 and <= 2.0")
         if not 0 <= value("min_p", 0.0) <= 1:
             raise Invalid("`min_p` must be >= 0.0 and <= 1.0")
-    min_p = 0.0 if stock else value("min_p", 0.0)
+    min_p = value("min_p", 0.0)
     # A warper that is set means sampling, as in TGI; a temperature of 1.0 counts as not set.
     sample = bool(
         given.get("do_sample")
@@ -314,44 +286,6 @@ def _sampling(given: Mapping[str, Any], *, stock: bool) -> Sampling:
         min_p=min_p,
         repetition_penalty=value("repetition_penalty", 1.0),
         frequency_penalty=value("frequency_penalty", 0.0),
-        presence_penalty=0.0 if stock else value("presence_penalty", 0.0),
-        stock=stock,
-    )
-
-
-def _check(path: str, value: object, kind: str, *, optional: bool) -> None:
-    if value is None and optional:
-        return
-    good = {"a boolean": bool, "a string": str, "a sequence": list}.get(kind)
-    if good is not None:
-        if isinstance(value, good):
-            return
-    elif not isinstance(value, bool):
-        if kind == "f32" and isinstance(value, int | float):
-            return
-        if isinstance(value, int):
-            low, high = RANGES.get(kind, (0, 0))
-            if low <= value < high:
-                return
-            raise _unfit(path, f"invalid value: integer `{value}`, expected {kind}")
-    raise _mistyped(path, value, kind)
-
-
-def _mistyped(path: str, value: object, kind: str) -> Malformed:
-    names = {
-        bool: f"boolean `{str(value).lower()}`",
-        int: f"integer `{value}`",
-        float: f"floating point `{value}`",
-        str: f"string {orjson.dumps(value).decode() if isinstance(value, str) else ''}",
-        list: "sequence",
-        dict: "map",
-        type(None): "null",
-    }
-    return _unfit(path, f"invalid type: {names[type(value)]}, expected {kind}")
-
-
-def _unfit(path: str, what: str) -> Malformed:
-    where = f"{path}: " if path else ""
-    return Malformed(
-        422, f"Failed to deserialize the JSON body into the target type: {where}{what}"
+        presence_penalty=value("presence_penalty", 0.0),
+        openai=all_samplers,
     )

@@ -1,9 +1,9 @@
 """The keys and values of the rows that are decoded together.
 
 Two ways to keep them, one interface. `SharedRows` decodes rows in common runs of the graph.
-`SeparateRows` decodes them one after the other, for graphs where a row would feel its neighbours:
-activations quantised over the whole batch, or attention that takes no holes. `choose_rows` tries
-the graph and decides, so that a seed repeats its answer bit for bit in any company.
+`SeparateRows` decodes them one after the other, where a row would feel its neighbours: that depends
+on the matrix kernels of the machine. `choose_rows` tries them and decides, so that a seed repeats
+its answer bit for bit in any company.
 """
 
 from collections.abc import Mapping, Sequence
@@ -59,7 +59,8 @@ class SeparateRows:
         """Every row reads its token, by itself."""
         logits = {}
         for key, token in tokens.items():
-            logits[key], self._pasts[key] = self._runtime.extend(self._pasts[key], [token])
+            read, self._pasts[key] = self._runtime.extend(self._pasts[key], [token])
+            logits[key] = read[-1]
         return logits
 
 
@@ -152,7 +153,7 @@ class Group:
         if row == len(self._mask):
             self._grow(max(1, 2 * row))
         for held, new in zip(self._past, past, strict=True):
-            held[row, :, :length] = new
+            _fill(held[row], new)
         self.keys.append(key)
         self._lengths = np.append(self._lengths, length)
         self._show(row)
@@ -166,7 +167,7 @@ class Group:
             self.keys[row] = moved
             self._lengths[row] = length
             for held in self._past:
-                held[row, :, :length] = held[last, :, :length]
+                _fill(held[row], held[last, :, :length])
             self._show(row)
         self._lengths = self._lengths[:last].copy()
         self._binding = None
@@ -200,7 +201,7 @@ class Group:
     def _grow(self, capacity: int) -> None:
         count = len(self.keys)
         past = [
-            np.zeros((capacity, slot.heads, self._room, slot.size), slot.kind)
+            np.zeros((capacity, slot.heads, self._room, slot.size), np.float32)
             for slot in self._runtime.slots
         ]
         for new, old in zip(past, self._past, strict=False):
@@ -215,9 +216,9 @@ class Group:
         self._tokens = np.zeros((count, 1), np.int64)
         self._positions = np.zeros((count, 1), np.int64)
         self._feeds = self._runtime.feeds(self._tokens, self._mask[:count], self._positions)
-        self._logits = np.empty((count, 1, self._runtime.vocabulary), self._runtime.logits_kind)
+        self._logits = np.empty((count, 1, self._runtime.vocabulary), np.float32)
         self._present = [
-            np.empty((count, slot.heads, self._room + 1, slot.size), slot.kind)
+            np.empty((count, slot.heads, self._room + 1, slot.size), np.float32)
             for slot in self._runtime.slots
         ]
         binding = self._runtime.session.io_binding()
@@ -233,6 +234,17 @@ class Group:
         for name, value in wanted.items():
             binding.bind_output(name, "cpu", 0, value.dtype.type, value.shape, value.ctypes.data)
         return binding
+
+
+def _fill(held: NDArray[Any], new: NDArray[Any]) -> None:
+    """A row's keys or values [heads, room, size], and nothing of the row that stood there.
+
+    Unseen room counts for nothing only while it is finite: what is no number stays none under the
+    mask, and one broken answer would break those that follow in its place.
+    """
+    length = new.shape[1]
+    held[:, :length] = new
+    held[:, length:] = 0
 
 
 def choose_rows(runtime: Runtime) -> Rows:

@@ -1,8 +1,9 @@
 """Which token comes next: penalties, warpers and the draw, for one row of logits at a time.
 
-Order and meaning are those of Hugging Face transformers and vLLM: repetition (prompt and output) →
-frequency and presence (output counts, as OpenAI defines them) → temperature → top_k → top_p →
-typical_p → min_p. This module knows nothing of text, batches or HTTP.
+Order and meaning are TGI's: repetition (prompt and output) → frequency (counts of both, divided by
+their length) → temperature → top_k → top_p → typical_p. With all samplers, frequency and presence
+count the output, as OpenAI defines them, and min_p comes last. This module knows nothing of text,
+batches or HTTP.
 
 A row is computed from its own logits alone, in float64 and in a fixed order, so that neither the
 rows beside it nor their number can change a bit of the result.
@@ -32,7 +33,7 @@ class Sampling:
 
     Attributes:
         sample: Draw from the distribution; otherwise the likeliest token is taken.
-        stock: TGI's own frequency_penalty instead of OpenAI's.
+        openai: frequency_penalty as OpenAI defines it, instead of TGI's own.
     """
 
     sample: bool = False
@@ -45,7 +46,7 @@ class Sampling:
     repetition_penalty: float = 1.0
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
-    stock: bool = False
+    openai: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +123,8 @@ def penalise(
     """The row with the three penalties applied (in place).
 
     Repetition is Keskar et al. 2019 (CTRL), frequency and presence OpenAI's formula ``logit - count
-    * frequency - [count > 0] * presence``. Stock TGI 3.3.7 has instead ``logit - frequency * count
-    / length`` over prompt and output, and no presence_penalty.
+    * frequency - [count > 0] * presence``. TGI 3.3.7 has instead ``logit - frequency * count /
+    length`` over prompt and output, and no presence_penalty.
 
     Args:
         row: Logits [vocabulary].
@@ -137,12 +138,9 @@ def penalise(
         values = row[seen]
         factor = sampling.repetition_penalty
         row[seen] = np.where(values < 0, values * factor, values / factor)
-    if sampling.stock:
-        if sampling.frequency_penalty:
-            row -= (prompt + output) / max(length, 1) * sampling.frequency_penalty
-        return row
     if sampling.frequency_penalty:
-        row -= output * sampling.frequency_penalty
+        counts = output if sampling.openai else (prompt + output) / max(length, 1)
+        row -= counts * sampling.frequency_penalty
     if sampling.presence_penalty:
         row -= (output > 0) * sampling.presence_penalty
     return row

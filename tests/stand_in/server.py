@@ -1,28 +1,38 @@
 """TGI's HTTP routes over the engine: reading requests, writing answers and events."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import orjson
-from jinja2 import TemplateError
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.stand_in import requests
-from tests.stand_in.answers import Event, Failed, Finished, Written
-from tests.stand_in.requests import Malformed
-from tests.stand_in.service import Json, Refused, Service, seed, token_json, whole
+from tests.stand_in.answers import Event, Failed, Finished, Job, Written
+from tests.stand_in.reading import Malformed
+from tests.stand_in.requests import Generate
+from tests.stand_in.service import Json, Refused, Service, another, seed, token_json, whole
 from tests.stand_in.streaming import EventStream, watch
-from tests.stand_in.text import MissingTemplate, Text, apart
+from tests.stand_in.text import Text, apart
 
 MAX_BODY = 2_000_000  # bytes; TGI's --payload-limit
+_VARY = "origin, access-control-request-method, access-control-request-headers"
+_ALLOWED = {
+    "access-control-allow-methods": "GET,POST",
+    "access-control-allow-headers": "content-type",
+}
 
 
-def routes(service: Service) -> Starlette:
+def routes(service: Service) -> ASGIApp:
     """The application."""
 
     async def health(_: Request) -> Response:
@@ -42,17 +52,16 @@ def routes(service: Service) -> Starlette:
         return _json({"object": "list", "data": [model]})
 
     async def tokenize(request: Request) -> Response:
-        text, special = requests.parse_inputs(requests.decode(await _body(request)))
-        return await _pieces(service.text, text, lambda pieces: pieces, special=special)
+        text = requests.read(await _body(request))["inputs"]
+        return await _pieces(service.text, text, lambda pieces: pieces, special=True)
 
     async def chat_tokenize(request: Request) -> Response:
+        chat = requests.read_messages(await _body(request))
         service.metrics.count("tgi_request_count")
-        chat = requests.decode(await _body(request))
-        messages = requests.parse_messages(chat)
         if chat.get("tools"):
             message = "Tool error: tools are not supported by this server"
             raise Refused(422, "tool_error", message)
-        prompt = _render(service.text, messages)
+        prompt = service.text.render(chat["messages"])
         return await _pieces(
             service.text,
             prompt,
@@ -60,10 +69,13 @@ def routes(service: Service) -> Starlette:
             special=False,
         )
 
-    async def asked(request: Request) -> Json:
+    async def asked(request: Request, *, compatible: bool = False) -> Json:
+        body = requests.read(
+            await _body(request),
+            all_samplers=service.limits.all_samplers,
+            compatible=compatible,
+        )
         service.metrics.count("tgi_request_count")
-        body = requests.decode(await _body(request))
-        requests.check(body, stock=service.limits.stock)
         return body
 
     async def generate(request: Request) -> Response:
@@ -73,11 +85,15 @@ def routes(service: Service) -> Starlette:
         return EventStream(service, await asked(request))
 
     async def either(request: Request) -> Response:
-        """TGI's compatibility route: `stream` decides, and one answer comes in a list."""
-        body = await asked(request)
-        stream = body.get("stream", False)
-        requests.check_boolean("stream", stream)
-        if stream:
+        """TGI's compatibility route: `stream` decides, one answer comes in a list.
+
+        As of a text-generation model on the Hub, the prompt stands in front of the answer.
+        """
+        body = await asked(request, compatible=True)
+        given = body.setdefault("parameters", {"do_sample": True})
+        if given.get("return_full_text") is None:
+            given["return_full_text"] = True
+        if body.get("stream"):
             return EventStream(service, body)
         return await _generate(service, request, body, wrap=True)
 
@@ -92,7 +108,11 @@ def routes(service: Service) -> Starlette:
     def gone(_: Request, __: Exception) -> Response:
         return Response(status_code=499)  # nobody reads it
 
-    return Starlette(
+    def empty(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return Response(status_code=error.status_code, headers=error.headers)
+
+    application = Starlette(
         routes=[
             Route("/", health, methods=["GET"]),
             Route("/health", health, methods=["GET"]),
@@ -106,8 +126,34 @@ def routes(service: Service) -> Starlette:
             Route("/generate_stream", generate_stream, methods=["POST"]),
             Route("/", either, methods=["POST"]),
         ],
-        exception_handlers={Refused: refused, Malformed: malformed, ClientDisconnect: gone},
+        exception_handlers={
+            Refused: refused,
+            Malformed: malformed,
+            ClientDisconnect: gone,
+            HTTPException: empty,
+        },
     )
+    return allow_any_origin(application)
+
+
+def allow_any_origin(application: ASGIApp) -> ASGIApp:
+    """TGI's CORS: every answer is for any origin, and OPTIONS is answered for every path."""
+    headers = {"access-control-allow-origin": "*", "vary": _VARY}
+    preflight = Response(headers={**headers, **_ALLOWED})
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "OPTIONS":
+            await preflight(scope, receive, send)
+            return
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(headers)
+            await send(message)
+
+        await application(scope, receive, sending)
+
+    return answer
 
 
 async def _body(request: Request) -> bytes:
@@ -124,13 +170,6 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _render(text: Text, messages: list[Json]) -> str:
-    try:
-        return text.render(messages)
-    except (MissingTemplate, TemplateError) as error:
-        raise Refused(422, "template_error", f"Template error: {error}") from None
-
-
 async def _pieces(
     text: Text, inputs: str, answer: Callable[[list[Json]], object], *, special: bool
 ) -> Response:
@@ -142,41 +181,70 @@ async def _generate(
     service: Service, request: Request, body: Json, *, wrap: bool = False
 ) -> Response:
     arrived = time.monotonic()
-    with service.place():
+    with contextlib.ExitStack() as places:
+        places.enter_context(service.place())
         asked, job = await service.job(body, stream=False)
-        watcher = asyncio.create_task(watch(service, job, request.receive))
+        jobs = [job]
+        while len(jobs) < asked.best_of:
+            places.enter_context(service.place())
+            jobs.append(another(job))
+        watcher = asyncio.create_task(watch(service, jobs, request.receive))
         try:
-            service.engine.submit(job)
-            events: list[Event] = []
-            while not job.ended:
-                events += await job.take()
-                if job.cancelled:
-                    raise ClientDisconnect
-            events += job.events
+            for job in jobs:
+                service.engine.submit(job)
+            answers = [await _whole(job) for job in jobs]
         finally:
             watcher.cancel()
-            service.engine.cancel(job)
-    *written, last = events
-    if isinstance(last, Failed):
-        raise service.failure(last)
-    assert isinstance(last, Finished)
-    answer: Json = {"generated_text": whole(asked, last.text)}
+            for job in jobs:
+                service.engine.cancel(job)
+    for last, _ in answers:
+        if isinstance(last, Failed):
+            raise service.failure(last)
+    told = [
+        _told(asked, job, last, written)
+        for job, (last, written) in zip(jobs, answers, strict=True)
+        if isinstance(last, Finished)
+    ]
+    best = max(range(len(jobs)), key=lambda place: _likelihood(answers[place][1]))
+    text, details = told.pop(best)
+    answer: Json = {"generated_text": text}
     if asked.details:
-        tokens = [event for event in written if isinstance(event, Written)]
-        answer["details"] = {
-            "finish_reason": last.reason,
-            "generated_tokens": last.tokens,
-            "seed": seed(asked),
-            "prefill": [],
-            "tokens": [token_json(event.token) for event in tokens],
-        }
-        if asked.top_n_tokens:
-            answer["details"]["top_tokens"] = [
-                [token_json(token) for token in event.top] for event in tokens
-            ]
-    headers = service.success(job, last.tokens, arrived)
+        if asked.best_of > 1:
+            details["best_of_sequences"] = [{"generated_text": t, **rest} for t, rest in told]
+        answer["details"] = details
+    headers = service.success(jobs[best], details["generated_tokens"], arrived)
     headers["x-compute-characters"] = str(len(asked.inputs))
     return _json([answer] if wrap else answer, headers=headers)
+
+
+async def _whole(job: Job) -> tuple[Finished | Failed, list[Written]]:
+    """How an answer ended, and what was written."""
+    events: list[Event] = []
+    while not job.ended:
+        events += await job.take()
+        if job.cancelled:
+            raise ClientDisconnect
+    *written, last = events + job.events
+    assert isinstance(last, Finished | Failed)
+    return last, [event for event in written if isinstance(event, Written)]
+
+
+def _told(asked: Generate, job: Job, last: Finished, written: list[Written]) -> tuple[str, Json]:
+    """The text of an answer, and its details."""
+    details: Json = {
+        "finish_reason": last.reason,
+        "generated_tokens": last.tokens,
+        "seed": seed(job),
+        "prefill": [asdict(token) for token in last.prefill],
+        "tokens": [token_json(event.token) for event in written],
+    }
+    if asked.top_n_tokens:
+        details["top_tokens"] = [[token_json(token) for token in event.top] for event in written]
+    return whole(asked, last.text), details
+
+
+def _likelihood(written: list[Written]) -> float:
+    return sum(event.token.logprob for event in written) / len(written)
 
 
 def _json(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

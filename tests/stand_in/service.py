@@ -1,8 +1,10 @@
 """What the routes share: admission, checking, counting, and the parts of an answer on the wire."""
 
 import contextlib
+import secrets
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tests.stand_in import requests
@@ -62,7 +64,7 @@ class Service:
             self.running -= 1
 
     async def job(self, body: Mapping[str, Any], *, stream: bool) -> tuple[Generate, Job]:
-        """Make a request, its types checked, a job.
+        """Make a request that was read a job.
 
         Raises:
             Refused: The request cannot be served; carries TGI's answer.
@@ -70,16 +72,18 @@ class Service:
         begun = time.monotonic()
         try:
             request = requests.parse(body, self.limits, stream=stream)
-            inputs, special = request.inputs, request.add_special_tokens
-            tokens = await apart(inputs, lambda: self.text.encode(inputs, special=special))
-            tokens, limit = requests.fit(request, tokens, self.limits)
+            inputs, most = request.inputs, request.truncate
+            tokens = await apart(inputs, lambda: self.text.encode(inputs, most=most))
+            limit = requests.fit(request, len(tokens), self.limits)
         except Invalid as error:
             self.metrics.count("tgi_request_failure", err="validation")
             raise Refused(422, "validation", f"Input validation error: {error}") from None
         self.metrics.observe("tgi_request_input_length", len(tokens))
         self.metrics.observe("tgi_request_max_new_tokens", limit)
         self.metrics.observe("tgi_request_validation_duration", time.monotonic() - begun)
-        job = Job(tokens, limit, request.sampling, request.stop, request.top_n_tokens)
+        job = Job(
+            tokens, limit, request.sampling, request.stop, request.top_n_tokens, request.prefill
+        )
         return request, job
 
     def failure(self, event: Failed) -> Refused:
@@ -115,14 +119,20 @@ class Service:
         }
 
 
+def another(job: Job) -> Job:
+    """The same job with a seed of its own."""
+    sampling = replace(job.sampling, seed=secrets.randbits(64))
+    return Job(job.prompt, job.limit, sampling, job.stop, job.top_n_tokens, job.prefill)
+
+
 def whole(asked: Generate, text: str) -> str:
     """The text of an answer, behind its prompt where that was asked for."""
     return asked.inputs + text if asked.return_full_text else text
 
 
-def seed(asked: Generate) -> int | None:
+def seed(job: Job) -> int | None:
     """The seed of an answer; TGI reports none where nothing was drawn."""
-    return asked.sampling.seed if asked.sampling.sample else None
+    return job.sampling.seed if job.sampling.sample else None
 
 
 def token_json(token: Token) -> Json:

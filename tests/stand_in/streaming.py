@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -49,7 +50,7 @@ class EventStream(Response):
                 asked, job = await service.job(self._body, stream=True)
                 await send(start)
                 service.engine.submit(job)
-                watcher = asyncio.create_task(watch(service, job, receive))
+                watcher = asyncio.create_task(watch(service, [job], receive))
                 try:
                     await self._relay(asked, job, write)
                 finally:
@@ -105,21 +106,22 @@ class EventStream(Response):
                 body["details"] = {
                     "finish_reason": end.reason,
                     "generated_tokens": end.tokens,
-                    "seed": seed(asked),
+                    "seed": seed(job),
                     "input_length": len(job.prompt),
                 }
         return body
 
 
-async def watch(service: Service, job: Job, receive: Receive) -> None:
-    """Drop the job as soon as its reader is gone."""
+async def watch(service: Service, jobs: Sequence[Job], receive: Receive) -> None:
+    """Drop the jobs as soon as their reader is gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
-    if not job.ended:
-        service.metrics.count("tgi_request_failure", err="dropped")
-    service.engine.cancel(job)
-    job.arrived.set()
+    for job in jobs:
+        if not job.ended:
+            service.metrics.count("tgi_request_failure", err="dropped")
+        service.engine.cancel(job)
+        job.arrived.set()
 
 
 def _event(body: Json) -> bytes:
-    return b"data:" + orjson.dumps(body) + b"\n\n"
+    return b"data: " + orjson.dumps(body) + b"\n\n"

@@ -3,11 +3,9 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
-from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Encoding, Tokenizer
 
@@ -28,16 +26,12 @@ async def apart(text: str, work: Callable[[], T]) -> T:
     return await asyncio.to_thread(work) if len(text) > LONG else work()
 
 
-class MissingTemplate(Exception):
-    """The model came without a chat template, or with one that cannot be read."""
-
-
 class Text:
     """A model's tokenizer and template.
 
     Args:
         tokenizer: A tokenizer.json.
-        config: The content of tokenizer_config.json, {} without one.
+        config: The content of tokenizer_config.json; it may be empty.
     """
 
     def __init__(self, tokenizer: Tokenizer, config: Mapping[str, Any]) -> None:
@@ -46,39 +40,30 @@ class Text:
         self._tokenizer = tokenizer
         added = tokenizer.get_added_tokens_decoder()
         self._special = frozenset(number for number, token in added.items() if token.special)
-        self._bos, self._eos = (_token(config.get(name)) for name in ("bos_token", "eos_token"))
-        self._template, self._fault = None, "template not found"
-        try:
-            self._template = _template(config.get("chat_template"))
-        except TemplateError as error:
-            self._fault = str(error)
+        self._bos, self._eos = config.get("bos_token"), config.get("eos_token")
+        self._template = _template(config.get("chat_template", ""))
 
     @classmethod
-    def load(cls, folder: Path, config: Mapping[str, Any]) -> "Text":
-        """The tokenizer.json of a folder.
+    def load(cls, folder: Path) -> "Text":
+        """The tokenizer.json of a folder, and its tokenizer_config.json."""
+        config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        return cls(Tokenizer.from_file(str(folder / "tokenizer.json")), config)
 
-        Raises:
-            OSError: When it cannot be read.
-            ValueError: When it cannot be read.
+    def encode(self, text: str, *, special: bool = True, most: int | None = None) -> list[int]:
+        """The tokens of a text, with BOS in front unless `special` is not wanted.
+
+        Args:
+            text: May be long.
+            special: Whether BOS is added.
+            most: That many are kept at most, BOS and the last ones.
         """
-        path = folder / "tokenizer.json"
-        content = path.read_text(encoding="utf-8")
-        try:
-            tokenizer = Tokenizer.from_str(content)
-        except Exception as error:  # the tokenizers library raises Exception itself
-            raise ValueError(f"{path.name} is no tokenizer: {error}") from error
-        return cls(tokenizer, config)
-
-    def encode(self, text: str, *, special: bool = True) -> list[int]:
-        """The tokens of a text, with BOS and the like where the tokenizer adds them."""
-        return list(self._encoding(text, special=special).ids)
+        tokens = list(self._encoding(text, special=special).ids)
+        if most is None or len(tokens) <= most:
+            return tokens
+        return tokens[:1] + tokens[len(tokens) - most + 1 :]
 
     def pieces(self, text: str, *, special: bool = True) -> list[dict[str, object]]:
-        """The tokens as TGI's /tokenize gives them; start and stop count bytes of UTF-8.
-
-        TGI takes `text` from the characters at those numbers, which is another text after the first
-        that is not ASCII; here it is the token's.
-        """
+        """The tokens as TGI's /tokenize gives them; start and stop count bytes of UTF-8."""
         encoding = self._encoding(text, special=special)
         places = [0]
         for character in text:
@@ -102,27 +87,11 @@ class Text:
         """Whether a token stands for no text."""
         return token in self._special
 
-    def number(self, token: str) -> int | None:
-        """The number of a token that stands for itself, such as ``</s>``."""
-        found = self._tokenizer.token_to_id(token)
-        return None if found is None else int(found)
-
-    @property
-    def eos(self) -> str | None:
-        """The end-of-sequence token's text, where the configuration names one."""
-        return self._eos
-
     def render(self, messages: Sequence[Mapping[str, object]]) -> str:
         """The prompt of a conversation by the model's template, as TGI renders it.
 
         An assistant's message at the end is continued.
-
-        Raises:
-            MissingTemplate: The model has no template.
-            jinja2.TemplateError: The template refuses the messages.
         """
-        if self._template is None:
-            raise MissingTemplate(self._fault)
         prompt: str = self._template.render(
             messages=list(messages),
             add_generation_prompt=True,
@@ -165,29 +134,8 @@ class Detokeniser:
         return added
 
 
-def _token(value: object) -> str | None:
-    if isinstance(value, Mapping):
-        value = value.get("content")
-    return value if isinstance(value, str) else None
-
-
-def _template(value: object) -> Any:
-    if isinstance(value, list):  # several named templates
-        value = next((entry["template"] for entry in value if entry.get("name") == "default"), None)
-    if not isinstance(value, str):
-        return None
-    for mark in ("{% generation %}", "{% endgeneration %}"):  # used in training alone
-        value = value.replace(mark, "")
+def _template(source: str) -> Any:
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
     )
-    environment.globals["raise_exception"] = _refuse
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-    environment.filters["tojson"] = lambda item, **options: json.dumps(
-        item, ensure_ascii=False, **options
-    )
-    return environment.from_string(value)
-
-
-def _refuse(message: str) -> NoReturn:
-    raise TemplateError(message)
+    return environment.from_string(source)

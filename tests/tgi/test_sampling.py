@@ -105,6 +105,7 @@ samplings = st.builds(
     typical_p=st.floats(0.05, 0.999) | st.just(1.0),
     min_p=st.floats(0, 1),
     repetition_penalty=st.floats(0.5, 2),
+    openai=st.just(True),
     frequency_penalty=st.floats(-2, 2),
     presence_penalty=st.floats(-2, 2),
 )
@@ -184,7 +185,7 @@ def test_top_p_looks_past_its_first_guess() -> None:
 
 
 def test_stock_frequency_penalty_is_weak_and_counts_the_prompt() -> None:
-    sampling = Sampling(frequency_penalty=2.0, presence_penalty=2.0, stock=True)
+    sampling = Sampling(frequency_penalty=2.0)
     prompt, output = np.array([0, 1, 0]), np.array([0.0, 9.0, 3.0])
     row = penalise(np.zeros(3), sampling, prompt, output, 500)
     np.testing.assert_allclose(row, [0, -2.0 * 10 / 500, -2.0 * 3 / 500])

@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models
 
 from tests import servers
-from tests.stand_in.files import BUNDLED, read_json
+from tests.stand_in.__main__ import MODEL
 from tests.stand_in.text import Detokeniser, Text
 
 Tokens = list[tuple[int, float]]
@@ -163,7 +163,7 @@ async def test_openai_presence_shifts_a_logit_by_exactly_the_penalty(
 
 @pytest.mark.parametrize("text", ["naïve café", "日本語", "🙂 fine 👩‍👩‍👧", "a\u2028b", "<s></s>"])
 def test_text_is_held_back_until_a_character_is_whole(text: str) -> None:
-    model = Text.load(BUNDLED, read_json(BUNDLED / "tokenizer_config.json"))
+    model = Text.load(MODEL)
     prompt = model.encode("Say it:")
     detokeniser = Detokeniser(model, prompt)
     tokens = model.encode(text, special=False)

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -59,7 +58,7 @@ def narrow() -> Iterator[httpx.Client]:
 def test_an_answer_ends_at_the_limit_of_all_tokens(narrow: httpx.Client) -> None:
     assert narrow.get("/info").json()["max_total_tokens"] == 1100
     assert narrow.get("/info").json()["max_input_tokens"] == 1099
-    details = narrow.post("/generate", json=body(max_new_tokens=100_000)).json()["details"]
+    details = narrow.post("/generate", json=body()).json()["details"]
     assert details["finish_reason"] == "length"
     assert len(details["tokens"]) == details["generated_tokens"]
     inputs = narrow.post("/tokenize", json={"inputs": "Once"}).json()
@@ -215,7 +214,6 @@ def test_a_taken_port_is_told(stand_in_url: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--model", "/no/such/folder"], "There is no folder /no/such/folder"),
         (["--port", "99999"], "Cannot listen on 127.0.0.1:99999"),
         (["--max-total-tokens", "10", "--max-input-tokens", "10"], "must be less than"),
         (["--max-batch-size", "0"], "must be at least 1"),
@@ -228,20 +226,10 @@ def test_wrong_arguments_are_told(arguments: list[str], message: str) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
-    result = run("--port", "0", "--model", str(tmp_path))
-    assert result.returncode == 2
-    assert "There is no ONNX graph in" in result.stderr
-    (tmp_path / "model.onnx").write_bytes(b"no graph")
-    assert "no tokenizer.json" in run("--port", "0", "--model", str(tmp_path)).stderr
-    (tmp_path / "tokenizer.json").write_text("{}")
-    assert "is no tokenizer" in run("--port", "0", "--model", str(tmp_path)).stderr
-
-
 def test_help_tells_the_options() -> None:
     result = run("--help")
     assert result.returncode == 0
-    for option in ("--model", "--port", "--host", "--grace", "--stock", "--max-batch-size"):
+    for option in ("--port", "--host", "--grace", "--all-samplers", "--max-batch-size"):
         assert option in result.stdout
 
 

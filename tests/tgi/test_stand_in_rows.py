@@ -5,21 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests import graphs
-from tests.stand_in.files import BUNDLED, open_folder
+from tests.stand_in.__main__ import MODEL
 from tests.stand_in.rows import ROOM, Rows, SeparateRows, SharedRows, choose_rows, room_for
 from tests.stand_in.runtime import Runtime
 
 
 @pytest.fixture(scope="module")
 def runtime() -> Runtime:
-    files = open_folder(BUNDLED, "bundled")
-    return Runtime(files.graph, files.config)
+    return Runtime(MODEL / "model.onnx")
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def toy(folder: Path, *, feels: str) -> Runtime:
     )
     path = folder / f"{feels}.onnx"
     path.write_bytes(content)
-    return Runtime(path, {})
+    return Runtime(path)
 
 
 @pytest.mark.parametrize(
@@ -166,3 +166,29 @@ def test_rows_that_would_feel_each_other_are_kept_apart(
     for key in plan:
         alone = decode(kind(runtime), runtime, {key: (0, *plan[key][1:])})[key]
         assert all(np.array_equal(a, b) for a, b in zip(alone, together[key], strict=True))
+
+
+@pytest.mark.parametrize("leaves", ["the broken one", "the one before it"])
+def test_a_row_without_finite_keys_leaves_nothing_behind(runtime: Runtime, leaves: str) -> None:
+    """The row that takes its place is shorter, so that much of what was there is only unseen."""
+    keys = {
+        name: runtime.extend(runtime.empty(), list(range(3, 3 + length)))[1]
+        for name, length in (("long", 90), ("short", 5))
+    }
+    broken = [
+        ort.OrtValue.ortvalue_from_numpy(np.full_like(value.numpy(), np.nan))
+        for value in keys["long"]
+    ]
+    alone = SharedRows(runtime)
+    alone.add(1, keys["short"])
+    expected = alone.step({1: 7})[1].copy()
+    rows = SharedRows(runtime)
+    if leaves == "the broken one":
+        rows.add(0, broken)
+        rows.remove(0)
+        rows.add(1, keys["short"])
+    else:
+        rows.add(0, broken)
+        rows.add(1, keys["short"])
+        rows.remove(0)  # and the last row moves to its place
+    assert np.array_equal(rows.step({1: 7})[1], expected)

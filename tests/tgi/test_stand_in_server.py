@@ -1,6 +1,10 @@
 """The stand-in on the wire: TGI's routes, events, errors and limits."""
 
+import itertools
 import json
+import math
+import socket
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -13,8 +17,14 @@ PROMPT = "<|user|>\nWhat is min_p?\n<|assistant|>\n"
 
 
 @pytest.fixture(scope="module")
-def http(stand_in_url: str) -> Any:
-    with httpx.Client(base_url=stand_in_url, timeout=30) as client:
+def url() -> Iterator[str]:
+    with servers.stand_in() as server:
+        yield server.url
+
+
+@pytest.fixture(scope="module")
+def http(url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=url, timeout=30) as client:
         yield client
 
 
@@ -22,7 +32,7 @@ def events(response: httpx.Response) -> list[Any]:
     assert response.headers["content-type"].startswith("text/event-stream")
     parts = response.text.split("\n\n")
     assert parts.pop() == ""
-    return [json.loads(part.removeprefix("data:")) for part in parts if not part.startswith(":")]
+    return [json.loads(part.removeprefix("data: ")) for part in parts if not part.startswith(":")]
 
 
 def stream(http: httpx.Client, inputs: str = PROMPT, **parameters: Any) -> list[Any]:
@@ -35,8 +45,8 @@ def stream(http: httpx.Client, inputs: str = PROMPT, **parameters: Any) -> list[
 # ---- an independent client ----
 
 
-def test_an_independent_client_streams_with_details(stand_in_url: str) -> None:
-    client = InferenceClient(stand_in_url)
+def test_an_independent_client_streams_with_details(url: str) -> None:
+    client = InferenceClient(url)
     outputs = list(
         client.text_generation(
             PROMPT, stream=True, details=True, max_new_tokens=20, top_n_tokens=3, seed=5, top_p=0.9
@@ -50,15 +60,15 @@ def test_an_independent_client_streams_with_details(stand_in_url: str) -> None:
     assert last.details.seed == 5
     assert last.details.finish_reason in {"length", "eos_token"}
     written = "".join(output.token.text for output in outputs if not output.token.special)
-    assert last.generated_text == written
+    assert last.generated_text == PROMPT + written  # it asks at POST /
     for output in outputs:
         assert output.token.logprob <= 0
         assert output.top_tokens
         assert output.top_tokens[0].logprob >= output.token.logprob
 
 
-def test_an_independent_client_generates_with_details(stand_in_url: str) -> None:
-    client = InferenceClient(stand_in_url)
+def test_an_independent_client_generates_with_details(url: str) -> None:
+    client = InferenceClient(url)
     streamed = client.text_generation(PROMPT, stream=True, details=True, max_new_tokens=12)
     tokens = [output.token.id for output in streamed]
     whole = client.text_generation(PROMPT, details=True, max_new_tokens=12, top_n_tokens=1)
@@ -81,7 +91,7 @@ def test_health_is_empty(http: httpx.Client) -> None:
         assert (response.status_code, response.content) == (200, b"")
 
 
-def test_info_has_tgis_fields_and_names_the_extensions(http: httpx.Client) -> None:
+def test_info_has_tgis_fields(http: httpx.Client) -> None:
     info = http.get("/info").json()
     assert info["router"] == "tgi-stand-in"
     assert info["max_stop_sequences"] == 4
@@ -90,15 +100,8 @@ def test_info_has_tgis_fields_and_names_the_extensions(http: httpx.Client) -> No
     assert {"model_id", "model_sha", "max_best_of", "max_client_batch_size", "version", "sha"} <= (
         info.keys()
     )
-    assert info["samplers"] == {
-        "temperature": "native",
-        "top_p": "native",
-        "top_k": "native",
-        "frequency_penalty": "openai",
-        "presence_penalty": "openai",
-        "repetition_penalty": "native",
-        "min_p": "native",
-    }
+    assert info["max_best_of"] == 2
+    assert "samplers" not in info
 
 
 def test_models_lists_the_one_model(http: httpx.Client) -> None:
@@ -113,8 +116,9 @@ def test_tokenize_gives_places_in_bytes(http: httpx.Client) -> None:
     assert pieces[-1] == {**pieces[-1], "text": "!", "stop": len(text.encode())}
     for piece in pieces:
         assert text.encode()[piece["start"] : piece["stop"]].decode() == piece["text"]
-    bare = http.post("/tokenize", json={"inputs": text, "add_special_tokens": False}).json()
-    assert bare == pieces[1:]
+    ignored = {"inputs": text, "add_special_tokens": False, "parameters": {"truncate": 2}}
+    assert http.post("/tokenize", json=ignored).json() == pieces
+    assert http.post("/tokenize", json={"inputs": ""}).json() == pieces[:1]
 
 
 def test_chat_tokenize_renders_the_template(http: httpx.Client) -> None:
@@ -142,11 +146,16 @@ def test_metrics_count(http: httpx.Client) -> None:
 
 
 def test_the_compatibility_route(http: httpx.Client) -> None:
-    body = {"inputs": PROMPT, "parameters": {"max_new_tokens": 4}}
-    (answer,) = http.post("/", json=body).json()
-    assert answer == http.post("/generate", json=body).json()
+    """Its answer is a list, and of one text with the prompt unless that is not wanted."""
+    body: dict[str, Any] = {"inputs": PROMPT, "parameters": {"max_new_tokens": 4}}
+    alone = http.post("/generate", json=body).json()["generated_text"]
+    assert http.post("/", json=body).json() == [{"generated_text": PROMPT + alone}]
     streamed = events(http.post("/", json={**body, "stream": True}))
-    assert streamed[-1]["generated_text"] == answer["generated_text"]
+    assert streamed[-1]["generated_text"] == PROMPT + alone
+    body["parameters"]["return_full_text"] = False
+    assert http.post("/", json=body).json() == [{"generated_text": alone}]
+    (drawn,) = http.post("/", json={"inputs": PROMPT}).json()
+    assert drawn["generated_text"].startswith(PROMPT)
 
 
 # ---- how an answer ends ----
@@ -173,19 +182,94 @@ def test_an_answer_ends_with_the_end_token(http: httpx.Client) -> None:
     assert not last["generated_text"].endswith(last["token"]["text"])
 
 
-def test_truncate_keeps_the_last_tokens(http: httpx.Client) -> None:
+def test_truncate_keeps_bos_and_the_last_tokens(http: httpx.Client) -> None:
     pieces = http.post("/tokenize", json={"inputs": PROMPT}).json()
-    kept = "".join(piece["text"] for piece in pieces[-5:])
-    body = {"inputs": kept, "add_special_tokens": False, "parameters": {"max_new_tokens": 6}}
-    expected = http.post("/generate", json=body).json()["generated_text"]
+    kept = "".join(piece["text"] for piece in pieces[-4:])
+    expected = stream(http, kept, max_new_tokens=6, details=True)[-1]
     last = stream(http, "Something else. " + PROMPT, truncate=5, max_new_tokens=6, details=True)[-1]
     assert last["details"]["input_length"] == 5
-    assert last["generated_text"] == expected
+    assert last == expected
+    last = stream(http, PROMPT, truncate=1, max_new_tokens=1, details=True)[-1]
+    assert last["details"]["input_length"] == 1
+
+
+def test_above_1024_tokens_whole_pieces_are_written(http: httpx.Client) -> None:
+    """Asked for 600 it writes them; for 1,030 it goes on to 2,048, but for the context's end."""
+    endless = {"temperature": 1e6, "seed": 27, "details": True}
+
+    def written(inputs: str, **asked: Any) -> int:
+        last = stream(http, inputs, **endless, **asked)[-1]
+        assert last["details"]["finish_reason"] == "length"
+        return int(last["details"]["generated_tokens"])
+
+    assert written("Once", max_new_tokens=600) == 600
+    total = http.get("/info").json()["max_total_tokens"]
+    once = len(http.post("/tokenize", json={"inputs": "Once"}).json())
+    assert written("Once", max_new_tokens=1030) == 1024  # 2,048 and the prompt are too many
+    assert written("Once") == total - once
 
 
 def test_return_full_text(http: httpx.Client) -> None:
     last = stream(http, return_full_text=True, max_new_tokens=3)[-1]
     assert last["generated_text"].startswith(PROMPT)
+
+
+def test_the_prompts_tokens_are_told(http: httpx.Client) -> None:
+    prompt = PROMPT * 30  # read in several pieces
+    pieces = http.post("/tokenize", json={"inputs": prompt}).json()
+    body = {"inputs": prompt, "parameters": {"decoder_input_details": True, "max_new_tokens": 1}}
+    details = http.post("/generate", json=body).json()["details"]
+    assert [token["id"] for token in details["prefill"]] == [piece["id"] for piece in pieces]
+    first, *others = details["prefill"]
+    assert first == {"id": first["id"], "text": "<s>", "logprob": None}
+    assert all(token["logprob"] <= 0 for token in others)
+    # Greedy, the next token's logprob is that of the distribution itself: so is the prompt's.
+    place = len(pieces) - 5
+    start = "".join(piece["text"] for piece in pieces[:place])
+    assert len(http.post("/tokenize", json={"inputs": start}).json()) == place
+    top = stream(http, start, max_new_tokens=1, top_n_tokens=5)[0]["top_tokens"]
+    known = {token["id"]: token["logprob"] for token in top}
+    token = details["prefill"][place]
+    assert known[token["id"]] == pytest.approx(token["logprob"], abs=1e-4)
+
+
+def test_the_better_one_of_two_answers(http: httpx.Client) -> None:
+    asked = {"best_of": 2, "do_sample": True, "temperature": 1.5, "max_new_tokens": 12}
+    body = {"inputs": PROMPT, "parameters": {**asked, "details": True, "top_n_tokens": 1}}
+    answer = http.post("/generate", json=body).json()
+    details = answer["details"]
+    (other,) = details["best_of_sequences"]
+    assert other.keys() - details.keys() == {"generated_text"}
+    assert None not in (details["seed"], other["seed"])
+    assert details["seed"] != other["seed"]
+
+    def likelihood(told: Any) -> float:
+        return math.fsum(token["logprob"] for token in told["tokens"]) / len(told["tokens"])
+
+    assert likelihood(details) >= likelihood(other)
+    asked = {key: value for key, value in asked.items() if key != "best_of"}
+    for told, text in ((details, answer["generated_text"]), (other, other["generated_text"])):
+        again = {"inputs": PROMPT, "parameters": {**asked, "seed": told["seed"]}}
+        assert http.post("/generate", json=again).json()["generated_text"] == text
+
+
+@pytest.mark.parametrize("ignored", [{"watermark": True}, {"adapter_id": "x"}, {"best_of": 0}])
+def test_what_is_taken_and_changes_nothing(http: httpx.Client, ignored: dict[str, Any]) -> None:
+    body = {"inputs": PROMPT, "parameters": {"max_new_tokens": 8}}
+    plain = http.post("/generate", json=body).json()
+    body["parameters"] |= ignored  # type: ignore[operator]
+    assert http.post("/generate", json=body).json() == plain
+
+
+def test_a_long_stop_sequence_is_missed(http: httpx.Client) -> None:
+    asked: dict[str, Any] = {"temperature": 1e6, "seed": 27, "max_new_tokens": 300}
+    texts = [event["token"]["text"] for event in stream(http, **asked)]
+    whole = "".join(texts)
+    cuts = [cut for cut in itertools.accumulate(map(len, texts)) if cut < len(whole)]
+    short = whole[: next(cut for cut in cuts if cut > 100)]
+    long = whole[: next(cut for cut in cuts if cut > 330)]
+    assert stream(http, **asked, stop=[short])[-1]["generated_text"] == short
+    assert stream(http, **asked, stop=[long])[-1]["generated_text"] == whole
 
 
 def test_details_only_when_asked_for(http: httpx.Client) -> None:
@@ -207,15 +291,12 @@ REFUSED = [
     ({"top_k": -1}, "`top_k` must be strictly positive"),
     ({"repetition_penalty": 0}, "`repetition_penalty` must be strictly positive"),
     ({"frequency_penalty": 2.1}, "`frequency_penalty` must be >= -2.0 and <= 2.0"),
-    ({"presence_penalty": -2.1}, "`presence_penalty` must be >= -2.0 and <= 2.0"),
-    ({"min_p": 1.1}, "`min_p` must be >= 0.0 and <= 1.0"),
+    ({"top_p": 0.99999999}, "`top_p` must be > 0.0 and < 1.0"),  # 1 in 32 bits
     ({"max_new_tokens": 0}, "`max_new_tokens` must be strictly positive"),
     ({"stop": ["a"] * 5}, "`stop` supports up to 4 stop sequences. Given: 5"),
     ({"top_n_tokens": 6}, "`top_n_tokens` must be >= 0 and <= 5. Given: 6"),
     ({"truncate": 0}, "`truncate` must be strictly positive and less than"),
-    ({"watermark": True}, "`watermark` == true is not supported"),
     ({"grammar": {"type": "regex", "value": "a"}}, "grammar is not supported"),
-    ({"adapter_id": "x"}, "`adapter_id` is not supported"),
 ]
 
 
@@ -231,27 +312,32 @@ def test_refusals(http: httpx.Client, parameters: dict[str, Any], message: str) 
 
 
 @pytest.mark.parametrize(
-    ("parameters", "alone", "streaming"),
+    ("parameters", "message"),
     [
+        ({"best_of": 3, "do_sample": True}, "`best_of` must be > 0 and <= 2. Given: 3"),
+        ({"best_of": 2}, "you must use sampling when `best_of` is > 1"),
         (
-            {"best_of": 2},
-            "`best_of` != 1 is not allowed for this endpoint",
-            "`best_of` != 1 is not supported when streaming tokens",
-        ),
-        (
-            {"decoder_input_details": True},
-            "`decoder_input_details` == true is not supported by this server",
-            "`decoder_input_details` == true is not supported when streaming tokens",
+            {"best_of": 2, "do_sample": True, "seed": 1},
+            "`seed` must not be set when `best_of` > 1",
         ),
     ],
 )
-def test_refusals_that_differ_when_streaming(
-    http: httpx.Client, parameters: dict[str, Any], alone: str, streaming: str
-) -> None:
+def test_what_best_of_needs(http: httpx.Client, parameters: dict[str, Any], message: str) -> None:
     response = http.post("/generate", json={"inputs": "a", "parameters": parameters})
-    assert response.json()["error"] == f"Input validation error: {alone}"
-    (event,) = stream(http, "a", **parameters)
-    assert event["error"] == f"Input validation error: {streaming}"
+    assert (response.status_code, response.json()["error_type"]) == (422, "validation")
+    assert response.json()["error"] == f"Input validation error: {message}"
+
+
+@pytest.mark.parametrize("field", [{"best_of": 0}, {"best_of": 2}, {"decoder_input_details": True}])
+def test_what_a_stream_cannot_do(http: httpx.Client, field: dict[str, Any]) -> None:
+    (name,) = field
+    what = "`best_of` != 1" if name == "best_of" else "`decoder_input_details` == true"
+    assert stream(http, "a", do_sample=True, **field) == [
+        {
+            "error": f"Input validation error: {what} is not supported when streaming tokens",
+            "error_type": "validation",
+        }
+    ]
 
 
 def test_inputs_must_fit(http: httpx.Client) -> None:
@@ -267,51 +353,31 @@ def test_inputs_must_fit(http: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("content", "kind", "status", "message"),
     [
-        (b'{"inputs": ', "application/json", 400, "Failed to parse the request body as JSON"),
         (b"{}", "text/plain", 415, "Expected request with `Content-Type: application/json`"),
         (b"{}", None, 415, "Expected request with `Content-Type: application/json`"),
-        (b"{}", "application/json", 422, "missing field `inputs`"),
-        (b"[]", "application/json", 422, "invalid type: sequence"),
-        (b'{"inputs": 5}', "application/json; charset=utf-8", 422, "inputs: invalid type: integer"),
-        (
-            b'{"inputs": "a", "parameters": {"temperature": "hot"}}',
-            "application/json",
-            422,
-            'parameters.temperature: invalid type: string "hot", expected f32',
-        ),
-        (
-            b'{"inputs": "a", "parameters": {"top_k": 1.5}}',
-            "application/json",
-            422,
-            "parameters.top_k: invalid type: floating point `1.5`, expected i32",
-        ),
-        (
-            b'{"inputs": "a", "parameters": {"seed": -1}}',
-            "application/json",
-            422,
-            "parameters.seed: invalid value: integer `-1`, expected u64",
-        ),
-        (
-            b'{"inputs": "a", "parameters": {"do_sample": null}}',
-            "application/json",
-            422,
-            "parameters.do_sample: invalid type: null, expected a boolean",
-        ),
-        (
-            b'{"inputs": "a", "parameters": {"stop": [1]}}',
-            "application/json",
-            422,
-            "parameters.stop[0]: invalid type: integer `1`, expected a string",
-        ),
         (
             b'{"inputs": "%b"}' % (b"a" * 2_000_000),
             "application/json",
             413,
-            "length limit exceeded",
+            "Failed to buffer the request body: length limit exceeded",
+        ),
+        (
+            b'{"inputs": 5}',
+            "application/json; charset=utf-8",
+            422,
+            "Failed to deserialize the JSON body into the target type: inputs: invalid type: "
+            "integer `5`, expected a string at line 1 column 12",
+        ),
+        (
+            b'{"inputs": ',
+            "application/json",
+            400,
+            "Failed to parse the request body as JSON: inputs: EOF while parsing a value "
+            "at line 1 column 11",
         ),
     ],
 )
-@pytest.mark.parametrize("path", ["/generate", "/generate_stream"])
+@pytest.mark.parametrize("path", ["/", "/generate", "/generate_stream", "/tokenize"])
 def test_malformed_bodies_are_answered_in_plain_text(
     http: httpx.Client, path: str, content: bytes, kind: str | None, status: int, message: str
 ) -> None:
@@ -319,7 +385,13 @@ def test_malformed_bodies_are_answered_in_plain_text(
     response = http.post(path, content=content, headers=headers)
     assert response.status_code == status
     assert response.headers["content-type"].startswith("text/plain")
-    assert message in response.text
+    assert response.text == message
+
+
+def test_the_compatibility_route_knows_stream(http: httpx.Client) -> None:
+    response = http.post("/", json={"inputs": "a", "stream": 5})
+    assert response.status_code == 422
+    assert "stream: invalid type: integer `5`, expected a boolean" in response.text
 
 
 def test_unknown_fields_are_ignored(http: httpx.Client) -> None:
@@ -338,27 +410,65 @@ def test_tools_are_refused(http: httpx.Client) -> None:
     assert (response.status_code, response.json()["error_type"]) == (422, "tool_error")
 
 
-def test_templates_that_cannot_be_rendered(http: httpx.Client) -> None:
+def test_a_message_without_content_is_refused(http: httpx.Client) -> None:
     response = http.post("/chat_tokenize", json={"messages": [{"role": "user"}]})
     assert response.status_code == 422
-    assert "messages[0].content" in response.text
+    assert "data did not match any variant of untagged enum MessageBody" in response.text
 
 
 def test_unknown_paths_and_methods(http: httpx.Client) -> None:
-    assert http.get("/nothing").status_code == 404
-    assert http.get("/generate").status_code == 405
+    for method, path, status in (("GET", "/nothing", 404), ("GET", "/generate", 405)):
+        response = http.request(method, path)
+        assert (response.status_code, response.content) == (status, b"")
 
 
-# ---- following stock TGI ----
+def test_any_origin_may_ask(http: httpx.Client) -> None:
+    for path in ("/generate", "/nothing"):
+        response = http.options(path)
+        assert (response.status_code, response.content) == (200, b"")
+        assert response.headers["access-control-allow-methods"] == "GET,POST"
+        assert response.headers["access-control-allow-origin"] == "*"
+    assert http.get("/info").headers["access-control-allow-origin"] == "*"
 
 
-def test_stock_has_no_extensions() -> None:
-    with (
-        servers.stand_in("--stock") as server,
-        httpx.Client(base_url=server.url, timeout=30) as http,
-    ):
-        assert "samplers" not in http.get("/info").json()
-        plain = stream(http, max_new_tokens=20, details=True)
-        ignored: dict[str, Any] = {"presence_penalty": 2, "min_p": 0.9}
-        assert stream(http, max_new_tokens=20, details=True, **ignored) == plain
-        assert stream(http, max_new_tokens=20, min_p="anything", details=True) == plain
+def test_a_request_that_asks_for_an_upgrade_ends_its_connection(url: str) -> None:
+    """Its body is not taken for a request of its own."""
+    hidden = b"GET /info HTTP/1.1\r\nhost: x\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1])), 10) as connection:
+        connection.sendall(
+            b"POST /generate HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n"
+            b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+            % (len(hidden), hidden)
+        )
+        answered = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answered.count(b"HTTP/1.1 ") == 1
+    assert b"model_id" not in answered
+
+
+# ---- beyond stock TGI ----
+
+
+def test_what_stock_tgi_lacks_is_ignored(http: httpx.Client) -> None:
+    plain = stream(http, max_new_tokens=20, details=True)
+    ignored: dict[str, Any] = {"presence_penalty": 2, "min_p": 0.9}
+    assert stream(http, max_new_tokens=20, details=True, **ignored) == plain
+    assert stream(http, max_new_tokens=20, min_p="anything", details=True) == plain
+
+
+def test_all_samplers_are_told_and_checked(stand_in_url: str) -> None:
+    with httpx.Client(base_url=stand_in_url, timeout=30) as http:
+        assert http.get("/info").json()["samplers"] == {
+            "temperature": "native",
+            "top_p": "native",
+            "top_k": "native",
+            "frequency_penalty": "openai",
+            "presence_penalty": "openai",
+            "repetition_penalty": "native",
+            "min_p": "native",
+        }
+        for name, value, message in (
+            ("presence_penalty", -2.1, "must be >= -2.0 and <= 2.0"),
+            ("min_p", 1.1, "must be >= 0.0 and <= 1.0"),
+        ):
+            (event,) = stream(http, "a", **{name: value})
+            assert event["error"] == f"Input validation error: `{name}` {message}"

@@ -19,7 +19,7 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="package")
 def engine() -> Iterator[Server]:
     """The stand-in at a pace at which text can be seen to grow."""
-    with stand_in(*PACE) as server:
+    with stand_in("--all-samplers", *PACE) as server:
         yield server
 
 

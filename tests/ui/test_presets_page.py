@@ -188,7 +188,7 @@ def test_a_preset_travels_in_a_link(chromium: Browser, site: str) -> None:
 
 @pytest.fixture(scope="module")
 def stock_site() -> Iterator[str]:
-    with stand_in("--stock") as engine, serve(engine.url) as site:
+    with stand_in() as engine, serve(engine.url) as site:
         yield site.url
 
 

@@ -19,7 +19,7 @@ class Model:
     def __init__(self, folder: Path) -> None:
         self.config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self.runtime = Runtime(folder / "model.onnx", self.config)
+        self.runtime = Runtime(folder / "model.onnx")
         self.eos = special(self.tokenizer, EOS)
 
     def answer(self, prompt: str, sampling: Sampling = GREEDY, limit: int = 400) -> str:
@@ -29,7 +29,7 @@ class Model:
         logits, past = self.runtime.extend(self.runtime.empty(), ids)
         written: list[int] = []
         while len(written) < limit:
-            token = chooser.choose(logits).token
+            token = chooser.choose(logits[-1]).token
             if token == self.eos:
                 break
             written.append(token)
