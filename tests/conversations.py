@@ -50,6 +50,7 @@ def setting(**values: Any) -> dict[str, Any]:
         "seed": 2**64 - 1,
         "stop": ["\n\n"],
         "system": "",
+        "engine": None,
         **values,
     }
 
@@ -77,12 +78,21 @@ def record(*columns: dict[str, Any], **values: Any) -> dict[str, Any]:
     shown = columns or (column(),)
     return {
         "format": "kto-mistral-playground",
-        "version": 1,
+        "version": 2,
         "kind": "chat" if len(shown) == 1 else "comparison",
         "title": "A greeting",
         "columns": list(shown),
         **values,
     }
+
+
+def first_version(body: dict[str, Any]) -> dict[str, Any]:
+    """The record as it was written before there were several engines."""
+    columns = []
+    for each in body["columns"]:
+        setting = {name: value for name, value in each["setting"].items() if name != "engine"}
+        columns.append({**each, "setting": setting})
+    return {**body, "version": 1, "columns": columns}
 
 
 def long_record(size: int) -> dict[str, Any]:

@@ -80,6 +80,7 @@ def _column_json(column: Column, presets: Sequence[Preset], field: str) -> dict[
         "started": _values_json(column.started),
         "values": _values_json(column.values),
         "seed": column.seed,
+        "engine": column.engine,
     }
 
 

@@ -399,6 +399,8 @@ class LinkColumnData(TypedDict):
     started: ValuesData
     values: ValuesData
     seed: int | None
+    engine: str | None
+    """The id of one, maybe of another server; null takes the default."""
 
 
 @exact

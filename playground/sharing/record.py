@@ -1,8 +1,9 @@
 """A record: one conversation or comparison as data, as the browser keeps and a snapshot freezes it.
 
-    {"format": "kto-mistral-playground", "version": 1, "kind": "chat" or "comparison", "title": "…",
+    {"format": "kto-mistral-playground", "version": 2, "kind": "chat" or "comparison", "title": "…",
      "columns": [{"label", "setting": {…}, "messages": [{"role", "content", …}, …]}, …]}
 
+Version 2 knows the engine of a column; a record of version 1 stays as it is and is read for ever.
 Nothing in it is HTML, and nothing is ignored: an unknown name is as wrong as a wrong value. What
 the server sent of an answer (receipt, done) may hold more than is known here, since later versions
 say more. Pure; playground/ui/static/records/record_shape.js checks the same in the browser.
@@ -35,7 +36,7 @@ from playground.domain.validation import (
 from playground.generation.requests import MAX_PANES, MAX_STOPS, MAX_TEXT_CHARS, StopSequence
 
 FORMAT: Final = "kto-mistral-playground"
-VERSION: Final = 1
+VERSION: Final = 2
 MAX_TITLE_CHARS: Final = 200
 MAX_LIFE_S: Final = 10 * 365 * 86_400
 
@@ -118,6 +119,7 @@ class RecordReceipt(OpenBody):
     """An answer's receipt as the server sent it, maybe of another version."""
 
     engine: str
+    engine_id: str = ""
     model_id: str
     sent: Annotated[dict[str, Plain], Field(fail_fast=True)]
     applied: Annotated[dict[str, RecordApplied], Field(fail_fast=True)]
@@ -194,6 +196,11 @@ class RecordSetting(Body):
     seed: Seed | None
     stop: Annotated[list[StopSequence], Field(fail_fast=True, max_length=MAX_STOPS)]
     system: str
+    engine: _Name | None = Field(
+        default=None,
+        description="The id of the one that was chosen, null for the server's default; not in "
+        "version 1.",
+    )
 
 
 class RecordColumn(Body):
@@ -210,12 +217,20 @@ class RecordBody(Body):
     """One conversation or comparison as data."""
 
     format: Literal["kto-mistral-playground"]
-    version: int = Field(ge=VERSION, le=VERSION, json_schema_extra={"const": VERSION})
+    version: int = Field(ge=1, le=VERSION, json_schema_extra={"enum": list(range(1, VERSION + 1))})
     kind: Literal["chat", "comparison"]
     title: str = Field(max_length=MAX_TITLE_CHARS)
     columns: Annotated[
         list[RecordColumn], Field(fail_fast=True, min_length=1, max_length=MAX_PANES)
     ] = Field(description="One in a chat.")
+
+    @model_validator(mode="after")
+    def _engines_since_2(self) -> Self:
+        for i, column in enumerate(self.columns):
+            if ("engine" in column.setting.model_fields_set) != (self.version > 1):
+                words = "engine is missing" if self.version > 1 else "version 1 has no engine"
+                raise broken(f"{words}.", f".columns[{i}].setting.engine")
+        return self
 
 
 def _record(value: Any, check: core_schema.ValidatorFunctionWrapHandler) -> Record:

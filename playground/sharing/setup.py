@@ -6,7 +6,8 @@ from typing import Final, Literal
 from playground.domain.errors import InvalidRequest
 from playground.domain.samplers import Sampler
 
-VERSION: Final = 1
+# The first had no engines, and a link without them is written in it still.
+VERSION: Final = 2
 MAX_CHARS: Final = 8000
 MAX_SEED: Final = 2**53 - 1  # whole in every browser
 NONE: Final = "-none"
@@ -54,6 +55,7 @@ class Column:
         started: The preset's values when the link was made.
         values: What they were edited to.
         seed: Of this column alone, 0 to MAX_SEED.
+        engine: The id of the one that answers; ``None`` takes the server's default.
     """
 
     kind: Literal["server", "own", "none"]
@@ -61,6 +63,7 @@ class Column:
     started: Values
     values: Values
     seed: int | None = None
+    engine: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

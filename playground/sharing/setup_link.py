@@ -5,8 +5,9 @@
 `setup` stands first and is the version, `end` stands last, so that a link that was cut is noticed.
 A column names its preset and the values that the preset had when the link was made; a second value
 is what that one was edited to, and ``-`` is unset. Own presets, which live in one browser, are
-``-own:`` and their name; ``-none`` is none. Every name and text is percent-encoded, so that the
-separators ``& = , :`` mean themselves. Nothing in a link is ignored, and nothing is guessed.
+``-own:`` and their name; ``-none`` is none. A column may name its engine (``engine:tgi``), which
+the first version of links could not. Every name and text is percent-encoded, so that the separators
+``& = , :`` mean themselves. Nothing in a link is ignored, and nothing is guessed.
 """
 
 import math
@@ -39,6 +40,8 @@ _MAX_NEW_TOKENS: Final = 2**31 - 1
 _NUMBER: Final = re.compile(r"-?\d{1,20}(\.\d{1,30})?(e[+-]?\d{1,3})?")
 _WHOLE: Final = re.compile(r"\d{1,16}")
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+_ENGINE: Final = re.compile(r"[a-z0-9_-]{1,40}")
+_ENGINES_SINCE: Final = 2  # the version of links
 
 
 def parse_link(text: str) -> Setup:
@@ -50,8 +53,8 @@ def parse_link(text: str) -> Setup:
     Raises:
         LinkError: The link cannot be used; names the place in it.
     """
-    version, _, rest = text.removeprefix("#").partition("&")
-    _check_version(version)
+    head, _, rest = text.removeprefix("#").partition("&")
+    version = _read_version(head)
     if len(text) > MAX_CHARS:
         raise LinkError(
             f"This link is longer than the {MAX_CHARS:,} characters that one may have. Send a "
@@ -71,7 +74,7 @@ def parse_link(text: str) -> Setup:
     own_seeds = "own-seeds" in once
     if own_seeds and "seed" in once:
         raise LinkError("seed and own-seeds contradict each other.", field="seed")
-    parsed = tuple(_parse_column(each, f"column[{i}]") for i, each in enumerate(columns))
+    parsed = tuple(_parse_column(each, f"column[{i}]", version) for i, each in enumerate(columns))
     for i, column in enumerate(parsed):
         if column.seed is not None and not own_seeds:
             raise LinkError(
@@ -91,7 +94,7 @@ def parse_link(text: str) -> Setup:
     )
 
 
-def _check_version(part: str) -> None:
+def _read_version(part: str) -> int:
     name, _, version = part.partition("=")
     if name != "setup" or not _WHOLE.fullmatch(version) or int(version) < 1:
         raise LinkError(
@@ -104,6 +107,7 @@ def _check_version(part: str) -> None:
             field="setup",
             kind="link_too_new",
         )
+    return int(version)
 
 
 _FLAGS: Final = ("own-seeds", "blind")
@@ -163,7 +167,7 @@ def _one_of(once: Mapping[str, str], name: str, known: Sequence[Any], default: A
     return value
 
 
-def _parse_column(text: str, field: str) -> Column:
+def _parse_column(text: str, field: str, version: int) -> Column:
     head, *parts = text.split(",")
     kind: Literal["server", "own", "none"] = "server"
     name = head
@@ -179,14 +183,21 @@ def _parse_column(text: str, field: str) -> Column:
         raise LinkError(f"{_shortened(head)} is not the id of a preset.", field=field)
     started: dict[str, float | None] = {}
     values: dict[str, float | None] = {}
-    seed = None
+    seed = engine = None
     for part in parts:
         key, *texts = part.split(":")
         at = f"{field}.{_shortened(key)}"
-        if key in values or (key == "seed" and seed is not None):
+        if (
+            key in values
+            or (key == "seed" and seed is not None)
+            or (key == "engine" and engine is not None)
+        ):
             raise LinkError(f"{key} stands twice in a column.", field=at)
         if key == "seed" and len(texts) == 1:
             seed = _whole(texts[0], at, 0, MAX_SEED)
+            continue
+        if key == "engine" and len(texts) == 1 and version >= _ENGINES_SINCE:
+            engine = _engine(texts[0], at)
             continue
         read = _reader(key, at)
         if not 1 <= len(texts) <= 2:
@@ -198,7 +209,13 @@ def _parse_column(text: str, field: str) -> Column:
         values[key] = after[0] if after else started[key]
     if kind == "none" and any(value is not None for value in started.values()):
         raise LinkError(f"{NONE} has no values but edited ones.", field=field)
-    return Column(kind, name, _values(started), _values(values), seed)
+    return Column(kind, name, _values(started), _values(values), seed, engine)
+
+
+def _engine(text: str, field: str) -> str:
+    if not _ENGINE.fullmatch(text):
+        raise LinkError(f"{_shortened(text)} is not the id of an engine.", field=field)
+    return text
 
 
 def _values(values: Mapping[str, Any]) -> Values:
@@ -212,7 +229,7 @@ def _reader(key: str, field: str) -> Callable[[str], float | None]:
     if parameter is None:
         raise LinkError(
             f"{_shortened(key)} is not a sampler parameter; there are {', '.join(BY_NAME)}, and "
-            "max and seed.",
+            "max, seed and engine.",
             field=field,
         )
     return lambda text: _value(text, parameter, field)

@@ -8,7 +8,7 @@ import pytest
 from playground.domain.errors import InvalidRequest
 from playground.domain.validation import check
 from playground.sharing.record import Record, ShareBody, answers
-from tests.conversations import answer, column, record
+from tests.conversations import answer, column, first_version, record
 
 
 def parse_record(body: object) -> Record:
@@ -27,6 +27,8 @@ FAILURE = {"kind": "offline", "message": "The engine is away.", "retryable": Tru
         record(column(answer("Once", state="stopped", done=None))),
         record(column(answer(receipt={**answer()["receipt"], "later": [{"more": 1}]}))),
         record(column({"role": "user", "content": ""}), title=""),
+        first_version(record()),
+        first_version(record(column(), column())),
     ],
 )
 def test_a_record_is_kept_as_it_came(body: dict[str, Any]) -> None:
@@ -57,8 +59,10 @@ ANSWER = "columns.0.messages.1"
     ("path", "value", "field"),
     [
         ("format", "other", "format"),
-        ("version", 2, "version"),
-        ("version", 1.0, "version"),
+        ("version", 3, "version"),
+        ("version", 0, "version"),
+        ("version", 1, "columns[0].setting.engine"),
+        ("version", 2.0, "version"),
         ("version", True, "version"),
         ("kind", "page", "kind"),
         ("title", "x" * 201, "title"),
@@ -73,6 +77,8 @@ ANSWER = "columns.0.messages.1"
         ("columns.0.setting.sampler.min_p", None, "columns[0].setting.sampler.min_p"),
         ("columns.0.setting.sampler.heat", 1, "columns[0].setting.sampler.heat"),
         ("columns.0.setting.max_new_tokens", 0, "columns[0].setting.max_new_tokens"),
+        ("columns.0.setting.engine", DELETED, "columns[0].setting.engine"),
+        ("columns.0.setting.engine", 7, "columns[0].setting.engine"),
         ("columns.0.setting.seed", -1, "columns[0].setting.seed"),
         ("columns.0.setting.seed", 2**64, "columns[0].setting.seed"),
         ("columns.0.setting.stop", ["a"] * 4, "columns[0].setting.stop"),
@@ -156,9 +162,9 @@ def test_many_names_are_not_compared_each_with_all() -> None:
     ("body", "error"),
     [
         (
-            {**record(), "version": 2},
-            "The record was written by a newer version of the page: its version is 2, and this "
-            "server knows 1.",
+            {**record(), "version": 3},
+            "The record was written by a newer version of the page: its version is 3, and this "
+            "server knows 2.",
         ),
         (record(column(), column()) | {"kind": "chat"}, "A chat has exactly one column."),
         (record() | {"columns": [{**column(), "messages": []}]}, "Nothing is said in the record."),

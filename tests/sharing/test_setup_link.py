@@ -42,6 +42,7 @@ TEXTS: Final = st.text(LETTERS, max_size=60).map(str.strip)
 NAMES: Final = st.text(LETTERS, min_size=1, max_size=60)
 STOPS: Final = st.text(LETTERS, min_size=1, max_size=60).filter(lambda text: "\n" not in text)
 SEEDS: Final = st.none() | st.integers(0, MAX_SEED)
+ENGINES: Final = st.from_regex(r"[a-z0-9_-]{1,40}", fullmatch=True)
 IDS: Final = st.from_regex(r"[a-z0-9][a-z0-9-]{0,39}", fullmatch=True)
 
 
@@ -50,9 +51,11 @@ def columns(draw: st.DrawFn) -> Column:
     kind: Any = draw(st.sampled_from(["server", "own", "none"]))
     values = draw(VALUES)
     started = draw(st.just(values) | VALUES)
+    engine = draw(st.none() | ENGINES)
     if kind == "none":
-        return Column("none", "", Values(Sampler()), values)
-    return Column(kind, draw(IDS if kind == "server" else NAMES), started, values)
+        return Column("none", "", Values(Sampler()), values, engine=engine)
+    name = draw(IDS if kind == "server" else NAMES)
+    return Column(kind, name, started, values, engine=engine)
 
 
 @st.composite
@@ -130,6 +133,24 @@ def test_a_link_is_short_and_can_be_read_by_people() -> None:
     assert parse_link(text) == setup
 
 
+def test_a_link_of_the_first_version_has_no_engine() -> None:
+    column = replace(CHAT.columns[0], engine="q4")
+    text = format_link(replace(CHAT, columns=(column,)))
+    assert text == TEXT.replace("setup=1", "setup=2").replace("max:2048", "max:2048,engine:q4")
+    assert parse_link(text).columns == (column,)
+    assert parse_link(TEXT.replace("setup=1", "setup=2")) == CHAT
+    for part, place in (
+        ("engine:q4", text.replace("setup=2", "setup=1")),
+        ("engine:q4,engine:q4", text.replace("engine:q4", "engine:q4,engine:q4")),
+        ("engine:Q4", text.replace("engine:q4", "engine:Q4")),
+        ("engine", text.replace("engine:q4", "engine")),
+        ("engine:a:b", text.replace("engine:q4", "engine:a:b")),
+    ):
+        with pytest.raises(LinkError) as caught:
+            parse_link(place)
+        assert caught.value.field == "column[0].engine", part
+
+
 def test_the_length_is_limited_on_both_sides() -> None:
     room = MAX_CHARS - len(format_link(replace(CHAT, system="x"))) + 1
     fits, too_long = (replace(CHAT, system="x" * length) for length in (room, room + 1))
@@ -167,6 +188,7 @@ async def test_the_route_reads_a_link_by_the_presets_of_this_server() -> None:
                 "started": values,
                 "values": values,
                 "seed": None,
+                "engine": None,
             }
         ]
         moved = (await read(TEXT.replace("0.7", "0.6"))).json()["setup"]["columns"][0]
