@@ -57,6 +57,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--context", type=int, default=2048)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--key")
+    parser.add_argument("--template", help="one of those that llama.cpp has in C++, by its name")
     options = parser.parse_args(arguments)
 
     parameters = xllamacpp.CommonParams()
@@ -71,6 +72,8 @@ def main(arguments: list[str]) -> None:
     parameters.endpoint_metrics = True
     parameters.ui = False
     parameters.verbosity = 1
+    if options.template:
+        parameters.chat_template, parameters.use_jinja = options.template, False
     if options.key:
         parameters.api_keys = [options.key]
     server = xllamacpp.Server(parameters)
