@@ -18,8 +18,13 @@ class Repository:
     """files: content by path. gated: files are refused, the list of them is not.
 
     break_after: how many bytes of a file are sent before the connection breaks, by path; with
-    `stay_broken` every later request for it fails as well.
-    damage: graphs arrive with their last byte changed.
+    `stay_broken` every later request for it fails as well, and with `stay_silent` it does not
+    break but nothing more comes.
+    damage: graphs and models arrive with their last byte changed.
+    token: without it the repository is not there for anybody.
+    sizes: what is said of a file's size, by path, where that is not its own.
+    statuses: what a request for a file's content is answered with, by path.
+    redirected: files come from another host, as the Hub's do.
     """
 
     files: Mapping[str, bytes]
@@ -27,13 +32,24 @@ class Repository:
     break_after: dict[str, int] = field(default_factory=dict)
     stay_broken: bool = False
     damage: bool = False
+    stay_silent: bool = False
+    token: str | None = None
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    statuses: dict[str, int] = field(default_factory=dict)
+    redirected: bool = False
 
 
 class Hub:
-    """Serves repositories. requests: method, path and Range header of what came in."""
+    """Serves repositories.
 
-    def __init__(self, repositories: Mapping[str, Repository]) -> None:
+    requests: method, path and Range header of what came in. tokens: what came in as its token, by
+    host. port: 0 takes a free one.
+    """
+
+    def __init__(self, repositories: Mapping[str, Repository], port: int = 0) -> None:
         self.repositories = repositories
+        self.tokens: list[tuple[str, str | None]] = []
+        self._closing = threading.Event()
         self.requests: list[tuple[str, str, str | None]] = []
         hub = self
 
@@ -49,9 +65,10 @@ class Hub:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.port: int = self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     def __enter__(self) -> Self:
@@ -66,7 +83,14 @@ class Hub:
     ) -> None:
         self.close()
 
+    @property
+    def closed(self) -> bool:
+        return self._closing.is_set()
+
     def close(self) -> None:
+        if self.closed:
+            return
+        self._closing.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -88,7 +112,9 @@ class Hub:
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         path, span = handler.path, handler.headers.get("Range")
         self.requests.append((handler.command, path, span))
-        if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(/revision/.+)?", path):
+        token = handler.headers.get("Authorization")
+        self.tokens.append((handler.headers["Host"], token))
+        if found := re.fullmatch(r"/api/models/([^/?]+/[^/?]+)(/revision/.+)?(\?.*)?", path):
             return self._list(handler, found[1])
         if found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/(.+)", path):
             return self._file(handler, found[1], found[2], span)
@@ -98,7 +124,14 @@ class Hub:
         repository = self.repositories.get(name)
         if repository is None:
             return _send(handler, 404, b"{}", {"X-Error-Code": "RepoNotFound"})
-        siblings = [{"rfilename": file} for file in repository.files]
+        token = handler.headers.get("Authorization", "").removeprefix("Bearer ")
+        if repository.token is not None and token != repository.token:
+            return _send(handler, 401, b"{}", {"X-Error-Code": "RepoNotFound"})
+        siblings = []
+        for file, content in repository.files.items():
+            length = repository.sizes.get(file, len(content))
+            large = {"size": length, "sha256": _sha256(content), "pointerSize": 134}
+            siblings.append({"rfilename": file, "size": length, "lfs": large})
         about = {"_id": "1", "id": name, "sha": SHA, "siblings": siblings, "private": False}
         body = json.dumps(about).encode()
         return _send(handler, 200, body, {"Content-Type": "application/json"})
@@ -109,9 +142,14 @@ class Hub:
         repository = self.repositories[name]
         if repository.gated:
             return _send(handler, 403, b"", {"X-Error-Code": "GatedRepo"})
+        if handler.command == "GET" and path in repository.statuses:
+            return _send(handler, repository.statuses[path], b"")
+        if handler.command == "GET" and repository.redirected and "127.0.0.1" in _host(handler):
+            there = f"http://localhost:{self.port}{handler.path}"
+            return _send(handler, 302, b"", {"Location": there})
         content = repository.files[path]
         headers = {
-            "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
+            "ETag": f'"{_sha256(content)}"',
             "X-Repo-Commit": SHA,
             "Accept-Ranges": "bytes",
         }
@@ -127,11 +165,21 @@ class Hub:
             _head(handler, 206 if start else 200, {**headers, "Content-Length": str(len(content))})
             handler.wfile.write(content[start:sent])
             handler.wfile.flush()
+            if repository.stay_silent:
+                self._closing.wait()
             handler.close_connection = True
             return None
-        if repository.damage and path.endswith(".onnx"):
+        if repository.damage and path.endswith((".onnx", ".gguf")):
             content = content[:-1] + bytes([content[-1] ^ 1])
         return _send(handler, 206 if start else 200, content[start:], headers)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _host(handler: BaseHTTPRequestHandler) -> str:
+    return str(handler.headers["Host"])
 
 
 def _head(handler: BaseHTTPRequestHandler, status: int, headers: Mapping[str, str]) -> None:
