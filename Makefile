@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
+export MODEL  # for the shell to read as it is, whatever is in it
 .PHONY: help demo serve test check settings browser bench fuzz mutants train clean
 
 help:  ## list the targets
@@ -25,8 +26,8 @@ node_modules/.checkers: $(VENV)/.test package.json
 	$(BIN)/npm install --silent --no-package-lock --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-demo: $(VENV)/.demo  ## the playground with its embedded engine, on the CPU (PORT=7999 moves it)
-	$(if $(PORT),PLAYGROUND_PORT=$(PORT)) $(BIN)/playground demo
+demo: $(VENV)/.demo  ## the page, and llama.cpp on this machine (PORT=7999 moves it, MODEL=FILE.gguf or owner/name[:QUANT])
+	$(if $(PORT),PLAYGROUND_PORT=$(PORT)) $(BIN)/playground demo $(if $(MODEL),--model "$$MODEL")
 
 serve: $(VENV)/.demo  ## the playground in front of a TGI that runs elsewhere (PLAYGROUND_ENGINE_URL)
 	$(if $(PORT),PLAYGROUND_PORT=$(PORT)) $(BIN)/playground serve

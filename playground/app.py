@@ -1,7 +1,7 @@
 """The composition root: settings in, one ASGI application out."""
 
 import gc
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from secrets import token_hex
 from typing import Final
@@ -20,8 +20,9 @@ from playground.auth.hosts import HostMiddleware, Hosts, Tunnel
 from playground.auth.middleware import AuthMiddleware
 from playground.auth.proxy_headers import ProxyHeaders
 from playground.auth.secret import with_secret
-from playground.domain.presets import load_presets
+from playground.domain.presets import Preset, load_presets
 from playground.engines.factory import make_engines
+from playground.engines.registry import Engines
 from playground.generation.highlight import stylesheet
 from playground.settings import Settings
 from playground.store.ended_sessions import EndedSessions
@@ -61,11 +62,20 @@ def _settle_memory() -> None:
     gc.set_threshold(_YOUNG_OBJECTS, 10, 10)
 
 
-def create_app(settings: Settings, tunnel: Tunnel | None = None, *, ui: bool = True) -> FastAPI:
+def create_app(
+    settings: Settings,
+    tunnel: Tunnel | None = None,
+    *,
+    engines: Engines | None = None,
+    presets: Sequence[Preset] = (),
+    ui: bool = True,
+) -> FastAPI:
     """The application: our routes, the browser's files, and Gradio's page at the root.
 
     Args:
         tunnel: A way in from the public, beside the address that is listened on.
+        engines: In the place of those that the settings name.
+        presets: Before those that the settings name.
         ui: Whether the page is there; everything else is as it was, and Gradio is not imported.
 
     Raises:
@@ -73,8 +83,8 @@ def create_app(settings: Settings, tunnel: Tunnel | None = None, *, ui: bool = T
         SettingsError: The file with the engines cannot be used.
     """
     settings = with_secret(settings)
-    presets = load_presets(settings.presets_file)
-    engines = make_engines(settings)
+    presets = (*presets, *load_presets(settings.presets_file))
+    engines = engines or make_engines(settings)
     store = Store.from_settings(settings)
 
     @asynccontextmanager

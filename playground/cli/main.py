@@ -13,7 +13,8 @@ from typing import Final
 
 from playground.auth.startup_checks import check_exposure
 from playground.cli.check.command import check
-from playground.cli.serve import DEMO_PACE, UNUSABLE, demo, serve
+from playground.cli.demo.command import demo
+from playground.cli.serve import UNUSABLE, serve
 from playground.cli.share import add_share_command, share
 from playground.cli.users import add_users_command, change_users
 from playground.domain.errors import PlaygroundError
@@ -39,17 +40,12 @@ def create_parser() -> argparse.ArgumentParser:
         "serve", help="the page, in front of a TGI that runs elsewhere", epilog=_EPILOG
     )
     demonstration = commands.add_parser(
-        "demo", help="the page and an embedded engine on this CPU, in one go", epilog=_EPILOG
+        "demo", help="the page and llama.cpp on this machine, in one go", epilog=_EPILOG
     )
     demonstration.add_argument(
-        "--model", metavar="PATH_OR_HUB_ID", help="another ONNX model than the bundled one"
-    )
-    demonstration.add_argument(
-        "--tokens-per-second",
-        type=float,
-        default=DEMO_PACE,
-        metavar="N",
-        help=f"pace of an answer ({DEMO_PACE:g}, about a 7B model on one GPU); 0 is full speed",
+        "--model",
+        metavar="MODEL",
+        help="a GGUF file, or owner/name[:QUANTISATION] on the Hub, in the place of SmolLM2",
     )
     checking = commands.add_parser(
         "check", help="what the engine says of itself, or what is wrong and the fix", epilog=_EPILOG
@@ -123,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if unknown and settings.log_format == "json":
             _log.warning(unknown)
         if options.command == "demo":
-            return demo(settings, options.model, options.tokens_per_second)
+            return demo(settings, options.model)
         return serve(settings)
     except PlaygroundError as error:
         print(f"playground: {error}", file=sys.stderr)

@@ -1,11 +1,9 @@
-"""`playground serve` and `playground demo`: the page, alone or with an engine beside it."""
+"""`playground serve`: the page, in front of an engine that runs elsewhere or beside it."""
 
 import logging
 import os
 import socket
-import subprocess
-import sys
-import threading
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Final
@@ -13,12 +11,12 @@ from typing import Final
 from playground.auth.hosts import Tunnel
 from playground.cli.server import Server
 from playground.domain.errors import PlaygroundError
-from playground.engines.factory import engine_addresses
+from playground.domain.presets import Preset
+from playground.engines.factory import make_engines
+from playground.engines.registry import Engines
 from playground.settings import Settings
 
-UNUSABLE: Final = 2  # exit status of this program and of the embedded engine
-DEMO_PACE: Final = 60.0  # tokens a second
-
+UNUSABLE: Final = 2  # exit status
 _log = logging.getLogger("playground")
 
 
@@ -39,7 +37,7 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _say(settings: Settings, words: str) -> None:
+def say(settings: Settings, words: str) -> None:
     """Tell whoever started this: on stdout, or in the log where programs read it."""
     if settings.log_format == "json":
         _log.info(words)
@@ -47,11 +45,19 @@ def _say(settings: Settings, words: str) -> None:
         print(words, flush=True)
 
 
-def serve(settings: Settings, engine: "subprocess.Popen[bytes] | None" = None) -> int:
+def serve(
+    settings: Settings,
+    engines: Engines | None = None,
+    *,
+    presets: Sequence[Preset] = (),
+    beside: Callable[[Callable[[], None]], None] = lambda end: None,
+) -> int:
     """Run the page until it is told to stop; running answers may finish for a while.
 
-    An engine beside it that cannot start ends the page too. One that dies later does not: the page
-    says so, and finds an engine that is started anew on the same port.
+    Args:
+        engines: In the place of those that the settings name.
+        presets: Before those that the settings name.
+        beside: Is called once with what ends the page, before its first request.
 
     Returns:
         The exit status.
@@ -66,54 +72,24 @@ def serve(settings: Settings, engine: "subprocess.Popen[bytes] | None" = None) -
         if settings.tunnel:
             listeners.append(stack.enter_context(_listen("127.0.0.1", 0)))
             tunnel = Tunnel(listeners[-1].getsockname()[1])
-        app = create_app(settings, tunnel)
+        engines = engines or make_engines(settings)
+        app = create_app(settings, tunnel, engines=engines, presets=presets)
         host, port = listener.getsockname()[:2]
         host = f"[{host}]" if ":" in host else host
-        _say(settings, f"Playground: http://{host}:{port}{settings.root_path}/")
-        for each in engine_addresses(settings):
-            _say(settings, f"Engine: {each.url}")
+        say(settings, f"Playground: http://{host}:{port}{settings.root_path}/")
+        for each in engines.addresses:
+            say(settings, f"Engine: {each.url}")
         server = Server(app, settings)
-        if engine is not None:
 
-            def watch() -> None:
-                status = engine.wait()
-                if status == UNUSABLE:
-                    server.should_exit = True
-                elif not server.should_exit:
-                    _say(
-                        settings,
-                        f"The embedded engine has ended (status {status}). The page stays, and no "
-                        "answers come until `playground demo` is started anew.",
-                    )
+        def end() -> None:
+            server.should_exit = True
 
-            threading.Thread(target=watch, daemon=True).start()
+        beside(end)
         if tunnel is not None:
             from playground.cli.tunnel import PublicAddress  # which imports Gradio
 
-            address = PublicAddress(tunnel, partial(_say, settings))
+            address = PublicAddress(tunnel, partial(say, settings))
             stack.callback(address.close)
             address.open()
         server.run(sockets=listeners)
-        return UNUSABLE if engine is not None and engine.poll() == UNUSABLE else 0
-
-
-def demo(settings: Settings, model: str | None, tokens_per_second: float) -> int:
-    """Run the embedded engine as a process of its own beside the page, and end it with the page."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "tests.stand_in", "--port", str(port)]
-    command += ["--tokens-per-second", f"{tokens_per_second:g}"]
-    if model is not None:
-        command += ["--model", model]
-    with ExitStack() as stack:
-        # In a group of its own: Ctrl-C in a terminal is for the page, whose answers need it still.
-        engine = subprocess.Popen(command, process_group=0)
-        stack.callback(engine.wait)
-        stack.callback(engine.terminate)
-        _say(settings, f"Embedded engine: process {engine.pid}; {' '.join(command[1:])}")
-        return serve(
-            settings.model_copy(
-                update={"engine_url": f"http://127.0.0.1:{port}", "engines_file": None}
-            ),
-            engine,
-        )
+        return 0

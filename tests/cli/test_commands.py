@@ -1,19 +1,15 @@
 """The command line, run as people run it."""
 
-import os
-import re
-import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.commands import playground
-from tests.servers import ROOT, Server, environment, stand_in
+from tests.servers import ROOT, environment, stand_in
 
 
 def process(
@@ -121,39 +117,3 @@ def test_presets_that_cannot_be_read_are_named() -> None:
     assert done.returncode == 2
     assert "/nowhere.toml" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_demo_starts_both_and_ends_both(number: int) -> None:
-    demo = Server(["-m", "playground", "demo", "--port", "0"], ready="^Playground: http")
-    try:
-        engine_url = demo.wait_for("^Engine: http").removeprefix("Engine: ")
-        demo.wait_for("tests.stand_in listening on")
-        state = httpx.get(f"{demo.url}/api/engine").json()
-        assert state["state"] == "ready"
-        assert httpx.get(f"{demo.url}/").status_code == 200
-    finally:
-        demo.signal(number)
-        assert demo.wait() == 0
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{engine_url}/health")
-
-
-def test_an_engine_of_the_demo_that_dies_is_told() -> None:
-    demo = Server(["-m", "tests.pageless", "demo", "--port", "0"], ready="^Playground: http")
-    try:
-        number = re.search(r"process (\d+)", demo.wait_for("^Embedded engine: process"))
-        assert number is not None
-        demo.wait_for("tests.stand_in listening on")
-        os.kill(int(number[1]), signal.SIGKILL)
-        assert "started anew" in demo.wait_for("The embedded engine has ended")
-        assert httpx.get(f"{demo.url}/livez").status_code == 200
-    finally:
-        assert demo.terminate() == 0
-
-
-def test_a_demo_whose_engine_cannot_start_ends_with_its_words() -> None:
-    done = process("demo", "--port", "0", "--model", "/nowhere", program="tests.pageless")
-    assert done.returncode == 2
-    assert "/nowhere" in done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr

@@ -172,12 +172,12 @@ async def test_a_second_signal_ends_it_at_once() -> None:
 
 async def test_the_demo_ends_the_page_before_the_engine() -> None:
     """As in a terminal, where Ctrl-C is sent to the whole group."""
-    arguments = ["-m", "tests.pageless", "demo", "--port", "0", "--tokens-per-second", "20"]
+    arguments = ["-m", "tests.pageless", "demo", "--port", "0"]
     server = await asyncio.to_thread(
         lambda: Server(arguments, ready="^Playground: http", group=True)
     )
     try:
-        await asyncio.to_thread(server.wait_for, "tests.stand_in listening on")
+        await asyncio.to_thread(server.wait_for, "llama.cpp listening on")
         async with httpx.AsyncClient(base_url=server.url, timeout=30, trust_env=False) as client:
             story = {"messages": [{"role": "user", "content": "tell me a story"}]}
             body = {**story, "panes": [{"seed": 7, "max_new_tokens": 30}]}

@@ -1,0 +1,143 @@
+"""Models of the Hugging Face Hub: which file is meant, and where it is in the Hub's cache.
+
+A file goes to the cache that all programs on huggingface_hub share, and is found there again, then
+without asking the Hub.
+"""
+
+import re
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from huggingface_hub import HfApi, constants, hf_hub_download
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
+from huggingface_hub.file_download import repo_folder_name
+
+from playground.cli.demo.download import HubFile, refusal
+from playground.cli.demo.download import download as download_file
+from playground.cli.demo.errors import ModelError
+from playground.cli.demo.model import LocalModel, Model, Report
+from playground.cli.demo.room import check_disk, check_memory, free_memory
+
+_USUAL: Final = "Q4_K_M"
+_PART: Final = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
+# A quantisation in a file's name, between other parts of it.
+_QUANTISATION: Final = re.compile(
+    r"(?:^|[-._/])((?:UD-)?(?:I?Q\d|TQ\d|MXFP\d)[A-Z0-9_]*|BF16|F16|F32)(?=[-.]|$)", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HubModel:
+    """A model of the Hub that is not here yet, or not whole."""
+
+    file: HubFile
+
+    @property
+    def name(self) -> str:
+        """The repository."""
+        return self.file.repository
+
+    def fetch(self, report: Report, stopped: threading.Event) -> Path:
+        """The file, from the cache or through it."""
+        download_file(self.file, _blobs(self.name), report, stopped)
+        try:  # nothing is left to be fetched: this puts it into its place in the cache
+            return Path(hf_hub_download(self.name, self.file.name, revision=self.file.revision))
+        except Exception as error:  # from the Hub's client: refused, timed out, no route, …
+            raise ModelError(
+                f"{self.file.name} has arrived, but then the Hub could not be reached ({error}). "
+                "Start again: it is not fetched anew."
+            ) from error
+
+
+def find_on_hub(repository: str, quantisation: str) -> Model:
+    """The file of a repository, in the cache or on the Hub; it fits onto the disk and into memory.
+
+    Args:
+        quantisation: As in the files' names, or a file's whole name; "" takes Q4_K_M.
+
+    Raises:
+        ModelError: There is none, the Hub does not give it, or there is no room.
+    """
+    if (path := _cached(repository, quantisation)) is not None:
+        return LocalModel(repository, path)
+    try:
+        found = HfApi().model_info(
+            repository, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT
+        )
+    except GatedRepoError as error:
+        raise ModelError(refusal(401, repository)) from error
+    except HfHubHTTPError as error:
+        raise ModelError(refusal(error.response.status_code, repository)) from error
+    except Exception as error:  # from the Hub's client: refused, timed out, no route, no DNS, …
+        raise ModelError(
+            f"The Hub at {constants.ENDPOINT} cannot be reached ({error}), and {repository} was "
+            "not fetched before. Check the connection, or give a GGUF file that is here."
+        ) from error
+    files = {each.rfilename: each for each in found.siblings or []}
+    name = choose(files, quantisation, repository)
+    about = files[name]
+    if about.size is None or about.lfs is None or found.sha is None:
+        raise ModelError(
+            f"The Hub does not tell the size and the hash of {name} of {repository}, so that it "
+            "could not be checked. Take another repository of this model."
+        )
+    file = HubFile(repository, found.sha, name, about.size, about.lfs.sha256)
+    blobs = _blobs(repository)
+    check_disk(file.size - file.arrived(blobs), blobs, name)
+    check_memory(file.size, name, free_memory())
+    return HubModel(file)
+
+
+def choose(names: Iterable[str], quantisation: str, repository: str) -> str:
+    """The name of the file that is meant.
+
+    Raises:
+        ModelError: None is, or one in several parts.
+    """
+    models = [name for name in names if name.endswith(".gguf") and "mmproj" not in name]
+    if not models:
+        raise ModelError(
+            f"{repository} holds no GGUF file. Look for a repository of the same model with GGUF "
+            "in its name."
+        )
+    if quantisation in models:
+        return quantisation
+    whole = sorted(name for name in models if not _PART.search(name))
+    wanted = (quantisation or _USUAL).lower()
+    for name in whole:
+        if wanted in (each.lower() for each in _QUANTISATION.findall(name)):
+            return name
+    if not quantisation and len(whole) == 1:
+        return whole[0]
+    there = sorted({each.upper() for name in whole for each in _QUANTISATION.findall(name)})
+    split = any(wanted in (x.lower() for x in _QUANTISATION.findall(name)) for name in models)
+    why = "only in several files, which the demo does not put together" if split else "not"
+    choice = f"Choose one of {', '.join(there)}" if there else f"Its files: {', '.join(whole)}"
+    raise ModelError(
+        f"{repository} has {quantisation or _USUAL} {why}. {choice}, as in "
+        f"{repository}:{there[0] if there else 'FILE.gguf'}."
+    )
+
+
+def _blobs(repository: str) -> Path:
+    folder = repo_folder_name(repo_id=repository, repo_type="model")
+    return Path(constants.HF_HUB_CACHE) / folder / "blobs"
+
+
+def _cached(repository: str, quantisation: str) -> Path | None:
+    """The file, where it was fetched before; of the newest snapshot that has it."""
+    snapshots = [each for each in _blobs(repository).parent.glob("snapshots/*") if each.is_dir()]
+    for snapshot in sorted(snapshots, key=lambda each: each.stat().st_mtime, reverse=True):
+        paths = {
+            path.relative_to(snapshot).as_posix(): path
+            for path in snapshot.rglob("*.gguf")
+            if path.is_file()
+        }
+        try:
+            return paths[choose(paths, quantisation or _USUAL, repository)].resolve()
+        except ModelError:
+            continue
+    return None

@@ -1,0 +1,98 @@
+"""llama.cpp as the process of its own that the demo starts, with a real model."""
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+
+from playground.cli.demo.sources import find_model
+from tests.gguf import gguf
+from tests.hub import Hub, Repository
+from tests.servers import ROOT, Server, environment
+
+LLAMACPP = ["-m", "playground.cli.demo.llamacpp", "--threads", "1", "--port", "0"]
+
+
+def refused(*arguments: str) -> str:
+    """What it says when it does not start."""
+    done = subprocess.run(
+        [sys.executable, *LLAMACPP, *arguments],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("playground demo: ")
+    return last.removeprefix("playground demo: ")
+
+
+def test_it_serves_by_name_and_ends_at_once() -> None:
+    with Server([*LLAMACPP, "--name", "A name"]) as server:
+        assert "A name, Q4_1, 4 answers of 8192 tokens at a time" in server.output
+        props = httpx.get(f"{server.url}/props").json()
+        assert (props["total_slots"], props["model_alias"]) == (4, "A name")
+        assert props["default_generation_settings"]["n_ctx"] == 8192
+        assert len(httpx.get(f"{server.url}/slots").json()) == 4
+        assert "llamacpp:" in httpx.get(f"{server.url}/metrics").text
+        answer = httpx.get(f"{server.url}/health", headers={"Origin": "https://evil.example"})
+        assert not answer.headers.get("access-control-allow-origin")  # no web page may ask it
+        assert server.terminate() == -signal.SIGTERM
+    assert len(server.lines) == 1
+
+
+def test_it_ends_with_a_parent_that_is_killed() -> None:
+    program = (
+        "import subprocess, sys, time\n"
+        f"subprocess.Popen([sys.executable, *{[*LLAMACPP, '--child']!r}], stdin=subprocess.PIPE)\n"
+        "time.sleep(600)"
+    )
+    with Server(["-c", program]) as parent:
+        assert httpx.get(f"{parent.url}/health").status_code == 200
+        parent.kill()  # its output ends when the child's does, which has it too
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{parent.url}/health")
+
+
+def test_a_port_that_is_taken_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        message = refused("--port", str(port))
+    assert message.startswith(
+        f"llama.cpp cannot listen on 127.0.0.1:{port}: Address already in use."
+    )
+
+
+def test_a_model_that_is_no_file_cut_or_foreign_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    assert f"{path} cannot be read" in refused("--model", str(path))
+    path.write_bytes(b"PK")
+    assert "is no GGUF file" in refused("--model", str(path))
+    path.write_bytes(gguf()[:-1])
+    assert "The file is cut" in refused("--model", str(path))
+    path.write_bytes(gguf(architecture="foreign"))
+    assert f"cannot load {path}, a model of the architecture foreign" in refused(
+        "--model", str(path)
+    )
+
+
+def test_it_fetches_a_model_of_the_hub_by_itself(tmp_path: Path) -> None:
+    """As in a container, where nothing else does it."""
+    content = find_model(None).fetch(lambda *_: None, threading.Event()).read_bytes()
+    with Hub({"org/small": Repository({"small-Q4_K_M.gguf": content})}) as hub:
+        env = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_TELEMETRY": "1"}
+        with Server([*LLAMACPP, "--model", "org/small"], env=env) as server:
+            assert "Downloading small-Q4_K_M.gguf: 98.4 MB of 98.4 MB (100 %)" in server.output
+            models = httpx.get(f"{server.url}/v1/models").json()
+            assert [each["id"] for each in models["data"]] == ["org/small"]
+    # The Hub is gone.
+    with Server([*LLAMACPP, "--model", "org/small"], env=env) as server:
+        assert "Downloading" not in server.output
