@@ -62,6 +62,9 @@ def tgi(
                 words = ["<s>", *peer.request.json()["inputs"].split()]
                 tokens = [{"id": 1, "text": word, "start": 0, "stop": 0} for word in words]
                 await peer.answer(orjson.dumps(tokens))
+            case "/v1/models":  # is asked where another server was before
+                model = info["model_id"]
+                await peer.answer(orjson.dumps({"data": [{"id": model, "owned_by": model}]}))
             case "/generate_stream" | "/generate":
                 begun += 1
                 await generations[min(begun, len(generations)) - 1](peer)

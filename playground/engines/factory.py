@@ -1,9 +1,12 @@
 """From the settings to the engines' addresses, and from an address to its engine."""
 
 from playground.domain.prompt_formats import FORMATS
-from playground.engines.base import Engine, EngineAddress
+from playground.engines.base import EngineAddress, ProvableEngine
+from playground.engines.detection import DetectedEngine
 from playground.engines.engines_file import read_engines
 from playground.engines.llamacpp import LlamaCppEngine
+from playground.engines.openai import OpenAIEngine
+from playground.engines.readiness import LOADING_S
 from playground.engines.registry import DEFAULT, Engines
 from playground.engines.tgi import TGIEngine
 from playground.settings import Settings
@@ -32,15 +35,27 @@ def _single_address(settings: Settings) -> EngineAddress:
     )
 
 
-def make_engine(address: EngineAddress, *, patient: bool = True) -> Engine:
+def make_engine(address: EngineAddress, *, patient: bool = True) -> ProvableEngine:
     """The engine of an address, not asked yet.
 
     Args:
         patient: Whether one that was never ready and refuses connections may be loading; else it
             is offline.
     """
-    made = LlamaCppEngine if address.kind == "llamacpp" else TGIEngine
-    return made.at(address) if patient else made.at(address, loading_for=0.0)
+    loading_for = LOADING_S if patient else 0.0
+    match address.kind:
+        case "tgi":
+            return TGIEngine.at(address, loading_for=loading_for)
+        case "llamacpp":
+            return LlamaCppEngine.at(address, loading_for=loading_for)
+        case "auto":
+            return DetectedEngine(
+                address,
+                lambda found: make_engine(found, patient=patient),
+                loading_for=loading_for,
+            )
+        case _:
+            return OpenAIEngine.at(address, loading_for=loading_for)
 
 
 def make_engines(settings: Settings) -> Engines:

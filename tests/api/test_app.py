@@ -131,7 +131,7 @@ def test_what_caches_may_keep_makes_nobody_an_owner(server: str) -> None:
 LIFE = """
 import asyncio, sys
 from playground.app import create_app
-from playground.engines.tgi import TGIEngine
+from playground.engines.detection import DetectedEngine
 from playground.settings import load_settings
 from playground.store.database import Database
 
@@ -141,7 +141,7 @@ async def fail(self):
 async def close(self):
     print("closed")
 
-Database.aclose, TGIEngine.aclose = fail, close
+Database.aclose, DetectedEngine.aclose = fail, close
 
 async def main():
     app = create_app(load_settings(data_dir=sys.argv[1]))
