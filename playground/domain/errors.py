@@ -12,7 +12,7 @@ PlaygroundError
 ├── NotFound            what is named is not there, or no longer
 ├── StoreError          the database is away, locked or full; nothing was half-written
 └── EngineError         the engine refused, failed or is away; TGI's errors are translated once,
-                        in engines/tgi.py
+                        in engines/http.py
 """
 
 
