@@ -14,6 +14,8 @@ ROOT = Path(__file__).parent.parent
 BASE = ROOT / "docker-compose.yml"
 CPU = ROOT / "tgi/serve/cpu.yml"
 GPUS = ROOT / "tgi/serve/gpus.yml"
+VLLM = ROOT / "tgi/serve/vllm.yml"
+SGLANG = ROOT / "tgi/serve/sglang.yml"
 PROFILES = ("tls", "postgres", "obs")
 
 
@@ -88,7 +90,11 @@ def merge(base: Any, over: Any, key: str = "") -> Any:
             else:
                 merged[name] = merge(merged.get(name), value, name)
         return merged
-    if isinstance(base, list) and isinstance(over, list) and key not in ("command", "test"):
+    if (
+        isinstance(base, list)
+        and isinstance(over, list)
+        and key not in ("command", "entrypoint", "test")
+    ):
         return base + [each for each in over if each not in base]
     return over
 
@@ -99,7 +105,7 @@ def compose(*files: Path, variables: Mapping[str, str] | None = None) -> dict[st
     for file in files:
         over = interpolate(yaml.load(file.read_text(), Loader), variables or {})
         for service in over.get("services", {}).values():
-            if source := service.pop("extends", None):
+            if isinstance(service, dict) and (source := service.pop("extends", None)):
                 base = compose(ROOT / source["file"], variables=variables)
                 own = dict(service)
                 service.clear()

@@ -1,4 +1,4 @@
-"""docker-compose.yml and its CPU override, without a daemon."""
+"""docker-compose.yml and the files over it, without a daemon."""
 
 import json
 import os
@@ -20,9 +20,12 @@ from tests.composition import (
     GPUS,
     PROFILES,
     ROOT,
+    SGLANG,
     VARIABLE,
+    VLLM,
     Loader,
     Override,
+    Reset,
     active,
     compose,
     environment,
@@ -34,7 +37,15 @@ from tests.composition import (
 
 SCHEMA = json.loads((ROOT / "tests/data/compose-spec.json").read_text())
 
-SETS = {"GPU": (BASE,), "CPU": (BASE, CPU), "two GPUs": (BASE, GPUS)}
+SETS = {
+    "GPU": (BASE,),
+    "CPU": (BASE, CPU),
+    "two GPUs": (BASE, GPUS),
+    "vLLM": (BASE, VLLM),
+    "SGLang": (BASE, SGLANG),
+}
+FILES = (BASE, CPU, GPUS, VLLM, SGLANG)
+ENGINES = {"tgi", "tgi-1", "vllm", "sglang"}
 every_set = pytest.mark.parametrize("files", SETS.values(), ids=SETS)
 
 
@@ -87,7 +98,7 @@ OWN = ("PLAYGROUND_METRICS_FROM", "PLAYGROUND_LOG_FORMAT", "PLAYGROUND_ENGINE_QU
 
 def test_every_variable_has_a_default_and_is_explained() -> None:
     explained = example()
-    for file in (BASE, CPU, GPUS):
+    for file in FILES:
         content = yaml.load(file.read_text(), Loader)
         for text in texts(content):
             for dollar, name, operator, default, bare in VARIABLE.findall(text):
@@ -100,6 +111,8 @@ def test_every_variable_has_a_default_and_is_explained() -> None:
                 if operator == ":-" and default and not own:
                     assert explained[name] == default, name
         for service in content["services"].values():
+            if isinstance(service, Reset):
+                continue
             variables: Any = service.get("environment", {})
             if isinstance(variables, Override):
                 variables = variables.value
@@ -110,7 +123,7 @@ def test_every_variable_has_a_default_and_is_explained() -> None:
 def test_every_variable_that_is_explained_exists() -> None:
     used = {
         name
-        for file in (BASE, CPU, GPUS)
+        for file in FILES
         for name in re.findall(r"\$\{(\w+)|^      ([A-Z_]+):$", file.read_text(), re.MULTILINE)
         for name in name
         if name
@@ -181,7 +194,8 @@ def test_services_are_confined(files: Sequence[Path]) -> None:
 @every_set
 def test_the_page_does_not_wait_for_the_model(files: Sequence[Path]) -> None:
     service = compose(*files)["services"]["playground"]
-    assert service["depends_on"]["tgi"] == {"condition": "service_started"}
+    [engine] = ENGINES & set(service["depends_on"])
+    assert service["depends_on"][engine] == {"condition": "service_started"}
     waits = {name for name, how in service["depends_on"].items() if "healthy" in how["condition"]}
     assert waits == {"postgres"}
 
@@ -211,10 +225,10 @@ def test_what_is_private_has_no_way_out(files: Sequence[Path]) -> None:
         network: {name for name, each in services.items() if network in each["networks"]}
         for network in project["networks"]
     }
-    tgis = {name for name in services if name.startswith("tgi")}
-    assert on["egress"] == tgis  # the weights come from the Hub, and nobody else is there
+    engines = ENGINES & set(services)
+    assert on["egress"] == engines  # the weights come from the Hub, and nobody else is there
     assert on["frontend"] == {"playground", "caddy", "grafana"}
-    assert not tgis & on["frontend"]
+    assert not engines & on["frontend"]
     for name in ("postgres", "prometheus"):
         assert services[name]["networks"] == ["backend"]
 
@@ -310,6 +324,76 @@ def test_two_gpus_hold_a_model_each() -> None:
         assert f"{name}:8080" in services["balancer"]["environment"]["UPSTREAMS"].split()
     assert services["tgi-1"]["healthcheck"] == services["tgi"]["healthcheck"]
     assert services["playground"]["environment"]["PLAYGROUND_ENGINE_URL"] == "http://balancer:8080"
+
+
+@pytest.mark.parametrize(("file", "name"), [(VLLM, "vllm"), (SGLANG, "sglang")])
+def test_another_engine_takes_the_place_of_tgi_with_all_that_confines_it(
+    file: Path, name: str
+) -> None:
+    was, now = compose(BASE), compose(BASE, file)
+    tgi, engine = was["services"]["tgi"], now["services"][name]
+    assert set(now["services"]) == set(was["services"]) - {"tgi"} | {name}
+    same = ("deploy", "networks", "secrets", "security_opt", "restart", "logging", "cap_drop")
+    assert all(engine[each] == tgi[each] for each in same)
+    assert "weights:/data" in engine["volumes"]
+    assert engine["environment"]["HF_HUB_CACHE"] == "/data"  # what TGI's image has it
+    page = now["services"]["playground"]["environment"]
+    assert page["PLAYGROUND_ENGINE"] == name
+    assert page["PLAYGROUND_ENGINE_URL"] == f"http://{name}:8080"
+    assert "http://127.0.0.1:8080/health" in engine["healthcheck"]["test"][-1]
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "context", "at_a_time"),
+    [
+        (VLLM, "vllm", "--max-model-len", "--max-num-seqs"),
+        (SGLANG, "sglang", "--context-length", "--max-running-requests"),
+    ],
+)
+@pytest.mark.parametrize("revision", ["", "0123abc"])
+def test_another_engine_is_started_with_the_same_model_and_limits(
+    file: Path, name: str, context: str, at_a_time: str, revision: str, tmp_path: Path
+) -> None:
+    """What its program gets, by a shell that runs the container's own line."""
+    service = compose(BASE, file, variables={"GPU_COUNT": "2"})["services"][name]
+    for program in ("vllm", "python3"):
+        script = tmp_path / program
+        script.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+        script.chmod(0o755)
+    given = {key: value for key, value in service["environment"].items() if value is not None}
+    environ = given | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    if revision:
+        environ["REVISION"] = revision
+    done = subprocess.run(
+        service["entrypoint"], env=environ, capture_output=True, text=True, check=True
+    )
+    words = done.stdout.splitlines()
+    assert "ContextualAI/Contextual_KTO_Mistral_PairRM" in words
+
+    def value(option: str) -> str:
+        return words[words.index(option) + 1]
+
+    assert ("--revision" in words) == bool(revision)
+    assert not revision or value("--revision") == revision
+    assert value("--quantization").upper() == "FP8"
+    page = compose(BASE, file)["services"]["playground"]["environment"]
+    assert page["PLAYGROUND_ENGINE_QUANTISATION"] == "FP8"
+    assert int(value(context)) == load_settings().context_tokens
+    assert int(value(at_a_time)) > load_settings().max_streams
+    assert value("--tensor-parallel-size") == "2"
+    assert (value("--host"), value("--port")) == ("0.0.0.0", "8080")
+    [template] = [each for each in service["volumes"] if value("--chat-template") in each]
+    assert template.split(":") == [
+        "./tgi/serve/chat_template.jinja",
+        value("--chat-template"),
+        "ro",
+    ]
+    if name == "vllm":  # else the model's own file sets what a request leaves out
+        assert value("--generation-config") == "vllm"
+        grace = int(service["stop_grace_period"].removesuffix("s"))
+        assert grace > int(value("--shutdown-timeout"))
+    else:  # with it a request with min_p would end the server
+        assert "--enable-deterministic-inference" not in words
 
 
 @every_set

@@ -97,6 +97,11 @@ def templated(messages: Sequence[Message]) -> str:
     )
 
 
+def test_other_engines_get_the_same_template_as_a_file_of_its_own() -> None:
+    config = json.loads((ROOT / "tgi/serve/tokenizer_config.json").read_text())
+    assert (ROOT / "tgi/serve/chat_template.jinja").read_text() == config["chat_template"]
+
+
 def test_the_template_gives_the_example_of_the_card() -> None:
     """TGI's chat routes add no BOS themselves, so that the template does."""
     conversation = [
