@@ -256,7 +256,8 @@ REFUSED = [
     (
         b'{"inputs":"a","parameters":{"grammar":5}}',
         422,
-        "parameters.grammar: invalid type: integer `5`, expected adjacently tagged enum GrammarType",
+        "parameters.grammar: invalid type: integer `5`, "
+        "expected adjacently tagged enum GrammarType",
         1,
         39,
     ),
