@@ -11,12 +11,15 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from playground.domain.models import MISSION
 from playground.ui.page import static_version
+from tests import conversations
 from tests.application import Application
+from tests.llamacpp import llamacpp
 from tests.pages import READY, opened, serve
 from tests.stock import INFO, tgi, writing
 
@@ -117,6 +120,7 @@ def test_the_missions_model_has_its_name_its_score_and_its_card(
         expect(page.locator(".model-note")).to_contain_text("aligned with KTO")
         tab(page, "About")
         expect(page.locator("#card")).to_contain_text("Kahneman-Tversky")
+        expect(page.locator("#model-info")).to_contain_text(SCORE)
 
 
 def test_any_other_model_has_its_own_name_in_every_tab_and_none_of_the_missions(
@@ -153,10 +157,10 @@ def test_no_model_is_named_until_one_is_known_and_the_last_one_while_it_is_away(
         assert head(page) == ("KTO Mistral playground", "")
         expect(page).to_have_title("KTO Mistral playground")
         tab(page, "About")
-        expect(page.locator("#card")).to_have_text("Which model answers is not known yet.")
+        expect(page.locator("#model-info")).to_have_text("Which model answers is not known yet.")
         said.now()
         expect(page.locator(".masthead .model")).to_have_text("SmolLM2-135M-Instruct")
-        expect(page.locator("#card")).to_contain_text("SmolLM2-135M-Instruct answers here.")
+        expect(page.locator("#model-info")).to_contain_text("SmolLM2-135M-Instruct answers here.")
         said.away("offline", "It is away.")
         expect(page.locator("#engine-state")).to_have_attribute("data-state", "offline")
         assert head(page) == ("SmolLM2-135M-Instruct", "Q4_1 · TGI")
@@ -325,9 +329,9 @@ def test_what_becomes_of_a_system_text_depends_on_the_model(
     chromium: Browser, small: Application
 ) -> None:
     with opened(chromium, small.url + "/") as page:
-        expect(page.locator("#system-note")).to_contain_text("in front of your first message")
-        Said(page).now(engine={"system_role": True})
         expect(page.locator("#system-note")).to_contain_text("a role for this of its own")
+        Said(page).now(engine={"system_role": False})
+        expect(page.locator("#system-note")).to_contain_text("in front of your first message")
 
 
 def test_the_receipt_names_the_model_and_its_quantisation(
@@ -352,3 +356,107 @@ def test_on_a_phone_the_head_and_the_bar_fit(chromium: Browser, small: Applicati
         said.away("loading", "The model is being fetched.", DOWNLOAD)
         expect(page.locator("#chat .engine-note").get_by_role("progressbar")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.fixture
+def reader(chromium: Browser) -> Iterator[Page]:
+    """A page in a profile of its own."""
+    with chromium.new_context() as context:
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        yield page
+
+
+def frozen(site: Application, *receipts: Mapping[str, Any], private: bool = False) -> str:
+    """The address of a snapshot with an answer for each of these receipts."""
+    columns = [
+        conversations.column({"role": "user", "content": "Hi"}, conversations.answer(receipt=each))
+        for each in receipts
+    ]
+    made = httpx.post(
+        f"{site.url}/api/shares",
+        json={"record": conversations.record(*columns), "private": private},
+        trust_env=False,
+    )
+    assert made.status_code == 201, made.text
+    return str(made.json()["url"])
+
+
+def description(page: Page) -> str:
+    return page.locator("meta[name=description]").get_attribute("content") or ""
+
+
+def test_a_snapshot_names_the_models_of_its_receipts_and_not_todays(
+    reader: Page, small: Application
+) -> None:
+    laptop = {
+        **conversations.RECEIPT,
+        "model_id": "asedmammad/Contextual_KTO_Mistral_PairRM-GGUF",
+        "engine": "llama.cpp b11549",
+        "quantisation": "Q4_K_M",
+    }
+    other = {**laptop, "model_id": "some/other-1B", "quantisation": ""}
+    reader.goto(frozen(small, conversations.RECEIPT))
+    assert head(reader) == ("KTO Mistral 7B", f"FP8 · TGI · {SCORE}")
+    assert description(reader).startswith("A conversation with KTO Mistral 7B, frozen")
+    expect(reader.locator(".warn")).to_contain_text("The model here now is another one: Huggi")
+    reader.goto(frozen(small, conversations.RECEIPT, laptop))
+    assert head(reader) == ("KTO Mistral 7B", f"FP8 · TGI and Q4_K_M · llama.cpp · {SCORE}")
+    reader.goto(frozen(small, other, laptop))
+    assert head(reader) == ("other-1B and KTO Mistral 7B", "llama.cpp and Q4_K_M · llama.cpp")
+    assert description(reader).startswith("Answers of other-1B and KTO Mistral 7B side by side")
+    reader.goto(frozen(small, other, private=True))
+    assert head(reader) == ("other-1B", "llama.cpp")
+    assert description(reader) == "Open the link to read it."
+
+
+def test_a_demo_names_the_model_that_answers(reader: Page, small: Application) -> None:
+    terms = {"title": "Try it", "panes": [{"preset": "min-p"}], "budget_tokens": 2000}
+    made = httpx.post(f"{small.url}/api/demos", json=terms, trust_env=False)
+    reader.goto(made.json()["url"])
+    expect(reader.locator(".masthead .model")).to_have_text("SmolLM2-135M-Instruct")
+    assert head(reader)[1] == "Q4_1 · TGI"
+    expect(reader).to_have_title("Try it")
+    assert not re.search("KTO Mistral 7B|stand-in", reader.content())
+
+
+def test_a_demos_visitor_sees_how_far_the_model_is(reader: Page, small: Application) -> None:
+    terms = {"title": "Try it", "panes": [{"preset": "min-p"}], "budget_tokens": 2000}
+    link = httpx.post(f"{small.url}/api/demos", json=terms, trust_env=False).json()
+
+    def loading(route: Route) -> None:
+        state = route.fetch().json()
+        route.fulfill(json={**state, "engine": {**state["engine"], **away}})
+
+    away = {"state": "loading", "reason": "It is loading.", "progress": DOWNLOAD, "label": None}
+    reader.route(f"**/api/demos/{link['token']}", loading)
+    reader.goto(link["url"])
+    expect(reader.locator("#demo-note")).to_have_text("It is loading.")
+    expect(reader.get_by_role("progressbar")).to_have_js_property("value", 1.2 / 4.4)
+    assert head(reader) == ("KTO Mistral playground", "")
+
+
+def test_llama_cpp_for_real(chromium: Browser) -> None:
+    with (
+        llamacpp(slots=1, context=1024) as engine,
+        serve(engine.url, engine="llamacpp") as site,
+        opened(chromium, site.url + "/") as page,
+    ):
+        assert head(page) == ("SmolLM2-135M-Instruct", "Q4_1 · llama.cpp")
+        expect(how(page, "frequency_penalty")).to_contain_text("llama.cpp counts")
+        expect(page.get_by_role("tab", name="Min-p")).not_to_have_class(re.compile("lacking"))
+        page.fill("#max-new-tokens", "20")
+        page.fill("#chat-prompt", "hello")
+        page.press("#chat-prompt", "Enter")
+        answer = page.locator('[data-testid="message"][data-role="assistant"]')
+        expect(answer).to_have_attribute("data-state", "done")
+        page.get_by_role("button", name="Receipt").click()
+        receipt = page.locator(".receipt dl").first
+        expect(receipt.locator("dt:text-is('quantisation') + dd")).to_have_text("Q4_1")
+        page.fill("#chat-prompt", "a draft")
+        engine.kill()
+        page.evaluate("dispatchEvent(new Event('online'))")
+        expect(page.locator("#chat .engine-note")).to_be_visible()
+        assert head(page) == ("SmolLM2-135M-Instruct", "Q4_1 · llama.cpp")
+        expect(page.locator("#chat-prompt")).to_have_value("a draft")
+        expect(answer).to_have_attribute("data-state", "done")

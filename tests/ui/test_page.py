@@ -254,7 +254,7 @@ def test_everything_is_reachable_by_keyboard(page: Page) -> None:
 
 def test_about_shows_the_model_and_the_engine(page: Page) -> None:
     page.get_by_role("tab", name="About").click()
-    expect(page.locator("#card")).to_contain_text("tests.stand_in/bundled")
+    expect(page.locator("#model-info")).to_contain_text("tests.stand_in/bundled")
     expect(page.locator("#engine-info")).to_contain_text("context")
     page.get_by_text("What the engine says of itself").click()
     expect(page.locator("#engine-info pre")).to_contain_text("max_total_tokens")

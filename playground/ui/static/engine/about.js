@@ -35,15 +35,15 @@ async function showCard(card, wanted) {
  */
 function showModel(place, { label, model_id: id, model_sha: sha, quantisation, prompt_format: format }) {
   place.replaceChildren(
-    element('p', { textContent: `${label.title} answers here. What is known of it:` }),
+    element('p', { textContent: `${label.title} answers here.` }),
     list([
       ['name', id],
       ['revision', sha ?? 'not told'],
       ['quantisation', quantisation || 'not told'],
-      ['conversations are written in', format],
+      ['prompt format', format],
+      ...(label.score ? [['score', label.score]] : []),
     ]),
   );
-  place.removeAttribute('aria-busy');
 }
 
 const repeats = { always: 'repeat their answer', alone: 'repeat their answer while no other is written', never: 'do not repeat their answer' };
@@ -53,12 +53,8 @@ function showEngine({ engine, raw }) {
   if (!engine) return;
   const facts = [
     ['engine', engine.name],
-    ['model', engine.model_id],
-    ['revision', engine.model_sha ?? 'not told'],
-    ['quantisation', engine.quantisation || 'not told'],
     ['context', `${number.format(engine.max_total_tokens)} tokens`],
     ['prompt at most', `${number.format(engine.max_input_tokens)} tokens`],
-    ['prompt format', engine.prompt_format],
     ['stop sequences', engine.max_stop_sequences],
     ['answers at a time', engine.slots === null ? 'not told' : number.format(engine.slots)],
     ['seeds', engine.seeds.condition || repeats[engine.seeds.repeat]],
@@ -80,11 +76,12 @@ export function startAbout() {
     onEngine((state) => {
       showEngine(state);
       if (!state.engine) return;
-      const now = JSON.stringify([state.engine.label, state.engine.model_id, state.engine.model_sha]);
+      const now = JSON.stringify(state.engine);
       if (now === shown) return;
       shown = now;
+      showModel($('#model-info'), state.engine);
+      card.replaceChildren();
       if (state.engine.label.mission) void showCard(card, () => shown === now);
-      else showModel(card, state.engine);
     });
   });
 }
