@@ -58,7 +58,7 @@ export function lacking(preset, edits) {
   }).map(({ name }) => name);
 }
 
-const most = 3; // stop sequences; the engine takes one more, which marks the user's turn
+const most = 3; // stop sequences, beside those that the prompt's format needs
 const longest = 200; // characters of one
 
 /**
