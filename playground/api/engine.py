@@ -87,8 +87,14 @@ def engine_routes(services: Services) -> APIRouter:
     async def write_code(body: CodeBody) -> Response:
         """An answer's request as programs, from the prompt and the parameters of its receipt."""
         address = engines.address(body.engine)
-        keyed = address.api_key is not None
-        programs = snippets(address.url, body.prompt, body.sent, keyed=keyed)
+        info = (await engines.get(body.engine).state()).info
+        programs = snippets(
+            address.url,
+            body.prompt,
+            body.sent,
+            keyed=address.api_key is not None,
+            model=address.model or (info.model_id if info else ""),
+        )
         return json_answer({"snippets": [asdict(each) for each in programs]})
 
     @router.post("/api/proof", **answering(schemas.ProofAnswer, 429, 502, 503))

@@ -1,8 +1,13 @@
-"""An answer's request as programs that anyone can run: curl, httpx, huggingface_hub, tgi.client.
+"""An answer's request as programs that anyone can run.
 
-Each sends the prompt and the parameters of a receipt and prints what the engine writes: with the
-seed in them, the same answer again. The engine's key is never written out; it is read from
-TGI_API_KEY where the engine wants one.
+For TGI curl, httpx, huggingface_hub and tgi.client; for llama.cpp curl and httpx; for a server of
+OpenAI's completions curl, httpx and the client openai. Each sends the prompt and the parameters of
+a receipt and prints what the engine writes: with the seed in them, the same answer again, all of it
+at once. The engine's key is never written out; where the engine wants one, it is read from
+TGI_API_KEY, or from ENGINE_API_KEY for what is not TGI.
+
+What a receipt was sent to is told by its own words for the length of the answer, so that one that
+is older than the engine is not misread.
 """
 
 import json
@@ -35,50 +40,126 @@ class Snippet:
     note: str = ""
 
 
-def snippets(url: str, prompt: str, sent: Mapping[str, Any], *, keyed: bool) -> tuple[Snippet, ...]:
-    """The four programs for one answer.
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """Where an engine takes a request, and how.
+
+    Attributes:
+        path: Behind the engine's address.
+        prompt: What its JSON calls the prompt.
+        nested: What its JSON calls the parameters, "" where they stand beside the prompt.
+        text: Where the answer's text is in the engine's.
+        key: The variable with its key.
+    """
+
+    path: str
+    prompt: str
+    nested: str
+    text: str
+    key: str
+
+
+_TGI: Final = _Route("/generate", "inputs", "parameters", '["generated_text"]', "TGI_API_KEY")
+_LLAMACPP: Final = _Route("/completion", "prompt", "", '["content"]', "ENGINE_API_KEY")
+_OPENAI: Final = _Route("/v1/completions", "prompt", "", '["choices"][0]["text"]', "ENGINE_API_KEY")
+
+# What the client's completions.create takes; the rest goes into its extra_body.
+_OPENAI_NAMES: Final = (
+    *("best_of", "echo", "frequency_penalty", "logit_bias", "logprobs", "max_tokens", "n"),
+    *("presence_penalty", "seed", "stop", "suffix", "temperature", "top_p", "user"),
+)
+# An answer is read here when it is whole.
+_STREAMING: Final = ("stream", "stream_options")
+
+
+def snippets(
+    url: str, prompt: str, sent: Mapping[str, Any], *, keyed: bool, model: str = ""
+) -> tuple[Snippet, ...]:
+    """The programs for one answer.
 
     Args:
         url: Where the engine answers.
         prompt: As the receipt has them.
         sent: As the receipt has them.
         keyed: Whether the engine wants a key.
+        model: By which a server of OpenAI's completions knows the one that answered.
     """
+    whole = {name: value for name, value in sent.items() if name not in _STREAMING}
+    if "n_predict" in sent:
+        return _plain(_LLAMACPP, url, prompt, whole, keyed=keyed)
+    if "max_tokens" in sent:
+        url = url.rstrip("/").removesuffix("/v1")
+        named = {"model": model, **whole} if model else whole
+        return (
+            *_plain(_OPENAI, url, prompt, named, keyed=keyed),
+            Snippet("openai", "openai", "python", _openai(url, prompt, named, keyed=keyed)),
+        )
     return (
-        Snippet("curl", "curl", "bash", _curl(url, prompt, sent, keyed=keyed)),
-        Snippet("httpx", "httpx", "python", _httpx(url, prompt, sent, keyed=keyed)),
+        *_plain(_TGI, url, prompt, sent, keyed=keyed),
         _hub(url, prompt, sent, keyed=keyed),
         Snippet("client", "tgi.client", "python", _client(url, prompt, sent, keyed=keyed)),
     )
 
 
-def _curl(url: str, prompt: str, sent: Mapping[str, Any], *, keyed: bool) -> str:
+def _plain(
+    route: _Route, url: str, prompt: str, sent: Mapping[str, Any], *, keyed: bool
+) -> tuple[Snippet, Snippet]:
+    """The two programs that need no client of the engine's."""
+    return (
+        Snippet("curl", "curl", "bash", _curl(route, url, prompt, sent, keyed=keyed)),
+        Snippet("httpx", "httpx", "python", _httpx(route, url, prompt, sent, keyed=keyed)),
+    )
+
+
+def _curl(route: _Route, url: str, prompt: str, sent: Mapping[str, Any], *, keyed: bool) -> str:
     # In a here-document with a quoted word the shell changes nothing, and no line of JSON can end
     # it: inside of its strings there are no line breaks.
-    body = json.dumps({"inputs": prompt, "parameters": sent}, ensure_ascii=False, indent=2)
-    key = '  -H "Authorization: Bearer $TGI_API_KEY" \\\n' if keyed else ""
+    fields = {route.nested: sent} if route.nested else sent
+    body = json.dumps({route.prompt: prompt, **fields}, ensure_ascii=False, indent=2)
+    key = f'  -H "Authorization: Bearer ${route.key}" \\\n' if keyed else ""
     return (
-        f"curl -sS --fail-with-body {_shell_word(url + '/generate')} \\\n"
+        f"curl -sS --fail-with-body {_shell_word(url + route.path)} \\\n"
         f"{key}  -H 'Content-Type: application/json' --data-binary @- <<'JSON'\n{body}\nJSON\n"
     )
 
 
-def _httpx(url: str, prompt: str, sent: Mapping[str, Any], *, keyed: bool) -> str:
-    headers = (
-        '    headers={"Authorization": f"Bearer {os.environ[\'TGI_API_KEY\']}"},\n' if keyed else ""
-    )
+def _httpx(route: _Route, url: str, prompt: str, sent: Mapping[str, Any], *, keyed: bool) -> str:
+    fields = f'"{route.nested}": parameters' if route.nested else "**parameters"
     return (
         f"{'import os' + chr(10) + chr(10) if keyed else ''}import httpx\n\n"
         f"prompt = {_text(prompt)}\n"
         f"parameters = {_mapping(sent)}\n"
         "response = httpx.post(\n"
-        f"    {_string(url + '/generate')},\n"
-        f"{headers}"
-        '    json={"inputs": prompt, "parameters": parameters},\n'
+        f"    {_string(url + route.path)},\n"
+        f"{_headers(route.key) if keyed else ''}"
+        f'    json={{"{route.prompt}": prompt, {fields}}},\n'
         "    timeout=300,\n"
         ")\n"
         "response.raise_for_status()\n"
-        'print(response.json()["generated_text"])\n'
+        f"print(response.json(){route.text})\n"
+    )
+
+
+def _headers(key: str) -> str:
+    return f'    headers={{"Authorization": f"Bearer {{os.environ[\'{key}\']}}"}},\n'
+
+
+def _openai(url: str, prompt: str, sent: Mapping[str, Any], *, keyed: bool) -> str:
+    # The client wants a key, also where the server does not.
+    key = f'os.environ["{_OPENAI.key}"]' if keyed else '"none"'
+    named = {"model": "", **{n: v for n, v in sent.items() if n in ("model", *_OPENAI_NAMES)}}
+    beside = {name: value for name, value in sent.items() if name not in named}
+    arguments = "".join(f"    {name}={_value(value)},\n" for name, value in named.items())
+    extra = _mapping(beside).replace("\n", "\n    ")
+    return (
+        f"{'import os' + chr(10) + chr(10) if keyed else ''}from openai import OpenAI\n\n"
+        f"prompt = {_text(prompt)}\n"
+        f"client = OpenAI(base_url={_string(url + '/v1')}, api_key={key}, timeout=300)\n"
+        "answer = client.completions.create(\n"
+        f"    prompt=prompt,\n{arguments}"
+        f"{f'    extra_body={extra},{chr(10)}' if beside else ''}"
+        ")\n"
+        "print(answer.choices[0].text)\n"
     )
 
 
@@ -103,9 +184,6 @@ def _hub(url: str, prompt: str, sent: Mapping[str, Any], *, keyed: bool) -> Snip
         "InferenceClient.text_generation, so this sends the request through huggingface_hub's "
         "session and reads the answer with its types."
     )
-    headers = (
-        '    headers={"Authorization": f"Bearer {os.environ[\'TGI_API_KEY\']}"},\n' if keyed else ""
-    )
     code = (
         f"{head}from huggingface_hub import TextGenerationOutput, get_session\n\n"
         f"# InferenceClient.text_generation has no {' and no '.join(foreign)}.\n"
@@ -113,7 +191,7 @@ def _hub(url: str, prompt: str, sent: Mapping[str, Any], *, keyed: bool) -> Snip
         f"parameters = {_mapping(sent)}\n"
         "response = get_session().post(\n"
         f"    {_string(url + '/generate')},\n"
-        f"{headers}"
+        f"{_headers(_TGI.key) if keyed else ''}"
         '    json={"inputs": prompt, "parameters": parameters},\n'
         "    timeout=300,\n"
         ")\n"

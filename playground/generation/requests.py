@@ -234,18 +234,26 @@ class RenderBody(Body):
     text: str = Field(max_length=MAX_TEXT_CHARS, examples=["# Hi\n\nHow *are* you?"])
 
 
+def _is_parameter(value: object) -> bool:
+    """Whether an engine may have been sent it: a scalar, or a list or an object of such."""
+    if isinstance(value, dict):
+        each = list(value.values())
+        return all(map(_NAME.fullmatch, value)) and all(isinstance(v, _SCALAR) for v in each)
+    return all(isinstance(v, _SCALAR) for v in (value if isinstance(value, list) else [value]))
+
+
 def _parameters(sent: dict[str, Any]) -> dict[str, Any]:
     for name, value in sent.items():
-        each = value if isinstance(value, list) else [value]
-        if not _NAME.fullmatch(name) or not all(isinstance(v, str | int | float) for v in each):
+        if not _NAME.fullmatch(name) or not _is_parameter(value):
             raise broken(
                 f"{shortened(name)} must be a name, and its value a number, a text, true or false, "
-                "or a list of such.",
+                "or a list or an object of such.",
                 f".{shortened(name)}",
             )
     return sent
 
 
+_SCALAR: Final = (str, int, float)
 _VALUE: Final = ["string", "number", "boolean"]
 
 
@@ -261,7 +269,15 @@ class CodeBody(Body):
                 "type": "object",
                 "propertyNames": {"pattern": f"^{_NAME.pattern}$"},
                 "additionalProperties": {
-                    "anyOf": [{"type": _VALUE}, {"type": "array", "items": {"type": _VALUE}}]
+                    "anyOf": [
+                        {"type": _VALUE},
+                        {"type": "array", "items": {"type": _VALUE}},
+                        {
+                            "type": "object",
+                            "propertyNames": {"pattern": f"^{_NAME.pattern}$"},
+                            "additionalProperties": {"type": _VALUE},
+                        },
+                    ]
                 },
             }
         ),

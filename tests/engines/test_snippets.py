@@ -12,6 +12,8 @@ import pytest
 from httpx_sse import aconnect_sse
 
 from playground.engines.snippets import Snippet, snippets
+from tests import llamacpp as llamacpp_server
+from tests.servers import Server
 from tests.stock import playground
 
 # What a shell, a Python string or a line-wise reader could trip over.
@@ -29,7 +31,12 @@ async def written(program: Snippet, env: dict[str, str]) -> str:
     assert done.returncode == 0, f"{program.id}: {done.stderr.decode()}\n{program.code}"
     text = done.stdout.decode()
     if program.id == "curl":
-        text = orjson.loads(text)["generated_text"]
+        answer = orjson.loads(text)
+        if "choices" in answer:
+            [answer] = answer["choices"]
+        text = next(
+            answer[name] for name in ("generated_text", "content", "text") if name in answer
+        )
     return text.strip().removesuffix("<|user|>").strip()
 
 
@@ -81,6 +88,72 @@ async def test_every_program_writes_the_answer_again(
     assert joined.strip().removesuffix("<|user|>").strip() == text.strip()
 
 
+@pytest.mark.parametrize(
+    "pane",
+    [
+        {"preset": "min-p"},
+        {"sampler": {"temperature": 0}},
+        {"sampler": {"temperature": 1.3, "presence_penalty": 1.5}, "stop": ["'\"\n", "\\"]},
+    ],
+    ids=lambda pane: pane.get("preset", "own"),
+)
+async def test_llamacpp_writes_it_again(llamacpp: Server, pane: dict[str, Any]) -> None:
+    async with (
+        playground(llamacpp.url, engine="llamacpp") as url,
+        httpx.AsyncClient(base_url=url, timeout=60) as client,
+    ):
+        receipt, text, tokens = await answered(client, {**pane, "seed": 5, "max_new_tokens": 24})
+        body = {"prompt": receipt["prompt"], "sent": receipt["sent"]}
+        made = (await client.post("/api/code", json=body)).json()["snippets"]
+    programs = [Snippet(**each) for each in made]
+    assert [each.id for each in programs] == ["curl", "httpx"]
+    assert text
+    assert tokens > 3
+    # One after the other: its seeds repeat only alone.
+    assert [await written(each, {}) for each in programs] == [text.strip()] * 2
+
+
+async def test_a_server_of_openais_completions_writes_it_again(llamacpp: Server) -> None:
+    """llama.cpp's, with what its own /completion was not asked for."""
+    prompt = f"<|im_start|>user\n{HARD}<|im_end|>\n<|im_start|>assistant\n"
+    sent: dict[str, Any] = {
+        "temperature": 1.1,
+        "top_p": 0.9,
+        "top_k": 30,
+        "min_p": 0.02,
+        "seed": 5,
+        "frequency_penalty": 0.5,
+        "max_tokens": 24,
+        "stop": ["<|im_end|>"],
+        "cache_prompt": False,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    async with httpx.AsyncClient(timeout=60) as client:
+        whole = {**sent, "prompt": prompt, "stream": False}
+        answer = await client.post(f"{llamacpp.url}/v1/completions", json=whole)
+        text = answer.json()["choices"][0]["text"]
+    async with (
+        playground(f"{llamacpp.url}/v1", engine="openai", engine_model="a/b") as url,
+        httpx.AsyncClient(base_url=url) as client,
+    ):
+        made = await client.post("/api/code", json={"prompt": prompt, "sent": sent})
+    programs = [Snippet(**each) for each in made.json()["snippets"]]
+    assert [each.id for each in programs] == ["curl", "httpx", "openai"]
+    assert all('"a/b"' in each.code and "stream" not in each.code for each in programs)
+    assert text
+    assert [await written(each, {}) for each in programs] == [text.strip()] * 3
+
+
+async def test_what_is_no_tgi_has_a_key_of_another_name() -> None:
+    with llamacpp_server.llamacpp(1, 512, "--key", "s3cret") as server:
+        for sent in ({"n_predict": 4}, {"max_tokens": 4, "seed": 1}):
+            programs = snippets(server.url, "Once", {**sent, "cache_prompt": False}, keyed=True)
+            for each in programs:
+                assert "s3cret" not in each.code
+                assert await written(each, {"ENGINE_API_KEY": "s3cret"})
+
+
 async def test_says_where_huggingface_hub_lacks_an_argument() -> None:
     def hub(sent: dict[str, Any]) -> Snippet:
         return snippets("http://x", "p", sent, keyed=False)[2]
@@ -110,7 +183,9 @@ async def test_a_key_is_read_and_never_written(stand_in_url: str) -> None:
         ({"prompt": "", "sent": {}}, "prompt"),
         ({"prompt": "p", "sent": []}, "sent"),
         ({"prompt": "p", "sent": {"a b": 1}}, "sent.a b"),
-        ({"prompt": "p", "sent": {"x": {"y": 1}}}, "sent.x"),
+        ({"prompt": "p", "sent": {"x": {"y": [1]}}}, "sent.x"),
+        ({"prompt": "p", "sent": {"x": {"y z": 1}}}, "sent.x"),
+        ({"prompt": "p", "sent": {"x": [[1]]}}, "sent.x"),
         ({"prompt": "p", "sent": {}, "url": "http://evil"}, "url"),
     ],
 )
