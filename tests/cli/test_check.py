@@ -14,11 +14,14 @@ from playground.cli.check.command import check
 from playground.domain.messages import Message
 from playground.domain.prompt import render
 from playground.domain.prompt_formats import TULU2
+from playground.domain.samplers import BY_NAME
 from playground.settings import load_settings
 from playground.store.store import Store
+from tests import llamacpp as llamacpp_server
 from tests import stock
 from tests.faults import FaultServer, Peer, Script, serving
 from tests.postgres import Cluster
+from tests.servers import Server
 
 Finding = dict[str, str]
 PATH = os.environ["PATH"]
@@ -55,9 +58,12 @@ def engine(
                     "tokenize_response": [],
                 }
                 await peer.answer(orjson.dumps(text))
-            case "/generate":
-                status, body = generate or (200, {"generated_text": "You"})
-                await peer.answer(orjson.dumps(body), status)
+            case "/generate_stream" if generate is not None:
+                await peer.answer(orjson.dumps(generate[1]), generate[0])
+            case "/generate_stream":
+                await stock.writing(["You"], "length")(peer)
+            case "/v1/models":
+                await peer.answer(b"", 404)
             case path:
                 raise AssertionError(path)
 
@@ -185,6 +191,15 @@ async def test_another_model_and_lower_limits_are_notes(
         assert any(words in fix for fix in limits)
 
 
+async def test_the_models_own_copies_are_the_model(capsys: pytest.CaptureFixture[str]) -> None:
+    copies = "featherless-ai-quants/ContextualAI-Contextual_KTO_Mistral_PairRM-GGUF:Q4_K_M"
+    async with engine(info={**INFO, "model_id": copies}) as server:
+        report = await examined(capsys, server.url)
+        assert report.of("model")["verdict"] == "ok"
+        report = await examined(capsys, server.url, model_id="a/b")
+        assert "PLAYGROUND_MODEL_ID" in report.of("model", "note")["fix"]
+
+
 async def test_another_template(capsys: pytest.CaptureFixture[str]) -> None:
     async def mistral(peer: Peer) -> None:
         await peer.answer(orjson.dumps({"templated_text": "<s>[INST] Is it warm? [/INST]"}))
@@ -233,6 +248,99 @@ async def test_no_token_comes(
     assert report.status == 1
     assert report.faults == ["answer"]
     assert fix in report.of("answer")["fix"]
+
+
+# Of other kinds
+
+
+async def test_a_healthy_llamacpp(capsys: pytest.CaptureFixture[str], llamacpp: Server) -> None:
+    report = await examined(capsys, llamacpp.url, engine="llamacpp", context_tokens=2048)
+    assert report.status == 0
+    assert [each["name"] for each in report.findings if each["verdict"] != "ok"] == ["model"]
+    names = ["address", "port", "health", "model", "limits", "template", "answer"]
+    assert [each["name"] for each in report.findings] == [*names, "database", "login"]
+    assert report.of("limits")["says"] == "2048 tokens, 4 answers at a time"
+    info = report.document["info"]
+    assert info["kind"] == "llamacpp"
+    assert info["prompt_format"]["label"] == "ChatML of SmolLM2"
+    assert set(info["applied"]) == set(BY_NAME)
+    assert info["seeds"]["repeat"] == "alone"
+    assert info["probabilities"]["kind"] == "final"
+    assert (report.document["proof"], report.document["others"]) == (None, [])
+
+
+async def test_llamacpp_with_another_model_and_a_short_context(
+    capsys: pytest.CaptureFixture[str], llamacpp: Server
+) -> None:
+    report = await examined(capsys, llamacpp.url, engine="llamacpp", prompt_format="tulu2")
+    assert report.status == 0
+    assert "GGUF" in report.of("model", "note")["fix"]
+    assert "--ctx-size" in report.of("limits", "note")["fix"]
+    template = report.of("template", "note")
+    assert "is not TuluV2 ('<|im_start|>system" in template["says"]
+    assert "PLAYGROUND_PROMPT_FORMAT" in template["fix"]
+    assert "docker" not in json.dumps(report.document).lower()
+
+
+async def test_llamacpp_wants_a_key(capsys: pytest.CaptureFixture[str]) -> None:
+    with llamacpp_server.llamacpp(1, 512, "--key", "s3cret") as server:
+        wrong = await examined(capsys, server.url, engine="llamacpp", engine_api_key="wrong")
+        right = await examined(capsys, server.url, engine="llamacpp", engine_api_key="s3cret")
+    assert wrong.faults == ["health"]
+    assert "PLAYGROUND_ENGINE_API_KEY" in wrong.of("health")["fix"]
+    assert right.status == 0
+    assert "s3cret" not in json.dumps(right.document)
+
+
+async def test_llamacpp_while_it_loads(capsys: pytest.CaptureFixture[str]) -> None:
+    body = b'{"error":{"message":"Loading model","type":"unavailable_error","code":503}}'
+
+    async def loading(peer: Peer) -> None:
+        await peer.answer(body, 503)
+
+    async with serving(loading) as server:
+        report = await examined(capsys, server.url, engine="llamacpp")
+    assert report.faults == ["health"]
+    assert "reads the model's file" in report.of("health")["fix"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("llamacpp", "playground demo --model"),
+        ("vllm", "compiled"),
+        ("sglang", "SGLang opens its port"),
+        ("openai", "PLAYGROUND_ENGINE_URL"),
+    ],
+)
+async def test_a_closed_port_of_each_kind(
+    capsys: pytest.CaptureFixture[str], free_port: int, kind: str, words: str
+) -> None:
+    report = await examined(capsys, f"http://127.0.0.1:{free_port}", engine=kind)
+    assert report.faults == ["port"]
+    assert words in report.of("port")["fix"]
+    assert "docker" not in json.dumps(report.document).lower(), "that is for TGI in compose"
+
+
+async def test_each_engine_of_a_file_is_looked_at(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, llamacpp: Server, free_port: int
+) -> None:
+    file = tmp_path / "engines.toml"
+    file.write_text(
+        f'[[engine]]\nid = "small"\nkind = "llamacpp"\nurl = "{llamacpp.url}"\n'
+        f'[[engine]]\nid = "away"\nkind = "llamacpp"\nurl = "http://127.0.0.1:{free_port}"\n'
+    )
+    report = await examined(capsys, llamacpp.url, engines_file=file)
+    assert report.status == 1
+    assert (report.document["id"], report.faults) == ("small", [])
+    [away] = report.document["others"]
+    assert (away["id"], away["state"]) == ("away", "offline")
+    assert [each["name"] for each in away["findings"]] == ["address", "port"]
+    await check(load_settings(engines_file=file), samplers=False, as_json=False)
+    said = capsys.readouterr().out
+    for words in ("prompts  ChatML", "seeds    they repeat alone", "(llamacpp)", "Nothing listens"):
+        assert words in said
+    assert said.count("  checks") == 2
 
 
 # Its machine, and the Hub

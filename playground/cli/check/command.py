@@ -3,18 +3,25 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from playground.cli.check.engine import examine_engine, host_is_here
 from playground.cli.check.findings import Finding
 from playground.cli.check.machine import examine_machine
 from playground.cli.check.settings import examine_hub, examine_settings
-from playground.engines.base import Engine, EngineInfo, EngineState
+from playground.engines.base import Engine, EngineAddress, EngineInfo, EngineState
 from playground.engines.conformance import Proof, Prover, at_once, contradictions
 from playground.engines.factory import engine_addresses, make_engine
 from playground.settings import Settings
 
+# Of these the GPU, the image and the room for the weights can be looked at where they run.
+_ON_A_GPU_OF_OURS: Final = ("auto", "tgi")
+_REPEAT: Final = {
+    "always": "they repeat",
+    "alone": "they repeat alone",
+    "never": "they do not repeat",
+}
 _VERDICTS: Final = {
     "proven": "proven",
     "weaker": "weaker than OpenAI's",
@@ -28,6 +35,30 @@ _UNKNOWN: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """One engine, as it was found."""
+
+    address: EngineAddress
+    state: EngineState
+    proof: Proof | None
+    contradictions: list[str]
+    findings: list[Finding]
+
+    @property
+    def wrong(self) -> bool:
+        return self.state.info is None or bool(self.contradictions) or _faulty(self.findings)
+
+    def document(self) -> dict[str, object]:
+        return {
+            "id": self.address.id,
+            "url": self.address.url,
+            **asdict(self.state),
+            "proof": self.proof and asdict(self.proof),
+            "contradictions": self.contradictions,
+        }
+
+
 async def check(settings: Settings, *, samplers: bool, as_json: bool) -> int:
     """Look, and say it.
 
@@ -37,74 +68,112 @@ async def check(settings: Settings, *, samplers: bool, as_json: bool) -> int:
     Returns:
         0, or 1 when something is wrong.
     """
+    reports = [
+        await _examined(address, settings, samplers=samplers, quiet=as_json)
+        for address in engine_addresses(settings)
+    ]
+    own = [each async for each in examine_settings(settings)]
+    first, *others = reports
+    if as_json:
+        document = {
+            **first.document(),
+            "findings": [asdict(each) for each in (*first.findings, *own)],
+            "others": [
+                {**each.document(), "findings": [asdict(found) for found in each.findings]}
+                for each in others
+            ],
+        }
+        print(json.dumps(document, indent=2, default=sorted))  # a set as a list
+    else:
+        for report in reports:
+            _print_report(report, own if report is reports[-1] else [])
+    return 1 if any(report.wrong for report in reports) or _faulty(own) else 0
+
+
+async def _examined(
+    address: EngineAddress, settings: Settings, *, samplers: bool, quiet: bool
+) -> _Report:
+    """Everything that is looked at of one engine, and of the machine where it is or should be."""
     # Whoever asks once cannot wait and see whether a closed port is one that opens later.
-    engine = make_engine(engine_addresses(settings)[0], patient=False)
+    engine = make_engine(address, patient=False)
     try:
         state = await engine.state()
         proof, false = None, list[str]()
         if samplers and state.info is not None:
-            proof = await _proof(engine, state.info, quiet=as_json)
+            proof = await _proof(engine, state.info, quiet=quiet)
             false = contradictions(proof, state.info.applied)
+        findings = [each async for each in examine_engine(address, engine, state, settings)]
     finally:
         await engine.aclose()
-    findings = await _findings(settings, state)
-    if as_json:
-        document = {
-            "url": settings.engine_url,
-            **asdict(state),
-            "proof": proof and asdict(proof),
-            "contradictions": false,
-            "findings": [asdict(each) for each in findings],
-        }
-        print(json.dumps(document, indent=2, default=sorted))  # a set as a list
-    else:
-        print(f"{settings.engine_url}: {state.state}. {state.reason}".rstrip())
-        if state.info is not None:
-            _print_engine(state.info)
-        if proof is not None:
-            _print_proof(proof)
-        for name in false:
-            print(f"  {name} is said to be applied, and it changes nothing.")
-        _print_findings(findings)
-    wrong = state.info is None or any(each.verdict == "fault" for each in findings)
-    return 1 if false or wrong else 0
+    kind = state.info.kind if state.info else address.kind
+    if kind in _ON_A_GPU_OF_OURS:
+        findings += await _machine(address, state, settings)
+    return _Report(address, state, proof, false, findings)
 
 
 async def _proof(engine: Engine, info: EngineInfo, *, quiet: bool) -> Proof:
     places = at_once(info)
     if not quiet:
         how = "one at a time" if places == 1 else f"{places} at a time"
-        print(f"Asking the engine for some 260 short answers, {how} …", file=sys.stderr, flush=True)
+        print(
+            f"Asking {info.name} for some 260 short answers, {how} …", file=sys.stderr, flush=True
+        )
     return await Prover(engine).proof(info, places)
 
 
-async def _findings(settings: Settings, state: EngineState) -> list[Finding]:
-    """Everything that is looked at. The machine is where the engine is, or where it should be."""
-    findings = [each async for each in examine_engine(settings, state)]
+async def _machine(address: EngineAddress, state: EngineState, settings: Settings) -> list[Finding]:
     if state.info is None:
-        findings.append(await examine_hub(settings.model_id))
-        findings += [each async for each in examine_machine()]
-    elif host_is_here(settings.engine_url) and not state.info.name.startswith("TGI stand-in"):
-        # It runs: what is odd about its machine is worth a word and no fault.
-        findings += [each async for each in examine_machine() if each.verdict in ("ok", "note")]
-    findings += [each async for each in examine_settings(settings)]
-    return findings
+        return [
+            await examine_hub(settings.model_id),
+            *[each async for each in examine_machine()],
+        ]
+    if not host_is_here(address.url) or state.info.name.startswith("TGI stand-in"):
+        return []
+    # It runs: what is odd about its machine is worth a word and no fault.
+    return [each async for each in examine_machine() if each.verdict in ("ok", "note")]
+
+
+def _faulty(findings: Sequence[Finding]) -> bool:
+    return any(each.verdict == "fault" for each in findings)
+
+
+def _print_report(report: _Report, own: Sequence[Finding]) -> None:
+    print(f"{report.address.url}: {report.state.state}. {report.state.reason}".rstrip())
+    info = report.state.info
+    if info is not None:
+        _print_engine(info)
+        if report.proof is not None:
+            _print_proof(report.proof, info)
+    for name in report.contradictions:
+        print(f"  {name} is said to be applied, and it changes nothing.")
+    _print_findings([*report.findings, *own])
 
 
 def _print_engine(info: EngineInfo) -> None:
-    print(f"  engine   {info.name}")
-    print(f"  model    {info.model_id} {info.model_sha or ''}".rstrip())
+    tells = {
+        "none": "it tells none",
+        "raw": "it tells the model's own",
+        "final": "it tells those that it draws from",
+    }
+    print(f"  engine   {info.name} ({info.kind})")
+    model = (info.model_id, info.model_sha or "", info.quantisation)
+    print(f"  model    {' '.join(each for each in model if each)}")
+    print(f"  prompts  {info.prompt_format.label}")
     print(f"  context  {info.max_total_tokens} tokens, prompt at most {info.max_input_tokens}")
+    print(f"  seeds    {_REPEAT[info.seeds.repeat]}. {info.seeds.condition}".rstrip())
+    print(f"  chances  {tells[info.probabilities.kind]}")
     print("  samplers")
     for name, applied in info.applied.items():
         print(f"    {name:<19} {applied.how:<12} {applied.reason}".rstrip())
 
 
-def _print_proof(proof: Proof) -> None:
+def _print_proof(proof: Proof, info: EngineInfo) -> None:
     print("  proof")
     for found in proof.findings:
         words = _VERDICTS[found.verdict]
         print(f"    {found.parameter:<19} {words:<20} {found.evidence}")
+        if info.applied[found.parameter].reason:
+            print(f"    {'':<19} {'':<20} {info.applied[found.parameter].reason}")
     repeat = "repeats its answer" if proof.seeds_repeat else "does NOT repeat its answer"
     print(f"    {'seed':<19} {repeat}")
     print(f"    {'an unknown field':<19} {_UNKNOWN[proof.unknown_field]}")

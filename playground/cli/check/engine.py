@@ -5,57 +5,69 @@ import re
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx
 
+from playground.cli.check.advice import Advice, advice_for
 from playground.cli.check.findings import Finding, fault, note, ok, skipped
+from playground.domain import models
+from playground.domain.errors import EngineError
 from playground.domain.messages import Message
+from playground.domain.models import MISSION
 from playground.domain.prompt import render
-from playground.domain.prompt_formats import TULU2
-from playground.engines.base import EngineInfo, EngineState
+from playground.domain.samplers import Sampler
+from playground.engines.base import (
+    Engine,
+    EngineAddress,
+    EngineInfo,
+    EngineState,
+    GenerationRequest,
+)
+from playground.engines.streams import closing
 from playground.settings import Settings, is_loopback
-from tgi.client import TGIClient
-from tgi.errors import GenerationFailed, TGIError, Unauthorized
 
 _PATIENCE_S: Final = 5.0
 # A token of a model that others are using as well.
 _ANSWER_S: Final = 60.0
-_LOGS: Final = "`docker compose logs -f tgi` shows how far it is"
-_REASON: Final = (
-    "TGI's log has the reason, and cannot be read from here: `docker compose logs tgi`."
-)
 _IN_CONTAINER: Final = Path("/.dockerenv")
+_OFFERED_STOPS: Final = 3  # the page's, beside those of the prompt's format
 _TALK: Final = (
     Message("user", "Is it warm?"),
     Message("assistant", "It is."),
     Message("user", "Thanks!"),
 )
+_ORDER: Final = Message("system", "Be brief.")
+# What tokenizers put in front, which the prompts of the page leave to them.
+_BOS: Final = re.compile(r"^(?:<s>|<\|begin_of_text\|>)+")
 
 
-async def examine_engine(settings: Settings, state: EngineState) -> AsyncIterator[Finding]:
+async def examine_engine(
+    address: EngineAddress, engine: Engine, state: EngineState, settings: Settings
+) -> AsyncIterator[Finding]:
     """One finding after the other, up to the first that makes the next ones pointless.
 
     Args:
         state: What the engine was found to be.
     """
-    address, reached = await _address(settings.engine_url)
-    yield address
+    advice = advice_for(state.info.kind if state.info else address.kind)
+    found, reached = await _address(address.url)
+    yield found
     if not reached:
         return
-    port, reached = await _port(settings.engine_url)
-    yield port
+    found, reached = await _port(address.url, advice)
+    yield found
     if not reached:
         return
-    yield _health(settings, state)
+    yield await _health(address, state, advice)
     if state.info is None:
         return
-    yield _model(settings, state.info)
-    for finding in _limits(settings, state.info):
+    yield _model(settings, state.info, advice)
+    for finding in _limits(settings, state.info, advice):
         yield finding
-    yield await _template(settings)
-    yield await _answer(settings)
+    yield await _template(address, state.info, advice)
+    yield await _answer(engine, state.info, advice)
 
 
 async def _address(url: str) -> tuple[Finding, bool]:
@@ -80,7 +92,7 @@ async def _address(url: str) -> tuple[Finding, bool]:
     return ok(name, f"{host} is {', '.join(addresses[:3])}"), True
 
 
-async def _port(url: str) -> tuple[Finding, bool]:
+async def _port(url: str, advice: Advice) -> tuple[Finding, bool]:
     name = "port"
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -88,10 +100,7 @@ async def _port(url: str) -> tuple[Finding, bool]:
         async with asyncio.timeout(_PATIENCE_S):
             _, writer = await asyncio.open_connection(parts.hostname, port)
     except ConnectionRefusedError:
-        fix = (
-            "TGI opens its port only when the model is loaded, and its first start downloads "
-            f"14 GB: {_LOGS}; if it is not loading, the port in PLAYGROUND_ENGINE_URL is wrong."
-        )
+        fix = advice.closed
         if is_loopback(parts.hostname or "") and _IN_CONTAINER.exists():
             fix = (
                 "This is a container, and to it that address is itself: in Compose TGI is "
@@ -121,39 +130,39 @@ async def _port(url: str) -> tuple[Finding, bool]:
     return ok(name, f"{port} is open"), True
 
 
-def _health(settings: Settings, state: EngineState) -> Finding:
+async def _health(address: EngineAddress, state: EngineState, advice: Advice) -> Finding:
     name = "health"
     if state.info is not None:
         return ok(name, f"{state.info.name} is ready")
     if state.state == "loading":
-        return fault(
-            name,
-            "It is there and cannot answer yet (503): it is warming up, or a shard of it has died.",
-            f"Wait, and {_LOGS}; if that speaks of CUDA out of memory, lower "
-            "MAX_BATCH_PREFILL_TOKENS and MAX_TOTAL_TOKENS in tgi/serve/fp8.env, or "
-            "CUDA_MEMORY_FRACTION where something else uses the GPU.",
-        )
-    return fault(
-        name,
-        state.reason,
-        "Ask what listens there: "
-        f"`curl {settings.engine_url}/info` of a TGI gives its model; PLAYGROUND_ENGINE_URL must "
-        "be its root, without /v1 or /generate.",
-    )
+        return fault(name, f"It is there and cannot answer yet: {state.reason}", advice.loading)
+    if await _refuses_the_key(address):
+        return fault(name, state.reason, advice.key)
+    fix = advice.stranger.replace("$PLAYGROUND_ENGINE_URL", address.url.removesuffix("/v1"))
+    return fault(name, state.reason, fix)
 
 
-def _model(settings: Settings, info: EngineInfo) -> Finding:
+async def _refuses_the_key(address: EngineAddress) -> bool:
+    """Whether it is the key that the engine does not answer for."""
+    try:
+        async with _client(address) as client:
+            answer = await client.get("v1/models")
+    except httpx.HTTPError:
+        return False
+    return answer.status_code in (401, 403)
+
+
+def _model(settings: Settings, info: EngineInfo, advice: Advice) -> Finding:
     name = "model"
-    if info.model_id == settings.model_id:
+    named = models.label(info.model_id, info.name, info.quantisation)
+    if info.model_id == settings.model_id or (named.mission and settings.model_id == MISSION):
         return ok(name, info.model_id)
     return note(
-        name,
-        f"It serves {info.model_id}, and the page is for {settings.model_id}.",
-        "Start TGI with that MODEL_ID, or set PLAYGROUND_MODEL_ID to what it serves.",
+        name, f"It serves {info.model_id}, and the page is for {settings.model_id}.", advice.model
     )
 
 
-def _limits(settings: Settings, info: EngineInfo) -> list[Finding]:
+def _limits(settings: Settings, info: EngineInfo, advice: Advice) -> list[Finding]:
     name, found = "limits", []
     if info.max_total_tokens < settings.context_tokens:
         found.append(
@@ -161,98 +170,118 @@ def _limits(settings: Settings, info: EngineInfo) -> list[Finding]:
                 name,
                 f"It takes {info.max_total_tokens} tokens of prompt and answer together; "
                 f"PLAYGROUND_CONTEXT_TOKENS is {settings.context_tokens}.",
-                "The lower one counts: raise MAX_TOTAL_TOKENS (and MAX_INPUT_TOKENS) of TGI if "
-                "the GPU has the memory, 1 GiB for 8,192 tokens.",
+                advice.context,
             )
         )
-    if info.max_stop_sequences < 4:
+    needed = len(info.prompt_format.stop)
+    if info.max_stop_sequences < needed + _OFFERED_STOPS:
         found.append(
             note(
                 name,
-                f"It takes {info.max_stop_sequences} stop sequences; one is the turn marker, and "
-                "the page offers three more.",
-                "Set MAX_STOP_SEQUENCES=4 for TGI.",
+                f"It takes {info.max_stop_sequences} stop sequences; the prompts need {needed} of "
+                f"them, and the page offers {_OFFERED_STOPS} more.",
+                advice.stops,
             )
         )
-    at_a_time = info.raw.get("max_concurrent_requests")
-    if isinstance(at_a_time, int) and at_a_time < settings.max_streams:
+    if not info.exact_counts:
         found.append(
             note(
                 name,
-                f"It takes {at_a_time} requests at a time, waiting ones included; "
+                "It does not count tokens: the page estimates how long a conversation is, rather "
+                "too long.",
+            )
+        )
+    # TGI counts those that wait among its requests and refuses more; others let them wait.
+    most = info.raw.get("max_concurrent_requests")
+    if isinstance(most, int) and most < settings.max_streams:
+        found.append(
+            note(
+                name,
+                f"It takes {most} requests at a time, waiting ones included; "
                 f"PLAYGROUND_MAX_STREAMS is {settings.max_streams}.",
                 "Where so many come at once, set both to the same: then people wait in the page's "
                 "line instead of being refused by the engine.",
             )
         )
-    return found or [ok(name, f"{info.max_total_tokens} tokens, {at_a_time} requests at a time")]
+    words = f"{info.max_total_tokens} tokens"
+    if isinstance(most, int):
+        words += f", {most} requests at a time"
+    if info.slots is not None:
+        words += f", {info.slots} answers at a time"
+    return found or [ok(name, words)]
 
 
-async def _template(settings: Settings) -> Finding:
+async def _template(address: EngineAddress, info: EngineInfo, advice: Advice) -> Finding:
     """Whether the engine's own chat template writes what the playground writes."""
-    name = "template"
-    messages = [{"role": each.role, "content": each.content} for each in _TALK]
-    key = settings.api_key()
+    name, form = "template", info.prompt_format
+    # A model may have a system text of its own where there is none.
+    talk = (_ORDER, *_TALK) if form.system is not None else _TALK
+    messages = [{"role": each.role, "content": each.content} for each in talk]
     try:
-        async with httpx.AsyncClient(
-            timeout=_PATIENCE_S,
-            trust_env=False,
-            headers={"authorization": f"Bearer {key}"} if key else {},
-        ) as client:
-            answer = await client.post(
-                f"{settings.engine_url}/chat_tokenize", json={"messages": messages}
-            )
-            text = str(answer.json()["templated_text"]) if answer.is_success else ""
+        async with _client(address) as client:
+            written = await _templated(client, info, messages)
     except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-        return skipped(name, f"/chat_tokenize does not answer ({type(error).__name__}).")
-    if re.sub(r"^(<s>)+", "", text) == render(_TALK, TULU2).text:
-        return ok(name, "TuluV2, as the playground writes it")
-    said = f"{answer.status_code}" if not text else f"{text[:60]!r} …"
-    return note(
-        name,
-        f"Its own chat template is not TuluV2 ({said}).",
-        "The page writes its prompts itself, so this concerns only who asks /v1/chat/completions: "
-        "set TOKENIZER_CONFIG_PATH to tgi/serve/tokenizer_config.json for them.",
-    )
+        return skipped(name, f"It does not show what its template writes ({type(error).__name__}).")
+    if written is None:
+        return skipped(name, f"{advice.label} does not show what its template writes.")
+    if _BOS.sub("", written) == render(talk, form).text:
+        return ok(name, f"{form.label}, as the playground writes it")
+    said = written if written.isdigit() else f"{written[:60]!r} …"
+    return note(name, f"Its own chat template is not {form.label} ({said}).", advice.template)
 
 
-async def _answer(settings: Settings) -> Finding:
-    """Whether a token comes: it takes the key, the memory and a shard that lives."""
-    name = "answer"
-    prompt = render(_TALK, TULU2).text
+async def _templated(
+    client: httpx.AsyncClient, info: EngineInfo, messages: list[dict[str, str]]
+) -> str | None:
+    """What an engine's template writes, the status of its refusal, or None where it is not told."""
+    match info.kind:
+        case "tgi":
+            path, field = "chat_tokenize", "templated_text"
+        case "llamacpp":
+            path, field = "apply-template", "prompt"
+        case "vllm":
+            tokens = await client.post("tokenize", json={"messages": messages})
+            if not tokens.is_success:
+                return str(tokens.status_code)
+            asked: dict[str, Any] = {"tokens": tokens.json()["tokens"]}
+            answer = await client.post("detokenize", json=asked)
+            return str(answer.json()["prompt"]) if answer.is_success else None
+        case _:
+            return None
+    answer = await client.post(path, json={"messages": messages})
+    return str(answer.json()[field]) if answer.is_success else str(answer.status_code)
+
+
+async def _answer(engine: Engine, info: EngineInfo, advice: Advice) -> Finding:
+    """Whether a token comes: it takes the key, the memory and an engine that lives."""
+    name, form = "answer", info.prompt_format
+    request = GenerationRequest(render(_TALK, form).text, Sampler(temperature=0), 1, 1, form.stop)
     try:
-        async with (
-            asyncio.timeout(_ANSWER_S),
-            TGIClient(settings.engine_url, api_key=settings.api_key(), retries=0) as client,
-        ):
-            await client.generate(prompt, {"max_new_tokens": 1})
-    except Unauthorized:
-        return fault(
-            name,
-            "It wants another key.",
-            "Set PLAYGROUND_ENGINE_API_KEY, or PLAYGROUND_ENGINE_API_KEY_FILE, to what TGI's "
-            "API_KEY is.",
-        )
-    except GenerationFailed as error:
-        return fault(name, str(error), _remedy(str(error)))
+        async with asyncio.timeout(_ANSWER_S), closing(engine.stream(request)) as items:
+            async for _ in items:
+                pass
+    except EngineError as error:
+        if error.kind == "unauthorized":
+            return fault(name, "It wants another key.", advice.key)
+        full = error.kind == "generation" and "memory" in str(error).lower()
+        return fault(name, str(error), advice.memory if full else advice.log)
     except TimeoutError:
         return fault(
             name,
             f"Not one token came within {_ANSWER_S:g} s.",
-            f"It is overloaded or hangs. {_REASON}",
+            f"It is overloaded or hangs. {advice.log}",
         )
-    except TGIError as error:
-        return fault(name, str(error), _REASON)
     return ok(name, "a token came")
 
 
-def _remedy(message: str) -> str:
-    if "memory" in message.lower():
-        return (
-            "The GPU's memory is full: lower MAX_BATCH_PREFILL_TOKENS and MAX_TOTAL_TOKENS in "
-            "tgi/serve/fp8.env, or end what else uses the GPU (`nvidia-smi` lists it)."
-        )
-    return _REASON
+def _client(address: EngineAddress) -> httpx.AsyncClient:
+    key = address.api_key
+    return httpx.AsyncClient(
+        base_url=address.url.rstrip("/").removesuffix("/v1"),
+        timeout=_PATIENCE_S,
+        trust_env=False,
+        headers={"authorization": f"Bearer {key}"} if key else {},
+    )
 
 
 def host_is_here(url: str) -> bool:
