@@ -71,6 +71,7 @@ def main(arguments: list[str]) -> None:
     parameters.endpoint_slots = True
     parameters.endpoint_metrics = True
     parameters.ui = False
+    parameters.cache_ram_mib = 0  # of prompts that are never read from it: `cache_prompt` is false
     parameters.verbosity = 1
     if options.template:
         parameters.chat_template, parameters.use_jinja = options.template, False
