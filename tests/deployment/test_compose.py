@@ -13,6 +13,9 @@ import jsonschema
 import pytest
 import yaml
 
+from playground.cli.demo.gguf import Header
+from playground.cli.demo.llamacpp import create_parser
+from playground.cli.demo.room import Layout, lay_out
 from playground.settings import PREFIX, Settings, load_settings
 from tests.composition import (
     BASE,
@@ -45,7 +48,7 @@ SETS = {
     "SGLang": (BASE, SGLANG),
 }
 FILES = (BASE, CPU, GPUS, VLLM, SGLANG)
-ENGINES = {"tgi", "tgi-1", "vllm", "sglang"}
+ENGINES = {"tgi", "tgi-1", "vllm", "sglang", "llamacpp"}
 every_set = pytest.mark.parametrize("files", SETS.values(), ids=SETS)
 
 
@@ -302,13 +305,35 @@ def test_tgi_gets_a_gpu_and_keeps_its_weights() -> None:
 
 def test_without_a_gpu_nothing_of_it_is_left() -> None:
     project = compose(BASE, CPU)
-    tgi, page = project["services"]["tgi"], project["services"]["playground"]
+    engine, page = project["services"]["llamacpp"], project["services"]["playground"]
+    assert "tgi" not in project["services"]
     assert "devices" not in json.dumps(project)
-    assert not tgi.get("env_file")
-    assert set(tgi["environment"]) == {"HF_HOME", "HF_TOKEN_PATH"}
-    assert "entrypoint" not in tgi
+    assert not engine.get("env_file")
+    assert set(engine["environment"]) == {"HF_HOME", "HF_TOKEN_PATH"}
+    assert "entrypoint" not in engine
     assert "text-generation-inference" not in json.dumps(project)
-    assert (tgi["image"], tgi["build"]) == (page["image"], page["build"])
+    assert (engine["image"], engine["build"]) == (page["image"], page["build"])
+
+
+def test_llama_cpp_gets_the_model_and_keeps_it() -> None:
+    project = compose(BASE, CPU)
+    service = project["services"]["llamacpp"]
+    options = create_parser().parse_args(service["command"][3:])
+    assert service["command"][:3] == ["python", "-m", "playground.cli.demo.llamacpp"]
+    assert (options.host, options.port, options.child) == ("0.0.0.0", 8080, False)
+    repository, _, quantisation = options.model.partition(":")
+    assert "Contextual_KTO_Mistral_PairRM" in repository
+    assert quantisation == "Q4_K_M"
+    [volume] = service["volumes"]
+    assert volume == f"models:{service['environment']['HF_HOME']}"
+    assert "models" in project["volumes"]
+    # The weights, and the conversations of four: 32 layers of 8 heads of 128 numbers, twice.
+    header = Header("llama", "", "Q4_K_M", 32768, 131072)
+    memory = service["deploy"]["resources"]["limits"]["memory"]
+    free = int(memory.removesuffix("g")) * 2**30
+    assert lay_out(header, 4_370_000_000, "It", free) == Layout(4, 8192)
+    moved = compose(BASE, CPU, variables={"GGUF_MODEL": "a/b"})["services"]["llamacpp"]
+    assert moved["command"][-2:] == ["--model", "a/b"]
 
 
 def test_two_gpus_hold_a_model_each() -> None:
@@ -420,14 +445,11 @@ def test_mounts_and_env_files_exist(files: Sequence[Path]) -> None:
 def test_the_engine_is_where_the_page_looks_for_it() -> None:
     variables = environment(ROOT / "tgi/serve/fp8.env")
     assert variables["PORT"] == "8080"
-    for files in ((BASE,), (BASE, CPU)):
+    for files, name in (((BASE,), "tgi"), ((BASE, CPU), "llamacpp")):
         services = compose(*files)["services"]
-        assert services["playground"]["environment"]["PLAYGROUND_ENGINE_URL"] == "http://tgi:8080"
-        assert "http://127.0.0.1:8080/health" in services["tgi"]["healthcheck"]["test"][-1]
-    cpu = compose(BASE, CPU)["services"]
-    assert cpu["tgi"]["command"].split()[:7] == [
-        "python", "-m", "tests.stand_in", "--host", "0.0.0.0", "--port", "8080",
-    ]  # fmt: skip
+        page = services["playground"]["environment"]
+        assert page["PLAYGROUND_ENGINE_URL"] == f"http://{name}:8080"
+        assert "http://127.0.0.1:8080/health" in services[name]["healthcheck"]["test"][-1]
 
 
 # What TGI 3.3.7's launcher reads, as far as somebody could want to set it here.

@@ -3,11 +3,10 @@
 import json
 import os
 import re
-import shlex
-import shutil
 import socket
 import subprocess
 import sys
+import threading
 import tomllib
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -17,8 +16,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from playground.cli.demo.sources import find_model
 from tests import servers
 from tests.composition import BASE, CPU, GPUS, ROOT, compose, has_compose, has_daemon
+from tests.hub import Hub, Repository
 from tests.postgres import Cluster
 from tests.proxies import program, request_buffers
 
@@ -99,28 +100,30 @@ def run(command: Sequence[str], url: str) -> int:
     return subprocess.run(moved, capture_output=True, timeout=60).returncode
 
 
-def test_the_stand_in_starts_as_compose_starts_it() -> None:
-    cpu = compose(BASE, CPU, variables={"EMBEDDED_OPTIONS": "--tokens-per-second 50"})
-    tgi = cpu["services"]["tgi"]
-    command = shlex.split(tgi["command"])
-    assert command[0] == "python"
+def test_llama_cpp_starts_as_compose_starts_it(tmp_path: Path) -> None:
+    """With a Hub of our own, and the small model in the place of the large one."""
+    service = compose(BASE, CPU)["services"]["llamacpp"]
+    python, *command = service["command"]
+    assert python == "python"
     command[command.index("--host") + 1] = "127.0.0.1"
-    command[command.index("--port") + 1] = "0"
-    kind, *check = tgi["healthcheck"]["test"]
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        command[command.index("--port") + 1] = str(probe.getsockname()[1])
+    kind, *check = service["healthcheck"]["test"]
     assert kind == "CMD"
-    with servers.Server(command[1:]) as server:
-        assert run(check, server.url) == 0
-        with urllib.request.urlopen(server.url + "/info") as answer:
-            assert json.load(answer)["model_id"]
-        # TGI's own check, which is curl's, against the same API.
-        kind, *curl = compose(BASE)["services"]["tgi"]["healthcheck"]["test"]
-        assert kind == "CMD"
-        if shutil.which("curl"):
-            assert run(curl, server.url) == 0
-        assert server.terminate(timeout=int(tgi["stop_grace_period"].removesuffix("s"))) == 0
+    repository, _, quantisation = command[-1].partition(":")
+    content = find_model(None).fetch(lambda *_: None, threading.Event()).read_bytes()
+    token = tmp_path / "token"
+    token.touch()  # as an unset secret
+    env = {**service["environment"], "HF_HOME": str(tmp_path), "HF_TOKEN_PATH": str(token)}
+    with Hub({repository: Repository({f"model.{quantisation}.gguf": content})}) as hub:
+        env["HF_ENDPOINT"] = hub.url
+        with servers.Server(command, env=env) as server:
+            assert run(check, server.url) == 0
+            with urllib.request.urlopen(server.url + "/v1/models") as answer:
+                assert json.load(answer)["data"][0]["id"] == repository
+            assert {each for _, each in hub.tokens} == {None}
+            server.terminate(timeout=int(service["stop_grace_period"].removesuffix("s")))
     assert run(check, server.url) != 0
-    if shutil.which("curl"):
-        assert run(curl, server.url) != 0
 
 
 def test_the_page_starts_as_the_image_starts_it(tmp_path: Path) -> None:
@@ -195,6 +198,7 @@ def test_the_cpu_set_builds_and_runs(profiles: str, tmp_path: Path) -> None:
     command = ["docker", "compose", "-p", "kto-mistral-playground-test"]
     command += ["-f", str(BASE), "-f", str(CPU)]
     variables = {**os.environ, "PORT": port, "PLAYGROUND_VERSION": "test"}
+    variables |= {"GGUF_MODEL": "bartowski/SmolLM2-135M-Instruct-GGUF:Q4_K_M"}
     if profiles:
         password = tmp_path / "password"
         password.write_text("of a database that is thrown away")

@@ -16,9 +16,12 @@ from typing import Final
 
 from playground.cli.demo.errors import DownloadBroken, ModelError
 from playground.cli.demo.gguf import Header, read_header
+from playground.cli.demo.model import LocalModel, Model
 from playground.cli.demo.progress import Teller
 from playground.cli.demo.room import Layout, free_memory, lay_out
 from playground.cli.demo.sources import PACKAGES, find_model
+from playground.cli.demo.waiting import Waiting
+from playground.engines.base import Progress
 
 UNUSABLE: Final = 2  # exit status: to start it anew would not help
 READY: Final = "llama.cpp listening on "  # begins the line that says so
@@ -69,12 +72,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         require_runtime()
         model = find_model(options.model)
-        path = model.fetch(Teller(_tell), threading.Event())
+        path = _fetch(model, options.host, options.port)
         _serve(path, options.name or model.name, options.host, options.port, options.threads)
     except (DownloadBroken, ModelError) as error:
         print(f"{PREFIX}{error}", file=sys.stderr, flush=True)
         return UNUSABLE
     return 0
+
+
+def _fetch(model: Model, host: str, port: int) -> Path:
+    tell = Teller(_tell)
+    if isinstance(model, LocalModel):
+        return model.path
+    _check_port(host, port)
+    with Waiting(host, port, model.name) as waiting:
+
+        def report(reason: str, progress: Progress | None) -> None:
+            tell(reason, progress)
+            waiting(reason, progress)
+
+        return model.fetch(report, threading.Event())
 
 
 def _tell(line: str) -> None:

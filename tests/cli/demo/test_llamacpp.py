@@ -85,14 +85,30 @@ def test_a_model_that_is_no_file_cut_or_foreign_is_said(tmp_path: Path) -> None:
 
 
 def test_it_fetches_a_model_of_the_hub_by_itself(tmp_path: Path) -> None:
-    """As in a container, where nothing else does it."""
+    """As in a container, where nothing else does it; its port says how far it is."""
     content = find_model(None).fetch(lambda *_: None, threading.Event()).read_bytes()
-    with Hub({"org/small": Repository({"small-Q4_K_M.gguf": content})}) as hub:
-        env = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_TELEMETRY": "1"}
-        with Server([*LLAMACPP, "--model", "org/small"], env=env) as server:
-            assert "Downloading small-Q4_K_M.gguf: 98.4 MB of 98.4 MB (100 %)" in server.output
-            models = httpx.get(f"{server.url}/v1/models").json()
+    name, half = "small-Q4_K_M.gguf", len(content) // 2
+    repository = Repository({name: content}, stay_silent=True)
+    repository.break_after[name] = half
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    with Hub({"org/small": repository}) as hub:
+        env = {
+            "HF_ENDPOINT": hub.url,
+            "HF_HOME": str(tmp_path),
+            "HF_HUB_DOWNLOAD_TIMEOUT": "5",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+        }
+        arguments = [*LLAMACPP, "--model", "org/small", "--port", port]
+        with Server(arguments, ready="^Downloading", env=env) as server:
+            answer = httpx.get(f"http://127.0.0.1:{port}/health")
+            assert answer.status_code == 503
+            assert "small" in answer.json()["error"]["message"]
+            server.wait_for("^llama.cpp listening on", timeout=60)
+            assert "The Hub sent nothing for 5 s." in server.output
+            models = httpx.get(f"http://127.0.0.1:{port}/v1/models").json()
             assert [each["id"] for each in models["data"]] == ["org/small"]
+        assert hub.ranges(name) == [None, f"bytes={half}-"]
     # The Hub is gone.
     with Server([*LLAMACPP, "--model", "org/small"], env=env) as server:
         assert "Downloading" not in server.output
