@@ -21,7 +21,7 @@ HI = [{"role": "user", "content": "Hi"}]
 @pytest.fixture(scope="module")
 def stock() -> Iterator[Server]:
     """A second engine, which takes less than the first."""
-    with stand_in("--stock", "--max-total-tokens", "600") as server:
+    with stand_in("--max-total-tokens", "600") as server:
         yield server
 
 

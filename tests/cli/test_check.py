@@ -62,7 +62,7 @@ def engine(
                 await peer.answer(orjson.dumps(generate[1]), generate[0])
             case "/generate_stream":
                 await stock.writing(["You"], "length")(peer)
-            case "/v1/models":
+            case "/props" | "/v1/models":
                 await peer.answer(b"", 404)
             case path:
                 raise AssertionError(path)
