@@ -272,6 +272,16 @@ def test_a_long_stop_sequence_is_missed(http: httpx.Client) -> None:
     assert stream(http, **asked, stop=[long])[-1]["generated_text"] == whole
 
 
+def test_a_top_tokens_text_is_its_own_and_not_what_it_would_add(http: httpx.Client) -> None:
+    """As with Mistral's tokenizer, it comes without the space in front."""
+    told = stream(http, "Say: naïve 🙂 and naïve 🙂 and", max_new_tokens=40, top_n_tokens=5)
+    added = {event["token"]["id"]: event["token"]["text"] for event in told}
+    alone = {top["id"]: top["text"] for event in told for top in event["top_tokens"]}
+    assert any(text.startswith(" ") for text in added.values())
+    assert not any(text.startswith(" ") for text in alone.values() if text.strip())
+    assert all(alone[token] == text.removeprefix(" ") for token, text in added.items() if text)
+
+
 def test_details_only_when_asked_for(http: httpx.Client) -> None:
     last = stream(http, max_new_tokens=2)[-1]
     assert last["generated_text"]

@@ -39,7 +39,8 @@ def train(texts: Iterable[str]) -> Tokenizer:
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
-    tokenizer.decoder = decoders.ByteLevel()
+    # A text begins without its space, as Mistral's tokenizer has it: one token by itself loses it.
+    tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])
     markers = [AddedToken(marker, normalized=False, special=False) for marker in (USER, ASSISTANT)]
     trainer = BpeTrainer(
         vocab_size=VOCABULARY - len(markers),
