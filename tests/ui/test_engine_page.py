@@ -4,8 +4,11 @@ The engines are scripted, and what an engine says next is put in the place of /a
 """
 
 import asyncio
+import os
 import re
+import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -21,6 +24,7 @@ from tests import conversations
 from tests.application import Application
 from tests.llamacpp import llamacpp
 from tests.pages import READY, opened, serve
+from tests.servers import Server
 from tests.stock import INFO, tgi, writing
 
 pytestmark = pytest.mark.browser
@@ -216,6 +220,7 @@ def test_a_download_is_a_bar_with_words_and_the_draft_stays(
             "Reading the layers: 3 of 32",
             3 / 32,
         ),
+        ({"what": "Checking model.gguf", "rate": 0.0}, "Checking model.gguf: 1.2 of 4.4 GB, ", 0),
     ],
 )
 def test_progress_is_said_in_the_readers_units(
@@ -460,3 +465,35 @@ def test_llama_cpp_for_real(chromium: Browser) -> None:
         assert head(page) == ("SmolLM2-135M-Instruct", "Q4_1 · llama.cpp")
         expect(page.locator("#chat-prompt")).to_have_value("a draft")
         expect(answer).to_have_attribute("data-state", "done")
+
+
+def test_a_demo_whose_engine_is_killed_says_that_it_is_started_again(chromium: Browser) -> None:
+    arguments = ["-m", "playground", "demo", "--port", "0"]
+    with Server(arguments, ready="^Playground: http") as demo:
+        demo.wait_for("^llama.cpp listening on")
+        with opened(chromium, demo.url + "/") as page:
+            assert head(page) == ("SmolLM2-135M-Instruct", "Q4_1 · llama.cpp")
+            page.fill("#chat-prompt", "hello")
+            for deaths in range(3):  # before each start it waits longer: now for two seconds
+                os.kill(process(demo, deaths), signal.SIGKILL)
+            demo.wait_for("being started again")
+            page.evaluate("dispatchEvent(new Event('online'))")
+            note = page.locator("#chat .engine-note")
+            expect(note).to_contain_text("it is being started again.")
+            expect(page.locator("#engine-state")).to_have_attribute("data-state", "loading")
+            assert head(page) == ("SmolLM2-135M-Instruct", "Q4_1 · llama.cpp")
+            expect(page.locator("#engine-state")).to_have_attribute("data-state", "ready")
+            expect(note).to_be_hidden()
+            expect(page.locator("#chat-prompt")).to_have_value("hello")
+            page.press("#chat-prompt", "Enter")
+            answer = page.locator('[data-testid="message"][data-role="assistant"]')
+            expect(answer).to_have_attribute("data-state", "done")
+
+
+def process(demo: Server, place: int) -> int:
+    """The number of the engine that the demo has started after so many others."""
+    deadline = time.monotonic() + 30
+    while len(found := re.findall(r"llama.cpp: process (\d+)", demo.output)) <= place:
+        assert time.monotonic() < deadline, demo.output
+        time.sleep(0.02)
+    return int(found[place])

@@ -18,9 +18,13 @@ function left(seconds) {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min left`;
 }
 
+// Whether it counts bytes: a download does, and nothing else is counted in millions.
+const inBytes = ({ what, done, total }) => /^download/i.test(what) || (total ?? done) >= 1e6;
+
 // What is done, of what there is.
-function amounts({ what, done, total }) {
-  if (!/^download/i.test(what)) return total === null ? number.format(done) : `${number.format(done)} of ${number.format(total)}`;
+function amounts(progress) {
+  const { done, total } = progress;
+  if (!inBytes(progress)) return total === null ? number.format(done) : `${number.format(done)} of ${number.format(total)}`;
   if (total === null) return sized(done);
   const unit = unitOf(total);
   return `${inUnit(done, unit)} of ${inUnit(total, unit)} ${unit[0]}`;
@@ -34,7 +38,7 @@ export function progressWords(progress) {
   const { what, rate, left_s: seconds } = progress;
   return [
     `${what}: ${amounts(progress)}`,
-    ...(rate > 0 && /^download/i.test(what) ? [`${sized(rate)}/s`] : []),
+    ...(rate > 0 && inBytes(progress) ? [`${sized(rate)}/s`] : []),
     ...(seconds === null ? [] : [left(seconds)]),
   ].join(', ');
 }
