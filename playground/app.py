@@ -138,5 +138,5 @@ def create_app(
     if ui:
         from playground.ui import blocks  # here, since Gradio takes two seconds to import
 
-        blocks.mount(app, presets, version, settings.root_path)
+        blocks.mount(app, presets, engines.addresses, version, settings.root_path)
     return app

@@ -77,6 +77,11 @@ def engine_routes(services: Services) -> APIRouter:
                         "kind": now.info.kind if now.info else address.kind,
                         "model": now.info.model_id if now.info else address.model,
                         "state": now.state,
+                        "unsupported": [
+                            name
+                            for name, each in (now.info.applied if now.info else {}).items()
+                            if each.how == "unsupported"
+                        ],
                     }
                     for address, now in zip(engines.addresses, states, strict=True)
                 ]

@@ -171,6 +171,8 @@ class ListedEngine(TypedDict):
     model: str | None
     """null while it is not known."""
     state: Literal["ready", "loading", "offline"]
+    unsupported: Sequence[str]
+    """The sampler's parameters that it does not apply, as far as it is known."""
 
 
 @exact

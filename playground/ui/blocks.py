@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from fastapi import FastAPI
 
 from playground.domain.presets import Preset
+from playground.engines.base import EngineAddress
 from playground.ui import forms
 from playground.ui.gradio import gr
 from playground.ui.page import PRODUCT, STATIC, head
@@ -16,7 +17,13 @@ from playground.ui.rendering import render
 from playground.ui.theme import theme
 
 
-def mount(app: FastAPI, presets: Sequence[Preset], version: str, root_path: str) -> None:
+def mount(
+    app: FastAPI,
+    presets: Sequence[Preset],
+    engines: Sequence[EngineAddress],
+    version: str,
+    root_path: str,
+) -> None:
     """Put the page at the application's root.
 
     Args:
@@ -25,7 +32,7 @@ def mount(app: FastAPI, presets: Sequence[Preset], version: str, root_path: str)
     """
     gr.mount_gradio_app(
         app,
-        build(presets),
+        build(presets, engines),
         path="/",
         root_path=root_path or None,
         theme=theme(),
@@ -43,7 +50,7 @@ def _html(value: str, elem_id: str | None = None, js_on_load: str | None = None)
     return gr.HTML(value, elem_id=elem_id, js_on_load=js_on_load, apply_default_css=False)
 
 
-def build(presets: Sequence[Preset]) -> gr.Blocks:
+def build(presets: Sequence[Preset], engines: Sequence[EngineAddress]) -> gr.Blocks:
     """The page's Blocks, for `gr.mount_gradio_app`.
 
     Gradio 6.31 draws what is in a tab when the tab is first opened, whatever `render_children`
@@ -67,7 +74,7 @@ def build(presets: Sequence[Preset]) -> gr.Blocks:
                                 _html(forms.preset_panel(preset))
                         with gr.Tab("Own", id=forms.OWN, elem_id=f"preset-{forms.OWN}"):
                             _html(forms.own_panel())
-                    _html(forms.request_panel(presets))
+                    _html(forms.request_panel(presets, engines))
             with gr.Tab("Compare", elem_id="view-compare"):
                 _html(forms.comparison())
             with gr.Tab("History", elem_id="view-history"):

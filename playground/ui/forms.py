@@ -7,6 +7,7 @@ from typing import Final
 
 from playground.domain.presets import Preset
 from playground.domain.samplers import PARAMETERS, Sampler
+from playground.engines.base import EngineAddress
 from playground.ui.rendering import render
 
 OWN: Final = "-own"  # no preset of the server can have this id
@@ -36,8 +37,9 @@ def own_panel() -> str:
     return render("preset", slot=OWN, sampler=Sampler(), source="")
 
 
-def request_panel(presets: Sequence[Preset]) -> str:
+def request_panel(presets: Sequence[Preset], engines: Sequence[EngineAddress]) -> str:
     """What belongs to a request beside the sampler, and the tables that the browser works from."""
+    offered = [{"id": engine.id, "name": engine.name or engine.id} for engine in engines]
     parameters = [asdict(parameter) for parameter in PARAMETERS]
     values = [
         {
@@ -50,7 +52,13 @@ def request_panel(presets: Sequence[Preset]) -> str:
         }
         for preset in presets
     ]
-    return render("request", parameters=json.dumps(parameters), presets=json.dumps(values))
+    return render(
+        "request",
+        parameters=json.dumps(parameters),
+        presets=json.dumps(values),
+        engines=json.dumps(offered),
+        several_engines=len(engines) > 1,
+    )
 
 
 def conversation(presets: Sequence[Preset]) -> str:

@@ -136,7 +136,7 @@ def test_a_chat_becomes_a_record_that_opens_as_it_was(page: Page) -> None:
     text = finished(page)
     record: dict[str, Any] = call(page, "records/views.js", CURRENT)
     [column] = record["columns"]
-    assert (record["format"], record["version"]) == ("kto-mistral-playground", 1)
+    assert (record["format"], record["version"]) == ("kto-mistral-playground", 2)
     assert (record["kind"], record["title"]) == ("chat", "Name ten animals.")
     assert column["label"] == "HuggingChat, edited"
     assert column["setting"] == {
@@ -496,10 +496,21 @@ def test_other_versions_are_kept_shown_and_migrated(page: Page) -> None:
     assert record["columns"][0]["setting"]["max_new_tokens"] == 9
 
 
+def with_engine(engine: str | None) -> dict[str, Any]:
+    """A column as the second version of records has it."""
+    [column] = chat("x")["columns"]
+    return {**column, "setting": {**column["setting"], "engine": engine}}
+
+
 BROKEN = {
     "half_json": ('{"format": "kto-mistral', "It is not whole JSON"),
     "other_json": ('{"columns": []}', "format is missing"),
-    "newer_json": (json.dumps(chat("x", version=2)), "written by a newer version"),
+    "newer_json": (json.dumps(chat("x", version=3)), "written by a newer version"),
+    "early_json": (
+        json.dumps(chat("x", columns=[with_engine("q4")])),
+        "columns[0].setting.engine is not known here",
+    ),
+    "late_json": (json.dumps(chat("x", version=2)), "columns[0].setting.engine is missing"),
     "two_json": (json.dumps(chat("x", columns=chat("x")["columns"] * 2)), "exactly one column"),
     "empty_json": (json.dumps(chat("x", columns=[])), "columns must be a list of 1 to 4"),
     "more_json": (json.dumps(chat("x", html="<b>")), "html is not known here"),

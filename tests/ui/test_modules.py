@@ -17,7 +17,7 @@ FOLDERS: Final[dict[str, set[str]]] = {
     "records": {"lib", "presets"},
     "chat": {"lib", "engine", "presets", "answers", "records"},
     "compare": {"lib", "engine", "presets", "answers", "records"},
-    "share": {"lib", "presets", "answers", "records"},
+    "share": {"lib", "engine", "presets", "answers", "records"},
     "history": {"lib", "presets", "records", "share"},
     "snapshot": {"lib", "answers"},
     "pages": {

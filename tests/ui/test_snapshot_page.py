@@ -301,6 +301,13 @@ def test_another_engine_is_said_before_and_after_running_again(
             {"temperature": 1.5, "min_p": 0.1},
             {"temperature": 1.5, "min_p": 0.1},
         ),
+        # as llama.cpp and vLLM call them
+        (
+            {"temperature": 0.5, "repeat_penalty": 1.2, "top_k": -1},
+            {},
+            {"temperature": 9.0},
+            {"temperature": 0.5, "repetition_penalty": 1.2},
+        ),
         # greedy, and the engine's own temperature, are said by do_sample alone
         ({"do_sample": False}, {"temperature": "Greedy"}, {}, {"temperature": 0}),
         ({"do_sample": True, "top_k": 5}, {"temperature": "1"}, {}, {"temperature": 1, "top_k": 5}),

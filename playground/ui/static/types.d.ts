@@ -42,6 +42,7 @@ interface PromptFormat {
 
 interface Receipt {
   engine: string;
+  engine_id?: string;
   model_id: string;
   model_sha?: string | null;
   quantisation?: string;
@@ -115,6 +116,7 @@ interface EditedSetting {
   edits: Edits;
   limit: string;
   seed: string;
+  engine?: string; // an id, or '' for the default; of earlier versions there is none
 }
 
 // A setting with all of its values.
@@ -126,6 +128,7 @@ interface Setting {
   seed: number | null;
   stop: string[];
   system: string;
+  engine: string | null;
 }
 
 interface RequestPane {
@@ -134,6 +137,7 @@ interface RequestPane {
   max_new_tokens?: number | null;
   seed?: number | null;
   stop?: string[];
+  engine?: string | null;
   messages?: SentMessage[];
 }
 
@@ -217,6 +221,14 @@ interface EngineState {
   raw: unknown;
   elapsed_s?: number;
   refused?: 'login' | 'other_login';
+}
+
+// One of the engines that a column or the chat can choose.
+interface ListedEngine {
+  id: string;
+  name: string;
+  state: 'unknown' | 'ready' | 'loading' | 'offline';
+  unsupported: string[]; // parameters
 }
 
 interface Vote {

@@ -53,12 +53,15 @@ function pageRanges(body, raw, ranges) {
   return found;
 }
 
+// Under which the pieces of a text are kept.
+const cut = (engine, text) => `${engine ?? ''}\n${text}`;
+
 export class Marks {
   // look(): {columns, reference, mode}, with mode first, words or off; or a list of such groups,
   // each compared within itself.
   constructor(look) {
     this.look = look;
-    this.pieces = new Map(); // text → its tokens, or null while they are asked for
+    this.pieces = new Map(); // an engine and a text → its tokens, or null while they are asked for
     this.timer = null;
   }
 
@@ -94,7 +97,8 @@ export class Marks {
       else if (column === reference) column.say('The others are compared with this');
       else {
         this.#compare(marked, column, reference, subject, other, mode);
-        if (subject.final && other.final) ended.push(subject.text, other.text);
+        // One engine cuts both, so that what differs are texts and not tokenizers.
+        if (subject.final && other.final) ended.push([subject.engine, subject.text], [subject.engine, other.text]);
       }
     }
     return ended;
@@ -104,13 +108,13 @@ export class Marks {
   #subject(column) {
     const { answer } = column;
     if (!answer || answer.content === '') return null;
-    const { content: text, state } = answer;
-    return { text, final: state !== 'streaming', ended: state === 'done', prompt: column.messages.at(-2)?.content };
+    const { content: text, state, receipt } = answer;
+    return { text, engine: receipt?.engine_id, final: state !== 'streaming', ended: state === 'done', prompt: column.messages.at(-2)?.content };
   }
 
   #compare(marked, column, reference, subject, other, mode) {
     const name = reference.label;
-    const [left, right] = [this.pieces.get(subject.text), this.pieces.get(other.text)];
+    const [left, right] = [subject, other].map(({ text }) => this.pieces.get(cut(subject.engine, text)));
     let parts = firstDifference(subject, other);
     if (parts && subject.final && other.final && left && right) parts = firstPiece(left, right) ?? parts;
     const text = (range) => other.text.slice(...range);
@@ -149,14 +153,19 @@ export class Marks {
   }
 
   // The engine's tokens of texts that are complete, so that the first difference is a token's.
-  async #ask(texts) {
-    const wanted = [...new Set(texts)].filter((text) => !this.pieces.has(text));
-    if (wanted.length === 0) return;
+  async #ask(ended) {
+    const wanted = new Map(ended.map(([by, text]) => [cut(by, text), { by, text }]).filter(([key]) => !this.pieces.has(key)));
+    if (wanted.size === 0) return;
     if (this.pieces.size > 40) this.pieces.clear();
-    for (const text of wanted) this.pieces.set(text, null);
+    for (const key of wanted.keys()) this.pieces.set(key, null);
+    const engines = new Set([...wanted.values()].map(({ by }) => by));
+    await Promise.all([...engines].map((by) => this.#cut(by, [...wanted].filter(([, each]) => each.by === by))));
+  }
+
+  async #cut(engine, wanted) {
     try {
-      const { pieces } = await json('api/pieces', { texts: wanted });
-      wanted.forEach((text, i) => this.pieces.set(text, pieces[i]));
+      const { pieces } = await json('api/pieces', { texts: wanted.map(([, { text }]) => text), engine });
+      wanted.forEach(([key], i) => this.pieces.set(key, pieces[i]));
       this.update(true);
     } catch {
       // words do, and the next look at other texts asks again

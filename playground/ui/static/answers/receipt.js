@@ -31,7 +31,7 @@ async function promptOf(message, before, alone = false) {
   const messages = before.filter(({ content }) => content !== '').map(({ role, content }) => ({ role, content }));
   if (receipt.system) messages.unshift({ role: 'system', content: receipt.system });
   if (receipt.continued > 0) messages.push({ role: 'assistant', content: [...message.content].slice(0, receipt.continued).join('') });
-  const again = await json('api/tokenize', { messages, max_new_tokens: receipt.sent.max_new_tokens });
+  const again = await json('api/tokenize', { messages, max_new_tokens: receipt.sent.max_new_tokens, engine: receipt.engine_id });
   if (again.prompt_sha256 !== receipt.prompt_sha256) throw new Error(gone);
   prompts.set(receipt.prompt_sha256, again.prompt);
   return again.prompt;
@@ -65,6 +65,7 @@ function facts(receipt, done) {
     ['preset', `${receipt.preset ?? 'none'}${edits.length > 0 ? ', edited' : ''}`],
     ...(edits.length > 0 ? [['edits', edits.join(', ')]] : []),
     ['engine', receipt.engine],
+    ...(receipt.engine_id && receipt.engine_id !== 'default' ? [['engine’s id', receipt.engine_id]] : []),
     ['model', receipt.model_id],
     ['revision', receipt.model_sha ?? 'not told'],
     ['quantisation', receipt.quantisation || 'not told'],
@@ -106,7 +107,7 @@ function receiptTab(message) {
 
 async function codeTab(message, before) {
   const prompt = await promptOf(message, before);
-  const { snippets } = await json('api/code', { prompt, sent: message.receipt.sent });
+  const { snippets } = await json('api/code', { prompt, sent: message.receipt.sent, engine: message.receipt.engine_id });
   const shown = tabs('Program', snippets.map((snippet) => ({
     label: snippet.label,
     content: () => [

@@ -2,7 +2,7 @@
 
 import { newAnswer, Pane } from '../answers/pane.js';
 import { answerInto, conversation, renderAll } from '../answers/streaming.js';
-import { engine, onEngine } from '../engine/state.js';
+import { engine, followedEngine, onEngine } from '../engine/state.js';
 import { json } from '../lib/api.js';
 import { $, fit, isSend, whenTaller } from '../lib/dom.js';
 import { Notice } from '../lib/notice.js';
@@ -316,13 +316,13 @@ export class Chat {
       shown.hidden = true;
       return;
     }
-    const measured = JSON.stringify([messages, engine().engine]);
+    const measured = JSON.stringify([messages, engine().engine, followedEngine()]);
     if (measured === this.measured) return;
     this.measured = measured;
     this.measuring?.abort();
     this.measuring = new AbortController();
     try {
-      const count = await json('api/tokenize', { messages }, this.measuring.signal);
+      const count = await json('api/tokenize', { messages, engine: followedEngine() }, this.measuring.signal);
       const share = count.prompt_tokens / count.max_total_tokens;
       shown.querySelector('meter').value = share;
       shown.querySelector('span').textContent = `${number.format(count.prompt_tokens)} / ${number.format(count.max_total_tokens)}`;

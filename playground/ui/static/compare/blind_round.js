@@ -7,7 +7,6 @@
 import { newAnswer, Pane } from '../answers/pane.js';
 import { takeReceipt } from '../answers/receipt.js';
 import { answerInto, renderRest } from '../answers/streaming.js';
-import { engine } from '../engine/state.js';
 import { json } from '../lib/api.js';
 import { button, element } from '../lib/dom.js';
 import { presetName } from '../presets/panel.js';
@@ -166,9 +165,9 @@ export function deal(columns, { prompt, answers }, outcome, best) {
     addVote({
       at: new Date().toISOString(),
       prompt,
-      model: engine().engine?.model_id ?? null,
-      settings: columns.map(({ name, setting }) => ({
-        name: isEdited(setting) ? `${name}: ${summary(setting)}` : name,
+      model: [...new Set(named.map(({ answer }) => answer.receipt?.model_id).filter(Boolean))].join(', ') || null,
+      settings: columns.map(({ name, engineName, setting }) => ({
+        name: [isEdited(setting) ? `${name}: ${summary(setting)}` : name, engineName].filter(Boolean).join(' · '),
         preset: setting.preset,
         sampler: paneOf(setting).sampler ?? null,
       })),

@@ -1,6 +1,7 @@
 // One column of a comparison: its settings, its figures, and its own conversation.
 
 import { Pane } from '../answers/pane.js';
+import { areSeveral, engineGone, engineOf, engineSelect, showEngines } from '../engine/choice.js';
 import { $, button, element } from '../lib/dom.js';
 import { menu } from '../lib/menu.js';
 import { lacking } from '../presets/edited_values.js';
@@ -43,6 +44,11 @@ export class Column {
       this.#values();
       this.settingChanged();
     });
+    this.engineSelect = engineSelect((id) => {
+      this.setting.engine = id;
+      this.settingChanged();
+    });
+    this.engineSelect.hidden = !areSeveral();
     this.figures = element('span', { className: 'figures' });
     this.summary = element('summary');
     this.inputs = element('div');
@@ -55,11 +61,11 @@ export class Column {
       element('header', {},
         element('div', { className: 'title' }, this.select, this.figures,
           menu('More for this column', () => this.board.menu(this))),
-        this.values, this.warning, this.verdict),
+        this.engineSelect, this.values, this.warning, this.verdict),
       this.log, this.invitation);
     this.#values();
     /** @type {HTMLElement[]} */
-    this.heads = [$('.title', this.node), this.summary, this.warning, this.verdict];
+    this.heads = [$('.title', this.node), this.engineSelect, this.summary, this.warning, this.verdict];
   }
 
   get messages() {
@@ -76,6 +82,11 @@ export class Column {
     return nameOf(this.setting);
   }
 
+  // The name of the engine that answers here; '' where there is one alone.
+  get engineName() {
+    return areSeveral() ? engineOf(this.setting.engine)?.name ?? '' : '';
+  }
+
   // How high the head is while its values are closed, in pixels.
   get headHeight() {
     return this.heads.reduce((sum, part) => sum + (part.hidden ? 0 : part.offsetHeight), 0);
@@ -89,6 +100,7 @@ export class Column {
     this.node.setAttribute('aria-label', `Column ${index + 1} of ${count}`);
     this.node.setAttribute('role', 'group');
     this.select.setAttribute('aria-label', `Preset of column ${index + 1}`);
+    this.engineSelect.setAttribute('aria-label', `Engine of column ${index + 1}`);
   }
 
   #values() {
@@ -126,9 +138,11 @@ export class Column {
     this.select.value = isEdited(this.setting) ? edited : presetOf(this.setting).id;
     this.summary.textContent = summary(this.setting);
     $('button', this.values).hidden = !isEdited(this.setting);
-    const missing = lacking(presetOf(this.setting), this.setting.edits);
-    this.warning.hidden = missing.length === 0;
-    this.warning.textContent = `Not applied by this engine: ${missing.join(', ')}.`;
+    showEngines(this.engineSelect, this.setting.engine);
+    const missing = lacking(presetOf(this.setting), this.setting.edits, engineOf(this.setting.engine));
+    const words = [engineGone(this.setting.engine), missing.length > 0 && `Not applied by this engine: ${missing.join(', ')}.`];
+    this.warning.textContent = words.filter(Boolean).join(' ');
+    this.warning.hidden = this.warning.textContent === '';
   }
 
   // The verdict of the comparison, as words under the head.

@@ -82,9 +82,10 @@ export class Board {
     this.actions.changed();
   }
 
-  // Gives every column a label that no other one has.
+  // Gives every column a label that no other one has, with its engine where that is not the same for all.
   #name() {
-    const names = this.columns.map(({ name }) => name);
+    const differ = new Set(this.columns.map(({ engineName }) => engineName)).size > 1;
+    const names = this.columns.map(({ name, engineName }) => (differ ? `${name} · ${engineName}` : name));
     this.columns.forEach((column, i) => {
       const alone = names.filter((name) => name === names[i]).length === 1;
       column.label = alone ? names[i] : `${names[i]} (column ${i + 1})`;
@@ -107,7 +108,7 @@ export class Board {
   #addColumn() {
     const used = new Set(this.columns.map(({ setting: { preset } }) => preset));
     const free = allPresets().find(({ id }) => !used.has(id));
-    this.#put(free ? setting(free.id) : structuredClone(this.reference.setting), [], this.columns.length);
+    this.#put(free ? { ...setting(free.id), engine: this.reference.setting.engine } : structuredClone(this.reference.setting), [], this.columns.length);
   }
 
   duplicate(column) {

@@ -3,6 +3,7 @@
 import { Marks } from '../answers/difference_marks.js';
 import { newAnswer } from '../answers/pane.js';
 import { answerInto, conversation } from '../answers/streaming.js';
+import { areSeveral, engines, onEngines } from '../engine/choice.js';
 import { onEngine } from '../engine/state.js';
 import { stopPane } from '../lib/api.js';
 import { $, button, fit, isSend, whenTaller } from '../lib/dom.js';
@@ -19,7 +20,7 @@ import { recordMarkdown } from '../records/record_text.js';
 import { comparisonRecord, recordJSON, shownColumns } from '../records/records.js';
 import { addView } from '../records/views.js';
 import { BlindRound, deal } from './blind_round.js';
-import { Board, fewest } from './columns.js';
+import { Board, fewest, most } from './columns.js';
 import { Options } from './options.js';
 import { panesOf, trialsOf } from './requests.js';
 import { openTrials } from './seed_trials.js';
@@ -83,6 +84,7 @@ class Comparison {
     this.settle();
     fit(this.prompt);
     onEngine(() => this.columns.forEach((column) => column.showSetting()));
+    onEngines(() => this.columns.forEach((column) => column.showSetting()));
     addView('comparison', this);
     if (matchMedia('(hover: hover)').matches) this.prompt.focus({ preventScroll: true });
   }
@@ -135,6 +137,7 @@ class Comparison {
     const { columns } = this;
     const record = this.record();
     return [
+      { label: 'This preset on all engines', hidden: !areSeveral() || this.busy, run: () => this.#spread() },
       { label: 'Seeds × presets…', hidden: this.busy, run: () => openTrials(trialsOf(columns, this.options)) },
       { label: 'Votes…', run: showVotes },
       ...(record === null ? [] : [
@@ -143,6 +146,13 @@ class Comparison {
       ]),
       { label: 'New comparison', hidden: record === null || this.busy, run: () => this.clear() },
     ];
+  }
+
+  // A column for each engine, with the settings of the one that all are compared against.
+  #spread() {
+    const { setting: value } = this.board.reference;
+    const columns = engines().slice(0, most).map(({ id }) => ({ setting: { ...structuredClone(value), engine: id }, messages: [] }));
+    this.adopt(columns, { sameSeed: true }, `Set up ${this.board.reference.name} on ${columns.length} engines, with one seed.`, {});
   }
 
   // What cannot be sent stays in the composer.
@@ -250,7 +260,7 @@ class Comparison {
   toChat(column) {
     this.chat.adopt(structuredClone(column.messages), `Continued from ${column.label} of the comparison.`);
     const { system, stop } = this.options.value;
-    usePreset(column.setting.preset, column.setting.edits, column.setting.limit, { system, stop });
+    usePreset(column.setting.preset, column.setting.edits, column.setting.limit, { system, stop, engine: column.setting.engine });
     $('#view-chat-button').click();
     const { prompt } = this.chat;
     const focus = () => (prompt.offsetParent === null ? requestAnimationFrame(focus) : prompt.focus());

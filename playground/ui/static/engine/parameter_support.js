@@ -1,6 +1,7 @@
 // How the engine treats each parameter: what it says of itself, until it was proven.
 
 import { json } from '../lib/api.js';
+import { followedEngine } from './state.js';
 
 const verdicts = { proven: 'Proven', weaker: 'Weaker than OpenAI’s', none: 'Without effect', unclear: 'Not clear' };
 let applied = {};
@@ -49,7 +50,7 @@ export function treatment(name) {
 
 // Asks the engine's answers instead of its word. Gives the outcome in words; throws in words.
 export async function prove() {
-  const { findings, seeds_repeat: repeat } = await json('api/proof', {});
+  const { findings, seeds_repeat: repeat } = await json('api/proof', { engine: followedEngine() });
   proof = Object.fromEntries(findings.map((found) => [found.parameter, found]));
   const proven = findings.filter(({ verdict }) => verdict === 'proven').length;
   const seed = repeat ? 'and a seed repeats its answer' : 'and a seed does not repeat its answer';

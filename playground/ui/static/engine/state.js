@@ -11,6 +11,7 @@ const listeners = new Set();
 let current = { state: 'unknown', reason: '', engine: null, applied: {}, raw: null };
 let timer;
 let looking = false;
+let followed = ''; // the id of the engine that is looked at, '' for the default
 
 export function engine() {
   return current;
@@ -47,16 +48,32 @@ function show() {
   ticking.textContent = current.state === 'loading' ? ` · ${clock(current.elapsed_s)}` : '';
 }
 
+// Looks at another engine from now on, which the chat has chosen.
+/** @param {string} id */
+export function followEngine(id) {
+  if (followed === id) return;
+  followed = id;
+  void look();
+}
+
+/** @returns {string | null} the id, null for the default */
+export const followedEngine = () => followed || null;
+
 export async function look() {
   if (looking) return;
   looking = true;
   clearTimeout(timer);
+  const asked = followed;
   try {
-    current = await json('api/engine');
+    current = await json(asked === '' ? 'api/engine' : `api/engine?engine=${encodeURIComponent(asked)}`);
   } catch (error) {
     current = { ...current, state: 'offline', reason: error.message, progress: null, refused: ['login', 'other_login'].includes(error.kind) ? error.kind : undefined };
   }
   looking = false;
+  if (asked !== followed) {
+    void look();
+    return;
+  }
   show();
   for (const listener of listeners) listener(current);
   // Who is refused is refused until somebody logs in, or the page is loaded anew.

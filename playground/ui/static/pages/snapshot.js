@@ -6,6 +6,7 @@ import { $, button, copyButton, element } from '../lib/dom.js';
 import { distinct, overlap } from '../lib/statistics.js';
 import { dates, number, openings } from '../lib/text.js';
 import { FrozenColumn } from '../snapshot/frozen_column.js';
+import { engineGone } from '../snapshot/receipt_differences.js';
 import { Again } from '../snapshot/rerun.js';
 
 /** @type {HTMLElement} */
@@ -142,9 +143,13 @@ async function compareEngine(columns, note, run) {
     note.hidden = false;
   };
   try {
-    const { state, reason, engine } = await json('api/engine');
-    const words = engine ? elsewhere(columns, engine) : '';
-    if (words !== '') say(words);
+    const { engines } = await json('api/engines');
+    const receipts = columns.flatMap(({ answer }) => answer?.receipt ?? []);
+    const wrote = engines.find(({ id }) => receipts.some((receipt) => receipt.engine_id === id)) ?? engines[0];
+    const { state, reason, engine } = await json(`api/engine?engine=${encodeURIComponent(wrote.id)}`);
+    const gone = distinctValues(receipts.map((receipt) => engineGone(receipt, engines)).filter(Boolean));
+    const words = [...gone, engine ? elsewhere(columns, engine) : ''].filter(Boolean);
+    if (words.length > 0) say(words.join(' '));
     else if (state !== 'ready') say(`It cannot be run again at the moment: ${reason}`);
   } catch (error) {
     if (error.kind === 'login') {

@@ -1,6 +1,7 @@
 // A preset's values with what is edited of them. Edits are texts, so that a half-written field
 // survives: {parameter: text}, and only of what differs from the preset.
 
+import { areSeveral } from '../engine/choice.js';
 import { treatment } from '../engine/parameter_support.js';
 import { readValue, wholeNumber } from '../lib/values.js';
 
@@ -50,11 +51,14 @@ export function samplerOf(preset, edits) {
   return sampler;
 }
 
-// The parameters that are set to something, and that this engine does not apply.
-export function lacking(preset, edits) {
+// The parameters that are set to something, and that this engine does not apply. of: the engine where
+// there are several; else it is the one that the page knows all about.
+/** @param {ListedEngine} [of] */
+export function lacking(preset, edits, of) {
+  const unsupported = (name) => (areSeveral() && of ? of.unsupported.includes(name) : treatment(name).level === 'unsupported');
   return table.filter((parameter) => {
     const { value } = readOf(preset, edits, parameter);
-    return (value ?? null) !== null && value !== parameter.neutral && treatment(parameter.name).level === 'unsupported';
+    return (value ?? null) !== null && value !== parameter.neutral && unsupported(parameter.name);
   }).map(({ name }) => name);
 }
 

@@ -4,8 +4,9 @@
 // draws a tab's fields when the tab is first opened. Every preset of the server has a tab; "none" and
 // the browser's own presets share one, the slot "-own".
 
+import { onEngines, showEngines, startEngines } from '../engine/choice.js';
 import { engineSays, prove, seedWords, systemWords } from '../engine/parameter_support.js';
-import { onEngine } from '../engine/state.js';
+import { followEngine, onEngine } from '../engine/state.js';
 import { $, button, whenAdded } from '../lib/dom.js';
 import { firstVisit, load, save } from '../lib/storage.js';
 import { onFragment, touch } from '../lib/url_hash.js';
@@ -22,7 +23,8 @@ const panel = () => $('#samplers');
 /** @type {(id: string) => any} */
 const field = (id) => document.getElementById(id); // null where Gradio has not drawn it
 const form = () => field('request-form');
-const texts = ['max-new-tokens', 'seed', 'stop', 'system'];
+// The engine's is there where there are several.
+const texts = () => ['max-new-tokens', 'seed', 'stop', 'system', 'engine'].filter(field);
 const stored = load('samplers', { preset: null, edits: {}, request: {} });
 const shared = '-own';
 let changed = () => {};
@@ -83,7 +85,8 @@ function summarise() {
 
 function keep() {
   stored.preset = selected().id;
-  for (const id of texts) stored.request[id] = field(id).value;
+  for (const id of texts()) stored.request[id] = field(id).value;
+  if (field('engine')) followEngine(field('engine').value);
   save('samplers', stored);
   summarise();
   changed();
@@ -200,7 +203,15 @@ function readPanel() {
   if (seed !== null) pane.seed = seed;
   const stop = readField('stop', stopsOf);
   if (stop.length > 0) pane.stop = stop;
+  if (field('engine')) pane.engine = field('engine').value;
   return { pane, system: field('system').value.trim() };
+}
+
+// Shows which engines there are to choose from, and that this one is chosen.
+function chooseEngine(choice) {
+  if (!field('engine')) return;
+  showEngines(field('engine'), choice);
+  followEngine(field('engine').value);
 }
 
 // What the panel says, as {pane, system} of a request. Throws an Error in words, and shows the
@@ -225,14 +236,16 @@ export function usePreset(id, edits, limit, others = {}) {
   const preset = presetById(id) ?? defaultPreset();
   if (Object.keys(edits).length > 0) stored.edits[preset.id] = { ...edits };
   else delete stored.edits[preset.id];
-  for (const [name, text] of Object.entries({ ...others, 'max-new-tokens': limit })) field(name).value = text;
+  const { engine, ...written } = others;
+  for (const [name, text] of Object.entries({ ...written, 'max-new-tokens': limit })) field(name).value = text;
+  if (engine !== undefined) chooseEngine(engine);
   choose(preset);
   fill(slotOf(preset));
 }
 
 // All that the panel says, which usePanel brings back: {preset, edits: {id: edits}, request: {id: text}}.
 export function panelState() {
-  const request = Object.fromEntries(texts.map((id) => [id, field(id).value]));
+  const request = Object.fromEntries(texts().map((id) => [id, field(id).value]));
   return { preset: selected().id, edits: structuredClone(stored.edits), request };
 }
 
@@ -270,8 +283,11 @@ export function startSamplers(onChange) {
   const begun = !kept || (visit && hasDefault()) ? defaultPreset() : kept;
   if (slotOf(begun) === shared) stored.own = begun.id;
   tab(begun).click();
-  for (const id of texts) {
-    field(id).value = stored.request[id] ?? '';
+  startEngines(JSON.parse(form().dataset.engines));
+  chooseEngine(stored.request.engine ?? '');
+  onEngines(() => chooseEngine(field('engine').value));
+  for (const id of texts()) {
+    if (id !== 'engine') field(id).value = stored.request[id] ?? '';
     field(id).addEventListener('input', keep);
   }
   form().addEventListener('submit', (event) => event.preventDefault());

@@ -1,7 +1,8 @@
 // Settings with all of their values, which mean the same wherever and whenever they are opened:
-// {preset, name, sampler, max_new_tokens, seed, stop, system}. `preset` is the id of a preset of the
+// {preset, name, sampler, max_new_tokens, seed, stop, system, engine}. `preset` is the id of a preset of the
 // server, or null for one of the browser's own; `name` is that of either.
 
+import { engineGone, engineId } from '../engine/choice.js';
 import { readValue, wholeNumber } from '../lib/values.js';
 import { limitOf, parameters } from './edited_values.js';
 import { panelState } from './panel.js';
@@ -20,7 +21,7 @@ function said(read, text) {
 const lines = (text) => text.split('\n').filter((line) => line !== '');
 
 // A preset with its edits, {parameter: text}. A half-written edit counts as none.
-function resolve(preset, edits, { limit, seed, stop, system }) {
+function resolve(preset, edits, { limit, seed, stop, system, engine }) {
   const sampler = {};
   const own = said(limitOf, limit);
   for (const parameter of parameters()) {
@@ -37,6 +38,7 @@ function resolve(preset, edits, { limit, seed, stop, system }) {
     seed: said((text) => wholeNumber(text, '', 0), seed),
     stop: lines(stop),
     system: system.trim(),
+    engine: engineId(engine),
   };
 }
 
@@ -47,7 +49,7 @@ function resolve(preset, edits, { limit, seed, stop, system }) {
 export function panelSetting() {
   const { preset, edits, request } = panelState();
   return resolve(presetOf({ preset }), edits[preset] ?? {}, {
-    limit: request['max-new-tokens'], seed: request.seed, stop: request.stop, system: request.system,
+    limit: request['max-new-tokens'], seed: request.seed, stop: request.stop, system: request.system, engine: request.engine,
   });
 }
 
@@ -58,14 +60,16 @@ export function panelSetting() {
  * @returns {Setting}
  */
 export function columnSetting(value, { sameSeed, seed, stop, system }) {
-  return resolve(presetOf(value), value.edits, { limit: value.limit, seed: sameSeed ? seed : value.seed, stop, system });
+  return resolve(presetOf(value), value.edits, {
+    limit: value.limit, seed: sameSeed ? seed : value.seed, stop, system, engine: value.engine,
+  });
 }
 
 // The preset of this page that a setting is a version of, or undefined.
 const counterpart = (setting) => allPresets().find(({ kind, id, name }) => (
   setting.preset === null ? kind !== 'server' && name === setting.name : kind === 'server' && id === setting.preset));
 
-// A setting as it is edited here: {preset, edits, limit, seed, stop, system}, all texts, and `note`,
+// A setting as it is edited here: {preset, edits, limit, seed, stop, system, engine}, all texts, and `note`,
 // which says in words what is not as it was, or ''. The values are always the same: a preset that
 // has others by now is shown as edited, and one that is not here as None with all of its values.
 export function editable(setting) {
@@ -80,6 +84,7 @@ export function editable(setting) {
   if (!found) notes.push(`The preset “${setting.name}” is not here: its values are set without it.`);
   const unknown = Object.keys(setting.sampler).filter((name) => !parameters().some((each) => each.name === name));
   if (unknown.length > 0) notes.push(`This page does not know ${unknown.join(', ')}.`);
+  if (engineGone(setting.engine)) notes.push(engineGone(setting.engine));
   return {
     preset: preset.id,
     edits,
@@ -87,6 +92,7 @@ export function editable(setting) {
     seed: String(setting.seed ?? ''),
     stop: setting.stop.join('\n'),
     system: setting.system,
+    engine: setting.engine ?? '',
     note: notes.join(' '),
   };
 }
@@ -98,7 +104,7 @@ export const labelOf = (setting) => (counterpart(setting) ? nameOf(editable(sett
 // without the preset's values: they are this page's, or what the receipt says was sent.
 export function olderSetting({ preset, edits, limit, seed }, label, receipt) {
   const known = allPresets().find(({ id }) => id === preset);
-  const rest = { limit: String(limit ?? ''), seed: String(seed ?? ''), stop: '', system: '' };
+  const rest = { limit: String(limit ?? ''), seed: String(seed ?? ''), stop: '', system: '', engine: '' };
   if (known) return resolve(known, Object.fromEntries(Object.entries(edits ?? {}).map(([name, value]) => [name, String(value)])), rest);
   const sent = receipt?.sent ?? {};
   const sampler = Object.fromEntries(parameters().flatMap(({ name }) => (Number.isFinite(sent[name]) ? [[name, sent[name]]] : [])));

@@ -1,8 +1,9 @@
 // The sampler settings of one column: a preset, what is edited of it, and a seed of its own.
 //
-// A setting is a plain value that can be stored: {preset, edits: {parameter: text}, limit, seed},
-// where limit and seed are texts, too, so that a half-written field survives.
+// A setting is a plain value that can be stored: {preset, edits: {parameter: text}, limit, seed,
+// engine}, where limit and seed are texts, too, so that a half-written field survives.
 
+import { engineId } from '../engine/choice.js';
 import { button, element } from '../lib/dom.js';
 import { readValue, wholeNumber } from '../lib/values.js';
 import { edit, limitOf, parameters, samplerOf, textOf } from './edited_values.js';
@@ -13,7 +14,7 @@ import { allPresets, reference } from './presets.js';
  * @returns {EditedSetting}
  */
 export function setting(preset) {
-  return { preset, edits: {}, limit: '', seed: '' };
+  return { preset, edits: {}, limit: '', seed: '', engine: '' };
 }
 
 export const presetOf = ({ preset }) => {
@@ -49,6 +50,8 @@ export function paneOf(value) {
   if (Object.keys(value.edits).length > 0) pane.sampler = sampler;
   const limit = limitOf(value.limit);
   if (limit !== undefined) pane.max_new_tokens = limit;
+  const engine = engineId(value.engine);
+  if (engine !== null) pane.engine = engine;
   return pane;
 }
 

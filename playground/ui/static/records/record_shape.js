@@ -6,14 +6,14 @@ import {
 } from '../lib/validate.js';
 
 export const format = 'kto-mistral-playground';
-export const version = 1;
+export const version = 2; // 1 knew no engines
 const olderFormat = 'kto-mistral-playground comparison';
 
 const receipt = object({
   engine: text, model_id: text, sent: table(anything), prompt_tokens: whole, dropped_turns: whole,
   applied: table(object({ how: text, reason: text })),
 }, {
-  model_sha: orNull(text), quantisation: text, preset: orNull(text), edited: list(text), prompt: text, prompt_sha256: text,
+  engine_id: text, model_sha: orNull(text), quantisation: text, preset: orNull(text), edited: list(text), prompt: text, prompt_sha256: text,
   edits: table(object({ from: orNull(finite), to: orNull(finite) })), left_out: table(text),
   system: text, continued: whole, note: text,
   prompt_format: orNull(object({ id: text, label: text, bos: text, stop: list(text) }, {}, { open: true })),
@@ -31,32 +31,43 @@ const answer = object({
 }, { letter: text, chosen: flag });
 const question = object({ role: oneOf('user', 'assistant'), content: text });
 
-export const settingShape = object({
+const firstSetting = {
   preset: orNull(text), name: text, sampler: table(finite), max_new_tokens: orNull(whole),
   seed: orNull(whole), stop: list(text), system: text,
-});
+};
+export const settingShape = object({ ...firstSetting, engine: orNull(text) });
 
-const shape = object({
-  format: oneOf(format), version: oneOf(version), kind: oneOf('chat', 'comparison'), title: text,
+const shapeOf = (number, setting) => object({
+  format: oneOf(format), version: oneOf(number), kind: oneOf('chat', 'comparison'), title: text,
   columns: list(object({
     label: text,
-    setting: settingShape,
+    setting,
     messages: list((message, path) => (message?.role === 'assistant' ? answer : question)(message, path)),
   }), { least: 1, most: 4 }),
 });
+const firstShape = shapeOf(1, object(firstSetting));
+const shape = shapeOf(version, settingShape);
 
-// Throws in words, with the place, when this is no record.
+// A setting of the first version as one of today.
+export const withEngine = (setting) => ({ engine: null, ...setting });
+
+const withEngines = (record) => ({
+  ...record, version, columns: record.columns.map((column) => ({ ...column, setting: withEngine(column.setting) })),
+});
+
+// The record in today's version. Throws in words, with the place, when this is none.
 export function checkRecord(value) {
   if (value?.format === format && value.version > version) {
     throw new Error(`It was written by a newer version of this page (its format is ${value.version}, this page knows ${version}).`);
   }
-  shape(value, '');
+  const first = value?.version === 1;
+  (first ? firstShape : shape)(value, '');
   if (value.kind === 'chat' && value.columns.length !== 1) throw new Error('A chat has exactly one column.');
   value.columns.forEach(({ messages }, i) => messages.forEach((message, j) => {
     if (message.state === 'failed' && !message.problem) throw new Error(`columns[${i}].messages[${j}].problem is missing.`);
   }));
   if (value.columns.every(({ messages }) => messages.length === 0)) throw new Error('Nothing is said in it.');
-  return value;
+  return first ? withEngines(value) : value;
 }
 
 // The first words of the user.

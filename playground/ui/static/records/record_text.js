@@ -12,9 +12,10 @@ const escaped = (words) => words.replace(/\s+/g, ' ').replace(/[\\`*_[\]<>#|~]/g
 // What readers need not see, in a comment that nothing in it can close.
 const comment = (name, value) => `<!-- ${name} ${JSON.stringify(value).replaceAll('<', '\\u003c').replaceAll('>', '\\u003e')} -->`;
 
-const values = ({ sampler, max_new_tokens: limit, seed, stop, system }) => [
+const values = ({ sampler, max_new_tokens: limit, seed, stop, system, engine }) => [
   ...Object.entries(sampler).map((pair) => pair.join(' ')), limit !== null && `at most ${limit} tokens`,
   seed !== null && `seed ${seed}`, stop.length > 0 && `stop ${JSON.stringify(stop)}`, system !== '' && `system text ${JSON.stringify(system)}`,
+  engine !== null && `engine ${engine}`,
 ].filter(Boolean).join(' · ') || 'the engine’s own choice';
 
 function facts({ receipt: sent, done: figures }) {

@@ -9,7 +9,7 @@ import { $ } from '../lib/dom.js';
 import { panelState, usePanel, usePreset } from '../presets/panel.js';
 import { presetById } from '../presets/presets.js';
 import { columnSetting, editable, labelOf, panelSetting } from '../presets/resolved_setting.js';
-import { checkRecord, format, settingShape, titleOf, version } from './record_shape.js';
+import { checkRecord, format, settingShape, titleOf, version, withEngine } from './record_shape.js';
 import { viewOf } from './views.js';
 
 /**
@@ -19,8 +19,9 @@ import { viewOf } from './views.js';
  */
 export function readSetting(value) {
   try {
-    settingShape(value, '');
-    return value;
+    const read = withEngine(value);
+    settingShape(read, '');
+    return read;
   } catch {
     return null;
   }
@@ -88,8 +89,8 @@ function openChat(chat, { columns: [{ setting, messages }] }, words, handle) {
 export function shownColumns({ columns }) {
   return columns.map(({ setting, messages }) => {
     const made = editable(setting);
-    const { preset, edits, limit, seed } = made;
-    return { made, column: { setting: { preset, edits, limit, seed }, messages: shownMessages(messages) } };
+    const { preset, edits, limit, seed, engine } = made;
+    return { made, column: { setting: { preset, edits, limit, seed, engine }, messages: shownMessages(messages) } };
   });
 }
 
@@ -114,11 +115,11 @@ function openComparison(comparison, record, words, handle) {
 // the record's own. handle: of the history's entry that is gone on with; else it gets one when it is
 // changed. Gives whether it did; where not, the tab says why. Throws in words.
 export async function openRecord(opened, words, handle = {}) {
-  checkRecord(opened);
-  const chat = opened.kind === 'chat';
+  const record = checkRecord(opened);
+  const chat = record.kind === 'chat';
   $(`#view-${chat ? 'chat' : 'compare'}-button`).click();
-  const view = await viewOf(opened.kind);
-  return (chat ? openChat : openComparison)(view, opened, words, handle);
+  const view = await viewOf(record.kind);
+  return (chat ? openChat : openComparison)(view, record, words, handle);
 }
 
 /** @type {(kept: Conversation) => string} */

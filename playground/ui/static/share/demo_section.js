@@ -1,6 +1,7 @@
 // The section Demo of the window Share: makes a link under which others may try the set-up, and lists
 // one's own with what their answers have taken.
 
+import { engineOf } from '../engine/choice.js';
 import { address, change, json } from '../lib/api.js';
 import { $, alertOf, button, copyButton, element, note } from '../lib/dom.js';
 import { dates, number } from '../lib/text.js';
@@ -23,9 +24,9 @@ function settings() {
   return comparison.columns.map(({ setting }) => columnSetting(setting, comparison.options.value));
 }
 
-function paneOf({ preset, name, sampler, max_new_tokens: limit, seed, stop }) {
+function paneOf({ preset, name, sampler, max_new_tokens: limit, seed, stop, engine }) {
   const own = name === 'None' ? null : { name, sampler, max_new_tokens: null };
-  return { preset: preset ?? own, sampler, max_new_tokens: limit, seed, stop };
+  return { preset: preset ?? own, sampler, max_new_tokens: limit, seed, stop, engine };
 }
 
 function fixes(setting) {
@@ -33,7 +34,8 @@ function fixes(setting) {
   const set = Object.entries(sampler).map((pair) => pair.join(' '));
   if (limit !== null) set.push(`max ${limit}`);
   if (seed !== null) set.push(`seed ${seed}`);
-  return `${labelOf(setting)}: ${set.join(' · ') || 'the engine’s own choice'}`;
+  const on = setting.engine === null ? '' : ` · ${engineOf(setting.engine)?.name}`;
+  return `${labelOf(setting)}${on}: ${set.join(' · ') || 'the engine’s own choice'}`;
 }
 
 const labelled = (label, field) => element('label', {}, label, field);

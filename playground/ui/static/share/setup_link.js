@@ -1,6 +1,7 @@
 // Set-up links: what the visible tab is set to, as the text after the “#” of an address. The server
 // reads them: playground/sharing/setup_link.py.
 
+import { engineId } from '../engine/choice.js';
 import { wholeNumber } from '../lib/values.js';
 import { limitOf, parameters, samplerOf, stopsOf } from '../presets/edited_values.js';
 import { panelState } from '../presets/panel.js';
@@ -8,7 +9,8 @@ import { presetOf } from '../presets/setting.js';
 import { viewIfDrawn } from '../records/views.js';
 
 export const longest = 8000; // characters, as on the server
-const version = 1;
+const version = 2;
+const first = 1; // which knew no engines, and says all that there is to say without them
 const tabs = ['chat', 'compare', 'history', 'about'];
 
 export const tabButton = (tab) => document.getElementById(`view-${tab}-button`);
@@ -21,7 +23,7 @@ const encoded = (text) => encodeURIComponent(text.toWellFormed?.() ?? text)
 
 const written = (value) => (value === null ? '-' : String(value));
 
-function columnText({ kind, name, started, values, seed }) {
+function columnText({ kind, name, started, values, seed, engine }) {
   const head = { server: () => name, none: () => '-none', own: () => `-own:${encoded(name)}` }[kind]();
   const pairs = [
     ...parameters().map(({ name: each }) => [each, started.sampler[each] ?? null, values.sampler[each] ?? null]),
@@ -31,6 +33,7 @@ function columnText({ kind, name, started, values, seed }) {
     head,
     ...pairs.map(([each, was, value]) => `${each}:${written(was)}${was === value ? '' : `:${written(value)}`}`),
     ...(seed === null ? [] : [`seed:${seed}`]),
+    ...(engine === null ? [] : [`engine:${engine}`]),
   ].join(',');
 }
 
@@ -38,7 +41,7 @@ function columnText({ kind, name, started, values, seed }) {
 export function formatSetup(setup) {
   const given = (name, value) => (value ? [`${name}=${encoded(value)}`] : []);
   return [
-    `setup=${version}`, `tab=${setup.tab}`,
+    `setup=${setup.columns.some(({ engine }) => engine !== null) ? version : first}`, `tab=${setup.tab}`,
     ...setup.columns.map((column) => `column=${columnText(column)}`),
     ...(setup.seed === null ? [] : [`seed=${setup.seed}`]),
     ...(setup.own_seeds ? ['own-seeds'] : []),
@@ -56,9 +59,10 @@ export function formatSetup(setup) {
  * @param {Preset} preset
  * @param {Edits} edits
  * @param {string} limit
+ * @param {string | undefined} engine
  * @param {number | null} [seed]
  */
-function columnOf(preset, edits, limit, seed = null) {
+function columnOf(preset, edits, limit, engine, seed = null) {
   const chosen = limitOf(limit);
   const most = preset.max_new_tokens ?? null;
   return {
@@ -67,6 +71,7 @@ function columnOf(preset, edits, limit, seed = null) {
     started: { sampler: preset.sampler, max_new_tokens: most },
     values: { sampler: samplerOf(preset, edits), max_new_tokens: chosen === undefined ? most : chosen },
     seed,
+    engine: engineId(engine),
   };
 }
 
@@ -75,7 +80,7 @@ const nothing = { columns: [], seed: null, own_seeds: false, stop: [], system: '
 function chatSetup() {
   const { preset, edits, request } = panelState();
   return {
-    columns: [columnOf(presetOf({ preset }), edits[preset] ?? {}, request['max-new-tokens'])],
+    columns: [columnOf(presetOf({ preset }), edits[preset] ?? {}, request['max-new-tokens'], request.engine)],
     seed: wholeNumber(request.seed, 'seed', 0),
     stop: stopsOf(request.stop),
     system: request.system.trim(),
@@ -88,7 +93,7 @@ function comparisonSetup({ columns, board, options }) {
     columns: columns.map(({ setting }, i) => {
       try {
         const own = sameSeed ? null : wholeNumber(setting.seed, 'seed', 0);
-        return columnOf(presetOf(setting), setting.edits, setting.limit, own);
+        return columnOf(presetOf(setting), setting.edits, setting.limit, setting.engine, own);
       } catch (error) {
         throw new Error(`Column ${i + 1}: ${error.message}`, { cause: error });
       }

@@ -7,7 +7,7 @@ import { element } from '../lib/dom.js';
 const dash = '–';
 
 // A setting in a line, and below it every value, unset ones too. parameters: the seven names.
-function values({ sampler, max_new_tokens: limit, seed, stop, system }, parameters) {
+function values({ sampler, max_new_tokens: limit, seed, stop, system, engine = null }, parameters) {
   const set = parameters.filter((name) => name in sampler).map((name) => `${name.replace('_penalty', '')} ${sampler[name]}`);
   if (limit !== null) set.push(`max ${limit}`);
   if (seed !== null) set.push(`seed ${seed}`);
@@ -17,6 +17,7 @@ function values({ sampler, max_new_tokens: limit, seed, stop, system }, paramete
     ['seed', seed ?? 'random'],
     ['stop sequences', stop.length === 0 ? 'none' : stop.map((each) => JSON.stringify(each)).join(', ')],
     ['system text', system === '' ? 'none' : system],
+    ...(engine === null ? [] : [['engine', engine]]),
   ];
   return element('details', { className: 'values' },
     element('summary', { textContent: set.join(' · ') || 'the engine’s own choice' }),

@@ -2,9 +2,20 @@
 
 import { newAnswer, Pane } from '../answers/pane.js';
 import { answerInto } from '../answers/streaming.js';
+import { json } from '../lib/api.js';
 import { element } from '../lib/dom.js';
 import { drawSeed } from '../lib/values.js';
-import { differences, paneAgain } from './receipt_differences.js';
+import { differences, engineGone, paneAgain } from './receipt_differences.js';
+
+// The engines that there are now; none where that cannot be told, and the answers will say why.
+/** @returns {Promise<ListedEngine[]>} */
+async function enginesHere() {
+  try {
+    return (await json('api/engines')).engines;
+  } catch {
+    return [];
+  }
+}
 
 // The second version of a column's last answer.
 class Version {
@@ -12,6 +23,8 @@ class Version {
     this.column = column;
     this.told = told;
     this.untouched = false; // whether the same was asked for
+    /** @type {ListedEngine[]} */
+    this.engines = []; // that there are here
     this.verdict = element('p', { className: 'verdict' });
     this.changes = element('ul', { className: 'changes' });
     this.log = element('div', { className: 'log', dataset: { testid: 'again' } });
@@ -63,7 +76,8 @@ class Version {
   tell() {
     const [then, now] = [this.column.answer.receipt, this.now.answer?.receipt];
     if (!now) return;
-    const found = then ? differences(then, now) : ['The frozen answer has no receipt to compare with.'];
+    const gone = then ? engineGone(then, this.engines) : '';
+    const found = then ? [...(gone ? [gone] : []), ...differences(then, now)] : ['The frozen answer has no receipt to compare with.'];
     this.untouched = found.length === 0;
     const lines = this.untouched ? ['Model, engine, values, seed and prompt are the same.'] : found;
     this.changes.replaceChildren(...lines.map((textContent) => element('li', { textContent })));
@@ -114,14 +128,16 @@ export class Again {
   // Asks for all last answers again: with the seeds that they had, or with one that is drawn now.
   async run({ otherSeed = false } = {}) {
     const seed = otherSeed ? drawSeed() : null;
-    const panes = this.versions.map(({ column }) => {
-      const pane = paneAgain(column, this.parameters);
-      return seed === null ? pane : { ...pane, seed };
-    });
     this.running = new AbortController();
     this.shown = true;
     for (const version of this.versions) version.begin();
     this.changed();
+    const engines = await enginesHere();
+    const panes = this.versions.map((version) => {
+      version.engines = engines;
+      const pane = paneAgain(version.column, this.parameters, engines.map(({ id }) => id));
+      return seed === null ? pane : { ...pane, seed };
+    });
     this.versions[0].node.scrollIntoView({ block: 'nearest' });
     await answerInto(this.versions.map(({ pane }) => pane), { panes }, this.running.signal, {
       onEvent: (i, name) => {
