@@ -140,7 +140,8 @@ export class Column {
     $('button', this.values).hidden = !isEdited(this.setting);
     showEngines(this.engineSelect, this.setting.engine);
     const missing = lacking(presetOf(this.setting), this.setting.edits, engineOf(this.setting.engine));
-    const words = [engineGone(this.setting.engine), missing.length > 0 && `Not applied by this engine: ${missing.join(', ')}.`];
+    // Where there is nothing to choose, it was said once when the column came.
+    const words = [areSeveral() && engineGone(this.setting.engine), missing.length > 0 && `Not applied by this engine: ${missing.join(', ')}.`];
     this.warning.textContent = words.filter(Boolean).join(' ');
     this.warning.hidden = this.warning.textContent === '';
   }

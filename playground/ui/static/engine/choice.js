@@ -31,7 +31,7 @@ export const engineId = (choice) => (areSeveral() ? engineOf(choice)?.id ?? null
 /** @type {(choice: string | null | undefined) => string} */
 export function engineGone(choice) {
   if (!choice || choice === 'default' || known.some(({ id }) => id === choice)) return '';
-  return `The engine “${choice}” is not here${known.length > 0 ? `: ${known[0].name} answers in its place` : ''}.`;
+  return `The engine “${choice}” is not here: ${areSeveral() ? known[0].name : 'the one of this server'} answers in its place.`;
 }
 
 /** @param {() => void} listener told of every change */
@@ -68,10 +68,17 @@ export function engineSelect(changed) {
   return select;
 }
 
+// What is known of an engine that cannot say it at present.
+function lastOf(id) {
+  const last = known.find((each) => each.id === id);
+  return last ? { name: last.name, unsupported: last.unsupported } : {};
+}
+
 async function look() {
   clearTimeout(timer);
   try {
-    known = (await json('api/engines')).engines;
+    const { engines: now } = await json('api/engines');
+    known = now.map((each) => (each.state === 'ready' ? each : { ...each, ...lastOf(each.id) }));
     for (const listener of listeners) listener();
   } catch {
     // The page says elsewhere that the server cannot be reached.
