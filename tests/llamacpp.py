@@ -57,6 +57,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--context", type=int, default=2048)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--key")
+    parser.add_argument("--shared", action="store_true", help="all slots share one slot's context")
     parser.add_argument("--template", help="one of those that llama.cpp has in C++, by its name")
     options = parser.parse_args(arguments)
 
@@ -65,7 +66,8 @@ def main(arguments: list[str]) -> None:
     parameters.hostnames = ["127.0.0.1"]
     parameters.port = 0
     parameters.n_parallel = options.slots
-    parameters.n_ctx = options.slots * options.context
+    parameters.n_ctx = options.context * (1 if options.shared else options.slots)
+    parameters.kv_unified = options.shared
     parameters.cpuparams.n_threads = options.threads
     parameters.cpuparams_batch.n_threads = options.threads
     parameters.endpoint_slots = True

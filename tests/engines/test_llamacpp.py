@@ -256,6 +256,32 @@ async def test_a_whole_answer_has_its_tokens_and_what_it_was_drawn_from(
     assert not (await made.write(asked)).likeliest
 
 
+async def test_a_context_that_answers_share_may_be_full_in_the_middle_of_one() -> None:
+    with llamacpp_server(2, 256, "--shared", "--key", "secret") as server:
+        async with engine(server.url, api_key="wrong") as stranger:
+            assert "API key" in (await stranger.state()).reason
+        async with engine(server.url, api_key="secret") as made:
+            assert (await ready(made)).max_total_tokens == 256
+            greedy = Sampler(temperature=0)  # counts on and on
+            endless = request(prompt="1, 2, 3, 4,", sampler=greedy, max_new_tokens=240, stop=())
+
+            async def read(seed: int) -> tuple[str, EngineError | None]:
+                came: list[Chunk | Finish] = []
+                try:
+                    async for item in made.stream(replace(endless, seed=seed)):
+                        came.append(item)  # noqa: PERF401  (what came before the error counts)
+                except EngineError as error:
+                    return text_of(came), error
+                return text_of(came), None
+
+            answers = await asyncio.gather(read(1), read(2))
+    assert all(text for text, _ in answers), "what was written stays"
+    errors = [error for _, error in answers if error is not None]
+    assert errors
+    assert {error.kind for error in errors} == {"incomplete"}
+    assert "full" in str(errors[0])
+
+
 async def test_an_answer_that_is_left_frees_its_slot(
     made: LlamaCppEngine, llamacpp: Server
 ) -> None:
