@@ -77,6 +77,9 @@ def test_the_image_is_pinned_and_not_root() -> None:
     assert instruction("USER") == "10001:10001"
     installs = [each for name, each in instructions() if name == "RUN" and "pip install" in each]
     assert len(installs) == 2
+    systems = [each for name, each in instructions() if name == "RUN" and "apt-get install" in each]
+    assert len(systems) == 1
+    assert "libgomp1" in systems[0]  # or llama.cpp does not load
     assert "--constraint constraints.txt" in installs[0]
     assert "--no-deps" in installs[1]
 

@@ -105,8 +105,13 @@ def _end_with_parent() -> None:
 
 
 def _serve(path: Path, name: str, host: str, port: int, threads: int | None) -> None:
-    import xllamacpp  # here, and in no other process
-
+    try:
+        import xllamacpp  # here, and in no other process
+    except ImportError as error:
+        raise ModelError(
+            f"llama.cpp cannot be loaded: {error}. Where libgomp.so.1 is missing, the system's "
+            "package libgomp1 has it (on Debian and Ubuntu; elsewhere libgomp)."
+        ) from error
     header = read_header(path)
     layout = lay_out(header, path.stat().st_size, name, free_memory())
     _check_port(host, port)
