@@ -113,7 +113,7 @@ def left_out(
             continue
         if applied[name].how == "unsupported":
             reasons[name] = applied[name].reason
-        elif sampler.temperature == 0:
+        elif sampler.temperature == 0 and sent.get("do_sample") is False:
             reasons[name] = "Greedy decoding takes the likeliest token; do_sample false says it."
         elif name == "temperature":
             reasons[name] = "1 is the engine's own temperature; do_sample true says to sample."

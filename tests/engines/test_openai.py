@@ -25,6 +25,7 @@ from playground.engines.dialects import (
     Dialect,
 )
 from playground.engines.openai import OpenAIEngine
+from playground.generation.answer import left_out
 from tests.completions import (
     CARD,
     DONE,
@@ -130,6 +131,17 @@ def test_a_server_of_which_nothing_is_known_gets_what_is_set() -> None:
         "repetition_penalty": 1.2,
     }
     assert sent(OPENAI_ITSELF, min_p=0.1, top_k=3) == {}
+
+
+def test_a_receipt_says_why_what_is_set_was_not_sent() -> None:
+    asked = request(sampler=Sampler(temperature=0, top_k=0, min_p=0.1))
+    reasons = left_out(asked.sampler, OPENAI_ITSELF.parameters(asked), OPENAI_ITSELF.applied)
+    assert reasons == {
+        name: f"OpenAI has no {name}; it is not sent." for name in ("top_k", "min_p")
+    }
+    assert left_out(asked.sampler, OPENAI.parameters(asked), OPENAI.applied) == {
+        "top_k": "0 has no effect."
+    }
 
 
 @given(sampler=samplers(), seed=st.integers(0, 2**64 - 1), dialect=st.sampled_from([VLLM, SGLANG]))
