@@ -131,7 +131,8 @@ class DetectedEngine:
         kind = await identify(self._http, self._address.url)
         if self._found is None or kind != self._kind:
             gone, self._kind = self._found, kind
-            self._found = self._make(replace(self._address, kind=kind))
+            address = replace(self._address, kind=kind, url=root(self._address.url))
+            self._found = self._make(address)
             if gone is not None:
                 await gone.aclose()
         state = await self._found.state()

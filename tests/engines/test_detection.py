@@ -82,6 +82,11 @@ async def test_is_what_it_finds(name: str) -> None:
         assert (known.name, known.raw) == (state.info.name, state.info.raw)
 
 
+async def test_an_address_of_openais_api_may_be_anythings() -> None:
+    async with tgi(writing_tgi(["Hi"])) as server, engine(f"{server.url}/v1") as made:
+        assert await is_ready(made, "TGI")
+
+
 async def test_finds_the_real_stand_in_for_tgi(stand_in_url: str) -> None:
     async with engine(stand_in_url) as made:
         await until(lambda: is_ready(made, "TGI stand-in"))
