@@ -161,9 +161,8 @@ UNKNOWN_TEMPLATE: Final = replace(
 _MISSION: Final = re.compile(r"kto-mistral-pairrm")
 # By name; all signs but letters and digits are a hyphen. The first that is found.
 _NAMES: Final = (
-    (re.compile(r"\btulu\b"), TULU2),
     (re.compile(r"\bsmollm2\b"), SMOLLM2),
-    (re.compile(r"\bsmollm\b|\bqwen|hermes|chatml"), CHATML),
+    (re.compile(r"\bsmollm\b|\bqwen|\bopenhermes\b|\bhermes-[23]\b|chatml"), CHATML),
     (re.compile(r"^(?!.*stablelm).*zephyr|\btinyllama\b.*\bchat\b"), ZEPHYR),
     (re.compile(r"\bmistral-7b-instruct-v0-[12]\b|\bmixtral-8x7b-instruct\b"), MISTRAL_V1),
     (re.compile(r"\bmistral-7b-instruct\b|\bmixtral-8x22b-instruct\b"), MISTRAL_V3),
@@ -172,12 +171,14 @@ _NAMES: Final = (
 _MARKER: Final = re.compile(r"<\|(?!endoftext)\w+\|>")
 
 
-def recognise(model_id: str, template: str | None = None) -> PromptFormat:
+def recognise(model_id: str, template: str | None = None, eos: str | None = None) -> PromptFormat:
     """The format of a model, by its chat template where the engine tells it, else by its name.
 
     Args:
         model_id: Its name on a hub, or that of its file.
         template: Its chat template in Jinja, or one's name as llama.cpp has them.
+        eos: What its end of text is called, where the engine tells it: some templates have no more
+            than a variable for it.
 
     Returns:
         Where neither says anything, the mission's model's, with a note that says so.
@@ -186,11 +187,11 @@ def recognise(model_id: str, template: str | None = None) -> PromptFormat:
     if _MISSION.search(name):
         return TULU2
     if template and template.strip():
-        return _of_template(template) or UNKNOWN_TEMPLATE
+        return _of_template(template, eos) or UNKNOWN_TEMPLATE
     return next((form for pattern, form in _NAMES if pattern.search(name)), UNKNOWN)
 
 
-def _of_template(template: str) -> PromptFormat | None:
+def _of_template(template: str, eos: str | None) -> PromptFormat | None:
     """By the markers in it. Nothing is executed: a template is a program."""
     markers = set(_MARKER.findall(template))
     form = FORMATS.get(template.strip())
@@ -203,8 +204,10 @@ def _of_template(template: str) -> PromptFormat | None:
     if {"<|start_header_id|>", "<|eot_id|>"} <= markers:
         return LLAMA3
     if "<|assistant|>" in markers <= {"<|user|>", "<|assistant|>", "<|system|>"}:
-        ends = re.search(r"<\|user\|>[^{}]*\beos_token\b", template)
-        return ZEPHYR if ends else TULU2
+        if "eos_token" not in template:
+            return TULU2
+        ended = re.search(r"<\|user\|>[^{}]*\beos_token\b", template)
+        return ZEPHYR if ended and eos in (None, "", "</s>") else None
     if "[/INST]" in template and not any(each in template for each in ("<<SYS>>", "[SYSTEM_")):
         if re.search(r"\s\[/INST\]", template):
             return MISTRAL_V1

@@ -136,7 +136,8 @@ def info(
         applied=_APPLIED,
         seeds=_REPEATS,
         probabilities=Probabilities("final", int(meta.get("n_vocab") or 0)),
-        prompt_format=form or recognise(model_id, props.get("chat_template")),
+        prompt_format=form
+        or recognise(model_id, props.get("chat_template"), props.get("eos_token")),
         slots=max(1, int(props["total_slots"])),
         raw=told(props),
     )

@@ -223,7 +223,9 @@ ZEPHYRS = """{% for message in messages %}
 {{ '<|user|>\\n' + message['content'] + eos_token }}
 {% elif message['role'] == 'assistant' %}{{ '<|assistant|>\\n' + message['content'] + eos_token }}
 {% endif %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}{% endfor %}"""
-TULUS = ZEPHYRS.replace("'<|user|>\\n' + message['content'] + eos_token", "'<|user|>\\n' + content")
+TULUS_WITH_ENDS = ZEPHYRS.replace(
+    "'<|user|>\\n' + message['content'] + eos_token", "'<|user|>\\n' + content"
+)
 CHATMLS = "{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}"
 MISTRALS = "{{ bos_token }}{{%s[INST] ' + message['content'] + '%s[/INST]' }}"
 LLAMAS = (
@@ -239,7 +241,6 @@ LLAMAS = (
         ("asedmammad/Contextual_KTO_Mistral_PairRM-GGUF", TULU2),
         ("/models/contextual_kto_mistral_pairrm.Q4_K_M.gguf", TULU2),
         ("me/KTO-Mistral-PairRM-of-Mistral-7B-Instruct-v0.2", TULU2),
-        ("allenai/tulu-2-dpo-7b", TULU2),
         ("HuggingFaceTB/SmolLM2-135M-Instruct", SMOLLM2),
         ("SmolLM2-135M-Instruct.Q4_1.gguf", SMOLLM2),
         ("Qwen/Qwen2.5-7B-Instruct", CHATML),
@@ -254,6 +255,8 @@ LLAMAS = (
         ("meta-llama/Meta-Llama-3-8B-Instruct", LLAMA3),
         ("meta-llama/Llama-3.2-1B-Instruct", LLAMA3),
         ("stabilityai/stablelm-zephyr-3b", UNKNOWN),
+        ("NousResearch/Hermes-4-70B", UNKNOWN),
+        ("allenai/Llama-3.1-Tulu-3-8B", UNKNOWN),
         ("mistralai/Mistral-7B-v0.1", UNKNOWN),
         ("meta-llama/Llama-3.1-8B", UNKNOWN),
         ("mistralai/Mistral-Nemo-Instruct-2407", UNKNOWN),
@@ -275,7 +278,8 @@ def test_knows_a_model_by_its_name(name: str, form: PromptFormat) -> None:
         (CHATMLS.replace("'\\n'", "'<|im_sep|>'"), UNKNOWN_TEMPLATE),
         (ZEPHYRS, ZEPHYR),
         (ZEPHYRS.replace(" + ", "+").replace("\n", ""), ZEPHYR),
-        (TULUS, TULU2),
+        (TULUS_WITH_ENDS.replace(" + eos_token", ""), TULU2),
+        (TULUS_WITH_ENDS, UNKNOWN_TEMPLATE),  # Tulu 2's own: an end behind each answer
         (ZEPHYRS.replace("eos_token", "'<|end|>'"), UNKNOWN_TEMPLATE),
         (MISTRALS % (" '", " "), MISTRAL_V1),
         (MISTRALS % (" ' ", " "), MISTRAL_V1),
@@ -291,6 +295,16 @@ def test_knows_a_model_by_its_name(name: str, form: PromptFormat) -> None:
 def test_knows_a_model_by_its_template_before_its_name(template: str, form: PromptFormat) -> None:
     assert recognise("Qwen/Qwen2.5-7B-Instruct", template) is form
     assert recognise("", f"\n {template}\n") is form
+
+
+@pytest.mark.parametrize(
+    ("eos", "form"),
+    [(None, ZEPHYR), ("", ZEPHYR), ("</s>", ZEPHYR), ("<|endoftext|>", UNKNOWN_TEMPLATE)],
+)
+def test_a_template_that_is_zephyrs_with_another_end_of_text_is_not(
+    eos: str | None, form: PromptFormat
+) -> None:
+    assert recognise("stabilityai/stablelm-zephyr-3b", ZEPHYRS, eos) is form
 
 
 def test_the_missions_model_is_known_whatever_template_its_file_carries() -> None:
