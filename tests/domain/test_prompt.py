@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from playground.domain.errors import ConversationTooLong, InvalidRequest
 from playground.domain.messages import Message, Role
 from playground.domain.prompt import fit, neutralise, render
-from playground.domain.prompt_formats import TULU2
+from playground.domain.prompt_formats import SMOLLM2, TULU2
 
 # The model card's example, byte for byte.
 CARD = (
@@ -164,6 +164,13 @@ async def test_the_last_turn_may_take_the_room_of_the_answer() -> None:
     assert (result.dropped_turns, result.tokens) == (1, 22)
     with pytest.raises(ConversationTooLong, match=r"22 tokens.* 21 fit"):
         await fit(messages, 10, 21, words, TULU2)
+
+
+async def test_a_models_own_system_text_stays_when_turns_are_left_out() -> None:
+    result = await fit(conversation("a " * 30, "b", "c"), 20, 20, words, SMOLLM2)
+    assert result.dropped_turns == 1
+    assert result.prompt == render(conversation("c"), SMOLLM2)
+    assert SMOLLM2.default_system in result.prompt.text
 
 
 async def test_a_text_that_cannot_fit_is_not_sent_to_be_counted() -> None:

@@ -273,7 +273,10 @@ def test_run_again_says_the_same_with_the_same_seed_and_shows_what_another_chang
 def test_another_engine_is_said_before_and_after_running_again(
     reader: Page, playground: Playground
 ) -> None:
-    read(reader, share(playground.url, record()))
+    shared = record()
+    told = {"id": "chatml", "label": "ChatML", "bos": "", "stop": ["<|im_end|>"]}
+    shared["columns"][0]["messages"][1]["receipt"]["prompt_format"] = told
+    read(reader, share(playground.url, shared))
     expect(reader.locator(".warn")).to_contain_text("The model here now is another one")
     reader.get_by_role("button", name=AGAIN).click()
     changes = reader.locator(".changes li")
@@ -283,6 +286,7 @@ def test_another_engine_is_said_before_and_after_running_again(
             "Another revision",
             "Another quantisation of the model: Q4_K_M then, not told now.",
             "Another engine: TGI 9.9.9 then",
+            "Another prompt format: ChatML then, TuluV2 now.",
         ]
     )
     expect(reader.locator(".outcome")).to_contain_text("Another text")
