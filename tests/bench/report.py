@@ -287,7 +287,7 @@ def _rest(results: Result) -> str:
         "of Gradio's queue and uvicorn: most of what a token of a single stream is charged."
     )
     lines += [
-        f"- Embedded engine, {r['streams']} streams: {r['tokens_per_second']:,.0f} tokens/s, "
+        f"- Stand-in, {r['streams']} streams: {r['tokens_per_second']:,.0f} tokens/s, "
         f"{r['memory_mb']:.0f} MB."
         for r in results["stand_in"]
     ]
