@@ -11,10 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.stand_in.reading import (
+from tests.stand_in.fields import (
     Kind,
-    Malformed,
-    Reader,
     anything,
     boolean,
     integer,
@@ -25,6 +23,7 @@ from tests.stand_in.reading import (
     struct,
     tagged,
 )
+from tests.stand_in.reading import Malformed, Reader
 from tests.stand_in.sampling import Sampling
 
 MAX_STOP_SEQUENCES = 4
