@@ -312,6 +312,10 @@ def test_nothing_moves_under_the_pointer_when_a_note_comes(
     ("seeds", "words"),
     [
         ({"repeat": "always", "condition": ""}, "The same seed repeats its answer."),
+        (
+            {"repeat": "always", "condition": "It was started so."},
+            "The same seed repeats its answer. It was started so.",
+        ),
         ({"repeat": "alone", "condition": "It repeats alone."}, "It repeats alone."),
         ({"repeat": "never", "condition": ""}, "The same seed does not repeat its answer here."),
     ],

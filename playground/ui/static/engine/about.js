@@ -4,6 +4,7 @@
 import { json } from '../lib/api.js';
 import { $, element, whenAdded } from '../lib/dom.js';
 import { number } from '../lib/text.js';
+import { seedWords } from './parameter_support.js';
 import { onEngine } from './state.js';
 
 const list = (facts) => element('dl', {}, ...facts.flatMap(([name, value]) => [
@@ -46,8 +47,6 @@ function showModel(place, { label, model_id: id, model_sha: sha, quantisation, p
   );
 }
 
-const repeats = { always: 'repeat their answer', alone: 'repeat their answer while no other is written', never: 'do not repeat their answer' };
-
 /** @param {EngineState} state */
 function showEngine({ engine, raw }) {
   if (!engine) return;
@@ -57,7 +56,7 @@ function showEngine({ engine, raw }) {
     ['prompt at most', `${number.format(engine.max_input_tokens)} tokens`],
     ['stop sequences', engine.max_stop_sequences],
     ['answers at a time', engine.slots === null ? 'not told' : number.format(engine.slots)],
-    ['seeds', engine.seeds.condition || repeats[engine.seeds.repeat]],
+    ['seeds', seedWords(engine.seeds)],
   ];
   const place = $('#engine-info');
   const open = place.querySelector('details')?.open ?? false;

@@ -8,22 +8,21 @@ let applied = {};
 let proof = {}; // findings by parameter, once they were asked for
 let engine = '';
 
-/** @type {Engine | null} */
-let known = null;
-
-// What the engine says of seeds, in a sentence; '' until it is known.
-export function seedWords() {
-  if (known === null) return '';
-  const { repeat, condition } = known.seeds;
+/**
+ * When the same seed gives the same answer again, in words.
+ * @param {Engine['seeds']} seeds
+ */
+export function seedWords({ repeat, condition }) {
+  if (repeat === 'always') return `The same seed repeats its answer. ${condition}`.trim();
   if (condition !== '') return condition;
-  return repeat === 'never' ? 'The same seed does not repeat its answer here.' : 'The same seed repeats its answer.';
+  return repeat === 'alone' ? 'The same seed repeats while no other answer is being written.' : 'The same seed does not repeat its answer here.';
 }
 
-// What becomes of a system text.
-export function systemWords() {
-  if (known === null) return '';
-  return known.system_role ? 'The model has a role for this of its own.' : 'The model has no system role: this goes in front of your first message.';
-}
+/**
+ * What becomes of a system text.
+ * @param {Engine} engine
+ */
+export const systemWords = ({ system_role: has }) => (has ? 'The model has a role for this of its own.' : 'The model has no system role: this goes in front of your first message.');
 
 // Takes in the engine's state. Another engine or model needs a proof of its own.
 export function engineSays(state) {
@@ -32,7 +31,6 @@ export function engineSays(state) {
   const now = [state.engine.name, state.engine.model_id, state.engine.model_sha].join(' ');
   if (now !== engine) proof = {};
   engine = now;
-  known = state.engine;
 }
 
 // {words, level}, where level is calm (only worth a look when one is at the knob), said, proven or

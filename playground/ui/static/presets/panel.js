@@ -302,8 +302,9 @@ export function startSamplers(onChange) {
     engineSays(state);
     steadily(panel(), () => {
       slots().forEach(show);
-      field('seed-note').textContent = seedWords();
-      field('system-note').textContent = systemWords();
+      if (!state.engine) return; // what the last one said holds
+      field('seed-note').textContent = seedWords(state.engine.seeds);
+      field('system-note').textContent = systemWords(state.engine);
     });
   });
   onFragment('preset', (text) => offerPreset(text, handle(shared)));
