@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,7 +22,8 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 from playground.domain.models import MISSION
 from playground.ui.page import static_version
 from tests import conversations
-from tests.application import Application
+from tests.application import NOWHERE, Application
+from tests.engines_file import engines_file
 from tests.llamacpp import llamacpp
 from tests.pages import READY, opened, serve
 from tests.servers import Server
@@ -160,6 +162,7 @@ def test_no_model_is_named_until_one_is_known_and_the_last_one_while_it_is_away(
         expect(page.locator(".engine-note").first).to_contain_text("It is away.")
         assert head(page) == ("KTO Mistral playground", "")
         expect(page).to_have_title("KTO Mistral playground")
+        expect(how(page, "temperature")).to_be_empty()
         tab(page, "About")
         expect(page.locator("#model-info")).to_have_text("Which model answers is not known yet.")
         said.now()
@@ -365,6 +368,43 @@ def test_on_a_phone_the_head_and_the_bar_fit(chromium: Browser, small: Applicati
         said.away("loading", "The model is being fetched.", DOWNLOAD)
         expect(page.locator("#chat .engine-note").get_by_role("progressbar")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_page_names_the_model_of_the_engine_that_the_chat_has_chosen(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    with (
+        answering(model_id=MISSION) as own,
+        answering(model_id="some/other-1B") as other,
+        serve(
+            "http://unused.invalid",
+            engines_file=engines_file(tmp_path, own=own, other=other, away=NOWHERE),
+        ) as site,
+        opened(chromium, site.url + "/") as page,
+    ):
+        assert head(page) == ("KTO Mistral 7B", f"TGI · {SCORE}")
+        page.select_option("#engine", "other")
+        expect(page.locator(".masthead .model")).to_have_text("other-1B")
+        expect(page.locator(".model-note")).to_contain_text("other-1B answers here.")
+        expect(how(page, "min_p")).to_contain_text("Not applied")
+        # Of one that is away nothing is known, whatever the one before said.
+        page.select_option("#engine", "away")
+        expect(page.locator(".masthead .model")).to_have_text("KTO Mistral playground")
+        assert head(page)[1] == ""
+        expect(page.locator("#chat .engine-note")).to_be_visible()
+        expect(how(page, "min_p")).to_be_empty()
+        expect(page.locator("#seed-note")).to_be_empty()
+        expect(page.locator(".model-note")).to_be_empty()
+        tab(page, "Compare")
+        expect(page.locator("#comparison .engine-note")).to_be_hidden()
+        tab(page, "About")
+        expect(page.locator("#model-info")).to_have_text("Which model answers is not known yet.")
+        tab(page, "Chat")
+        page.select_option("#engine", "own")
+        expect(page.locator(".masthead .model")).to_have_text("KTO Mistral 7B")
+        expect(how(page, "min_p")).to_contain_text("Not applied")
+        tab(page, "About")
+        expect(page.locator("#card")).to_contain_text("Kahneman-Tversky")
 
 
 @pytest.fixture

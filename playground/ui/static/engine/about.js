@@ -47,9 +47,11 @@ function showModel(place, { label, model_id: id, model_sha: sha, quantisation, p
   );
 }
 
-/** @param {EngineState} state */
-function showEngine({ engine, raw }) {
-  if (!engine) return;
+/**
+ * @param {Engine} engine
+ * @param {unknown} raw What it says itself.
+ */
+function showEngine(engine, raw) {
   const facts = [
     ['engine', engine.name],
     ['context', `${number.format(engine.max_total_tokens)} tokens`],
@@ -71,10 +73,16 @@ function showEngine({ engine, raw }) {
 // Gradio draws the tab when it is first opened; then the card is asked for, where there is one.
 export function startAbout() {
   whenAdded(document.getElementById('views'), '#card', (card) => {
+    const places = [$('#model-info'), card, $('#engine-info')];
+    const untold = places.map((place) => place.textContent);
     let shown = '';
     onEngine((state) => {
-      showEngine(state);
-      if (!state.engine) return;
+      if (state.state === 'unknown') {
+        shown = '';
+        places.forEach((place, i) => place.replaceChildren(...(untold[i] === '' ? [] : [element('p', { textContent: untold[i] })])));
+      }
+      if (!state.engine) return; // while it is away, what it said last holds
+      showEngine(state.engine, state.raw);
       const now = JSON.stringify(state.engine);
       if (now === shown) return;
       shown = now;

@@ -1,9 +1,8 @@
-// The model that answers, in the page's header. Until one is known the product's name stands there,
-// and while the engine is away the name of the one that answered last.
+// The model that answers, in the page's header.
 
 import { $ } from '../lib/dom.js';
 
-/** @param {ModelLabel} label */
+/** @param {Pick<ModelLabel, 'title' | 'badge' | 'score'>} label */
 export function nameModel({ title, badge, score }) {
   const [name, facts] = [$('.masthead .model'), $('.masthead .facts')];
   const words = [badge, score].filter(Boolean).join(' · ');

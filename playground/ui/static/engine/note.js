@@ -2,6 +2,7 @@
 // sends, for whoever is there.
 
 import { $, element } from '../lib/dom.js';
+import { areSeveral } from './choice.js';
 import { progressBar } from './progress.js';
 import { onEngine } from './state.js';
 
@@ -13,16 +14,18 @@ function told(root, reason) {
   });
 }
 
-// note: empty, in a dock with its form. root: with the answers above it.
+// note: empty, in a dock with its form. root: with the answers above it. Columns with engines of their
+// own say it themselves.
 export function startNote(note, root) {
   const words = element('p');
   words.setAttribute('role', 'status');
   const bar = progressBar();
+  const columns = root.matches('.comparison');
   note.append(words, bar.node);
   const send = $('[type="submit"]', note.parentElement);
   onEngine(({ state, reason, progress, refused }) => {
     // A refusal is told above the tabs.
-    const away = !['ready', 'unknown'].includes(state) && refused === undefined;
+    const away = !['ready', 'unknown'].includes(state) && refused === undefined && !(columns && areSeveral());
     words.hidden = !away || told(root, reason);
     note.hidden = words.hidden && !(away && progress);
     if (words.textContent !== reason) words.textContent = reason;

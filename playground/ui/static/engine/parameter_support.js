@@ -4,7 +4,8 @@ import { json } from '../lib/api.js';
 import { followedEngine } from './state.js';
 
 const verdicts = { proven: 'Proven', weaker: 'Weaker than OpenAI’s', none: 'Without effect', unclear: 'Not clear' };
-let applied = {};
+/** @type {Record<string, Support>} */
+let applied = {}; // empty until an engine has answered
 let proof = {}; // findings by parameter, once they were asked for
 let engine = '';
 
@@ -26,6 +27,7 @@ export const systemWords = ({ system_role: has }) => (has ? 'The model has a rol
 
 // Takes in the engine's state. Another engine or model needs a proof of its own.
 export function engineSays(state) {
+  if (state.state === 'unknown') applied = {};
   if (!state.engine) return; // while it is away, what it said last holds
   applied = state.applied;
   const now = [state.engine.name, state.engine.model_id, state.engine.model_sha].join(' ');
@@ -40,7 +42,8 @@ export function treatment(name) {
   if (found) {
     return { words: `${verdicts[found.verdict]}: ${found.evidence}.`, level: found.verdict === 'none' ? 'unsupported' : 'proven' };
   }
-  const { how, reason } = applied[name] ?? { how: 'native', reason: '' };
+  if (!(name in applied)) return { words: '', level: 'calm' };
+  const { how, reason } = applied[name];
   if (how === 'unsupported') return { words: `Not applied: ${reason}`, level: 'unsupported' };
   if (how === 'emulated') return { words: `Emulated: ${reason}`, level: 'said' };
   return reason ? { words: reason, level: 'said' } : { words: 'Applied by the engine itself.', level: 'calm' };

@@ -8,10 +8,12 @@ const keen = 2_000; // and while it is not
 
 const listeners = new Set();
 /** @type {EngineState} */
-let current = { state: 'unknown', reason: '', engine: null, applied: {}, raw: null };
+const unknown = { state: 'unknown', reason: '', engine: null, applied: {}, raw: null };
+let current = unknown;
 let timer;
 let looking = false;
 let followed = ''; // the id of the engine that is looked at, '' for the default
+let told = ''; // the id of the one that was told of last
 
 export function engine() {
   return current;
@@ -21,6 +23,10 @@ export function engine() {
 export function onEngine(listener) {
   listeners.add(listener);
   listener(current);
+}
+
+function tell(state) {
+  for (const listener of listeners) listener(state);
 }
 
 function clock(seconds) {
@@ -67,7 +73,7 @@ export async function look() {
   try {
     current = await json(asked === '' ? 'api/engine' : `api/engine?engine=${encodeURIComponent(asked)}`);
   } catch (error) {
-    current = { ...current, state: 'offline', reason: error.message, progress: null, refused: ['login', 'other_login'].includes(error.kind) ? error.kind : undefined };
+    current = { ...(asked === told ? current : unknown), state: 'offline', reason: error.message, progress: null, refused: ['login', 'other_login'].includes(error.kind) ? error.kind : undefined };
   }
   looking = false;
   if (asked !== followed) {
@@ -75,7 +81,10 @@ export async function look() {
     return;
   }
   show();
-  for (const listener of listeners) listener(current);
+  // What is known of the one before does not hold for another that is away.
+  if (asked !== told && current.engine === null) tell(unknown);
+  told = asked;
+  tell(current);
   // Who is refused is refused until somebody logs in, or the page is loaded anew.
   if (!document.hidden && !current.refused) timer = setTimeout(look, current.state === 'ready' ? calm : keen);
 }

@@ -41,10 +41,12 @@ async function start() {
     document.body.style.setProperty('--bar', `${blockSize}px`);
   }).observe($('#masthead'));
   whenAdded(document.getElementById('views'), '.engine-note', (note) => startNote(note, note.closest('.talk, .comparison')));
-  onEngine(({ engine }) => {
-    if (!engine) return;
-    nameModel(engine.label);
-    document.title = `${engine.label.title} · playground`;
+  const product = $('.masthead .model').textContent;
+  onEngine(({ state, engine }) => {
+    if (state === 'unknown') nameModel({ title: product, badge: '', score: '' });
+    else if (engine) nameModel(engine.label);
+    else return; // while it is away, the one that answered last is named
+    document.title = engine ? `${engine.label.title} · playground` : product;
   });
   watchEngine();
   startAccount();

@@ -302,7 +302,8 @@ export function startSamplers(onChange) {
     engineSays(state);
     steadily(panel(), () => {
       slots().forEach(show);
-      if (!state.engine) return; // what the last one said holds
+      if (state.state === 'unknown') for (const id of ['seed-note', 'system-note']) field(id).textContent = '';
+      if (!state.engine) return; // while it is away, what it said last holds
       field('seed-note').textContent = seedWords(state.engine.seeds);
       field('system-note').textContent = systemWords(state.engine);
     });
