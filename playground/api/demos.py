@@ -20,6 +20,7 @@ from playground.api.services import Services
 from playground.api.streaming import EventStream, Opened, open_stream
 from playground.auth.middleware import principal_of
 from playground.auth.responses import json_answer
+from playground.domain import models
 from playground.domain.errors import StoreError
 from playground.domain.messages import Done, Event, Failed, PaneRequest
 from playground.engines.base import EngineState
@@ -198,8 +199,9 @@ def demo_routes(services: Services) -> APIRouter:
     async def show_demo(request: Request, token: str) -> Response:
         """What a demo fixes, and what is left of its budget."""
         link = await read_demo(services, request, token)
-        first = services.engines.get(link.demo.panes[0].engine)
-        return json_answer({**_shown(link), "engine": _engine(await first.state())})
+        engines = dict.fromkeys(pane.engine for pane in link.demo.panes)
+        states = await asyncio.gather(*[services.engines.get(each).state() for each in engines])
+        return json_answer({**_shown(link), "engine": _engine(states)})
 
     @router.post("/api/demos/{token}/stream", **streaming(403, 404, 429, 502, 503))
     async def stream_demo(request: Request, token: str, body: VisitBody) -> Response:
@@ -231,12 +233,14 @@ def _shown(link: DemoLink) -> dict[str, Any]:
     }
 
 
-def _engine(now: EngineState) -> dict[str, Any]:
-    """The engine's state without its address."""
+def _engine(states: Sequence[EngineState]) -> dict[str, Any]:
+    """The first engine's state without its address, and what all of their models are called."""
+    now = states[0]
+    label = models.combined(model_label(each.info) for each in states if each.info)
     return {
         "state": now.state,
         "reason": _PLAIN.get(now.state, ""),
         "progress": now.progress and asdict(now.progress),
         "model_id": now.info and now.info.model_id,
-        "label": now.info and model_label(now.info),
+        "label": label and asdict(label),
     }

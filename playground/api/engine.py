@@ -144,7 +144,7 @@ def engine_facts(info: EngineInfo, settings: Settings) -> dict[str, Any]:
     return {
         "kind": info.kind,
         "name": info.name,
-        "label": model_label(info),
+        "label": asdict(model_label(info)),
         "model_id": info.model_id,
         "model_sha": info.model_sha,
         "quantisation": info.quantisation,
@@ -158,9 +158,9 @@ def engine_facts(info: EngineInfo, settings: Settings) -> dict[str, Any]:
     }
 
 
-def model_label(info: EngineInfo) -> dict[str, Any]:
+def model_label(info: EngineInfo) -> models.ModelLabel:
     """How the page shows the model of an engine."""
-    return asdict(models.label(info.model_id, info.name, info.quantisation))
+    return models.label(info.model_id, info.name, info.quantisation)
 
 
 def health_routes(services: Services) -> APIRouter:

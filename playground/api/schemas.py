@@ -529,7 +529,7 @@ class DemosAnswer(TypedDict):
 
 @exact
 class DemoEngine(TypedDict):
-    """The engine without its address."""
+    """The first answer's engine without its address; the label is of all that answer."""
 
     state: Literal["ready", "loading", "offline"]
     reason: str

@@ -405,6 +405,13 @@ def test_the_page_names_the_model_of_the_engine_that_the_chat_has_chosen(
         expect(how(page, "min_p")).to_contain_text("Not applied")
         tab(page, "About")
         expect(page.locator("#card")).to_contain_text("Kahneman-Tversky")
+        # A demo names the models of all of its columns.
+        panes = [{"preset": "min-p", "engine": each} for each in ("other", "own", "away")]
+        terms = {"title": "Two of them", "panes": panes, "budget_tokens": 2000}
+        link = httpx.post(f"{site.url}/api/demos", json=terms, trust_env=False).json()["url"]
+        page.goto(link)
+        expect(page.locator(".masthead .model")).to_have_text("other-1B and KTO Mistral 7B")
+        assert head(page)[1] == "TGI"
 
 
 @pytest.fixture
