@@ -136,7 +136,7 @@ def test_an_engine_is_killed_and_comes_back(
                     "() => document.querySelectorAll('.engine-of')[1].selectedOptions[0].text"
                     " === 'MORTAL'"
                 )
-                answer(page, 1).get_by_role("button", name="Try again").click()
+                answer(page, 1).get_by_role("button", name="Retry").click()
                 expect(answer(page, 1)).to_have_attribute("data-state", "done")
 
 

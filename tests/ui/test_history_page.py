@@ -1,5 +1,6 @@
 """History in a real browser: what the page keeps of conversations and comparisons."""
 
+import copy
 import json
 import time
 from collections.abc import Iterator
@@ -93,9 +94,18 @@ def chat(*said: str, **changes: Any) -> dict[str, Any]:
     setting: dict[str, Any] = {"preset": "alpacaeval", "name": "AlpacaEval"}
     setting |= {"max_new_tokens": 2048, "seed": None}
     setting |= {"sampler": {"temperature": 0.7, "top_p": 0.95}, "stop": [], "system": ""}
-    record = {"format": "kto-mistral-playground", "version": 1, "kind": "chat", "title": said[0]}
+    setting |= {"engine": None}
+    record = {"format": "kto-mistral-playground", "version": 2, "kind": "chat", "title": said[0]}
     column = {"label": "AlpacaEval", "setting": setting, "messages": messages}
     return {**record, "columns": [column], **changes}
+
+
+def first_version(record: dict[str, Any]) -> dict[str, Any]:
+    """The record as it was written before there were several engines."""
+    columns = copy.deepcopy(record["columns"])
+    for column in columns:
+        del column["setting"]["engine"]
+    return {**record, "version": 1, "columns": columns}
 
 
 def plant(page: Page, *records: dict[str, Any], **changes: Any) -> None:
@@ -147,6 +157,7 @@ def test_a_chat_becomes_a_record_that_opens_as_it_was(page: Page) -> None:
         "seed": 5,
         "stop": ["xyzzy"],
         "system": "Be kind.",
+        "engine": None,
     }
     question, answer = column["messages"]
     assert question == {"role": "user", "content": "Name ten animals."}
@@ -496,21 +507,34 @@ def test_other_versions_are_kept_shown_and_migrated(page: Page) -> None:
     assert record["columns"][0]["setting"]["max_new_tokens"] == 9
 
 
-def with_engine(engine: str | None) -> dict[str, Any]:
-    """A column as the second version of records has it."""
-    [column] = chat("x")["columns"]
-    return {**column, "setting": {**column["setting"], "engine": engine}}
+def test_a_record_of_the_first_version_opens_and_goes_on_as_one_of_today(page: Page) -> None:
+    plant(page, first_version(chat("Older")), id="older")
+    history(page)
+    one = saved(page, "More for “Older”", "Export as JSON")
+    markdown = saved(page, "More for “Older”", "Export as Markdown")
+    assert json.loads(one) == chat("Older")
+    choose(page, "Older", "Delete")
+    upload(page, older_json=json.dumps(first_version(chat("Older"))))
+    upload(page, older_md=markdown.replace('"version":2', '"version":1').replace(ENGINE, ""))
+    expect(page.locator("#history-notice")).to_contain_text("1 was here already")
+    page.get_by_role("button", name="Older", exact=True).click()
+    record = call(page, "records/views.js", CURRENT)
+    assert record == chat("Older")
 
 
+ENGINE = '"engine":null,'
 BROKEN = {
     "half_json": ('{"format": "kto-mistral', "It is not whole JSON"),
     "other_json": ('{"columns": []}', "format is missing"),
     "newer_json": (json.dumps(chat("x", version=3)), "written by a newer version"),
     "early_json": (
-        json.dumps(chat("x", columns=[with_engine("q4")])),
+        json.dumps(chat("x", version=1)),
         "columns[0].setting.engine is not known here",
     ),
-    "late_json": (json.dumps(chat("x", version=2)), "columns[0].setting.engine is missing"),
+    "late_json": (
+        json.dumps({**first_version(chat("x")), "version": 2}),
+        "columns[0].setting.engine is missing",
+    ),
     "two_json": (json.dumps(chat("x", columns=chat("x")["columns"] * 2)), "exactly one column"),
     "empty_json": (json.dumps(chat("x", columns=[])), "columns must be a list of 1 to 4"),
     "more_json": (json.dumps(chat("x", html="<b>")), "html is not known here"),
