@@ -379,6 +379,7 @@ async def test_silence_ends_in_a_timeout() -> None:
         answering(429),
         answering(503, b"", {"retry-after": "0"}),
         sending(sse(error(503, "Loading model"))),
+        sending(sse(RECORDED["progress"]["events"][0], error(503, "Loading model"))),
     ],
 )
 async def test_a_refusal_before_the_first_token_is_tried_again(refusal: Script) -> None:
