@@ -512,6 +512,7 @@ def as_json(setup: Setup) -> dict[str, Any]:
             "started": values(each.started),
             "values": values(each.values),
             "seed": each.seed,
+            "engine": each.engine,
         }
         for each in setup.columns
     ]
