@@ -39,11 +39,13 @@ export function engineSays(state) {
 // unsupported.
 export function treatment(name) {
   const found = proof[name];
+  const { how, reason } = applied[name] ?? { how: '', reason: '' };
   if (found) {
-    return { words: `${verdicts[found.verdict]}: ${found.evidence}.`, level: found.verdict === 'none' ? 'unsupported' : 'proven' };
+    const words = `${verdicts[found.verdict]}: ${found.evidence}.`;
+    // What the engine means by it stays worth knowing.
+    return { words: reason ? `${words} ${reason}` : words, level: found.verdict === 'none' ? 'unsupported' : 'proven' };
   }
-  if (!(name in applied)) return { words: '', level: 'calm' };
-  const { how, reason } = applied[name];
+  if (!how) return { words: '', level: 'calm' };
   if (how === 'unsupported') return { words: `Not applied: ${reason}`, level: 'unsupported' };
   if (how === 'emulated') return { words: `Emulated: ${reason}`, level: 'said' };
   return reason ? { words: reason, level: 'said' } : { words: 'Applied by the engine itself.', level: 'calm' };

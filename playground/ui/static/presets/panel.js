@@ -148,7 +148,7 @@ function say(slot, words, undo) {
 }
 
 async function proveIn(slot) {
-  say(slot, 'Asking the engine for some 260 short answers…');
+  say(slot, 'Asking the engine for some 260 short answers, which takes minutes on a CPU…');
   try {
     say(slot, await prove());
   } catch (error) {
