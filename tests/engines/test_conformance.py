@@ -8,8 +8,11 @@ import httpx
 import pytest
 
 from playground.domain.samplers import BY_NAME
+from playground.engines import answers
+from playground.engines.conformance import Prover, at_once, contradictions
+from playground.engines.llamacpp import LlamaCppEngine
 from tests import commands
-from tests.servers import stand_in
+from tests.servers import Server, stand_in
 from tests.stock import playground
 
 pytestmark = pytest.mark.timeout(240)
@@ -56,6 +59,37 @@ def test_stock_tgi_lacks_exactly_two_and_one_is_weaker(stock_url: str) -> None:
     }
     assert sum(" proven " in line for line in words.values()) == 4
     assert "4 of 7 proven" in done.stdout
+
+
+@pytest.mark.timeout(900)
+async def test_seven_of_seven_on_llamacpp(
+    llamacpp: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With fewer and shorter answers than `playground check --samplers` has: it takes minutes."""
+    monkeypatch.setattr(answers, "QUESTIONS", answers.QUESTIONS[:4])
+    monkeypatch.setattr(answers, "_EXACT_SEEDS", (1,))
+    monkeypatch.setattr(answers, "_EXACT_TOKENS", 12)
+    monkeypatch.setattr(answers, "_PAIR_SEEDS", (1, 2, 3))
+    monkeypatch.setattr(answers, "PAIR_TOKENS", 24)
+    engine = LlamaCppEngine(llamacpp.url)
+    try:
+        info = (await engine.state()).info
+        assert info is not None
+        assert at_once(info) == 1, "its seeds repeat only alone"
+        proof = await Prover(engine).proof(info, 1)
+    finally:
+        await engine.aclose()
+    found = {each.parameter: each for each in proof.findings}
+    assert {name: each.verdict for name, each in found.items()} == dict.fromkeys(BY_NAME, "proven")
+    assert (proof.seeds_repeat, proof.unknown_field) == (True, "ignored")
+    assert contradictions(proof, info.applied) == []
+    for name in ("temperature", "top_k", "top_p", "min_p"):
+        counts = found[name].counts
+        assert 3 in (counts.get("greedy"), counts.get("greedy_when_cold"))
+    for name in ("frequency_penalty", "presence_penalty"):
+        assert found[name].strength == pytest.approx(1, abs=0.001)
+        assert "it counts the prompt's tokens too" in found[name].evidence
+        assert "counts the tokens of the prompt too" in info.applied[name].reason
 
 
 async def test_the_page_can_ask_for_the_proof_and_it_is_kept(stand_in_url: str) -> None:
