@@ -15,8 +15,7 @@ from huggingface_hub import HfApi, constants, hf_hub_download
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 from huggingface_hub.file_download import repo_folder_name
 
-from playground.cli.demo.download import HubFile, refusal
-from playground.cli.demo.download import download as download_file
+from playground.cli.demo.download import HubFile, download, refusal
 from playground.cli.demo.errors import ModelError
 from playground.cli.demo.model import LocalModel, Model, Report
 from playground.cli.demo.room import check_disk, check_memory, free_memory
@@ -42,7 +41,7 @@ class HubModel:
 
     def fetch(self, report: Report, stopped: threading.Event) -> Path:
         """The file, from the cache or through it."""
-        download_file(self.file, _blobs(self.name), report, stopped)
+        download(self.file, _blobs(self.name), report, stopped)
         try:  # nothing is left to be fetched: this puts it into its place in the cache
             return Path(hf_hub_download(self.name, self.file.name, revision=self.file.revision))
         except Exception as error:  # from the Hub's client: refused, timed out, no route, …
@@ -136,8 +135,10 @@ def _cached(repository: str, quantisation: str) -> Path | None:
             for path in snapshot.rglob("*.gguf")
             if path.is_file()
         }
+        if not quantisation and len(paths) == 1 and not _QUANTISATION.search(min(paths)):
+            return paths[min(paths)]
         try:
-            return paths[choose(paths, quantisation or _USUAL, repository)].resolve()
+            return paths[choose(paths, quantisation or _USUAL, repository)]
         except ModelError:
             continue
     return None

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from playground.cli.demo.errors import DownloadBroken, ModelError
 from playground.cli.demo.llamacpp import PREFIX, READY, UNUSABLE
@@ -20,6 +20,8 @@ _PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
 # One that ran for so long may die as often again.
 _STABLE_S: Final = 60.0
 _LINES_KEPT: Final = 20
+# A download that hears nothing from the Hub notices its end only later.
+_PATIENCE_S: Final = 5.0
 
 
 class Supervisor:
@@ -68,13 +70,13 @@ class Supervisor:
         self._thread.start()
 
     def close(self) -> None:
-        """End the engine, and wait until it has ended."""
+        """End the engine, or the download, and wait until that has ended."""
         with self._lock:
             self._stopped.set()
             if self._process is not None:
                 self._process.terminate()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(_PATIENCE_S)
 
     def __enter__(self) -> Self:
         return self
@@ -104,11 +106,13 @@ class Supervisor:
         words = reason or f"{self._model.name} is being fetched from the Hub."
         self._set("loading", words, progress)
 
-    def _set(self, state: object, reason: str, progress: Progress | None = None) -> None:
+    def _set(
+        self, state: Literal["loading", "offline"], reason: str, progress: Progress | None = None
+    ) -> None:
         since = time.time()
         if self._state is not None and self._state.state == state:
             since = self._state.since
-        self._state = EngineState(state, since, reason, progress=progress)  # type: ignore[arg-type]
+        self._state = EngineState(state, since, reason, progress=progress)
 
     def _keep_running(self, command: Sequence[str]) -> None:
         """Start the engine as often as it dies.

@@ -49,9 +49,9 @@ def state(url: str) -> dict[str, Any]:
     return answer
 
 
-def wait_until(url: str, wanted: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 30
-    while (now := state(url))["state"] != wanted:
+def wait_until(url: str, wanted: str, reason: str = "") -> dict[str, Any]:
+    deadline = time.monotonic() + 60
+    while (now := state(url))["state"] != wanted or reason not in now["reason"]:
         assert time.monotonic() < deadline, now
         time.sleep(0.05)
     return now
@@ -90,8 +90,8 @@ def test_an_engine_that_is_killed_is_started_again_and_that_is_said() -> None:
         server.wait_for("^llama.cpp listening on")
         wait_until(server.url, "ready")
         os.kill(int(number[1]), signal.SIGKILL)
-        now = wait_until(server.url, "loading")
-        assert now["reason"] == "The engine ended (status -9); it is being started again."
+        said = "The engine ended (status -9); it is being started again."
+        wait_until(server.url, "loading", said)
         server.wait_for(r"^The engine ended \(status -9\); it is being started again")
         wait_until(server.url, "ready")
         assert ask(server.url, "hello")

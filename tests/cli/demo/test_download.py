@@ -94,6 +94,16 @@ def test_the_usual_file_is_fetched_once_and_then_found_without_the_hub(hub: Hub)
     assert not hub.requests
 
 
+def test_the_only_file_is_found_again_under_the_repositorys_name(hub: Hub) -> None:
+    hub.repositories = {"org/one": Repository({"one.gguf": CONTENT})}
+    path = fetch("org/one")
+    hub.close()
+    again = find_model("org/one")
+    assert isinstance(again, LocalModel)
+    assert (again.path.name, again.path.read_bytes()) == ("one.gguf", CONTENT)
+    assert again.path == path
+
+
 def test_a_break_is_mended_at_the_byte(hub: Hub, repository: Repository) -> None:
     repository.break_after[NAME] = CUT
     reports = Reports()
