@@ -146,6 +146,7 @@ async def test_the_list_says_what_there_is_without_addresses(client: httpx.Async
         "kind": "tgi",
         "model": full["model"],
         "state": "ready",
+        "unsupported": [],
     }
     assert full["model"] == lean["model"]
     assert gone == {
@@ -154,7 +155,9 @@ async def test_the_list_says_what_there_is_without_addresses(client: httpx.Async
         "kind": gone["kind"],
         "model": None,
         "state": gone["state"],
+        "unsupported": [],
     }
+    assert lean["unsupported"] == ["presence_penalty", "min_p"]
     assert gone["state"] != "ready"
     assert "127.0.0.1" not in answer.text
 
