@@ -176,7 +176,7 @@ GREEDY = (
         ),
         (
             Sampler(temperature=0, top_k=3),
-            {},
+            {"do_sample": False},
             NATIVE,
             dict.fromkeys(
                 ("temperature", "top_k"),

@@ -142,7 +142,14 @@ def test_a_receipts_parameters_are_read_as_they_are(value: object) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("top_k", None), ("top_k", {}), ("top_k", [[1]]), ("Top", 1), ("a-b", 1), ("x" * 62, 1)],
+    [
+        ("top_k", None),
+        ("top_k", {"a": {}}),
+        ("top_k", [[1]]),
+        ("Top", 1),
+        ("a-b", 1),
+        ("x" * 62, 1),
+    ],
 )
 def test_what_is_no_parameter_is_named(name: str, value: Any) -> None:
     shown = shortened(name)
@@ -150,5 +157,6 @@ def test_what_is_no_parameter_is_named(name: str, value: Any) -> None:
         check(CodeBody, {"prompt": "Hi", "sent": {name: value}})
     assert caught.value.field == f"sent.{shown}"
     assert str(caught.value) == (
-        f"{shown} must be a name, and its value a number, a text, true or false, or a list of such."
+        f"{shown} must be a name, and its value a number, a text, true or false, or a list or an "
+        "object of such."
     )
