@@ -38,11 +38,16 @@ from playground.sharing.demo import (
 )
 from playground.store.demos import HOLD_S, DemoLink, Demos, Reservation
 
-# What an engine's errors say names its address, which is nothing for visitors.
+# What an engine's errors say names its address, and quotes what it said: nothing for visitors. One
+# for every kind.
 _PLAIN: Final[Mapping[str, str]] = {
     "offline": "The model is not there right now. Try again in a while.",
     "loading": "The model is still being loaded. Try again in a minute.",
+    "overloaded": "The model has too much to do right now. Try again in a moment.",
     "timeout": "The model did not answer in time. Try again.",
+    "incomplete": "The answer broke off. Continue it, or try again.",
+    "generation": "The model failed at this answer. Try again.",
+    "refused": "The model does not take this. Write it another way, or begin anew.",
     "unauthorized": "The model cannot be used right now. Whoever sent you this link can help.",
     "protocol": "The model cannot be used right now. Whoever sent you this link can help.",
 }

@@ -15,6 +15,20 @@ PlaygroundError
                         in engines/http.py
 """
 
+from typing import Literal
+
+EngineErrorKind = Literal[
+    "offline",
+    "loading",
+    "overloaded",
+    "timeout",
+    "refused",
+    "unauthorized",
+    "generation",
+    "incomplete",
+    "protocol",
+]
+
 
 class PlaygroundError(Exception):
     """Base of all. `kind` is a stable word for programs, `str(error)` a sentence for people."""
@@ -111,12 +125,10 @@ class EngineError(PlaygroundError):
     """The engine refused, failed or is away.
 
     Args:
-        kind: offline, loading, overloaded, timeout, refused, unauthorized, generation, incomplete
-            or protocol.
         retryable: Whether the same request may succeed later.
     """
 
-    def __init__(self, message: str, *, kind: str, retryable: bool) -> None:
+    def __init__(self, message: str, *, kind: EngineErrorKind, retryable: bool) -> None:
         super().__init__(message)
-        self.kind = kind
+        self.kind: str = kind
         self.retryable = retryable

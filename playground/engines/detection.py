@@ -122,8 +122,11 @@ class DetectedEngine:
         if self._found is None:
             state = await self.state()
             if self._found is None:
-                kind = "loading" if state.state == "loading" else "offline"
-                raise EngineError(state.reason, kind=kind, retryable=True)
+                raise EngineError(
+                    state.reason,
+                    kind="loading" if state.state == "loading" else "offline",
+                    retryable=True,
+                )
         return self._found
 
     async def _look(self) -> EngineInfo:
@@ -137,8 +140,11 @@ class DetectedEngine:
                 await gone.aclose()
         state = await self._found.state()
         if state.info is None:
-            kind_of = "loading" if state.state == "loading" else "protocol"
-            raise EngineError(state.reason, kind=kind_of, retryable=True)
+            raise EngineError(
+                state.reason,
+                kind="loading" if state.state == "loading" else "protocol",
+                retryable=True,
+            )
         self._model_id = state.info.model_id
         return state.info
 

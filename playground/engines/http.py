@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
-from playground.domain.errors import EngineError
+from playground.domain.errors import EngineError, EngineErrorKind
 from playground.engines.streams import closing
 from playground.telemetry.logging import request_id
 from tgi import decoding, errors
@@ -25,7 +25,7 @@ PACE_S: Final = 0.036
 _ANSWER_BYTES: Final = 32 * 2**20
 _EVENT_BYTES: Final = 4 * 2**20
 
-_KINDS: Final[Mapping[type[errors.TGIError], str]] = {
+_KINDS: Final[Mapping[type[errors.TGIError], EngineErrorKind]] = {
     errors.ConnectFailed: "offline",
     errors.Timeout: "timeout",
     errors.Unhealthy: "loading",

@@ -225,8 +225,11 @@ class OpenAIEngine:
             return info
         state = await self._readiness.state()
         if state.info is None:
-            kind = "loading" if state.state == "loading" else "offline"
-            raise EngineError(state.reason, kind=kind, retryable=True)
+            raise EngineError(
+                state.reason,
+                kind="loading" if state.state == "loading" else "offline",
+                retryable=True,
+            )
         return state.info
 
     async def _ask(self) -> EngineInfo:

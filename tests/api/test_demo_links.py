@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
@@ -15,8 +16,9 @@ from sqlalchemy import update
 from starlette.responses import Response
 
 from playground.api.demo_watchdog import CLOSED, TOO_LONG, Watchdog
+from playground.api.demos import _PLAIN
 from playground.api.streaming import EventStream
-from playground.domain.errors import StoreError
+from playground.domain.errors import EngineErrorKind, StoreError
 from playground.domain.principal import Principal
 from playground.generation.comparison import Stop
 from playground.limits.admission import Admission
@@ -389,6 +391,41 @@ async def test_an_engine_that_refuses_costs_nothing_and_keeps_its_address() -> N
         shown = (await client.get(f"/api/demos/{token}")).text
         assert "127.0.0.1" not in error["message"] + shown
         assert await account(client, token) == (0, 0)
+
+
+async def broken(peer: Peer) -> None:
+    await peer.head()
+    await peer.send(event("Once"))
+    peer.reset()
+
+
+async def failing(peer: Peer) -> None:
+    await peer.head()
+    await peer.send(event("Once"))
+    words = {"error": "no file /home/anna/secret", "error_type": "generation"}
+    await peer.send(b"data: " + json.dumps(words).encode() + b"\n\n")
+
+
+async def refusing(peer: Peer) -> None:
+    await peer.answer(b"<html>a proxy at 10.1.2.3, for /home/anna/secret</html>", 500)
+
+
+@pytest.mark.parametrize(
+    ("script", "kind"), [(broken, "incomplete"), (failing, "generation"), (refusing, "generation")]
+)
+async def test_what_an_engine_says_is_not_for_visitors(script: Script, kind: str) -> None:
+    async with (
+        tgi(script, info=ROOMY) as engine,
+        playground(engine.url) as url,
+        browser(url) as client,
+    ):
+        *_, (name, error) = await visit(client, await made(client))
+    assert (name, error["kind"]) == ("error", kind)
+    assert not re.search(r"127\.0\.0\.1|10\.1\.2\.3|secret", error["message"])
+
+
+def test_every_kind_of_an_engines_error_has_words_for_visitors() -> None:
+    assert set(_PLAIN) == set(get_args(EngineErrorKind))
 
 
 async def test_what_was_used_is_settled_when_the_database_is_back(postgres: Cluster) -> None:
