@@ -31,7 +31,7 @@ node_modules/.checkers: $(VENV)/.test package.json
 demo: $(VENV)/.demo  ## the page, and llama.cpp on this machine (PORT=7999 moves it, MODEL=FILE.gguf or owner/name[:QUANT])
 	$(if $(PORT),PLAYGROUND_PORT=$(PORT)) $(BIN)/playground demo $(if $(MODEL),--model "$$MODEL")
 
-serve: $(VENV)/.demo  ## the playground in front of a TGI that runs elsewhere (PLAYGROUND_ENGINE_URL)
+serve: $(VENV)/.demo  ## the playground in front of an engine that runs elsewhere (PLAYGROUND_ENGINE_URL)
 	$(if $(PORT),PLAYGROUND_PORT=$(PORT)) $(BIN)/playground serve
 
 check: $(VENV)/.test node_modules/.checkers  ## format, lint, types, the imports' direction, and their dependencies

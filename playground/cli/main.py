@@ -32,12 +32,12 @@ def create_parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     parser = argparse.ArgumentParser(
         prog="playground",
-        description="A browser playground for ContextualAI/Contextual_KTO_Mistral_PairRM on TGI.",
+        description="A browser playground for ContextualAI/Contextual_KTO_Mistral_PairRM.",
         epilog=_EPILOG,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     serving = commands.add_parser(
-        "serve", help="the page, in front of a TGI that runs elsewhere", epilog=_EPILOG
+        "serve", help="the page, in front of an engine that runs elsewhere", epilog=_EPILOG
     )
     demonstration = commands.add_parser(
         "demo", help="the page and llama.cpp on this machine, in one go", epilog=_EPILOG

@@ -64,6 +64,19 @@ def choose(page: Page, place: int, action: str) -> None:
     column(page, place).get_by_role("button", name=action, exact=True).click()
 
 
+def test_a_columns_menu_is_whole_before_there_is_an_answer(page: Page) -> None:
+    compare(page)
+    column(page, 1).get_by_role("button", name="More for this column").click()
+    for name in ("Full width", "Duplicate", "Move left", "Move right", "Remove"):
+        item = column(page, 1).get_by_role("button", name=name, exact=True)
+        seen = item.evaluate("""item => {
+            const box = item.getBoundingClientRect();
+            const there = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+            return item.contains(there);
+        }""")
+        assert seen, name
+
+
 def marked(page: Page, kind: str = "first") -> list[str]:
     texts: list[str] = page.evaluate(
         "kind => [...(CSS.highlights.get(`difference-${kind}`) ?? [])].map(String)", kind

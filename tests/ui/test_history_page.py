@@ -518,6 +518,10 @@ def test_a_record_of_the_first_version_opens_and_goes_on_as_one_of_today(page: P
     upload(page, older_md=markdown.replace('"version":2', '"version":1').replace(ENGINE, ""))
     expect(page.locator("#history-notice")).to_contain_text("1 was here already")
     page.get_by_role("button", name="Older", exact=True).click()
+    expect(page.get_by_role("tab", name="Chat", exact=True)).to_have_attribute(
+        "aria-selected", "true"
+    )
+    finished(page)
     record = call(page, "records/views.js", CURRENT)
     assert record == chat("Older")
 

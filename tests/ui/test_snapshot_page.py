@@ -508,6 +508,10 @@ def test_what_cannot_be_created_loses_nothing(chromium: Browser, playground: Pla
         expect(dialog.get_by_label("Title", exact=True)).to_have_value("Kept")
         dialog.get_by_role("button", name="Try again").click()
         link = dialog.get_by_label("The link", exact=True).input_value()
+        seen_by_maker = page.context.new_page()
+        seen_by_maker.goto(link)
+        expect(seen_by_maker.locator("main")).to_contain_text("Not opened by others yet")
+        seen_by_maker.close()
         assert httpx.get(link).status_code == 200  # somebody else has opened it
         dialog.get_by_role("tab", name="My links").click()
         entry = dialog.locator(".links li")

@@ -35,7 +35,7 @@ function facts({ share, record }, columns) {
     line('Made ', time(share.created)),
     ...(said.length > 0 ? [line(`Written by ${said.join(' and ')}`)] : []),
     ...(share.expires ? [line('Expires ', time(share.expires))] : []),
-    ...(views === null ? [] : [line(openings(views).replace('o', 'O'))]),
+    ...(views === null ? [] : [line(openings(views).replace(/^./, (first) => first.toUpperCase()))]),
     ...(record.kind === 'comparison' ? [line(`${columns.length} columns`)] : []));
 }
 
