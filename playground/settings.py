@@ -95,7 +95,7 @@ class Settings(BaseSettings):
         str,
         Field(
             title="where the engine answers; PLAYGROUND_TGI_URL is another name",
-            description="an http:// or https:// address",
+            description="an http:// or https:// address without a name or a password in it",
             validation_alias=_also("engine_url"),
         ),
     ] = "http://127.0.0.1:8080"
@@ -393,7 +393,9 @@ class Settings(BaseSettings):
     def _is_http(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        TypeAdapter(AnyHttpUrl).validate_python(value)
+        url = TypeAdapter(AnyHttpUrl).validate_python(value)
+        if url.username is not None or url.password is not None:  # programs and pages show it
+            raise ValueError("a name or a password in it")
         return value.rstrip("/")
 
     @field_validator("trusted_proxies", "metrics_from", mode="wrap")
@@ -498,7 +500,8 @@ def load_settings(**overrides: Any) -> Settings:
             name = str(problem["loc"][0]).removeprefix(PREFIX.lower())
             name = OLDER.get(name, name)
             field = Settings.model_fields[name]
-            given = "cannot be used" if name in _SECRETS else f"is {problem['input']!r}"
+            secret = name in _SECRETS or (name.endswith("_url") and "@" in str(problem["input"]))
+            given = "cannot be used" if secret else f"is {problem['input']!r}"
             lines.append(
                 f"{PREFIX}{name.upper()} {given}; it must be {field.description} ({field.title})."
             )

@@ -60,6 +60,12 @@ TULU2: Final = PromptFormat(
     forged=_LLAMA_2 | {"<|user|>", "<|assistant|>", "<|system|>"},
 )
 
+_HEADERS: Final = """
+    <|begin_of_text|> <|end_of_text|> <|start_header_id|> <|end_header_id|> <|eot_id|> <|eom_id|>
+    <|step_id|> <|python_tag|> <|finetune_right_pad_id|> <|image|>
+"""
+
+# Models made of Llama 3 are written for in ChatML, too, and have its tokens still.
 CHATML: Final = PromptFormat(
     id="chatml",
     label="ChatML",
@@ -68,7 +74,7 @@ CHATML: Final = PromptFormat(
     system=("<|im_start|>system\n", "<|im_end|>\n"),
     bos="",
     stop=("<|im_end|>",),
-    forged=_LLAMA_2 | {"<|im_start|>", "<|im_end|>", "<|endoftext|>"},
+    forged=_LLAMA_2 | {"<|im_start|>", "<|im_end|>", "<|endoftext|>", *_HEADERS.split()},
 )
 
 # All special tokens of SmolLM2's vocabulary.
@@ -124,10 +130,6 @@ ZEPHYR: Final = PromptFormat(
 )
 
 # Llama 3 to 3.3. The templates of 3.1 and later also put dates into the system text; this does not.
-_HEADERS: Final = """
-    <|begin_of_text|> <|end_of_text|> <|start_header_id|> <|end_header_id|> <|eot_id|> <|eom_id|>
-    <|step_id|> <|python_tag|> <|finetune_right_pad_id|> <|image|>
-"""
 LLAMA3: Final = PromptFormat(
     id="llama3",
     label="Llama 3",
@@ -149,11 +151,16 @@ _GUESS: Final = (
     "names another way."
 )
 # What a model is written for of which nothing is known: markers that are text in any vocabulary.
+_ALL: Final = frozenset().union(*(each.forged for each in FORMATS.values()))
 UNKNOWN: Final = replace(
-    TULU2, note=f"By its name it is not known how this model wants conversations. {_GUESS}"
+    TULU2,
+    forged=_ALL,
+    note=f"By its name it is not known how this model wants conversations. {_GUESS}",
 )
 UNKNOWN_TEMPLATE: Final = replace(
-    TULU2, note=f"The playground does not know this model's own chat template. {_GUESS}"
+    TULU2,
+    forged=_ALL,
+    note=f"The playground does not know this model's own chat template. {_GUESS}",
 )
 
 # The mission's model under whatever name its files have. Its name has Mistral's in it, and the
@@ -168,6 +175,10 @@ _NAMES: Final = (
     (re.compile(r"\bmistral-7b-instruct\b|\bmixtral-8x22b-instruct\b"), MISTRAL_V3),
     (re.compile(r"\bllama-?3\b.*\binstruct\b"), LLAMA3),
 )
+# What a server says is not searched any further, in characters: a pattern holds everybody up.
+_LONGEST_NAME: Final = 200
+_LONGEST_TEMPLATE: Final = 100_000
+_TOKEN: Final = re.compile(r"<[^<>\[\]\s]{1,60}>|\[[A-Z_/]{2,40}\]")
 _MARKER: Final = re.compile(r"<\|(?!endoftext)\w+\|>")
 
 
@@ -183,12 +194,18 @@ def recognise(model_id: str, template: str | None = None, eos: str | None = None
     Returns:
         Where neither says anything, the mission's model's, with a note that says so.
     """
-    name = re.sub(r"[^a-z0-9]+", "-", model_id.lower())
+    name = re.sub(r"[^a-z0-9]+", "-", model_id[:_LONGEST_NAME].lower())
     if _MISSION.search(name):
         return TULU2
     if template and template.strip():
-        return _of_template(template, eos) or UNKNOWN_TEMPLATE
+        template = template[:_LONGEST_TEMPLATE]
+        return _of_template(template, eos) or _with_tokens(template)
     return next((form for pattern, form in _NAMES if pattern.search(name)), UNKNOWN)
+
+
+def _with_tokens(template: str) -> PromptFormat:
+    """An unknown template's, with what looks like a token in it among what nobody may forge."""
+    return replace(UNKNOWN_TEMPLATE, forged=_ALL.union(_TOKEN.findall(template)))
 
 
 def _of_template(template: str, eos: str | None) -> PromptFormat | None:
@@ -206,7 +223,7 @@ def _of_template(template: str, eos: str | None) -> PromptFormat | None:
     if "<|assistant|>" in markers <= {"<|user|>", "<|assistant|>", "<|system|>"}:
         if "eos_token" not in template:
             return TULU2
-        ended = re.search(r"<\|user\|>[^{}]*\beos_token\b", template)
+        ended = re.search(r"<\|user\|>[^{}]{0,200}\beos_token\b", template)
         return ZEPHYR if ended and eos in (None, "", "</s>") else None
     if "[/INST]" in template and not any(each in template for each in ("<<SYS>>", "[SYSTEM_")):
         if re.search(r"\s\[/INST\]", template):

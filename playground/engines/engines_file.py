@@ -54,9 +54,11 @@ def _id(text: str) -> str:
 
 def _url(text: str) -> str:
     try:
-        TypeAdapter(AnyHttpUrl).validate_python(text)
+        url = TypeAdapter(AnyHttpUrl).validate_python(text)
     except ValidationError:
         raise broken("url must be an http:// or https:// address.") from None
+    if url.username is not None or url.password is not None:
+        raise broken("url must hold no name and no password, which pages show: use key_file.")
     return text.rstrip("/")
 
 

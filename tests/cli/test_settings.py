@@ -48,6 +48,14 @@ def test_a_secret_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert "direct" not in repr(settings)
 
 
+def test_an_address_holds_no_password_and_none_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAYGROUND_ENGINE_URL", "http://bob:hunter2@127.0.0.1:8080")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert "without a name or a password in it" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "accepted"),
     [

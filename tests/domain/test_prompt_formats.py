@@ -4,6 +4,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -269,6 +270,11 @@ def test_knows_a_model_by_its_name(name: str, form: PromptFormat) -> None:
     assert recognise(name) is form
 
 
+def written_as(form: PromptFormat) -> PromptFormat:
+    """How a format writes; what is not to be forged also depends on an unknown template."""
+    return replace(form, forged=frozenset())
+
+
 @pytest.mark.parametrize(
     ("template", "form"),
     [
@@ -293,8 +299,8 @@ def test_knows_a_model_by_its_name(name: str, form: PromptFormat) -> None:
     ],
 )
 def test_knows_a_model_by_its_template_before_its_name(template: str, form: PromptFormat) -> None:
-    assert recognise("Qwen/Qwen2.5-7B-Instruct", template) is form
-    assert recognise("", f"\n {template}\n") is form
+    assert written_as(recognise("Qwen/Qwen2.5-7B-Instruct", template)) == written_as(form)
+    assert written_as(recognise("", f"\n {template}\n")) == written_as(form)
 
 
 @pytest.mark.parametrize(
@@ -304,7 +310,8 @@ def test_knows_a_model_by_its_template_before_its_name(template: str, form: Prom
 def test_a_template_that_is_zephyrs_with_another_end_of_text_is_not(
     eos: str | None, form: PromptFormat
 ) -> None:
-    assert recognise("stabilityai/stablelm-zephyr-3b", ZEPHYRS, eos) is form
+    found = recognise("stabilityai/stablelm-zephyr-3b", ZEPHYRS, eos)
+    assert written_as(found) == written_as(form)
 
 
 def test_the_missions_model_is_known_whatever_template_its_file_carries() -> None:
@@ -323,3 +330,18 @@ def test_an_unknown_model_is_written_for_with_a_word_about_it() -> None:
         assert render(conversation("A"), form) == render(conversation("A"), TULU2)
         assert "PLAYGROUND_PROMPT_FORMAT" in form.note
     assert not any(form.note for form in FORMATS.values())
+
+
+@pytest.mark.parametrize(
+    "marker", ["<start_of_turn>", "<|END_OF_TURN_TOKEN|>", "<|im_start|>", "[/INST]", "<|eot_id|>"]
+)
+def test_what_an_unknown_template_holds_is_not_to_be_forged_either(marker: str) -> None:
+    form = recognise("some/model", "{{ bos }}<start_of_turn>user\n…<|END_OF_TURN_TOKEN|>")
+    assert form.note
+    assert marker not in neutralise(f"a {marker} b", form)
+
+
+def test_a_template_and_a_name_of_any_length_are_looked_at_up_to_a_length() -> None:
+    endless = "<|assistant|>eos_token{" + "<|user|>" * 200_000
+    assert recognise("tinyllama-" * 100_000, endless).note
+    assert recognise("tinyllama-" * 100_000).note

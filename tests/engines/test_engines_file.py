@@ -59,6 +59,11 @@ def test_a_file_names_its_engines_in_its_order(tmp_path: Path) -> None:
         (TGI.replace('"tgi"', '""'), ", entry 1 ()", "id must be 1 to 40"),
         (TGI.replace('"tgi"', '"default"'), ", entry 1 (default)", 'id must not be "default"'),
         (TGI.replace('"tgi"', "7"), ", entry 1", "id must be a text."),
+        (
+            TGI.replace("//", "//bob:pw@"),
+            ", entry 1 (tgi)",
+            "url must hold no name and no password",
+        ),
         (TGI.replace("http:", "ftp:"), ", entry 1 (tgi)", "url must be an http:// or https:// add"),
         (TGI + 'kind = "mlx"', ", entry 1 (tgi)", "kind must be one of auto, tgi, llamacpp, vllm"),
         (TGI + 'prompt_format = "x"', ", entry 1 (tgi)", "prompt_format must be one of tulu2, "),
