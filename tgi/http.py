@@ -268,6 +268,15 @@ class HTTPClient:
                 if body
                 else headers,
             ) as response:
+                coding = response.headers.get("content-encoding", "").strip().lower()
+                if coding not in ("", "identity"):
+                    # Not asked for, and a few bytes of it may unpack to more than there is memory.
+                    raise ProtocolError(
+                        f"The answer of {self.url} is compressed ({decoding.excerpt(coding)}), "
+                        "though it was asked not to be: a proxy in front of the server may do "
+                        "that.",
+                        status=response.status_code,
+                    )
                 if response.status_code != 200:
                     raise self._refusal(
                         response.status_code,

@@ -1,6 +1,7 @@
 """The client against a server of faults: bytes over real TCP, wrong in every way that is known."""
 
 import asyncio
+import gzip
 import shutil
 import socket
 import ssl
@@ -988,6 +989,28 @@ async def test_no_cookie_of_one_answer_goes_out_with_the_next_request() -> None:
         await client.info()
         await client.info()
         assert ["cookie" in request.headers for request in server.requests] == [False, False]
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_a_compressed_answer_is_refused_and_not_unpacked(status: int) -> None:
+    async def answer(peer: Peer) -> None:
+        kind = "text/event-stream" if "stream" in peer.request.path else "application/json"
+        body = gzip.compress(event("Hi", generated_text="Hi") if "stream" in kind else b"{}")
+        await peer.answer(body, status, kind, headers={"content-encoding": "gzip"})
+
+    _, error = await failure(answer)
+    assert isinstance(error, ProtocolError)
+    assert "is compressed (gzip)" in str(error)
+    assert error.status == status
+    async with serving(answer) as server, TGIClient(server.url) as client:
+        with pytest.raises(ProtocolError, match="is compressed"):
+            await client.info()
+
+
+async def test_an_answer_may_say_that_it_is_not_compressed() -> None:
+    plain = answering(200, b"{}", headers={"content-encoding": "Identity"})
+    async with serving(plain) as server, TGIClient(server.url) as client:
+        assert await client.info() == {}
 
 
 async def test_a_prompt_that_is_no_unicode_is_refused_before_anything_is_sent() -> None:
