@@ -8,6 +8,7 @@ from typing import Any, Final
 import orjson
 
 from playground.domain.errors import EngineError
+from playground.engines import tokens
 from playground.engines.base import Written
 from playground.engines.http import read_json
 from tgi import decoding, errors
@@ -83,7 +84,7 @@ class Event:
     text: str = ""
     tokens: int = 0
     reason: str = ""
-    usage: Mapping[str, Any] | None = None
+    usage: Mapping[str, int] | None = None
     done: bool = False
 
 
@@ -106,7 +107,15 @@ def read_event(data: str) -> Event:
         ids = choice.get("token_ids")
         # Where the tokens are not told, a piece of text counts as one.
         count = int(bool(text)) if ids is None else len(ids)
-        return Event(text, count, _reason(choice), event.get("usage"))
+        return Event(text, count, _reason(choice), _usage(event.get("usage")))
+
+
+def _usage(told: Mapping[str, Any] | None) -> Mapping[str, int] | None:
+    """The counts of an answer that are told."""
+    if told is None:
+        return None
+    names = ("prompt_tokens", "completion_tokens")
+    return {name: tokens.told(told[name]) for name in names if told.get(name) is not None}
 
 
 def _reason(choice: Mapping[str, Any]) -> str:
@@ -148,7 +157,7 @@ def read_answer(answer: Mapping[str, Any]) -> Written:
     tops = (choice.get("logprobs") or {}).get("top_logprobs") or ()
     return Written(
         choice["text"],
-        int(answer["usage"]["completion_tokens"]),
+        tokens.told(answer["usage"]["completion_tokens"]),
         tuple(choice.get("token_ids") or ()),
         tuple(
             {int(name.removeprefix("token_id:")): value for name, value in top.items()}

@@ -166,8 +166,8 @@ class LlamaCppEngine:
                         text = "".join([event.text for event in batch])
                         last = batch[-1]
                         if text or last.tokens > tokens:
-                            yield Chunk(text, last.tokens - tokens)
-                        tokens = last.tokens
+                            yield Chunk(text, max(0, last.tokens - tokens))
+                        tokens = max(tokens, last.tokens)
                         if last.finish is not None:
                             yield last.finish
 

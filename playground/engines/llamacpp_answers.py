@@ -11,6 +11,7 @@ from typing import Any, Final
 from playground.domain.messages import Applied
 from playground.domain.prompt_formats import PromptFormat, recognise
 from playground.domain.samplers import BY_NAME
+from playground.engines import tokens as counts
 from playground.engines.base import EngineInfo, Finish, Probabilities, Seeds, Written
 from playground.engines.http import read_json
 from playground.engines.tokens import cut
@@ -89,14 +90,17 @@ def event(data: str) -> Event | None:
             raise _broken(fields["error"], data)
         if "prompt_progress" in fields:
             return None
-        text, tokens = fields["content"], int(fields["tokens_predicted"])
+        text, tokens = fields["content"], counts.told(fields["tokens_predicted"])
         if not isinstance(text, str):
             raise TypeError("content is no string")
         if not fields["stop"]:
             return Event(text, tokens, None)
         seed = fields["generation_settings"]["seed"]
+        if type(seed) is not int:
+            raise TypeError("its seed is no number")
         reason = _FINISHED[fields["stop_type"]]
-        return Event(text, tokens, Finish(reason, tokens, int(fields["tokens_evaluated"]), seed))
+        read = counts.told(fields["tokens_evaluated"])
+        return Event(text, tokens, Finish(reason, tokens, read, seed))
 
 
 def _broken(error: Mapping[str, Any], data: str) -> errors.TGIError:
@@ -121,7 +125,7 @@ def info(
     path = str(props["model_path"])
     model_id = _model_id(str(props.get("model_alias") or path))
     build = re.match(r"b[1-9]\d*", str(props.get("build_info", "")))
-    context = int(props["default_generation_settings"]["n_ctx"])
+    context = counts.told(props["default_generation_settings"]["n_ctx"])
     return EngineInfo(
         kind="llamacpp",
         name=f"llama.cpp {build[0]}" if build else "llama.cpp",
@@ -135,10 +139,10 @@ def info(
         max_stop_sequences=_STOPS,
         applied=_APPLIED,
         seeds=_REPEATS,
-        probabilities=Probabilities("final", int(meta.get("n_vocab") or 0)),
+        probabilities=Probabilities("final", counts.told(meta.get("n_vocab") or 0)),
         prompt_format=form
         or recognise(model_id, props.get("chat_template"), props.get("eos_token")),
-        slots=max(1, int(props["total_slots"])),
+        slots=max(1, counts.told(props["total_slots"])),
         raw=told(props),
     )
 
@@ -211,7 +215,7 @@ def written(answer: Mapping[str, Any], prompt: Sequence[int]) -> Written:
                 likeliest.append({})
     return Written(
         answer["content"],
-        int(answer["tokens_predicted"]),
+        counts.told(answer["tokens_predicted"]),
         tuple(tokens),
         tuple(likeliest),
         tuple(prompt),

@@ -46,7 +46,8 @@ class Meter:
         """The generation.
 
         A finished one counts what the engine says, any other what came of it and what can have been
-        on its way: rather some tokens too many than one too few.
+        on its way: rather some tokens too many than one too few. None counts more than it was asked
+        for.
         """
         told: int | None = None
         came, first, last = 0, 0.0, 0.0
@@ -67,8 +68,8 @@ class Meter:
         finally:
             if told is None:
                 unseen = 0 if refused else _unseen(came, last - first, time.monotonic() - last)
-                told = min(came + unseen, request.max_new_tokens)
-            self.used += told
+                told = came + unseen
+            self.used += max(0, min(told, request.max_new_tokens))
 
     async def aclose(self) -> None:
         """The engine is not this one's to close."""

@@ -154,7 +154,7 @@ class OpenAIEngine:
         await self._ready()
         sent = self.parameters(request)
         written, reason = 0, ""
-        usage: Mapping[str, Any] = {}
+        usage: Mapping[str, int] = {}
         with self._noted():
             batches = self._http.stream(
                 "v1/completions", self._body(request, sent), read_event, lambda event: event.done
@@ -183,8 +183,8 @@ class OpenAIEngine:
             seed = sent.get("seed")
             yield Finish(
                 reason,
-                int(usage.get("completion_tokens") or written),
-                await self.count_tokens(request.prompt) if read is None else int(read),
+                usage.get("completion_tokens") or written,
+                await self.count_tokens(request.prompt) if read is None else read,
                 seed if isinstance(seed, int) else None,
             )
 

@@ -1,6 +1,7 @@
 """Text Generation Inference as an engine: our samplers in TGI's words, its state, its errors."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, Self
 
 from huggingface_hub import TextGenerationOutput
@@ -23,7 +24,7 @@ from playground.engines.base import (
 from playground.engines.http import PACE_S, translate
 from playground.engines.readiness import LOADING_S, PROBE_S, Readiness
 from playground.engines.streams import closing
-from playground.engines.tokens import Counts, cut
+from playground.engines.tokens import Counts, cut, told
 from playground.formats.tgi import name_values
 from playground.telemetry.logging import request_id
 from tgi import errors
@@ -145,12 +146,16 @@ class TGIEngine:
                     yield Chunk(text, len(batch))
                     details = batch[-1].details
                     if details is not None:
-                        yield Finish(
-                            str(details.finish_reason),
-                            details.generated_tokens,
-                            details.input_length,
-                            details.seed,
-                        )
+                        with _understood("generate_stream"):
+                            if not isinstance(details.seed, int | None):
+                                raise TypeError("its seed is no number")
+                            finish = Finish(
+                                str(details.finish_reason),
+                                told(details.generated_tokens),
+                                told(details.input_length),
+                                details.seed,
+                            )
+                        yield finish
         except errors.TGIError as error:
             raise self._translated(error) from error
 
@@ -167,9 +172,10 @@ class TGIEngine:
             sent["top_n_tokens"] = likeliest
         try:
             output = await self._client.generate(request.prompt, sent)
+            with _understood("generate"):
+                return _written(output)
         except errors.TGIError as error:
             raise self._translated(error) from error
-        return _written(output)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -194,6 +200,17 @@ def map_sampler(sampler: Sampler, applied: Mapping[str, Applied]) -> dict[str, o
     return name_values(sampler, [name for name, way in applied.items() if way.how == "native"])
 
 
+@contextmanager
+def _understood(route: str) -> Iterator[None]:
+    """Raises ProtocolError where an answer is not TGI's."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise errors.ProtocolError(
+            f"What answers at /{route} is not TGI ({error!r}); is the address right?", status=200
+        ) from error
+
+
 def _written(output: TextGenerationOutput) -> Written:
     details = output.details
     assert details is not None, "details were asked for"
@@ -201,7 +218,7 @@ def _written(output: TextGenerationOutput) -> Written:
     tops: list[list[Any]] = details.top_tokens or []
     return Written(
         output.generated_text,
-        details.generated_tokens,
+        told(details.generated_tokens),
         tuple(token.id for token in details.tokens),
         tuple({each["id"]: each["logprob"] for each in top} for top in tops),
     )
@@ -214,7 +231,7 @@ def _info(raw: Mapping[str, Any], form: PromptFormat | None, quantisation: str) 
     in the meaning that the playground gives it.
     """
     extended = raw.get("samplers") or {}
-    try:
+    with _understood("info"):
         model_id = str(raw["model_id"])
         return EngineInfo(
             kind="tgi",
@@ -222,9 +239,9 @@ def _info(raw: Mapping[str, Any], form: PromptFormat | None, quantisation: str) 
             model_id=model_id,
             model_sha=raw.get("model_sha"),
             quantisation=quantisation,
-            max_input_tokens=int(raw["max_input_tokens"]),
-            max_total_tokens=int(raw["max_total_tokens"]),
-            max_stop_sequences=int(raw["max_stop_sequences"]),
+            max_input_tokens=told(raw["max_input_tokens"]),
+            max_total_tokens=told(raw["max_total_tokens"]),
+            max_stop_sequences=told(raw["max_stop_sequences"]),
             applied={
                 name: _NATIVE if name in extended else stock for name, stock in _STOCK.items()
             },
@@ -234,7 +251,3 @@ def _info(raw: Mapping[str, Any], form: PromptFormat | None, quantisation: str) 
             slots=None,
             raw=raw,
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise errors.ProtocolError(
-            f"What answers at /info is not TGI ({error!r}); is the address right?", status=200
-        ) from error

@@ -10,6 +10,8 @@ from hashlib import blake2b
 from typing import Final
 
 _COUNTS_KEPT: Final = 256
+# More than any model has room for, and what every database takes.
+_MOST: Final = 2**31 - 1
 
 # A token of a language model has about four characters of English; three are taken, and two tokens
 # for each character beyond ASCII, so that an estimate is rather too high.
@@ -18,6 +20,19 @@ _BEYOND_ASCII: Final = 2
 _RUNS: Final = re.compile(r"[A-Za-z]+|[^\x00-\x7f]|[^A-Za-z]")
 _WORDS: Final = re.compile(r"\s*\S+|\s+")
 _BYTE: Final = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+
+
+def told(count: object) -> int:
+    """How many tokens an engine says there are.
+
+    It is written to the store and taken from budgets, so that nothing but a count passes.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if type(count) is not int or not 0 <= count <= _MOST:
+        raise ValueError(f"{count!s:.40} is no number of tokens")
+    return count
 
 
 class Counts:

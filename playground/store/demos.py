@@ -188,8 +188,9 @@ class Demos:
         """Give back what the answers did not take.
 
         Args:
-            used: Tokens, at most as many as reserved.
+            used: Tokens, counted as at most as many as reserved.
         """
+        used = max(0, min(used, reservation.tokens))
         async with self._database.begin() as connection:
             found = await connection.execute(
                 delete(reservations).where(reservations.c.id == reservation.id)

@@ -2,7 +2,7 @@
 
 import asyncio
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -359,6 +359,29 @@ async def test_what_was_written_stays_and_the_error_says_why(
         assert len(calls(running, "/completion")) == 1, "nothing is sent again after a token"
     assert came.startswith("Hé")
     assert (error.kind, error.retryable) == (kind, retryable)
+
+
+NO_COUNTS: Sequence[object] = (None, -1, True, 1.0, 1e308, "1", "9" * 5000, [], {}, 2**31)
+
+
+@pytest.mark.parametrize("told", NO_COUNTS)
+@pytest.mark.parametrize("field", ["tokens_predicted", "tokens_evaluated"])
+async def test_a_count_that_is_none_is_an_error(field: str, told: object) -> None:
+    _, error = await failure(sending(sse({**end(), field: told})))
+    assert error.kind == "protocol"
+    assert len(str(error)) < 200
+
+
+@pytest.mark.parametrize("told", [None, "7", {"a": 1}])
+async def test_a_seed_that_is_none_is_an_error(told: object) -> None:
+    _, error = await failure(sending(sse(end(generation_settings={"seed": told}))))
+    assert error.kind == "protocol"
+
+
+async def test_no_part_of_an_answer_takes_tokens_back() -> None:
+    items = await items_of(sending(sse(event("a", 5)), sse(event("b", 2)), sse(end(6))))
+    assert sum(item.tokens for item in items if isinstance(item, Chunk)) == 6
+    assert all(item.tokens >= 0 for item in items if isinstance(item, Chunk))
 
 
 async def test_silence_ends_in_a_timeout() -> None:

@@ -82,3 +82,14 @@ async def test_a_refusal_counts_nothing() -> None:
         with pytest.raises(EngineError):
             await anext(meter.stream(ASKED))
         assert meter.used == 0
+
+
+@pytest.mark.parametrize("told", [1000, 2**31 - 1])
+async def test_more_than_was_asked_for_is_not_counted_whatever_the_engine_says(told: int) -> None:
+    async def script(peer: Peer) -> None:
+        details = {"finish_reason": "length", "generated_tokens": told}
+        details |= {"input_length": 4, "seed": 7}
+        await peer.head()
+        await peer.send(event("Hi", index=1, generated_text="Hi", details=details))
+
+    assert await used(script, limit=5) == 5

@@ -536,6 +536,19 @@ def test_events_may_be_split_anywhere(data: st.DataObject) -> None:
     assert items[-1] == Finish("eos_token", 5, 11, 7)
 
 
+@pytest.mark.parametrize("told", [-1, True, 1.0, 1e308, "1", "9" * 5000, [1], 2**31])
+@pytest.mark.parametrize("field", ["prompt_tokens", "completion_tokens", None])
+async def test_counts_that_are_none_are_an_error(field: str | None, told: object) -> None:
+    """A field of the usage, or all of it."""
+    usage = told if field is None else {"prompt_tokens": 1, "completion_tokens": 1, field: told}
+    wrong = b"data: " + orjson.dumps({"choices": [], "usage": usage}) + b"\n\n"
+    data = event("Hi", "stop") + wrong + DONE
+    async with completions(sending(data)) as server, engine(server.url) as made:
+        with pytest.raises(EngineError) as caught:
+            _ = [item async for item in made.stream(request())]
+    assert caught.value.kind == "protocol"
+
+
 @pytest.mark.parametrize(
     ("data", "finish"),
     [

@@ -374,6 +374,21 @@ async def nonsense(peer: Peer) -> None:
     await peer.send(b"data: {nonsense}\n\n")
 
 
+@pytest.mark.parametrize("told", [None, -1, True, 1.0, 1e308, "1", [], {}, 2**31])
+@pytest.mark.parametrize("field", ["generated_tokens", "input_length"])
+async def test_a_count_that_is_none_is_an_error(field: str, told: object) -> None:
+    details = {"finish_reason": "length", "generated_tokens": 1, "input_length": 4, "seed": 7}
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(event("a", index=1, generated_text="a", details={**details, field: told}))
+
+    async with tgi(script) as server, engine(server.url) as made:
+        with pytest.raises(EngineError) as caught:
+            _ = [item async for item in made.stream(request())]
+    assert caught.value.kind == "protocol"
+
+
 async def test_writes_a_whole_answer_with_its_tokens_and_the_likeliest(stand_in_url: str) -> None:
     asked = request(sampler=Sampler(temperature=0), max_new_tokens=12, stop=())
     async with engine(stand_in_url) as made:

@@ -112,6 +112,16 @@ async def test_what_is_left_is_granted_and_what_is_not_taken_comes_back(connect:
             await store.demos.reserve(token, 900, 16)
 
 
+@pytest.mark.parametrize(("used", "spent"), [(-5000, 0), (5000, 300)])
+async def test_an_answer_takes_no_more_than_it_reserved_and_gives_nothing(
+    connect: Connect, used: int, spent: int
+) -> None:
+    async with connect() as store:
+        token = (await link(store, 1000)).token
+        await store.demos.settle(await store.demos.reserve(token, 300, 16), used)
+        assert await account(store, token) == (spent, 0)
+
+
 async def test_two_replicas_cannot_take_the_same_tokens(connect: Connect) -> None:
     async with connect() as one, connect() as other:
         token = (await link(one, 1000)).token
