@@ -10,7 +10,7 @@ import orjson
 from playground.domain.errors import EngineError
 from playground.engines import tokens
 from playground.engines.base import Written
-from playground.engines.http import read_json
+from playground.engines.http import MISREAD, read_json
 from tgi import decoding, errors
 
 _NAMED: Final = 5
@@ -172,10 +172,10 @@ def understood(path: str) -> Iterator[None]:
     """What does not look as it should leaves as ProtocolError."""
     try:
         yield
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except MISREAD as error:
         raise errors.ProtocolError(
-            f"What the server answers at /{path} is none of OpenAI's API ({error!r}): is the "
-            "address right?",
+            f"What the server answers at /{path} is none of OpenAI's API "
+            f"({decoding.excerpt(repr(error))}): is the address right?",
             status=200,
         ) from error
 

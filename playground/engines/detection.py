@@ -166,13 +166,14 @@ async def identify(http: EngineHTTP, url: str) -> EngineKind:
         if error.kind not in _NO_ANSWER:
             raise
         models, said = None, str(error)
-    cards = models.get("data") if isinstance(models, dict) else None
+    data = models.get("data") if isinstance(models, dict) else None
+    cards = data if isinstance(data, list) else None
     owners = [card.get("owned_by") for card in cards or () if isinstance(card, dict)]
     if "vllm" in owners:
         return "vllm"
     if "sglang" in owners:
         return "sglang"
-    if isinstance(cards, list):
+    if cards is not None:
         return "openai"
     raise EngineError(
         f"Something answers at {url}, but not as TGI, llama.cpp, vLLM, SGLang or another server of "

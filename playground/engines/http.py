@@ -25,6 +25,9 @@ PACE_S: Final = 0.036
 _ANSWER_BYTES: Final = 32 * 2**20
 _EVENT_BYTES: Final = 4 * 2**20
 
+# What reading an answer raises where it is not made as it should be.
+MISREAD: Final = (AttributeError, LookupError, OverflowError, TypeError, ValueError)
+
 _KINDS: Final[Mapping[type[errors.TGIError], EngineErrorKind]] = {
     errors.ConnectFailed: "offline",
     errors.Timeout: "timeout",

@@ -13,7 +13,7 @@ from playground.domain.prompt_formats import PromptFormat, recognise
 from playground.domain.samplers import BY_NAME
 from playground.engines import tokens as counts
 from playground.engines.base import EngineInfo, Finish, Probabilities, Seeds, Written
-from playground.engines.http import read_json
+from playground.engines.http import MISREAD, read_json
 from playground.engines.tokens import cut
 from tgi import decoding, errors
 
@@ -54,9 +54,10 @@ def understood(route: str) -> Iterator[None]:
     """Raises ProtocolError where an answer is not llama.cpp's."""
     try:
         yield
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except MISREAD as error:
         raise errors.ProtocolError(
-            f"What answers at /{route} is not llama.cpp ({error!r}); is the address right?",
+            f"What answers at /{route} is not llama.cpp ({decoding.excerpt(repr(error))}); is the "
+            "address right?",
             status=200,
         ) from error
 

@@ -248,7 +248,8 @@ class OpenAIEngine:
                 f"What answers at {self._url} is not {self._dialect.label}: its model belongs to "
                 f"{owner}. PLAYGROUND_ENGINE=auto finds out what it is."
             )
-        return await self._introduced(card, owner)
+        with translated(), understood("v1/models"):
+            return await self._introduced(card, owner)
 
     async def _card(self) -> dict[str, Any]:
         """What the server says of the model that is to be asked for."""
@@ -319,6 +320,8 @@ class OpenAIEngine:
         except EngineError as error:
             if error.kind not in ("protocol", "refused", "unauthorized"):
                 raise
+            return False
+        if not with_bos:
             return False
         self._bos = with_bos[0] if with_bos[1:] == without else ""
         return True

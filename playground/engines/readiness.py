@@ -1,6 +1,7 @@
 """What state an engine is in: asked at most once a second, however many want to know."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final, Literal
@@ -16,6 +17,8 @@ _FRESH_S: Final = 1.0
 # address.
 LOADING_S: Final = 900.0
 PROBE_S: Final = 5.0
+
+_log = logging.getLogger(__name__)
 
 _DOUBTFUL: Final = ("offline", "loading", "incomplete")
 
@@ -90,6 +93,14 @@ class Readiness:
                 "offline",
                 f"{self._url} does not answer within {self._probe_timeout:g} s: it is overloaded, "
                 "or something else listens there.",
+            )
+        except Exception:
+            # Whoever asks for the state shows it, and has no other answer.
+            _log.exception("What an engine says of itself was not understood")
+            self._set(
+                "offline",
+                f"What answers at {self._url} says of itself what the playground does not "
+                "understand; the playground's log has more. The page notices when it changes.",
             )
         else:
             self._was_ready = True

@@ -21,13 +21,13 @@ from playground.engines.base import (
     Seeds,
     Written,
 )
-from playground.engines.http import PACE_S, translate
+from playground.engines.http import MISREAD, PACE_S, translate
 from playground.engines.readiness import LOADING_S, PROBE_S, Readiness
 from playground.engines.streams import closing
 from playground.engines.tokens import Counts, cut, told
 from playground.formats.tgi import name_values
 from playground.telemetry.logging import request_id
-from tgi import errors
+from tgi import decoding, errors
 from tgi.client import TGIClient
 
 _NATIVE: Final = Applied("native")
@@ -205,9 +205,11 @@ def _understood(route: str) -> Iterator[None]:
     """Raises ProtocolError where an answer is not TGI's."""
     try:
         yield
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except MISREAD as error:
         raise errors.ProtocolError(
-            f"What answers at /{route} is not TGI ({error!r}); is the address right?", status=200
+            f"What answers at /{route} is not TGI ({decoding.excerpt(repr(error))}); is the "
+            "address right?",
+            status=200,
         ) from error
 
 
@@ -230,8 +232,8 @@ def _info(raw: Mapping[str, Any], form: PromptFormat | None, quantisation: str) 
     ``samplers`` is no field of TGI's: by it the stand-in says that it takes a parameter, and
     in the meaning that the playground gives it.
     """
-    extended = raw.get("samplers") or {}
     with _understood("info"):
+        extended = raw.get("samplers") or {}
         model_id = str(raw["model_id"])
         return EngineInfo(
             kind="tgi",

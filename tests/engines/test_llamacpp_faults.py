@@ -378,6 +378,12 @@ async def test_a_seed_that_is_none_is_an_error(told: object) -> None:
     assert error.kind == "protocol"
 
 
+async def test_what_is_not_understood_is_quoted_in_short() -> None:
+    _, error = await failure(sending(sse(end(stop_type="x" * 5000))))
+    assert error.kind == "protocol"
+    assert len(str(error)) < 400
+
+
 async def test_no_part_of_an_answer_takes_tokens_back() -> None:
     items = await items_of(sending(sse(event("a", 5)), sse(event("b", 2)), sse(end(6))))
     assert sum(item.tokens for item in items if isinstance(item, Chunk)) == 6
