@@ -180,10 +180,7 @@ def _named_quantisation(path: str) -> str:
 def pieces(text: str, tokens: Sequence[Mapping[str, Any]]) -> list[str]:
     """The text in pieces; a piece is a string, or bytes where it is no whole character."""
     with understood("tokenize"):
-        parts = [
-            piece.encode() if isinstance(piece := token["piece"], str) else bytes(piece)
-            for token in tokens
-        ]
+        parts = [_bytes(token["piece"]) for token in tokens]
     joined, whole = b"".join(parts), text.encode()
     added = len(joined) - len(whole)
     if joined[added:] != whole or joined[:added].strip():
@@ -195,6 +192,14 @@ def pieces(text: str, tokens: Sequence[Mapping[str, Any]]) -> list[str]:
         starts.append(at)
         at += len(part)
     return cut(text, starts)
+
+
+def _bytes(piece: object) -> bytes:
+    if isinstance(piece, str):
+        return piece.encode()
+    if not isinstance(piece, list):  # of a number, bytes() would make so many zeros
+        raise TypeError("a piece is neither a string nor bytes")
+    return bytes(piece)
 
 
 def written(answer: Mapping[str, Any], prompt: Sequence[int]) -> Written:

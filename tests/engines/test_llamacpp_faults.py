@@ -455,6 +455,8 @@ async def test_an_answer_without_end_is_no_answer() -> None:
         [{"id": 1, "piece": "Ho"}],
         [{"id": 1, "piece": "xHi"}],
         [{"id": 1, "piece": [300]}],
+        [{"id": 1, "piece": ["H", "i"]}],
+        [{"id": 1, "piece": {"72": 1}}],
         [{"id": 1}],
         [3],
         "Hi",
@@ -464,6 +466,15 @@ async def test_pieces_that_are_not_the_texts(pieces: object) -> None:
     said = answering(200, orjson.dumps({"tokens": pieces}))
     async with server(tokenize=said) as running, engine(running.url) as made:
         with pytest.raises(EngineError) as caught:
+            await made.pieces("Hi")
+    assert caught.value.kind == "protocol"
+
+
+@pytest.mark.parametrize("piece", [0, 3, 2**40, True, None])
+async def test_a_piece_that_is_a_number_takes_no_memory(piece: object) -> None:
+    said = answering(200, orjson.dumps({"tokens": [{"id": 1, "piece": piece}, {"piece": "Hi"}]}))
+    async with server(tokenize=said) as running, engine(running.url) as made:
+        with pytest.raises(EngineError, match="neither a string nor bytes") as caught:
             await made.pieces("Hi")
     assert caught.value.kind == "protocol"
 
