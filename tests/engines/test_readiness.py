@@ -13,7 +13,6 @@ from playground.settings import EngineChoice
 from tests.completions import CARD, completions
 from tests.engines.test_llamacpp_faults import answering
 from tests.engines.test_llamacpp_faults import server as llamacpp
-from tests.faults import serving
 
 
 async def test_what_nobody_thought_of_is_logged_and_offline(
