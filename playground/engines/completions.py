@@ -11,6 +11,7 @@ from playground.domain.errors import EngineError
 from playground.engines import tokens
 from playground.engines.base import Written
 from playground.engines.http import MISREAD, read_json
+from playground.engines.names import shown_name
 from tgi import decoding, errors
 
 _NAMED: Final = 5
@@ -32,9 +33,12 @@ def choose(cards: Sequence[dict[str, Any]], model: str | None, url: str) -> dict
     names = [str(card["id"]) for card in cards]
     if not names:
         raise wrong(f"{url} serves no model: load one there.")
+    told = [shown_name(name) for name in names]
     if model is not None:
         if model in names:
             return cards[names.index(model)]
+        if told.count(model) == 1:
+            return cards[told.index(model)]
         reason = f"{url} has no model {model}"
     else:
         own = [card for card in cards if not card.get("parent")]  # the others are adapters to one
@@ -43,7 +47,7 @@ def choose(cards: Sequence[dict[str, Any]], model: str | None, url: str) -> dict
         reason = f"{url} serves {len(names)} models"
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     raise wrong(
-        f"{reason}: PLAYGROUND_ENGINE_MODEL has to name one of {', '.join(names[:_NAMED])}{more}."
+        f"{reason}: PLAYGROUND_ENGINE_MODEL has to name one of {', '.join(told[:_NAMED])}{more}."
     )
 
 
@@ -183,9 +187,9 @@ def understood(path: str) -> Iterator[None]:
 def shown(card: Mapping[str, Any]) -> dict[str, Any]:
     """What is said of a model, without the server's folders and what is new in each answer."""
     kept = {name: value for name, value in card.items() if name not in ("created", "permission")}
-    for name in ("id", "root"):
-        if isinstance(kept.get(name), str) and kept[name].startswith(("/", "\\")):
-            kept[name] = kept[name].rstrip("/").replace("\\", "/").rpartition("/")[2]
+    for name in ("id", "root", "parent"):
+        if isinstance(kept.get(name), str):
+            kept[name] = shown_name(kept[name])
     return kept
 
 

@@ -14,6 +14,7 @@ from playground.domain.samplers import BY_NAME
 from playground.engines import tokens as counts
 from playground.engines.base import EngineInfo, Finish, Probabilities, Seeds, Written
 from playground.engines.http import MISREAD, read_json
+from playground.engines.names import shown_name
 from playground.engines.tokens import cut
 from tgi import decoding, errors
 
@@ -157,8 +158,8 @@ def told(props: Mapping[str, Any]) -> dict[str, object]:
 def _base(path: str) -> str:
     """A file's name; a name of the Hub, which has one slash, stays whole."""
     if path.lower().endswith(".gguf"):
-        return PureWindowsPath(path).name if "\\" in path else PurePosixPath(path).name
-    return path
+        path = PureWindowsPath(path).name if "\\" in path else PurePosixPath(path).name
+    return shown_name(path)
 
 
 def _model_id(alias: str) -> str:

@@ -22,6 +22,7 @@ from playground.engines.base import (
     Written,
 )
 from playground.engines.http import MISREAD, PACE_S, translate
+from playground.engines.names import LONGEST
 from playground.engines.readiness import LOADING_S, PROBE_S, Readiness
 from playground.engines.streams import closing
 from playground.engines.tokens import Counts, cut, told
@@ -238,7 +239,7 @@ def _info(raw: Mapping[str, Any], form: PromptFormat | None, quantisation: str) 
         return EngineInfo(
             kind="tgi",
             name=f"{_NAMES.get(raw.get('router'), 'TGI')} {raw['version']}",
-            model_id=model_id,
+            model_id=model_id[:LONGEST],
             model_sha=raw.get("model_sha"),
             quantisation=quantisation,
             max_input_tokens=told(raw["max_input_tokens"]),

@@ -257,11 +257,18 @@ async def test_says_how_the_model_was_quantised(
         ("/models/kto.Q4_K_M.gguf", "kto.Q4_K_M"),
         ("C:\\models\\kto.GGUF", "kto"),
         ("", "SmolLM2-135M-Instruct.Q4_1"),
+        ("/home/anna/.ollama/models/blobs/sha256-abc", "sha256-abc"),
+        ("~/models/kto", "kto"),
+        ("file:///home/anna/kto", "kto"),
+        ("x" * 100_000, "x" * 200),
     ],
 )
 async def test_a_model_has_no_folder_in_its_name(alias: str, model_id: str) -> None:
     async with server(props=props(model_alias=alias)) as running, engine(running.url) as made:
-        assert (await ready(made)).model_id == model_id
+        info = await ready(made)
+    assert info.model_id == model_id
+    assert len(str(info.raw["model_alias"])) <= 200
+    assert "anna" not in str(info.raw)
 
 
 async def test_a_restart_with_more_slots_is_noticed() -> None:

@@ -296,18 +296,51 @@ async def test_a_context_is_found_under_each_of_its_names(field: dict[str, objec
         assert (await ready(made)).max_total_tokens == 4096
 
 
-async def test_a_folder_of_the_server_is_not_shown() -> None:
-    card = {"id": "/srv/secret/some-model", "root": "/srv/secret/some-model"}
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/srv/secret/some-model",
+        "/srv/secret/some-model/",
+        "\\\\secret\\share\\some-model",
+        "C:\\Users\\secret\\some-model",
+        "c:/Users/secret/some-model",
+        "~secret/some-model",
+        "file:///srv/secret/some-model",
+    ],
+)
+async def test_a_folder_of_the_server_is_not_shown(path: str) -> None:
+    card = {"id": path, "root": path, "parent": path}
     async with (
         completions(writing("Hi"), routes=models(card)) as server,
-        engine(server.url) as made,
+        engine(server.url, model=path) as made,
     ):
         info = await ready(made)
         assert [item async for item in made.stream(request())]
         [body] = asked(server)
     assert info.model_id == "some-model"
     assert "secret" not in str(info)
-    assert body["model"] == "/srv/secret/some-model"
+    assert body["model"] == path
+
+
+@pytest.mark.parametrize("model", [None, "c"])
+async def test_a_folder_of_the_server_is_not_in_the_list_of_its_models(model: str | None) -> None:
+    cards = [{"id": f"/srv/secret/{each}", "root": each} for each in "ab"]
+    async with (
+        completions(routes=models(*cards)) as server,
+        engine(server.url, model=model) as made,
+    ):
+        reason = (await made.state()).reason
+    assert "PLAYGROUND_ENGINE_MODEL has to name one of a, b." in reason
+
+
+async def test_a_name_is_cut_to_what_can_be_shown() -> None:
+    async with (
+        completions(writing("Hi"), routes=models({"id": "x" * 5000})) as server,
+        engine(server.url) as made,
+    ):
+        assert (await ready(made)).model_id == "x" * 200
+        assert [item async for item in made.stream(request())]
+        assert asked(server)[0]["model"] == "x" * 5000
 
 
 async def test_the_format_is_the_models_own_unless_the_address_says_otherwise() -> None:
@@ -324,6 +357,7 @@ async def test_the_format_is_the_models_own_unless_the_address_says_otherwise() 
     [
         ([{"id": "a", "root": "a"}, {"id": "b", "root": "b"}], "b", "b"),
         ([{"id": "a", "root": "x"}, {"id": "b", "root": "x"}], None, "a"),
+        ([{"id": "/srv/a", "root": "a"}, {"id": "/srv/b", "root": "b"}], "b", "/srv/b"),
         ([{"id": "a", "root": "a"}, {"id": "lora", "root": "l", "parent": "a"}], None, "a"),
         ([{"id": "a", "root": "a"}, {"id": "lora", "root": "l", "parent": "a"}], "lora", "lora"),
     ],
