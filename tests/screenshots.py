@@ -17,6 +17,7 @@ _PHONE: Final[dict[str, Any]] = {
     "has_touch": True,
     "is_mobile": True,
 }
+_PATIENCE_MS = 120_000  # for a whole answer of the small model
 
 
 def _page(browser: Browser, url: str, **options: Any) -> Page:
@@ -30,10 +31,10 @@ def _chat(page: Page, picture: Path) -> None:
     """One whole answer, and a second one while it streams."""
     if page.locator("#seed").is_visible():
         page.fill("#seed", "7")
-    page.fill("#chat-prompt", "What does min_p do that top_p doesn't?")
+    page.fill("#chat-prompt", "Write a Python function that adds two numbers.")
     page.press("#chat-prompt", "Enter")
-    page.wait_for_selector('[data-role="assistant"][data-state="done"]')
-    page.fill("#chat-prompt", "Give me an example with numbers.")
+    page.wait_for_selector('[data-role="assistant"][data-state="done"]', timeout=_PATIENCE_MS)
+    page.fill("#chat-prompt", "Tell me a story about a lighthouse.")
     page.press("#chat-prompt", "Enter")
     page.wait_for_function(
         "document.querySelector('[data-state=streaming] .body')?.textContent.length > 70"
@@ -47,15 +48,17 @@ def _comparison(page: Page, picture: Path) -> None:
     page.fill("#compare-prompt", "Tell me a story about a lighthouse.")
     page.press("#compare-prompt", "Enter")
     done = '#comparison [data-role="assistant"][data-state="done"]'
-    page.wait_for_function(f"document.querySelectorAll('{done}').length === 3")
+    page.wait_for_function(
+        f"document.querySelectorAll('{done}').length === 3", timeout=_PATIENCE_MS
+    )
     page.screenshot(path=picture)
 
 
 def _snapshot(page: Page, picture: Path) -> None:
     """An answer frozen behind a link, read in another profile and asked again."""
-    page.fill("#chat-prompt", "Explain repetition_penalty with an example.")
+    page.fill("#chat-prompt", "What is the moon made of?")
     page.press("#chat-prompt", "Enter")
-    page.wait_for_selector('[data-role="assistant"][data-state="done"]')
+    page.wait_for_selector('[data-role="assistant"][data-state="done"]', timeout=_PATIENCE_MS)
     page.get_by_role("button", name="Share", exact=True).click()
     window = page.get_by_role("dialog")
     window.get_by_role("button", name="Create the link").click()
@@ -65,9 +68,9 @@ def _snapshot(page: Page, picture: Path) -> None:
     reader = browser.new_context(**_DESK).new_page()
     reader.goto(link)
     reader.get_by_role("button", name="Run again and show what changed").click()
-    expect(reader.locator(".outcome")).to_contain_text("Same text")
+    expect(reader.locator(".outcome")).to_contain_text("Same text", timeout=_PATIENCE_MS)
     reader.get_by_role("button", name="Run again with another seed").click()
-    expect(reader.locator(".outcome")).to_contain_text("Another text")
+    expect(reader.locator(".outcome")).to_contain_text("Another text", timeout=_PATIENCE_MS)
     reader.evaluate("() => scrollTo(0, 0)")
     reader.screenshot(path=picture)
 

@@ -12,7 +12,7 @@ from playground.ui.rendering import render
 
 OWN: Final = "-own"  # no preset of the server can have this id
 _STARTERS: Final = (
-    "What does min_p do that top_p doesn't?",
+    "Write a Python function that adds two numbers.",
     "Tell me a story about a lighthouse.",
     "How do I choose a temperature?",
     "Name ten animals.",
