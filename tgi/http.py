@@ -259,6 +259,8 @@ class HTTPClient:
 
         Raises the typed error for any other.
         """
+        if self._http.is_closed:
+            raise ConnectFailed(f"The connections to {self.url} were closed meanwhile; try again.")
         try:
             async with self._http.stream(
                 method,
@@ -295,6 +297,7 @@ class HTTPClient:
             delay = min(_BACK_OFF_S * 2**attempt, _BACK_OFF_MAX_S) * random.uniform(0.5, 1.0)
         if (
             not isinstance(error, _RETRIED)
+            or self._http.is_closed
             or attempt >= self._retries
             or delay > _RETRY_AFTER_MAX_S
         ):

@@ -68,7 +68,8 @@ class Readiness:
         if self._probing is None and time.monotonic() - self._asked >= _FRESH_S:
             self._probing = asyncio.create_task(self._probe())
         if self._probing is not None:
-            await asyncio.shield(self._probing)
+            # Neither does one that leaves end the question, nor its end those that wait for it.
+            await asyncio.wait([self._probing])
         return self._state
 
     def doubt(self, error: EngineError) -> EngineError:

@@ -20,8 +20,11 @@ from playground.engines.base import (
 )
 from playground.engines.detection import DetectedEngine
 from playground.engines.factory import make_engine
+from playground.engines.llamacpp import LlamaCppEngine
 from playground.settings import EngineChoice, SettingsError, load_settings
 from tests.completions import CARD, completions, refusing, writing
+from tests.engines.test_llamacpp_faults import RECORDED, sse
+from tests.engines.test_llamacpp_faults import event as part
 from tests.faults import FaultServer, Peer, Script, serving
 from tests.servers import Server
 from tests.stock import calls, tgi, until
@@ -222,6 +225,53 @@ async def test_another_server_at_the_same_address_is_found(free_tcp_port: int) -
                 await until(partial(is_ready, made, name))
                 items = [item async for item in made.stream(REQUEST)]
                 assert items[0] == Chunk("Hi")
+
+
+async def test_who_waits_while_another_server_comes_can_try_again() -> None:
+    """The one for the only slot of a llama.cpp that is no more, while its answer is written."""
+    swapped, begun = asyncio.Event(), asyncio.Event()
+    recorded = RECORDED["props"]["answer"]
+
+    async def script(peer: Peer) -> None:
+        match peer.request.path:
+            case "/completion":
+                await peer.head()
+                await peer.send(sse(part("Hi")))
+                begun.set()
+                await peer.gone()
+            case "/props" if not swapped.is_set():
+                await peer.answer(orjson.dumps({**recorded, "total_slots": 1}))
+            case "/tokenize":
+                await peer.answer(b'{"tokens":[]}')
+            case "/v1/models" if swapped.is_set():
+                await peer.answer(orjson.dumps({"data": [CARD]}))
+            case "/v1/models":
+                await peer.answer(orjson.dumps(RECORDED["models"]["answer"]))
+            case _:
+                await peer.answer(b"", 404)
+
+    async def read() -> None:
+        async for _ in made.stream(REQUEST):
+            pass
+
+    async with serving(script) as server, engine(server.url) as made:
+        assert await is_ready(made, "llama.cpp")
+        first = asyncio.create_task(read())
+        await begun.wait()
+        second = asyncio.create_task(read())
+        await until(partial(has_waiting, made))
+        swapped.set()
+        await until(partial(is_ready, made, "vLLM"))
+        errors = await asyncio.gather(first, second, return_exceptions=True)
+    for error, kind in zip(errors, ("incomplete", "offline"), strict=True):
+        assert isinstance(error, EngineError), repr(error)
+        assert (error.kind, error.retryable) == (kind, True)
+
+
+async def has_waiting(made: ProvableEngine) -> bool:
+    assert isinstance(made, DetectedEngine)
+    found = made._found
+    return isinstance(found, LlamaCppEngine) and found.waiting == 1
 
 
 def other_model() -> dict[str, Any]:

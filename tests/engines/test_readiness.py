@@ -1,5 +1,6 @@
 """Whoever asks for an engine's state gets one, whatever the engine answers."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -78,3 +79,18 @@ async def test_a_server_that_tells_no_token_of_a_text_is_estimated(told: object)
             await made.aclose()
     assert state.info is not None
     assert not state.info.exact_counts
+
+
+async def test_who_waits_for_a_state_is_not_cancelled_when_nobody_asks_any_more() -> None:
+    asking = asyncio.Event()
+
+    async def ask() -> EngineInfo:
+        asking.set()
+        await asyncio.Event().wait()
+        raise AssertionError("it is not waited for to its end")
+
+    readiness = Readiness("http://engine", ask, lambda: None, starting="")
+    waiting = asyncio.create_task(readiness.state())
+    await asking.wait()
+    readiness.close()
+    assert (await waiting).state == "offline"

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -811,6 +812,16 @@ async def test_closing_the_client_ends_its_streams() -> None:
         await client.aclose()
         with pytest.raises(IncompleteStream):
             await anext(stream)
+
+
+async def test_a_client_that_is_closed_is_no_connection_and_tries_none() -> None:
+    async with serving(answering(200, b"{}")) as server:
+        client = TGIClient(server.url)
+        await client.aclose()
+        for question in (client.info, partial(texts, client)):
+            with pytest.raises(ConnectFailed, match="closed meanwhile"):
+                await question()
+        assert not server.requests
 
 
 # Connections
