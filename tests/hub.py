@@ -23,6 +23,7 @@ class Repository:
     damage: graphs and models arrive with their last byte changed.
     token: without it the repository is not there for anybody.
     sizes: what is said of a file's size, by path, where that is not its own.
+    lies: what is said of each file (rfilename, size, sha256) and of the commit (sha) that is false.
     statuses: what a request for a file's content is answered with, by path.
     redirected: files come from another host, as the Hub's do.
     """
@@ -35,6 +36,7 @@ class Repository:
     stay_silent: bool = False
     token: str | None = None
     sizes: Mapping[str, int] = field(default_factory=dict)
+    lies: Mapping[str, Any] = field(default_factory=dict)
     statuses: dict[str, int] = field(default_factory=dict)
     redirected: bool = False
 
@@ -127,12 +129,15 @@ class Hub:
         token = handler.headers.get("Authorization", "").removeprefix("Bearer ")
         if repository.token is not None and token != repository.token:
             return _send(handler, 401, b"{}", {"X-Error-Code": "RepoNotFound"})
-        siblings = []
+        siblings, lies = [], repository.lies
         for file, content in repository.files.items():
-            length = repository.sizes.get(file, len(content))
-            large = {"size": length, "sha256": _sha256(content), "pointerSize": 134}
-            siblings.append({"rfilename": file, "size": length, "lfs": large})
-        about = {"_id": "1", "id": name, "sha": SHA, "siblings": siblings, "private": False}
+            length = lies.get("size", repository.sizes.get(file, len(content)))
+            sha256 = lies.get("sha256", _sha256(content))
+            large = {"size": length, "sha256": sha256, "pointerSize": 134}
+            path = lies.get("rfilename", file)
+            siblings.append({"rfilename": path, "size": length, "lfs": large})
+        sha = lies.get("sha", SHA)
+        about = {"_id": "1", "id": name, "sha": sha, "siblings": siblings, "private": False}
         body = json.dumps(about).encode()
         return _send(handler, 200, body, {"Content-Type": "application/json"})
 

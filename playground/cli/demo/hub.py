@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeGuard
 
 from huggingface_hub import HfApi, constants, hf_hub_download
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
@@ -75,15 +75,17 @@ def find_on_hub(repository: str, quantisation: str) -> Model:
             f"The Hub at {constants.ENDPOINT} cannot be reached ({error}), and {repository} was "
             "not fetched before. Check the connection, or give a GGUF file that is here."
         ) from error
-    files = {each.rfilename: each for each in found.siblings or []}
+    files = {each.rfilename: each for each in found.siblings or [] if _is_path(each.rfilename)}
     name = choose(files, quantisation, repository)
     about = files[name]
-    if about.size is None or about.lfs is None or found.sha is None:
+    sha256 = about.lfs.sha256 if about.lfs else None
+    # The first two become paths of the cache, and a mirror may say anything.
+    if not (_is_hex(found.sha, 40) and _is_hex(sha256, 64) and _is_count(about.size)):
         raise ModelError(
-            f"The Hub does not tell the size and the hash of {name} of {repository}, so that it "
-            "could not be checked. Take another repository of this model."
+            f"The Hub does not tell the commit, the size and the hash of {name} of {repository} as "
+            "it should, so that it could not be checked. Take another repository of this model."
         )
-    file = HubFile(repository, found.sha, name, about.size, about.lfs.sha256)
+    file = HubFile(repository, found.sha, name, about.size, sha256)
     blobs = _blobs(repository)
     check_disk(file.size - file.arrived(blobs), blobs, name)
     check_memory(file.size, name, free_memory())
@@ -119,6 +121,24 @@ def choose(names: Iterable[str], quantisation: str, repository: str) -> str:
         f"{repository} has {quantisation or _USUAL} {why}. {choice}, as in "
         f"{repository}:{there[0] if there else 'FILE.gguf'}."
     )
+
+
+def _is_path(name: object) -> bool:
+    """Whether it is a file's name in a repository, and stays in its folder here too."""
+    return (
+        isinstance(name, str)
+        and name.isprintable()
+        and "\\" not in name
+        and not {"", ".", ".."}.intersection(name.split("/"))
+    )
+
+
+def _is_hex(said: object, length: int) -> TypeGuard[str]:
+    return isinstance(said, str) and re.fullmatch(f"[0-9a-f]{{{length}}}", said) is not None
+
+
+def _is_count(said: object) -> TypeGuard[int]:
+    return type(said) is int and said > 0
 
 
 def _blobs(repository: str) -> Path:

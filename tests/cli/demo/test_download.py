@@ -199,6 +199,58 @@ def test_what_is_already_here_needs_no_room(
     assert asked == [len(CONTENT) - CUT]
 
 
+@pytest.mark.parametrize(
+    ("what", "lie"),
+    [
+        ("sha256", "../../escaped"),
+        ("sha256", "/tmp/escaped"),
+        ("sha256", "A" * 64),
+        ("sha256", 5),
+        ("sha256", None),
+        ("sha", "../../../escaped"),
+        ("sha", "main"),
+        ("sha", None),
+        ("size", "5000"),
+        ("size", 5000.0),
+        ("size", True),
+        ("size", 0),
+        ("size", -5),
+        ("size", None),
+    ],
+)
+def test_a_hub_that_says_what_cannot_be_is_refused(
+    hub: Hub, repository: Repository, tmp_path: Path, what: str, lie: object
+) -> None:
+    """Hash and commit are paths of the cache."""
+    repository.lies = {what: lie}
+    assert "does not tell the commit, the size and the hash of" in refused()
+    assert hub.fetched() == set()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../../../a.Q4_K_M.gguf",
+        "/tmp/a.Q4_K_M.gguf",
+        "a/./b.gguf",
+        "..\\a.Q4_K_M.gguf",
+        "\x1b]0;title\x07a.Q4_K_M.gguf",
+        "a\x9b31m.gguf",
+        "\ud800.gguf",
+        5,
+        None,
+    ],
+    ids=range(9),
+)
+def test_a_name_that_leads_elsewhere_is_no_file(
+    hub: Hub, repository: Repository, name: object
+) -> None:
+    repository.lies = {"rfilename": name}
+    assert "org/small holds no GGUF file" in refused()
+    assert hub.fetched() == set()
+
+
 def test_a_token_opens_what_is_private_and_goes_to_the_hub_alone(
     hub: Hub, repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
