@@ -4,6 +4,7 @@ A file goes to the cache that all programs on huggingface_hub share, and is foun
 without asking the Hub.
 """
 
+import os
 import re
 import threading
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeGuard
 
-from huggingface_hub import HfApi, constants, hf_hub_download
+from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 from huggingface_hub.file_download import repo_folder_name
 
@@ -42,12 +43,13 @@ class HubModel:
     def fetch(self, report: Report, stopped: threading.Event) -> Path:
         """The file, from the cache or through it."""
         download(self.file, _blobs(self.name), report, stopped)
-        try:  # nothing is left to be fetched: this puts it into its place in the cache
-            return Path(hf_hub_download(self.name, self.file.name, revision=self.file.revision))
-        except Exception as error:  # from the Hub's client: refused, timed out, no route, …
+        try:
+            return _place(self.file)
+        except OSError as error:
             raise ModelError(
-                f"{self.file.name} has arrived, but then the Hub could not be reached ({error}). "
-                "Start again: it is not fetched anew."
+                f"{self.file.name} has arrived, but cannot be put into its place in "
+                f"{constants.HF_HUB_CACHE}: {error.strerror}. Give the right to write there, and "
+                "start again: it is not fetched anew."
             ) from error
 
 
@@ -144,6 +146,19 @@ def _is_count(said: object) -> TypeGuard[int]:
 def _blobs(repository: str) -> Path:
     folder = repo_folder_name(repo_id=repository, repo_type="model")
     return Path(constants.HF_HUB_CACHE) / folder / "blobs"
+
+
+def _place(file: HubFile) -> Path:
+    """Link a file that was checked to where programs on huggingface_hub look for it.
+
+    Not by `hf_hub_download`, which asks the Hub again, and takes what it then says unchecked.
+    """
+    blobs = _blobs(file.repository)
+    path = blobs.parent / "snapshots" / file.revision / file.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.symlink_to(os.path.relpath(blobs / file.sha256, path.parent))
+    return path
 
 
 def _cached(repository: str, quantisation: str) -> Path | None:

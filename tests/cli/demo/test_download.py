@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from huggingface_hub import constants
+from huggingface_hub import constants, try_to_load_from_cache
 
 from playground.cli.demo import room
 from playground.cli.demo.errors import DownloadBroken, ModelError
@@ -17,7 +17,7 @@ from playground.cli.demo.progress import describe
 from playground.cli.demo.sources import find_model
 from playground.engines.base import Progress
 from tests.gguf import gguf
-from tests.hub import Hub, Repository
+from tests.hub import SHA, Hub, Repository
 
 NAME = "model.Q4_K_M.gguf"
 CONTENT = gguf(tensors={"token_embd.weight": (64, 20_000)})  # five megabytes
@@ -197,6 +197,20 @@ def test_what_is_already_here_needs_no_room(
     )
     find_model("org/small")
     assert asked == [len(CONTENT) - CUT]
+
+
+@pytest.mark.parametrize("etag", ["f" * 64, "../../../escaped"])
+def test_what_was_checked_is_what_runs_and_other_programs_find_it(
+    hub: Hub, repository: Repository, tmp_path: Path, etag: str
+) -> None:
+    """Whatever the Hub says of the file after that."""
+    repository.etag = etag
+    path = fetch()
+    [blob] = (path for path in tmp_path.rglob("blobs/*") if path.suffix != ".lock")
+    assert path.resolve() == blob.resolve()
+    assert path.read_bytes() == CONTENT
+    assert try_to_load_from_cache("org/small", NAME, cache_dir=tmp_path, revision=SHA) == str(path)
+    assert [method for method, where, _ in hub.requests if where.endswith(NAME)] == ["GET"]
 
 
 @pytest.mark.parametrize(
