@@ -16,6 +16,7 @@ from playground.cli.check.command import check
 from playground.cli.demo.command import demo
 from playground.cli.serve import UNUSABLE, serve
 from playground.cli.share import add_share_command, share
+from playground.cli.terminal import printable
 from playground.cli.users import add_users_command, change_users
 from playground.domain.errors import PlaygroundError
 from playground.settings import load_settings, unknown_names
@@ -122,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return demo(settings, options.model)
         return serve(settings)
     except PlaygroundError as error:
-        print(f"playground: {error}", file=sys.stderr)
+        print(printable(f"playground: {error}"), file=sys.stderr)
         return UNUSABLE
     except KeyboardInterrupt:
         return 0

@@ -10,6 +10,7 @@ from typing import Final
 
 from playground.auth.hosts import Tunnel
 from playground.cli.server import Server
+from playground.cli.terminal import printable
 from playground.domain.errors import PlaygroundError
 from playground.domain.presets import Preset
 from playground.engines.factory import make_engines
@@ -42,7 +43,7 @@ def say(settings: Settings, words: str) -> None:
     if settings.log_format == "json":
         _log.info(words)
     else:
-        print(words, flush=True)
+        print(printable(words), flush=True)
 
 
 def serve(

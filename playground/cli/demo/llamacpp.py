@@ -21,6 +21,7 @@ from playground.cli.demo.progress import Teller
 from playground.cli.demo.room import Layout, free_memory, lay_out
 from playground.cli.demo.sources import PACKAGES, find_model
 from playground.cli.demo.waiting import Waiting
+from playground.cli.terminal import printable
 from playground.engines.base import Progress
 
 UNUSABLE: Final = 2  # exit status: to start it anew would not help
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         path = _fetch(model, options.host, options.port)
         _serve(path, options.name or model.name, options.host, options.port, options.threads)
     except (DownloadBroken, ModelError) as error:
-        print(f"{PREFIX}{error}", file=sys.stderr, flush=True)
+        print(printable(f"{PREFIX}{error}"), file=sys.stderr, flush=True)
         return UNUSABLE
     return 0
 
@@ -95,7 +96,7 @@ def _fetch(model: Model, host: str, port: int) -> Path:
 
 
 def _tell(line: str) -> None:
-    print(line, flush=True)
+    print(printable(line), flush=True)
 
 
 def _end_with_parent() -> None:

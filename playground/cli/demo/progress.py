@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from playground.cli.terminal import printable
 from playground.domain.amounts import duration
 from playground.domain.amounts import size as in_words
 from playground.engines.base import Progress
@@ -47,7 +48,7 @@ class Teller:
                 self._open = False
             self._say(reason)
         elif self._terminal:
-            print(f"\r{describe(progress)}\x1b[K", end="", flush=True)
+            print(f"\r{printable(describe(progress))}\x1b[K", end="", flush=True)
             self._open = True
         elif progress.done == progress.total or time.monotonic() - self._told >= _TOLD_EVERY_S:
             self._told = time.monotonic()

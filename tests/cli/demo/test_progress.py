@@ -37,6 +37,12 @@ def test_a_terminal_has_one_line_that_is_written_over(monkeypatch: pytest.Monkey
     assert (check, last) == ("Checking a.gguf by its hash.", "")
 
 
+def test_a_name_cannot_write_to_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", out := Terminal())
+    Teller(print)("", Progress("Downloading \x1b[2J\x9b31ma.gguf", 1, 2))
+    assert "Downloading \ufffd[2J\ufffd31ma.gguf: 1" in out.getvalue()
+
+
 def test_a_log_has_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = told(monkeypatch, io.StringIO()).splitlines()
     assert len(lines) == 3  # what comes within half a minute is left out, but for the last

@@ -1,5 +1,6 @@
 """What keeps the engine running; real processes stand in its place that have only to die."""
 
+import re
 import sys
 import threading
 from pathlib import Path
@@ -80,6 +81,18 @@ def test_what_it_writes_is_told_and_kept_as_the_reason() -> None:
     assert "GGML_ASSERT failed" in beside.said
     assert state is not None
     assert "not started again. GGML_ASSERT failed" in state.reason
+
+
+def test_what_a_terminal_would_obey_is_not_told() -> None:
+    beside = Beside(r"print('\x1b]0;title\x07\x9b31mred'); import sys; sys.exit(2)")
+    with beside.supervisor as supervisor:
+        supervisor.start(beside.ended.set)
+        assert beside.ended.wait(20)
+        state = supervisor.state()
+    assert state is not None
+    for said in (*beside.said, state.reason):
+        assert not re.search(r"[\x00-\x1f\x7f-\x9f]", said)
+    assert "]0;title\ufffd\ufffd31mred" in state.reason
 
 
 @pytest.mark.parametrize("when", ["ready", "loading", "pausing"])
