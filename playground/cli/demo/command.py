@@ -1,12 +1,14 @@
 """`playground demo`: llama.cpp on this machine, and the page in front of it."""
 
+import os
+import secrets
 import socket
 import sys
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from playground.cli.demo.llamacpp import UNUSABLE, require_runtime
+from playground.cli.demo.llamacpp import KEY, UNUSABLE, require_runtime
 from playground.cli.demo.sources import find_model
 from playground.cli.demo.supervisor import Supervisor
 from playground.cli.serve import say, serve
@@ -50,8 +52,13 @@ def demo(settings: Settings, given: str | None) -> int:
             "--model", str(path), "--name", model.name, "--port", str(port),
         ]  # fmt: skip
 
-    with Supervisor(model, command, partial(say, settings)) as supervisor:
-        address = EngineAddress(DEFAULT, "llamacpp", url)
+    # Other users of this machine and web pages reach the port as well. It is not in the command,
+    # which others can read. One that was set is taken, so that programs beside this one can ask.
+    key = settings.api_key() or secrets.token_urlsafe(32)
+    with Supervisor(
+        model, command, partial(say, settings), environment={**os.environ, KEY: key}
+    ) as supervisor:
+        address = EngineAddress(DEFAULT, "llamacpp", url, api_key=key)
         engine = LlamaCppEngine.at(address, starting=supervisor.state)
         # The demo's engine is the only one, whatever else the settings name.
         settings = settings.model_copy(

@@ -27,6 +27,8 @@ from playground.engines.base import Progress
 UNUSABLE: Final = 2  # exit status: to start it anew would not help
 READY: Final = "llama.cpp listening on "  # begins the line that says so
 PREFIX: Final = "playground demo: "  # begins the line that says why it ended
+# The variable with the key that requests must bring; without it llama.cpp wants none.
+KEY: Final = "LLAMA_API_KEY"
 
 _ERRORS_ALONE: Final = 1  # llama.cpp's verbosity
 _MOST_THREADS: Final = 16
@@ -125,7 +127,10 @@ def _serve(path: Path, name: str, host: str, port: int, threads: int | None) -> 
     parameters.n_ctx = layout.slots * layout.context
     for cpu in (parameters.cpuparams, parameters.cpuparams_batch):
         cpu.n_threads = threads or _threads()
-    parameters.endpoint_slots = parameters.endpoint_metrics = True
+    parameters.endpoint_metrics = True
+    parameters.endpoint_slots = False  # it tells what others ask, and nothing here reads it
+    if key := os.environ.get(KEY):
+        parameters.api_keys = [key]
     parameters.verbosity = _ERRORS_ALONE
     parameters.ui = False
     parameters.cors_origins = ""  # no web page asks it past the playground

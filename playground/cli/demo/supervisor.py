@@ -4,7 +4,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
@@ -32,6 +32,7 @@ class Supervisor:
         command: Starts the engine on the model's file.
         say: Tells whoever started the demo.
         pauses: Seconds before each start after a death in a row.
+        environment: Of the engine; ``None`` gives it this process's own.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class Supervisor:
         say: Callable[[str], None],
         *,
         pauses: Sequence[float] = _PAUSES_S,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._model = model
         self._command = command
         self._say = say
         self._pauses = pauses
+        self._environment = environment
         self._tell = Teller(say)
         self._stopped = threading.Event()
         self._lock = threading.Lock()
@@ -150,6 +153,7 @@ class Supervisor:
             # still. Its standard input ends with this process, however that ends.
             self._process = subprocess.Popen(
                 command,
+                env=self._environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

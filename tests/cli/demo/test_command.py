@@ -69,6 +69,32 @@ def test_it_answers_sensibly() -> None:
         assert re.search(r"def \w+\((\w+), (\w+)\):\s+return \1 \+ \2", function)
 
 
+@pytest.mark.parametrize("key", [None, "a-key-of-its-own"])
+def test_nobody_else_can_ask_its_engine(key: str | None) -> None:
+    """Its port is open to every program of the machine, and to web pages that find it."""
+    with demo(env={"PLAYGROUND_ENGINE_API_KEY": key} if key else None) as server:
+        engine = server.wait_for("^Engine: http").removeprefix("Engine: ")
+        process = server.wait_for("^llama.cpp: process").rpartition(" ")[2]
+        server.wait_for("^llama.cpp listening on")
+        assert httpx.get(f"{engine}/health").status_code == 200
+        for path in ("props", "metrics", "slots", "lora-adapters"):
+            assert httpx.get(f"{engine}/{path}").status_code == 401, path
+        text = {"content-type": "text/plain"}
+        body = '{"prompt": "a", "content": "a", "n_predict": 1, "messages": []}'
+        for path in ("completion", "tokenize", "v1/completions", "v1/chat/completions", "infill"):
+            answer = httpx.post(f"{engine}/{path}", content=body, headers=text)
+            assert answer.status_code == 401, path
+        wait_until(server.url, "ready")
+        assert ask(server.url, "hello")
+        command = Path(f"/proc/{process}/cmdline").read_text()
+        variables = Path(f"/proc/{process}/environ").read_text().split("\0")
+        [given] = (each.partition("=")[2] for each in variables if each.startswith("LLAMA_API_KEY"))
+        assert given == key if key else len(given) > 30
+        assert given not in command + server.output
+        bearer = {"authorization": f"Bearer {given}"}
+        assert httpx.get(f"{engine}/props", headers=bearer).status_code == 200
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_both_end(number: int) -> None:
     server = demo()
