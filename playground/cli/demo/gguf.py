@@ -4,6 +4,7 @@ The form is that of ggml's docs/gguf.md, versions 2 and 3, with the least signif
 """
 
 import mmap
+import stat
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -73,7 +74,10 @@ def read_header(path: Path) -> Header:
         ModelError: There is no such file, it is no GGUF, or it is cut.
     """
     try:
-        length = path.stat().st_size
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # to open a pipe waits for whoever writes to it
+            raise ModelError(f"{path} is no file. Give a GGUF file.")
+        length = status.st_size
         with path.open("rb") as file:
             if file.read(len(_MAGIC)) != _MAGIC:
                 raise ModelError(
@@ -155,7 +159,9 @@ def _read(data: mmap.mmap) -> tuple[Header, int]:
         key = reader.text()
         said[key] = reader.any(reader.value("<I"))
     ends = [_tensor_end(reader) for _ in range(tensors)]
-    alignment = int(said.get("general.alignment", 32))
+    alignment = said.get("general.alignment", 32)
+    if type(alignment) is not int or alignment <= 0:
+        raise ValueError(f"an alignment of {alignment}")
     begin = -(-reader.at // alignment) * alignment
     return _header(said), begin + max(ends, default=0)
 
@@ -179,7 +185,10 @@ def _header(said: Mapping[str, Any]) -> Header:
 
     def number(name: str, default: int = 0) -> int:
         found = said.get(f"{architecture}.{name}", default)
-        return max(found, default=0) if isinstance(found, list) else int(found)
+        numbers = found if isinstance(found, list) else [found]  # or one for each layer
+        if any(type(each) is not int or each < 0 for each in numbers):
+            raise ValueError(f"{name} is {found}")
+        return max(numbers, default=0)
 
     heads = max(1, number("attention.head_count"))
     length = number("embedding_length") // heads

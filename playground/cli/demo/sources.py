@@ -31,8 +31,15 @@ def find_model(given: str | None) -> Model:
     """
     if given is None:
         return _bundled()
-    path = Path(given).expanduser()
-    if path.is_file() or (given.endswith(".gguf") and ":" not in given):
+    if "\0" in given:
+        raise ModelError("A file's name holds no NUL character. Give a GGUF file.")
+    try:
+        path = Path(given).expanduser()
+        there = path.is_file()
+    except (OSError, RuntimeError) as error:  # a name that is too long, a user that is not there
+        why = error.strerror if isinstance(error, OSError) else str(error).rstrip(".")
+        raise ModelError(f"{given[:200]!r} is no path of a file: {why}.") from error
+    if there or (given.endswith(".gguf") and ":" not in given):
         read_header(path)
         return LocalModel(path.stem, path.resolve())
     if re.fullmatch(r"[\w.-]+/[\w.-]+(:[^:]+)?", given):

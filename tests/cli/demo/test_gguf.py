@@ -1,5 +1,6 @@
 """What a GGUF file says of itself, and what is no such file."""
 
+import os
 import struct
 import threading
 from pathlib import Path
@@ -27,6 +28,17 @@ def written(folder: Path, content: bytes) -> Path:
     path = folder / "model.gguf"
     path.write_bytes(content)
     return path
+
+
+def header(key: str, kind: int, value: bytes) -> bytes:
+    """A file without weights, and one value of it."""
+
+    def text(words: str) -> bytes:
+        return struct.pack("<Q", len(words)) + words.encode()
+
+    said = text("general.architecture") + struct.pack("<I", 8) + text("llama")
+    said += text(key) + struct.pack("<I", kind) + value
+    return b"GGUF" + struct.pack("<IQQ", 3, 0, 2) + said + bytes(64)
 
 
 def refused(path: Path) -> str:
@@ -84,11 +96,35 @@ def test_a_file_cut_anywhere_is_noticed(tmp_path: Path) -> None:
         b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 3) + b"key" + struct.pack("<IIQ", 9, 9, 1),
         gguf({"general.alignment": 0}),
         gguf({"llama.context_length": "many"}),
+        header("llama.context_length", 5, struct.pack("<i", -5)),
+        header("llama.context_length", 6, struct.pack("<f", 100.5)),
+        header("llama.context_length", 7, b"\1"),
+        header("llama.block_count", 9, struct.pack("<IQf", 6, 1, 2.5)),
+        header("llama.block_count", 9, struct.pack("<IQi", 5, 1, -1)),
+        header("general.alignment", 5, struct.pack("<i", -32)),
+        header("general.alignment", 6, struct.pack("<f", 0.5)),
     ],
-    ids=range(10),
+    ids=range(17),
 )
 def test_a_header_that_cannot_be_is_refused(tmp_path: Path, content: bytes) -> None:
     assert "does not hold together" in refused(written(tmp_path, content))
+
+
+def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
+    """A pipe would be waited for, for ever."""
+    pipe = tmp_path / "pipe.gguf"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path):
+        with pytest.raises(ModelError, match="is no file"):
+            read_header(path)
+    with pytest.raises(ModelError, match="is no file"):
+        find_model(str(pipe))
+
+
+@pytest.mark.parametrize("given", ["a\0.gguf", "a" * 5000 + ".gguf", "~nouser/x.gguf", "~nouser"])
+def test_a_path_that_cannot_be_is_said(given: str) -> None:
+    with pytest.raises(ModelError, match=r"NUL|too long|home directory"):
+        find_model(given)
 
 
 def test_the_context_is_as_large_as_memory_allows() -> None:
