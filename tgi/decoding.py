@@ -128,7 +128,12 @@ def output(body: bytes) -> TextGenerationOutput:
     answer = _object(body)
     if not isinstance(answer.get("generated_text"), str):
         raise ProtocolError(f"The answer has no generated_text: {excerpt(body)}", status=200)
-    return TextGenerationOutput.parse_obj_as_instance(answer)
+    try:
+        return TextGenerationOutput.parse_obj_as_instance(answer)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ProtocolError(
+            f"The answer is not TGI's ({excerpt(repr(error))}): {excerpt(body)}", status=200
+        ) from error
 
 
 def info(body: bytes) -> dict[str, Any]:
@@ -150,6 +155,8 @@ def tokens(body: bytes) -> list[Token]:
     try:
         if not isinstance(answer, list):
             raise TypeError("it is no list")
+        if any(type(each[name]) is not int for each in answer for name in ("id", "start", "stop")):
+            raise TypeError("a place is no number")
         return [Token(each["id"], each["text"], each["start"], each["stop"]) for each in answer]
     except (KeyError, TypeError) as error:
         raise ProtocolError(

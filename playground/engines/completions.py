@@ -158,16 +158,21 @@ def _failure(event: Mapping[str, Any], data: str) -> errors.TGIError:
 def read_answer(answer: Mapping[str, Any]) -> Written:
     """A whole answer. Each likeliest token is told as "token_id:" and its number."""
     [choice] = answer["choices"]
+    if not isinstance(choice["text"], str):
+        raise TypeError("its text is no string")
     tops = (choice.get("logprobs") or {}).get("top_logprobs") or ()
     return Written(
         choice["text"],
         tokens.told(answer["usage"]["completion_tokens"]),
-        tuple(choice.get("token_ids") or ()),
+        tokens.numbers(choice.get("token_ids") or []),
         tuple(
-            {int(name.removeprefix("token_id:")): value for name, value in top.items()}
+            {
+                int(name.removeprefix("token_id:")): tokens.likeliness(value)
+                for name, value in top.items()
+            }
             for top in tops
         ),
-        tuple(choice.get("prompt_token_ids") or ()),
+        tokens.numbers(choice.get("prompt_token_ids") or []),
     )
 
 

@@ -208,7 +208,9 @@ def written(answer: Mapping[str, Any], prompt: Sequence[int]) -> Written:
 
     Of a character that is several tokens, the last one alone has probabilities.
     """
-    tokens: list[int] = answer["tokens"]
+    if not isinstance(answer["content"], str):
+        raise TypeError("content is no string")
+    tokens = counts.numbers(answer["tokens"])
     told = iter(answer.get("completion_probabilities") or ())
     likeliest: list[Mapping[int, float]] = []
     entry = next(told, None)
@@ -223,7 +225,7 @@ def written(answer: Mapping[str, Any], prompt: Sequence[int]) -> Written:
     return Written(
         answer["content"],
         counts.told(answer["tokens_predicted"]),
-        tuple(tokens),
+        tokens,
         tuple(likeliest),
-        tuple(prompt),
+        counts.numbers(prompt),
     )

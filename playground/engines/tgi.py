@@ -25,7 +25,7 @@ from playground.engines.http import MISREAD, PACE_S, translate
 from playground.engines.names import LONGEST
 from playground.engines.readiness import LOADING_S, PROBE_S, Readiness
 from playground.engines.streams import closing
-from playground.engines.tokens import Counts, cut, told
+from playground.engines.tokens import Counts, cut, likeliness, numbers, told
 from playground.formats.tgi import name_values
 from playground.telemetry.logging import request_id
 from tgi import decoding, errors
@@ -216,14 +216,15 @@ def _understood(route: str) -> Iterator[None]:
 
 def _written(output: TextGenerationOutput) -> Written:
     details = output.details
-    assert details is not None, "details were asked for"
+    if details is None:
+        raise TypeError("it tells no details, which were asked for")
     # huggingface_hub leaves lists of lists as they came, in dictionaries; its types are such too.
     tops: list[list[Any]] = details.top_tokens or []
     return Written(
         output.generated_text,
         told(details.generated_tokens),
-        tuple(token.id for token in details.tokens),
-        tuple({each["id"]: each["logprob"] for each in top} for top in tops),
+        numbers([token.id for token in details.tokens]),
+        tuple({each["id"]: likeliness(each["logprob"]) for each in top} for top in tops),
     )
 
 

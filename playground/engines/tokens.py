@@ -35,6 +35,28 @@ def told(count: object) -> int:
     return count
 
 
+def numbers(tokens: object) -> tuple[int, ...]:
+    """The numbers of tokens in their vocabulary, as an engine tells them.
+
+    Raises:
+        TypeError: They are none.
+    """
+    if not isinstance(tokens, list) or any(type(each) is not int for each in tokens):
+        raise TypeError("its tokens are no numbers")
+    return tuple(tokens)
+
+
+def likeliness(value: object) -> float:
+    """A probability, or its logarithm, as an engine tells it.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if type(value) not in (int, float):
+        raise TypeError("a probability is no number")
+    return float(value)  # type: ignore[arg-type]
+
+
 class Counts:
     """How many tokens texts have, those of the latest texts remembered.
 

@@ -391,6 +391,29 @@ async def test_what_is_not_understood_is_quoted_in_short() -> None:
     assert len(str(error)) < 400
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"content": None},
+        {"content": 5},
+        {"tokens": [[1]]},
+        {"tokens": "x"},
+        {"tokens": None},
+        {"tokens_predicted": "x"},
+        {"completion_probabilities": [5]},
+        {"completion_probabilities": [{"id": 1, "top_probs": [{"id": [], "prob": 0.5}]}]},
+        {"completion_probabilities": [{"id": 1, "top_probs": [{"id": 1, "prob": "x"}]}]},
+    ],
+)
+async def test_a_whole_answer_of_wrong_values_is_an_error(wrong: Mapping[str, object]) -> None:
+    whole = {"content": "Hi", "tokens": [1], "tokens_predicted": 1, **wrong}
+    script = answering(200, orjson.dumps(whole))
+    async with server(script) as running, engine(running.url) as made:
+        with pytest.raises(EngineError) as caught:
+            await made.write(request(), likeliest=1)
+    assert caught.value.kind == "protocol"
+
+
 async def test_no_part_of_an_answer_takes_tokens_back() -> None:
     items = await items_of(sending(sse(event("a", 5)), sse(event("b", 2)), sse(end(6))))
     assert sum(item.tokens for item in items if isinstance(item, Chunk)) == 6

@@ -776,6 +776,28 @@ async def test_what_is_no_whole_answer_is_an_error() -> None:
     assert caught.value.kind == "protocol"
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"text": None},
+        {"text": 5},
+        {"token_ids": [[1]]},
+        {"token_ids": "x"},
+        {"prompt_token_ids": [{}]},
+        {"logprobs": 5},
+        {"logprobs": {"top_logprobs": [{"token_id:1": "x"}]}},
+        {"logprobs": {"top_logprobs": [{"token_id:x": -1.0}]}},
+    ],
+)
+async def test_a_whole_answer_of_wrong_values_is_an_error(wrong: Mapping[str, object]) -> None:
+    choice = {"text": "Hi", "token_ids": [1], "prompt_token_ids": [1], **wrong}
+    body = orjson.dumps({"choices": [choice], "usage": {"completion_tokens": 1}})
+    async with completions(refusing(200, body)) as server, engine(server.url) as made:
+        with pytest.raises(EngineError) as caught:
+            await made.write(request(), likeliest=1)
+    assert caught.value.kind == "protocol"
+
+
 @pytest.mark.parametrize("body", [b"[]", b'{"data":3}', b'{"data":[{}]}', b"<html>"])
 async def test_what_lists_no_models_is_offline_with_the_reason(body: bytes) -> None:
     async with serving(refusing(200, body)) as server, engine(server.url) as made:

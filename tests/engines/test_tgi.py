@@ -4,6 +4,7 @@ import asyncio
 import gc
 import time
 import tracemalloc
+from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -17,7 +18,7 @@ from playground.domain.messages import Applied
 from playground.domain.samplers import BY_NAME, PARAMETERS, Sampler
 from playground.engines.base import Chunk, EngineState, Finish, GenerationRequest
 from playground.engines.tgi import TGIEngine, map_sampler
-from tests.faults import Peer, Script, error_event, event
+from tests.faults import Peer, Script, error_event, event, serving
 from tests.stock import INFO, calls, engine, generations, tgi, tokens, until, writing
 
 STOCK = {
@@ -386,6 +387,49 @@ async def test_a_count_that_is_none_is_an_error(field: str, told: object) -> Non
     async with tgi(script) as server, engine(server.url) as made:
         with pytest.raises(EngineError) as caught:
             _ = [item async for item in made.stream(request())]
+    assert caught.value.kind == "protocol"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        None,
+        5,
+        "x",
+        [],
+        ["a"],
+        {"generated_tokens": None},
+        {"tokens": None},
+        {"tokens": 5},
+        {"tokens": [5]},
+        {"tokens": [{"id": "x"}]},
+        {"tokens": [{}]},
+        {"top_tokens": [5]},
+        {"top_tokens": [[{"id": [], "logprob": -1}]]},
+        {"top_tokens": [[{"id": 1, "logprob": "x"}]]},
+    ],
+)
+async def test_a_whole_answer_of_wrong_values_is_an_error(wrong: object) -> None:
+    details: Mapping[str, object] = {
+        "finish_reason": "length",
+        "generated_tokens": 1,
+        "prefill": [],
+        "tokens": [{"id": 1, "text": "a", "logprob": -1, "special": False}],
+    }
+    told = {**details, **wrong} if isinstance(wrong, dict) else wrong
+    body = orjson.dumps({"generated_text": "a", "details": told})
+    async with serving(refusing(200, body)) as server, engine(server.url) as made:
+        with pytest.raises(EngineError) as caught:
+            await made.write(request(), likeliest=1)
+    assert caught.value.kind == "protocol"
+
+
+@pytest.mark.parametrize("start", [None, "x", [], {}, 1.5, True])
+async def test_a_place_that_is_no_number_is_an_error(start: object) -> None:
+    body = orjson.dumps([{"id": 1, "text": "a", "start": start, "stop": 1}])
+    async with serving(refusing(200, body)) as server, engine(server.url) as made:
+        with pytest.raises(EngineError) as caught:
+            await made.pieces("a")
     assert caught.value.kind == "protocol"
 
 
