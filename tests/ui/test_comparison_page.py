@@ -382,6 +382,23 @@ def test_a_blind_round_hides_the_names_until_the_vote(page: Page) -> None:
     expect(page.get_by_role("row", name=told[1])).to_be_visible()
 
 
+def test_a_snapshot_during_a_blind_round_says_what_is_not_in_it(page: Page) -> None:
+    compare(page)
+    ask(page, "Hello!")
+    finished(page)
+    page.check("#compare-blind")
+    ask(page, "Hello again!")
+    expect(page.get_by_role("button", name="Tie")).to_be_visible()
+    page.get_by_role("button", name="Share", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("The blind answers are not in it: vote or reveal them first.")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Tie").click()
+    page.get_by_role("button", name="Share", exact=True).click()
+    expect(dialog).to_contain_text("Whoever opens the link sees")
+    expect(dialog).not_to_contain_text("The blind answers are not in it")
+
+
 def test_a_double_click_is_one_vote(page: Page) -> None:
     compare(page)
     page.check("#compare-blind")

@@ -116,7 +116,7 @@ async function codeTab(message, before) {
       copyButton('Copy the program', () => snippet.code),
     ],
   })));
-  const note = 'The same prompt, parameters and seed: the same answer, up to the stop sequence that ended it.';
+  const note = 'The same prompt, parameters and seed: the same answer where the engine repeats its seeds, up to the stop sequence that ended it.';
   return [element('p', { className: 'note', textContent: note }), shown];
 }
 

@@ -86,7 +86,9 @@ export function snapshotSection(record) {
   const created = ({ url: address }, restricted) => showLink(result, 'The link', address,
     note(restricted ? 'People must log in here to open it.' : 'Everybody who has it can open it. Under My links you can revoke it.'));
   const writing = document.querySelector('.message[data-state="streaming"]') !== null;
+  const voting = record.kind === 'comparison' && document.querySelector('.blind-board:not([hidden])') !== null;
   return element('div', {},
+    ...(voting ? [note('The blind answers are not in it: vote or reveal them first.')] : []),
     ...(writing ? [note('An answer is still being written: a link that is made now has what stood there when this window was opened.')] : []),
     form(record, created), result);
 }
