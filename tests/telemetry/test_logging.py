@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -303,7 +304,7 @@ def faulty(info: dict[str, Any]) -> Script:
             peer.reset()
         elif "fail" in inputs:
             await peer.send(error_event(f"out of memory at {inputs}", "generation"))
-        elif "crash" in inputs:
+        elif "miscount" in inputs:
             details = {"finish_reason": "length", "generated_tokens": inputs, "input_length": 1}
             await peer.send(event("", generated_text="", details={**details, "seed": None}))
         elif "hang" in inputs:
@@ -351,7 +352,7 @@ async def test_canaries_appear_nowhere(tmp_path: Path, postgres: Cluster) -> Non
             return await client.post("/api/stream", json={"messages": said, "panes": [pane]})
 
         outcomes = {}
-        for words in ("go on", "refuse", "nonsense", "die", "fail", "crash"):
+        for words in ("go on", "refuse", "nonsense", "die", "fail", "miscount"):
             text = (await stream(words)).text
             outcomes[words] = re.findall(r'event: (?:done|error)\ndata: .*?"kind":"(\w+)"', text)
         assert outcomes == {
@@ -360,7 +361,7 @@ async def test_canaries_appear_nowhere(tmp_path: Path, postgres: Cluster) -> Non
             "nonsense": ["protocol"],
             "die": ["incomplete"],
             "fail": ["generation"],
-            "crash": ["internal"],
+            "miscount": ["protocol"],
         }
 
         # Refusals that quote what they refuse.
@@ -380,7 +381,7 @@ async def test_canaries_appear_nowhere(tmp_path: Path, postgres: Cluster) -> Non
         demo = (await client.post("/api/demos", json=terms)).json()["token"]
         assert (await client.get(f"/s/{share}")).status_code == 200
         assert (await client.get(f"/d/{demo}")).status_code == 200
-        visit = {"messages": [{"role": "user", "content": f"{PROMPT} crash"}]}
+        visit = {"messages": [{"role": "user", "content": f"{PROMPT} miscount"}]}
         assert (await client.post(f"/api/demos/{demo}/stream", json=visit)).status_code == 200
         database = address.rpartition("/")[2]
         for table in ("shares", "demos", "usage"):
@@ -389,11 +390,16 @@ async def test_canaries_appear_nowhere(tmp_path: Path, postgres: Cluster) -> Non
         assert (lost.status_code, lost.json()["kind"]) == (503, "store")
         assert (await stream("go on")).status_code == 200
 
-        # A crash of a route: this engine's number is too large for any JSON.
+        # A crash of a route: what this engine says is nested as deeply as can be written, and the
+        # page's answer has it one step deeper.
         async def crashed() -> bool:
             return (await client.get("/api/engine")).status_code == 500
 
-        info["max_input_tokens"] = 1e29
+        deep: list[object] = [PROMPT]
+        with contextlib.suppress(TypeError):
+            while orjson.dumps({**info, "deep": [deep]}):
+                deep = [deep]
+        info["deep"] = deep
         await until(crashed)
         failed = await client.get("/api/engine", headers={"x-request-id": "the-crash"})
         assert (failed.status_code, failed.json()["kind"]) == (500, "internal")
@@ -422,7 +428,7 @@ async def test_canaries_appear_nowhere(tmp_path: Path, postgres: Cluster) -> Non
     assert crash["level"] == "error"
     routes = {each["route"] for each in lines if each["message"] == "request"}
     assert {"/api/stream", "/login", "/s/{token}", "/d/{token}", "/api/shares"} <= routes
-    assert 'playground_errors_total{kind="internal"}' in told
+    assert 'playground_errors_total{kind="protocol"}' in told
     generation = calls(engine, "/generate_stream")[0]
     assert generation.headers["authorization"] == f"Bearer {KEY}"
     assert generation.headers["x-request-id"] in [each.get("request_id") for each in lines]
