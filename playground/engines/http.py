@@ -77,11 +77,6 @@ class EngineHTTP:
         with translated():
             return read_json(await self._http.send("GET", path))
 
-    async def get_bytes(self, path: str) -> bytes:
-        """An answer that need not be JSON. Sent once, without retries."""
-        with translated():
-            return await self._http.send("GET", path)
-
     async def post(self, path: str, body: Mapping[str, object]) -> Any:
         """The JSON of an answer, asked for again where that can help."""
         with translated():
