@@ -286,6 +286,15 @@ class Settings(BaseSettings):
             description="a whole number from 0",
         ),
     ] = 100
+    max_connections_per_address: Annotated[
+        int,
+        Field(
+            title="connections of one address at the same time; those of TRUSTED_PROXIES, which "
+            "bring many readers, are not counted",
+            ge=8,
+            description="a whole number from 8",
+        ),
+    ] = 128
     max_body_bytes: Annotated[
         int,
         Field(

@@ -80,7 +80,7 @@ def serve(
         say(settings, f"Playground: http://{host}:{port}{settings.root_path}/")
         for each in engines.addresses:
             say(settings, f"Engine: {each.url}")
-        server = Server(app, settings)
+        server = Server(app, settings, tunnel_port=tunnel.port if tunnel else None)
 
         def end() -> None:
             server.should_exit = True

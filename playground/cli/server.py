@@ -3,53 +3,43 @@
 import asyncio
 import logging
 import socket
+import sys
+import time
 from types import FrameType
-from typing import Final
+from typing import Final, cast
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from playground.cli.connections import Connections
 from playground.limits.admission import Admission
 from playground.settings import Settings
 
 # What else is under way when the last answer has ended may take so long.
 _REST_SECONDS: Final = 3
-# What a request's head may have, in bytes; what is read at once comes on top.
-_MOST_HEAD: Final = 65_536
+_MOST_CONNECTIONS: Final = 16_384
+_RESERVED: Final = 64  # descriptors
 
 _log = logging.getLogger(__name__)
 
 
-class _Connection(HttpToolsProtocol):
-    """Ends a connection that the parser cannot be left alone with.
+def most_connections() -> int:
+    """How many connections may be open at a time, by the descriptors that a process may have.
 
-    One that brings headers without an end: the parser would keep all of them. And one that asked
-    for an upgrade, as soon as it is answered: none is made here, and the parser takes the request's
-    body for the next request, whose answer a proxy would give to another reader (request
-    smuggling).
+    As many are allowed as the system lets it have. Half of them are for what an answer needs
+    besides its reader's connection, some are kept for files and the database.
     """
+    if sys.platform == "win32":
+        return _MOST_CONNECTIONS
+    import resource  # which Windows does not have
 
-    _unread = 0  # bytes since the last head was whole, or the last part of a body came
-
-    def data_received(self, data: bytes) -> None:
-        self._unread += len(data)
-        super().data_received(data)
-        if self._unread > _MOST_HEAD and not self.transport.is_closing():
-            self.send_400_response("The headers of this request are too long.")
-
-    def on_headers_complete(self) -> None:
-        self._unread = 0
-        super().on_headers_complete()
-        if self.parser.should_upgrade():
-            self.cycle.keep_alive = False
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """Nothing to warn of, and least of all to install, as uvicorn's words would have it."""
-
-    def on_body(self, body: bytes) -> None:
-        self._unread = 0
-        super().on_body(body)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * _MOST_CONNECTIONS + _RESERVED
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(_RESERVED // 4, (wanted - _RESERVED) // 2)
 
 
 class Server(uvicorn.Server):
@@ -61,12 +51,29 @@ class Server(uvicorn.Server):
 
     Behind a proxy no new connection is taken from the first signal on: a proxy that is refused asks
     the next replica, where one that is answered would pass the refusal on.
+
+    Args:
+        tunnel_port: By which a tunnel brings everybody.
+        connections: In the place of those that the settings say.
     """
 
-    def __init__(self, app: FastAPI, settings: Settings) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        settings: Settings,
+        *,
+        tunnel_port: int | None = None,
+        connections: Connections | None = None,
+    ) -> None:
+        self._connections = connections or Connections(
+            most_connections(),
+            settings.max_connections_per_address,
+            exempt=settings.trusted_proxies,
+            exempt_port=tunnel_port,
+        )
         config = uvicorn.Config(
             app,
-            http=_Connection,
+            http=cast(type[asyncio.Protocol], self._connections.accept),
             ws="none",
             log_config=None,
             log_level="warning",
@@ -85,6 +92,12 @@ class Server(uvicorn.Server):
         self.force_exit = self.should_exit
         super().handle_exit(sig, frame)
 
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second, until the end begins."""
+        if counter % 10 == 0:
+            self._connections.look(time.monotonic())
+        return await super().on_tick(counter)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let answers end within the grace, then everything else."""
         if answers := self._admission.writing:
@@ -99,6 +112,7 @@ class Server(uvicorn.Server):
         draining = asyncio.create_task(self._admission.drain(self._grace))
         while not (draining.done() or self.force_exit):
             await asyncio.wait([draining], timeout=0.1)
+            self._connections.look(time.monotonic())
         draining.cancel()
         if self.force_exit:
             self.config.timeout_graceful_shutdown = 0

@@ -85,7 +85,10 @@ def product(url: str) -> Server:
     """The playground as `playground serve` runs it, in front of a TGI."""
     arguments = ["-m", "playground", "serve", "--port", "0", "--tgi-url", url]
     # All readers come from one address.
-    env = {"PLAYGROUND_MAX_STREAMS_PER_USER": "200"}
+    env = {
+        "PLAYGROUND_MAX_STREAMS_PER_USER": "200",
+        "PLAYGROUND_MAX_CONNECTIONS_PER_ADDRESS": "2000",
+    }
     return Server(arguments, ready="Playground: http", env=env)
 
 

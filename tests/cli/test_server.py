@@ -13,20 +13,29 @@ from tests.stock import until
 
 PARTS = {
     HttpToolsProtocol: (
+        "connection_made(self, transport)",
+        "connection_lost(self, exc)",
         "data_received(self, data)",
+        "on_message_begin(self)",
+        "on_header(self, name, value)",
         "on_headers_complete(self)",
         "on_body(self, body)",
-        "send_400_response(self, msg)",
-        "_unsupported_upgrade_warning(self)",
+        "on_message_complete(self)",
+        "on_response_complete(self)",
+        "_unset_keepalive_if_required(self)",
     ),
-    uvicorn.Server: ("handle_exit(self, sig, frame)", "shutdown(self, sockets)"),
+    uvicorn.Server: (
+        "handle_exit(self, sig, frame)",
+        "on_tick(self, counter)",
+        "shutdown(self, sockets)",
+    ),
 }
 ATTRIBUTES = {
-    "connection": ("transport", "cycle", "parser"),
+    "connection": ("transport", "cycle", "parser", "flow", "pipeline", "client", "server"),
     "server": ("should_exit", "force_exit", "servers", "config"),
     "config": ("timeout_graceful_shutdown",),
 }
-WHERE = f"uvicorn {uvicorn.__version__}: playground/cli/server.py builds on"
+WHERE = f"uvicorn {uvicorn.__version__}: playground/cli builds on"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,230 @@
+"""Connections that take more than their share: of places, of time, of memory."""
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+
+import pytest
+from fastapi import FastAPI, Request
+
+from playground.cli.connections import Connections, Times
+from playground.cli.server import Server
+from playground.settings import load_settings
+from tests import stock
+
+GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+class _Admission:
+    writing = 0
+
+    async def drain(self, grace: float) -> None:
+        """Nothing is written here."""
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """The loop that the page runs on."""
+    return "asyncio", {"use_uvloop": True}
+
+
+@dataclass
+class Site:
+    address: tuple[str, int]
+    connections: Connections
+    begun: list[str]
+    server: Server
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection(*self.address)
+        self.writers.append(writer)
+        return reader, writer
+
+    async def asked(self, sent: bytes) -> bytes:
+        """All that comes back until the server closes."""
+        reader, writer = await self.open()
+        writer.write(sent)
+        return await reader.read()
+
+    def later(self, seconds: float) -> None:
+        """What the server does of its own, as if so much time had passed."""
+        self.connections.look(time.monotonic() + seconds)
+
+
+@asynccontextmanager
+async def serving(connections: Connections) -> AsyncIterator[Site]:
+    app = FastAPI()
+    app.state.admission = _Admission()
+    begun: list[str] = []
+    gate = asyncio.Event()
+
+    @app.get("/")
+    async def root() -> str:
+        begun.append("/")
+        return "x"
+
+    @app.get("/slow")
+    async def slow() -> str:
+        begun.append("/slow")
+        await gate.wait()
+        return "slow"
+
+    @app.get("/large")
+    async def large() -> str:
+        begun.append("/large")
+        return "x" * 20_000_000
+
+    @app.post("/")
+    async def body(request: Request) -> int:
+        return len(await request.body())
+
+    server = Server(app, load_settings(), connections=connections)
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+        running = asyncio.create_task(server.serve(sockets=[listener]))
+        await until(lambda: bool(server.started))
+        site = Site(listener.getsockname(), connections, begun, server)
+        try:
+            yield site
+        finally:
+            gate.set()
+            for writer in site.writers:
+                writer.close()
+            server.should_exit = True
+            await running
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until it holds."""
+
+    async def holds() -> bool:
+        return condition()
+
+    await stock.until(holds)
+
+
+async def test_an_address_has_so_many_connections_and_idle_ones_give_way() -> None:
+    async with serving(Connections(100, 3)) as site:
+        busy = [await site.open() for _ in range(2)]
+        for _, writer in busy:
+            writer.write(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
+        silent, _ = await site.open()
+        await until(lambda: len(site.begun) == 2)
+        third, writer = await site.open()
+        assert await silent.read() == b""  # it gave way
+        writer.write(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
+        await until(lambda: len(site.begun) == 3)
+        refused = await site.asked(b"")
+        assert refused.startswith(b"HTTP/1.1 429 ")
+        assert b'"kind":"busy"' in refused
+        assert not third.at_eof()
+
+
+async def test_a_trusted_proxy_brings_many() -> None:
+    exempt = [ip_network("127.0.0.0/8")]
+    async with serving(Connections(100, 2, exempt=exempt)) as site:
+        for _ in range(6):
+            await site.open()
+        reader, writer = await site.open()
+        writer.write(GET)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        assert not site.connections.ended
+
+
+async def test_the_page_lives_on_when_all_places_are_taken(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        async with serving(Connections(20, 1000)) as site:
+            silent = [await site.open() for _ in range(60)]
+            for _ in range(5):
+                answer = await site.asked(
+                    GET.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+                )
+                assert answer.startswith(b"HTTP/1.1 200 ")
+            assert len(site.server.server_state.connections) <= 20
+            assert sum(site.connections.ended.values()) >= 40
+            assert len(silent) == 60
+    told = [each for each in caplog.messages if each.startswith("Connections: ")]
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "came"),
+    [
+        (b"", b""),
+        (b"GET / HT", b"HTTP/1.1 408 "),
+        (b"GET / HTTP/1.1\r\nhost: x\r\n", b"HTTP/1.1 408 "),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf", b"HTTP/1.1 408 "),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1", b"HTTP/1.1 408 "),
+    ],
+    ids=["nothing", "half a line", "half a head", "half a body", "half a chunk"],
+)
+async def test_what_never_ends_is_ended(sent: bytes, came: bytes) -> None:
+    async with serving(Connections(100, 100)) as site:
+        reader, writer = await site.open()
+        writer.write(sent)
+        await until(lambda: bool(site.server.server_state.connections))
+        await asyncio.sleep(0.05)  # for the bytes; without them there would be no words
+        site.later(10)
+        assert site.server.server_state.connections
+        site.later(40)
+        answer = await reader.read()
+        assert answer.startswith(came)
+        assert bool(answer) is bool(came)
+
+
+async def test_a_slow_body_that_comes_is_let_come() -> None:
+    async with serving(Connections(100, 100)) as site:
+        reader, writer = await site.open()
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 50001\r\n\r\n" + b"x" * 50_000)
+        await asyncio.sleep(0.05)
+        site.later(75)  # 50 s more than the 30, for 50,000 bytes
+        writer.write(b"x")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_requests_in_a_row_are_answered_and_more_of_them_are_not_kept() -> None:
+    async with serving(Connections(100, 100)) as site:
+        _, writer = await site.open()
+        writer.write(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n" + GET * 50_000)
+        await until(lambda: bool(site.begun))
+        [connection] = site.server.server_state.connections
+        assert len(connection.pipeline) <= 8  # type: ignore[union-attr]
+
+
+async def test_a_few_requests_in_a_row_get_their_answers() -> None:
+    async with serving(Connections(100, 100)) as site:
+        close = GET.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+        assert (await site.asked(GET * 5 + close)).count(b"HTTP/1.1 200 ") == 6
+        assert (await site.asked(GET * 500)).count(b"HTTP/1.1 200 ") == 9
+
+
+async def test_a_reader_that_takes_nothing_is_ended_and_a_slow_one_is_not() -> None:
+    connections = Connections(100, 100, times=Times(taking=1.0))
+    async with serving(connections) as site:
+        with socket.create_connection(site.address) as stuck, socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            await asyncio.to_thread(slow.connect, site.address)
+            slow.settimeout(10)
+            for each in (stuck, slow):
+                each.sendall(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n")
+            while not connections.ended:
+                assert await asyncio.to_thread(slow.recv, 1024)
+                await asyncio.sleep(0.01)
+            assert dict(connections.ended) == {"ended: its reader took nothing": 1}
+            assert await asyncio.to_thread(slow.recv, 1024)
+            assert len(site.server.server_state.connections) == 1
+
+
+async def test_many_headers_are_too_many() -> None:
+    async with serving(Connections(100, 100)) as site:
+        head = b"GET / HTTP/1.1\r\nhost: x\r\n"
+        assert (await site.asked(head + b"a: b\r\n" * 300)).startswith(b"HTTP/1.1 431 ")
+        assert (await site.asked(head + b"a: " + b"b" * 70_000)).startswith(b"HTTP/1.1 431 ")
+        assert (await site.asked(b"nonsense\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
