@@ -46,6 +46,8 @@ class TGIClient:
         connect_timeout: Seconds until a connection must stand (and until one of the pool is free).
         read_timeout: Longest silence in seconds; any byte, a keep-alive comment too, starts it
             anew.
+        answer_timeout: Seconds in which an answer that is no stream must be whole.
+        event_timeout: Seconds in which a stream must bring an event; comments are none.
         retries: How often a request is retried, with back-off and jitter, while no token of it has
             arrived: connection refused or broken before the answer, 429, 503, "overloaded". A
             server's Retry-After of up to 30 s is honoured. Nothing is retried after the first
@@ -63,6 +65,8 @@ class TGIClient:
         api_key: str | None = None,
         connect_timeout: float = 5.0,
         read_timeout: float = 60.0,
+        answer_timeout: float = 180.0,
+        event_timeout: float = 600.0,
         retries: int = 3,
         max_connections: int = 512,
     ) -> None:
@@ -72,6 +76,8 @@ class TGIClient:
             api_key=api_key,
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
+            answer_timeout=answer_timeout,
+            event_timeout=event_timeout,
             retries=retries,
             max_connections=max_connections,
         )

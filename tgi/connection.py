@@ -11,11 +11,14 @@ import select
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Self, cast
+from typing import Final, Self, cast
 
 import httptools
 
 from tgi.errors import ConnectFailed, ProtocolError, TGIError, Timeout, UnknownHost
+
+# What an answer's head may have, in bytes, with interim answers before it.
+_MOST_HEAD: Final = 65_536
 
 Admission = Callable[[], Awaitable[None]]
 
@@ -50,6 +53,7 @@ class Connection(asyncio.Protocol):
         self._consumed = False
         self._kept_alive = True
         self._silent = False
+        self._head_bytes = 0
         self._parts: list[bytes] = []
         self._ended = False
         self._failure: TGIError | None = None
@@ -109,11 +113,14 @@ class Connection(asyncio.Protocol):
         self.headers = []
         self._begun = self._complete = self._consumed = False
         self._silent = True
+        self._head_bytes = 0
         self._parser = httptools.HttpResponseParser(self)
         # The bytes are in memory already: nothing is gained by waiting for the kernel.
         self._transport.write(data)
+        # However slowly it comes, the whole head has as long as a silence.
+        by = None if seconds is None else self._loop.time() + seconds
         while not self._begun:
-            await self._arrival(seconds)
+            await self._arrival(None if by is None else max(0.0, by - self._loop.time()))
 
     async def read(self, seconds: float | None) -> bytes:
         """What has arrived of the body, at least a byte; b"" at its end."""
@@ -175,9 +182,14 @@ class Connection(asyncio.Protocol):
         self._silent = False
         try:
             self._parser.feed_data(data)
+            if not self._begun:
+                self._head_bytes += len(data)
+                if self._head_bytes > _MOST_HEAD:
+                    raise httptools.HttpParserError("its head is too long")
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._failure = _no_http(self._origin, str(error))
             self._kept_alive = False
+            self._transport.abort()  # what else comes would be kept by nobody
         self._wake()
 
     def eof_received(self) -> None:

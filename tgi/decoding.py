@@ -28,6 +28,7 @@ from tgi.errors import (
 )
 
 EXCERPT_CHARS: Final = 200
+_WORDS_CHARS: Final = 2_000
 # Whoever names a longer time means "not soon"; no digits are too many to be read.
 RETRY_AFTER_MAX_S: Final = 86_400.0
 
@@ -185,7 +186,8 @@ def error_answer(status: int, headers: Mapping[str, str], body: bytes) -> TGIErr
     retry_after = _seconds(headers.get("retry-after"))
     if 300 <= status < 400:
         return ProtocolError(
-            f"The server redirects to {headers.get('location', 'nowhere')} (status {status}): "
+            f"The server redirects to {excerpt(headers.get('location', 'nowhere'))} "
+            f"(status {status}): "
             f"use the address that it names.",
             status=status,
         )
@@ -215,6 +217,7 @@ def _from_body(answer: Mapping[str, Any], status: int, retry_after: float | None
     words = answer.get("error")
     if isinstance(words, Mapping):  # OpenAI's shape, which proxies and successors of TGI use
         words = words.get("message")
+    words = _cut(words)
     if kind is None:
         message = (
             f"Status {status} is none that the engine gives: check that the address is that of one"
@@ -225,9 +228,15 @@ def _from_body(answer: Mapping[str, Any], status: int, retry_after: float | None
     return kind(
         f"{message}: {words}" if words else f"{message}.",
         status=status,
-        error_type=None if error_type is None else str(error_type),
+        error_type=excerpt(error_type) if isinstance(error_type, str) else None,
         retry_after=retry_after,
     )
+
+
+def _cut(words: object) -> str:
+    """What a server says is wrong, which may be of any kind and length."""
+    text = words if isinstance(words, str) else excerpt(repr(words)) if words else ""
+    return text if len(text) <= _WORDS_CHARS else text[:_WORDS_CHARS] + " …"
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -24,6 +24,7 @@ from tgi.errors import (
     Overloaded,
     ProtocolError,
     TGIError,
+    Timeout,
     Unhealthy,
     ValidationFailed,
 )
@@ -63,8 +64,10 @@ class HTTPClient:
         max_connections: More requests than these wait, at most `connect_timeout`.
         refusal: The error that an answer with another status than 200 means, from its status,
             headers and body.
-        answer_bytes: The longest answer that is read, ``None`` for any.
-        event_bytes: The longest event that is read, ``None`` for any.
+        answer_timeout: Seconds in which an answer that is no stream must be whole.
+        event_timeout: Seconds in which a stream must bring an event; comments are none.
+        answer_bytes: The longest answer that is read.
+        event_bytes: The longest event that is read, with what stands between it and the one before.
         close_streams: Whether a connection serves one stream only.
 
     Raises:
@@ -81,8 +84,10 @@ class HTTPClient:
         retries: int = 3,
         max_connections: int = 512,
         refusal: Refusal = decoding.error_answer,
-        answer_bytes: int | None = None,
-        event_bytes: int | None = None,
+        answer_timeout: float = 180.0,
+        event_timeout: float = 600.0,
+        answer_bytes: int = 32 * 2**20,
+        event_bytes: int = 4 * 2**20,
         close_streams: bool = False,
     ) -> None:
         try:
@@ -94,6 +99,8 @@ class HTTPClient:
         self.url = url
         self._retries = retries
         self._refusal = refusal
+        self._answer_timeout = answer_timeout
+        self._event_timeout = event_timeout
         self._answer_bytes = answer_bytes
         self._event_bytes = event_bytes
         self._close_streams = close_streams
@@ -126,8 +133,16 @@ class HTTPClient:
         headers: Mapping[str, str] | None = None,
     ) -> bytes:
         """One request, sent once; the body of its answer."""
-        async with self._open(method, path, body, headers) as response:
-            return await _whole(response, self._answer_bytes)
+        try:
+            async with (
+                asyncio.timeout(self._answer_timeout),
+                self._open(method, path, body, headers) as response,
+            ):
+                return await _whole(response, self._answer_bytes)
+        except TimeoutError as error:
+            raise Timeout(
+                f"The answer of {self.url} was not whole within {self._answer_timeout:g} s."
+            ) from error
 
     async def call(
         self,
@@ -205,21 +220,30 @@ class HTTPClient:
             kind = response.headers.get("content-type", "")
             if not kind.startswith("text/event-stream"):
                 answer = await _whole(response, _REFUSAL_BYTES, cut=True)
+                kind = decoding.excerpt(kind) or "no content type"
                 raise ProtocolError(
-                    f"The server answers with {kind or 'no content type'} instead of an event "
-                    f"stream: {decoding.excerpt(answer)}",
+                    f"The server answers with {kind} instead of an event stream: "
+                    f"{decoding.excerpt(answer)}",
                     status=200,
                 )
             response.encoding = "utf-8"  # what an event stream is, whatever its header claims
             network = response.extensions["network_stream"]
             assert isinstance(network, Connection)
             told = 0  # bytes, up to the last event
+            now = asyncio.get_running_loop().time
+            told_at = now()
 
             async def gate() -> None:
                 most = self._event_bytes
-                if most is not None and response.num_bytes_downloaded - told > most:
+                if response.num_bytes_downloaded - told > most:
                     raise ProtocolError(
                         f"The server sent more than {most} bytes without an event.", status=200
+                    )
+                # At each read, of which there is one within the read timeout.
+                if now() - told_at > self._event_timeout:
+                    raise Timeout(
+                        f"{self.url} sent nothing of the answer for {self._event_timeout:g} s, "
+                        "only that it is still there. It may be stuck or too busy; try again."
                     )
                 await feed.gate()
 
@@ -234,6 +258,7 @@ class HTTPClient:
                         if item is None:
                             continue
                         feed.put(item)
+                        told_at = now()
                         if is_last(item):
                             network.gate = None
                             feed.end()
@@ -319,7 +344,7 @@ def written(request: Mapping[str, object]) -> bytes:
         raise ValidationFailed(f"The request cannot be written as JSON: {error}.") from error
 
 
-async def _whole(response: httpx.Response, most: int | None, *, cut: bool = False) -> bytes:
+async def _whole(response: httpx.Response, most: int, *, cut: bool = False) -> bytes:
     """The body of an answer.
 
     Args:
@@ -329,12 +354,11 @@ async def _whole(response: httpx.Response, most: int | None, *, cut: bool = Fals
     left = most
     async for part in response.aiter_bytes():
         parts.append(part)
-        if left is not None:
-            left -= len(part)
-            if left < 0 and not cut:
-                raise ProtocolError(f"The answer is longer than {most} bytes.", status=200)
-            if left < 0:
-                break
+        left -= len(part)
+        if left < 0 and not cut:
+            raise ProtocolError(f"The answer is longer than {most} bytes.", status=200)
+        if left < 0:
+            break
     return b"".join(parts)[: most if cut else None]
 
 

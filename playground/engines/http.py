@@ -20,11 +20,6 @@ T = TypeVar("T")
 # Tokens are read 28 times a second: each read costs more than the tokens it brings. A little slower
 # than they are flushed to the reader, or what is read would wait for the next flush.
 PACE_S: Final = 0.036
-# What no engine exceeds that does its part: the pieces of the longest text, and an event with all
-# of a prompt in it.
-_ANSWER_BYTES: Final = 32 * 2**20
-_EVENT_BYTES: Final = 4 * 2**20
-
 # What reading an answer raises where it is not made as it should be.
 MISREAD: Final = (AttributeError, LookupError, OverflowError, TypeError, ValueError)
 
@@ -67,8 +62,6 @@ class EngineHTTP:
             api_key=api_key,
             read_timeout=read_timeout,
             refusal=refusal,
-            answer_bytes=_ANSWER_BYTES,
-            event_bytes=_EVENT_BYTES,
             close_streams=close_streams,
         )
 

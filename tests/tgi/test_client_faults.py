@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import orjson
 import pytest
 from huggingface_hub import TextGenerationStreamOutput
 
@@ -228,7 +229,7 @@ async def test_reads_are_paced() -> None:
 
 async def test_a_slow_taker_slows_the_server() -> None:
     """What nobody takes stays with the server: 64 MiB find no room in memory on the way."""
-    piece, total = b": %s\n" % (b"x" * 2**20), 64
+    piece, total = event("", padding="x" * 2**20), 64
     sent = 0
 
     async def script(peer: Peer) -> None:
@@ -254,7 +255,8 @@ async def test_a_slow_taker_slows_the_server() -> None:
                 await asyncio.sleep(0)
         assert sent < total
         rest = [output.token.text async for batch in batches for output in batch]
-    assert rest == ["c", "d"]
+    assert [text for text in rest if text] == ["c", "d"]
+    assert len(rest) == total + 3
     assert sent == total
 
 
@@ -674,6 +676,93 @@ async def test_comments_extend_the_read_timeout() -> None:
         await peer.send(TEXT)
 
     assert await received(script, read_timeout=4.0) == ["Hé", "llo"]
+
+
+# What has no end
+
+
+async def test_comments_alone_keep_no_stream_alive_for_good() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(event("a"))
+        with suppress(ConnectionError, RuntimeError):
+            while True:
+                await peer.send(b":\n\n")
+                await asyncio.sleep(0.01)
+
+    came, error = await failure(script, event_timeout=0.3)
+    assert came == ["a"]
+    assert isinstance(error, Timeout)
+
+
+ENDLESS = {
+    "a header": (b"HTTP/1.1 200 OK\r\nx: ", b"x" * 65_536),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"x: y\r\n" * 10_000),
+    "interim answers": (b"", b"HTTP/1.1 102 Wait\r\n\r\n" * 3_000),
+    "an answer": (b"HTTP/1.1 200 OK\r\n\r\n", b"[" * 65_536),
+    "an error": (b"HTTP/1.1 500 No\r\n\r\n", b"x" * 65_536),
+    "an event": (b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata:", b"x" * 65_536),
+    "comments": (b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n", b":\n" * 32_768),
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+async def test_what_has_no_end_is_left(what: str) -> None:
+    head, more = ENDLESS[what]
+    sent = 0
+
+    async def script(peer: Peer) -> None:
+        nonlocal sent
+        with suppress(ConnectionError, RuntimeError):  # the latter of uvloop, where it is closed
+            await peer.send(head)
+            while True:
+                await peer.send(more)
+                sent += len(more)
+
+    async with serving(script) as server, TGIClient(server.url, retries=0) as client:
+        calls = [client.tokenize("Hi"), client.count_tokens("Hi"), client.info()]
+        for call in (*calls, texts(client)):
+            sent = 0
+            with pytest.raises(TGIError):
+                await call
+            assert sent < 64 * 2**20
+
+
+async def test_an_answer_that_trickles_is_given_up() -> None:
+    async def body(peer: Peer) -> None:
+        await peer.head(content_type="application/json")
+        await trickle(peer)
+
+    async def head(peer: Peer) -> None:
+        await peer.send(b"HTTP/1.1 200 OK\r\nx: ")
+        await trickle(peer)
+
+    async def trickle(peer: Peer) -> None:
+        with suppress(ConnectionError, RuntimeError):
+            while True:
+                await peer.send(b" ")
+                await asyncio.sleep(0.01)
+
+    for script, answer_timeout, read_timeout in ((body, 0.3, 60.0), (head, 60.0, 0.3)):
+        async with (
+            serving(script) as server,
+            TGIClient(
+                server.url, answer_timeout=answer_timeout, read_timeout=read_timeout
+            ) as client,
+        ):
+            with pytest.raises(Timeout):
+                await client.info()
+
+
+async def test_the_words_of_an_error_are_cut() -> None:
+    for words in ("x" * 60_000, [["y" * 60_000]], {"message": {"z": "y" * 60_000}}):
+        async with (
+            serving(answering(422, orjson.dumps({"error": words}))) as server,
+            TGIClient(server.url) as client,
+        ):
+            with pytest.raises(ValidationFailed) as caught:
+                await client.info()
+            assert len(str(caught.value)) < 3_000
 
 
 # Closing. The deadline of 20 s in Peer.gone is far from the budget of 100 ms, and below the read
