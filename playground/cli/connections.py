@@ -41,7 +41,8 @@ class Times:
 
     Attributes:
         head: From its opening, or from a request's first byte, to the end of the request's head.
-        body: For a body, and for each `body_bytes` of it a second more.
+        body: Between two parts of a body; and for all of it, with a second more for each
+            `body_bytes` of it.
         taking: In which a reader must take something of what waits for it. It is the kernel that
             counts: a reader that is slow takes a little all the time, however much lies there.
     """
@@ -76,7 +77,8 @@ class Connections:
     ) -> None:
         self.times = times or Times()
         self._most = most
-        self._most_each = most_each
+        # Where there are few, one address still leaves half of them to others.
+        self._most_each = min(most_each, max(1, most // 2))
         self._exempt = exempt
         self._exempt_port = exempt_port
         self._open: dict[str, set[_Connection]] = {}
@@ -192,6 +194,7 @@ class _Connection(HttpToolsProtocol):
         self._unread = 0  # bytes since a head was whole, or a part of a body came
         self._body_since: float | None = None  # while a body comes
         self._body_bytes = 0
+        self._part_at = 0.0
         self._deaf = False  # what comes is not read any more
 
     # What asyncio calls
@@ -251,7 +254,8 @@ class _Connection(HttpToolsProtocol):
         if len(self.pipeline) >= _MOST_WAITING:
             raise _Refused(0, "Too many requests wait on one connection.")
         self._unread = 0
-        self._head_since, self._body_since, self._body_bytes = None, time.monotonic(), 0
+        self._head_since, self._body_bytes = None, 0
+        self._body_since = self._part_at = time.monotonic()
         self._places.begin(self)
         super().on_headers_complete()
         if self.parser.should_upgrade():
@@ -260,6 +264,7 @@ class _Connection(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._unread = 0
         self._body_bytes += len(body)
+        self._part_at = time.monotonic()
         if self.cycle.response_complete and self._body_bytes > _MOST_UNREAD:
             self.end()
             return
@@ -297,7 +302,7 @@ class _Connection(HttpToolsProtocol):
             self._refuse(_Refused(status, "The request's head took too long."))
         elif self._body_since is not None:
             allowed = times.body + self._body_bytes / times.body_bytes
-            if now - self._body_since > allowed:
+            if now - self._body_since > allowed or now - self._part_at > times.body:
                 self._places.tell("ended: a request's body took too long")
                 self._refuse(_Refused(408, "The request's body took too long."))
 

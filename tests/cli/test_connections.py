@@ -125,6 +125,15 @@ async def test_an_address_has_so_many_connections_and_idle_ones_give_way() -> No
         assert not third.at_eof()
 
 
+async def test_one_address_leaves_half_of_few_places_to_others() -> None:
+    async with serving(Connections(8, 128)) as site:
+        for _ in range(4):
+            _, writer = await site.open()
+            writer.write(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
+        await until(lambda: len(site.begun) == 4)
+        assert (await site.asked(b"")).startswith(b"HTTP/1.1 429 ")
+
+
 async def test_a_trusted_proxy_brings_many() -> None:
     exempt = [ip_network("127.0.0.0/8")]
     async with serving(Connections(100, 2, exempt=exempt)) as site:
@@ -140,7 +149,7 @@ async def test_the_page_lives_on_when_all_places_are_taken(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        async with serving(Connections(20, 1000)) as site:
+        async with serving(Connections(40, 1000)) as site:
             silent = [await site.open() for _ in range(60)]
             for _ in range(5):
                 answer = await site.asked(
@@ -182,10 +191,11 @@ async def test_what_never_ends_is_ended(sent: bytes, came: bytes) -> None:
 async def test_a_slow_body_that_comes_is_let_come() -> None:
     async with serving(Connections(100, 100)) as site:
         reader, writer = await site.open()
-        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 50001\r\n\r\n" + b"x" * 50_000)
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 50003\r\n\r\n" + b"x" * 50_000)
         await asyncio.sleep(0.05)
-        site.later(75)  # 50 s more than the 30, for 50,000 bytes
-        writer.write(b"x")
+        for _ in range(3):  # each part has its time
+            site.later(25)
+            writer.write(b"x")
         assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
 
 
