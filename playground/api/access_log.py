@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Final
 from uuid import uuid4
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -90,6 +91,8 @@ class AccessLog:
                 await answer(scope, receive, sent)
             else:
                 await self._app(scope, receive, sent)
+        except ClientDisconnect:
+            pass  # its sender left before its body was whole
         except Exception:
             _log.exception("A request failed for a reason of the playground's own")
             if not status:

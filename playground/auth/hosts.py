@@ -3,7 +3,9 @@
 That is other sites' names for this host, and Gradio's own API.
 """
 
+import re
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -16,6 +18,7 @@ from playground.settings import Settings
 _READING = ("GET", "HEAD", "OPTIONS")
 # Pages that work without a script; all else that changes something is a route of the API.
 _FORMS = ("login", "logout")
+_HOST: Final = re.compile(rb"(?:[\w.-]*|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?", re.ASCII)
 # Of pages that bring none of their own, which is Gradio's.
 _HEADERS = (
     (b"content-security-policy", b"frame-ancestors 'self'"),
@@ -122,6 +125,9 @@ class HostMiddleware:
         await (refusal or self._app)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) > 1 or any(_HOST.fullmatch(each) is None for each in hosts):
+            return error_answer(400, "The header Host is no name of a server.", "host")
         if not self._hosts.knows(scope):
             return error_answer(
                 421,

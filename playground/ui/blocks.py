@@ -4,10 +4,16 @@ Gradio draws the frame once. No event of the page goes through its queue: the mo
 talk to the routes under /api.
 """
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from fastapi import FastAPI
+from starlette.routing import Mount
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from playground.auth.hosts import path_below_root
+from playground.auth.responses import error_answer
 from playground.domain.presets import Preset
 from playground.engines.base import EngineAddress
 from playground.ui import forms
@@ -15,6 +21,8 @@ from playground.ui.gradio import gr
 from playground.ui.page import PRODUCT, STATIC, head
 from playground.ui.rendering import render
 from playground.ui.theme import theme
+
+_NEEDED: Final = re.compile(r"/|/config|/theme\.css|/favicon\.ico|/(?:static|assets|svelte)/.+")
 
 
 def mount(
@@ -44,6 +52,21 @@ def mount(
         ssr_mode=False,
         show_error=False,
     )
+    mounted = app.routes[-1]
+    assert isinstance(mounted, Mount)
+    mounted.app = _only_the_page(mounted.app)
+
+
+def _only_the_page(gradio: ASGIApp) -> ASGIApp:
+    """What of Gradio the page is made of; the rest of it is not there, whoever asks."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and _NEEDED.fullmatch(path_below_root(scope)) is None:
+            await error_answer(404, "Not Found", "not_found")(scope, receive, send)
+        else:
+            await gradio(scope, receive, send)
+
+    return app
 
 
 def _html(value: str, elem_id: str | None = None, js_on_load: str | None = None) -> gr.HTML:

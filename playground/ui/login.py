@@ -165,7 +165,7 @@ def _from_here(request: Request, public: str | None) -> bool:
     origin = request.headers.get("origin")
     if origin is None:
         return site is None
-    host = bare(urlsplit(origin).netloc)
+    host = bare(origin.partition("://")[2])
     forwarded = request.headers.get("x-forwarded-host", "").split(",")[0].strip()
     return bool(host) and host in (host_of(request.scope), public, bare(forwarded))
 
