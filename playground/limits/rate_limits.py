@@ -4,18 +4,14 @@ Each process counts by itself, in its own memory: of several replicas, each has 
 """
 
 import math
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
-from limits.storage import MemoryStorage
-from limits.strategies import FixedWindowRateLimiter, MovingWindowRateLimiter, RateLimiter
-
 from playground.domain.amounts import amount
 from playground.domain.errors import Busy, NotFound
 from playground.domain.principal import network_of
+from playground.limits.windows import Window
 
 LINKS_AN_HOUR: Final = 60
 MISSES_A_MINUTE: Final = 30
@@ -27,8 +23,7 @@ class NewLinks:
     """Counts an account's new links in a moving window: what is kept takes room on the disk."""
 
     def __init__(self) -> None:
-        self._limit = RateLimitItemPerHour(LINKS_AN_HOUR)
-        self._window = MovingWindowRateLimiter(MemoryStorage())
+        self._window = Window(LINKS_AN_HOUR, 3600, moving=True)
 
     def take(self, account: str) -> None:
         """One more link.
@@ -36,9 +31,10 @@ class NewLinks:
         Raises:
             Busy: With the time after which there is room for another.
         """
-        if self._window.hit(self._limit, account):
+        if not self._window.full(account):
+            self._window.hit(account)
             return
-        seconds = _seconds_left(self._window, self._limit, account)
+        seconds = _seconds_left(self._window, account)
         raise Busy(
             f"{LINKS_AN_HOUR} links in an hour is as many as one user makes here, or one address "
             f"where nobody logs in. Try again in {amount(math.ceil(seconds / 60), 'minute')}.",
@@ -50,8 +46,7 @@ class LinkGuesses:
     """Counts an address's links that lead nowhere, in a moving window."""
 
     def __init__(self) -> None:
-        self._limit = RateLimitItemPerMinute(MISSES_A_MINUTE)
-        self._window = MovingWindowRateLimiter(MemoryStorage())
+        self._window = Window(MISSES_A_MINUTE, 60, moving=True)
 
     @contextmanager
     def counted(self, address: str) -> Iterator[None]:
@@ -62,16 +57,16 @@ class LinkGuesses:
                 who goes on guessing would still see which one that is.
         """
         whose = network_of(address)
-        if not self._window.test(self._limit, whose):
+        if self._window.full(whose):
             raise Busy(
                 "Too many links that lead nowhere were opened from your network. Links open again "
                 "in a minute.",
-                retry_after=_seconds_left(self._window, self._limit, whose),
+                retry_after=_seconds_left(self._window, whose),
             )
         try:
             yield
         except NotFound:
-            self._window.hit(self._limit, whose)
+            self._window.hit(whose)
             raise
 
 
@@ -92,8 +87,7 @@ class LoginTries:
     """
 
     def __init__(self) -> None:
-        self._limit = RateLimitItemPerMinute(LOGIN_TRIES, _LOGIN_MINUTES)
-        self._window = FixedWindowRateLimiter(MemoryStorage())
+        self._window = Window(LOGIN_TRIES, 60 * _LOGIN_MINUTES, moving=False)
 
     def count(self, name: str, address: str, device: str | None) -> tuple[str, ...]:
         """Count a try, and give the counters that it counts on.
@@ -108,22 +102,19 @@ class LoginTries:
         """
         keys = (f"device {device}",) if device else (f"from {network_of(address)}", f"for {name}")
         for key in keys:
-            if not self._window.test(self._limit, key):
-                wait = _seconds_left(self._window, self._limit, key)
+            if self._window.full(key):
+                wait = _seconds_left(self._window, key)
                 raise Busy("Too many tries to log in.", retry_after=wait)
         for key in keys:
-            self._window.hit(self._limit, key)
+            self._window.hit(key)
         return keys
 
     def take_back(self, keys: tuple[str, ...]) -> None:
         """Take back the one try that `count` counted on these."""
         for key in keys:
-            left = self._window.get_window_stats(self._limit, key).remaining
-            if left < LOGIN_TRIES:  # the window is not over meanwhile
-                self._window.hit(self._limit, key, cost=-1)
+            self._window.take_back(key)
 
 
-def _seconds_left(limiter: RateLimiter, limit: RateLimitItem, key: str) -> int:
+def _seconds_left(window: Window, key: str) -> int:
     """Until there is room for another on a counter that is full; at least 1."""
-    again = limiter.get_window_stats(limit, key).reset_time - time.time()
-    return max(1, math.ceil(again))
+    return max(1, math.ceil(window.seconds_left(key)))

@@ -1,5 +1,7 @@
 """How often somebody may do what others could be harmed by, on a clock that is turned by hand."""
 
+import time
+
 import pytest
 
 from playground.domain.errors import Busy, NotFound
@@ -11,23 +13,23 @@ from playground.limits.rate_limits import (
     LoginTries,
     NewLinks,
 )
+from playground.limits.windows import Window
 
 
 class Clock:
-    """The time of these counters and of the library below them."""
+    """The time of these counters: the monotonic one, for they have no other."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
 
-    def time(self) -> float:
+    def monotonic(self) -> float:
         return self.now
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     turned = Clock()
-    for module in ("limits.storage.memory", "limits.strategies", "playground.limits.rate_limits"):
-        monkeypatch.setattr(f"{module}.time", turned)
+    monkeypatch.setattr("playground.limits.windows.time", turned)
     return turned
 
 
@@ -182,3 +184,40 @@ def test_nothing_is_taken_back_of_a_window_that_is_over(clock: Clock) -> None:
     for _ in range(LOGIN_TRIES):
         tries.fail("ada", "192.0.2.1")
     assert tries.refuses("ada", "192.0.2.1")
+
+
+@pytest.mark.parametrize("jump", [-86_400.0, 86_400.0])
+def test_a_clock_that_jumps_neither_lengthens_nor_shortens_a_wait(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    tries, guesses, links = LoginTries(), LinkGuesses(), NewLinks()
+    for _ in range(LOGIN_TRIES):
+        tries.count("ada", "192.0.2.1", None)
+    for _ in range(MISSES_A_MINUTE):
+        miss(guesses, "192.0.2.1")
+    for _ in range(LINKS_AN_HOUR):
+        links.take("user:ada")
+    day = time.time()
+    monkeypatch.setattr("time.time", lambda: day + jump)
+    with pytest.raises(Busy) as caught:
+        tries.count("ada", "192.0.2.1", None)
+    assert refused(caught) == 300
+    with pytest.raises(Busy) as caught, guesses.counted("192.0.2.1"):
+        pass
+    assert refused(caught) == 60
+    with pytest.raises(Busy) as caught:
+        links.take("user:ada")
+    assert refused(caught) == 3600
+    clock.now += 3600
+    tries.count("ada", "192.0.2.1", None)
+    with guesses.counted("192.0.2.1"):
+        pass
+    links.take("user:ada")
+
+
+def test_what_is_over_is_forgotten(clock: Clock) -> None:
+    window = Window(3, 60, moving=True)
+    for key in range(5000):
+        clock.now += 1
+        window.hit(str(key))
+    assert len(window._hits) <= 1024
