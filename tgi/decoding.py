@@ -29,6 +29,8 @@ from tgi.errors import (
 
 EXCERPT_CHARS: Final = 200
 _WORDS_CHARS: Final = 2_000
+_DEEPEST: Final = 32
+_A = TypeVar("_A")
 # Whoever names a longer time means "not soon"; no digits are too many to be read.
 RETRY_AFTER_MAX_S: Final = 86_400.0
 
@@ -141,9 +143,9 @@ def info(body: bytes) -> dict[str, Any]:
     """The answer of /info.
 
     Raises:
-        ProtocolError: When it is no object.
+        ProtocolError: When it is no object, or nested too deeply.
     """
-    return _object(body)
+    return shallow(_object(body))
 
 
 def tokens(body: bytes) -> list[Token]:
@@ -205,6 +207,25 @@ def excerpt(data: str | bytes) -> str:
     text = data.decode(errors="replace") if isinstance(data, bytes) else data
     text = " ".join(text.split())
     return text if len(text) <= EXCERPT_CHARS else text[:EXCERPT_CHARS] + " …"
+
+
+def shallow(answer: _A) -> _A:
+    """The same answer.
+
+    Raises:
+        ProtocolError: It is nested more deeply than any that is meant to be read.
+    """
+    level: list[Any] = [answer]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return answer
+    raise ProtocolError("What the server says of itself is nested too deeply.", status=200)
 
 
 def _from_body(answer: Mapping[str, Any], status: int, retry_after: float | None) -> TGIError:

@@ -45,6 +45,8 @@ _BACK_OFF_MAX_S: Final = 8.0
 _RETRY_AFTER_MAX_S: Final = 30.0
 # How long a complete stream may take to end, so that its connection can be used again.
 _FINISH_S: Final = 0.5
+# Of what a server says of itself.
+_ABOUT_BYTES: Final = 4 * 2**20
 # Of a refusal: its words stand at the beginning.
 _REFUSAL_BYTES: Final = 65_536
 
@@ -138,7 +140,8 @@ class HTTPClient:
                 asyncio.timeout(self._answer_timeout),
                 self._open(method, path, body, headers) as response,
             ):
-                return await _whole(response, self._answer_bytes)
+                most = self._answer_bytes if body else min(self._answer_bytes, _ABOUT_BYTES)
+                return await _whole(response, most)
         except TimeoutError as error:
             raise Timeout(
                 f"The answer of {self.url} was not whole within {self._answer_timeout:g} s."

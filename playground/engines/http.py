@@ -68,7 +68,7 @@ class EngineHTTP:
     async def get(self, path: str) -> Any:
         """The JSON of an answer. Sent once, without retries: it asks for the state."""
         with translated():
-            return read_json(await self._http.send("GET", path))
+            return decoding.shallow(read_json(await self._http.send("GET", path)))
 
     async def post(self, path: str, body: Mapping[str, object]) -> Any:
         """The JSON of an answer, asked for again where that can help."""

@@ -25,7 +25,7 @@ from playground.engines.base import (
 from playground.engines.http import EngineHTTP, translated
 from playground.engines.readiness import LOADING_S, PROBE_S, Readiness
 from playground.engines.streams import closing
-from playground.engines.tokens import Counts
+from playground.engines.tokens import Allowance, Counts
 from playground.formats.llamacpp import name_values
 
 # That of the project's table; llama.cpp's own has the temperature last.
@@ -161,10 +161,12 @@ class LlamaCppEngine:
                     lambda event: event.finish is not None,
                 )
                 tokens = 0
+                allowance = Allowance(request.max_new_tokens)
                 async with closing(batches):
                     async for batch in batches:
                         text = "".join([event.text for event in batch])
                         last = batch[-1]
+                        allowance.taken(text, len(batch))
                         if text or last.tokens > tokens:
                             yield Chunk(text, max(0, last.tokens - tokens))
                         tokens = max(tokens, last.tokens)

@@ -127,7 +127,7 @@ def info(
     path = str(props["model_path"])
     model_id = _model_id(str(props.get("model_alias") or path))
     build = re.match(r"b[1-9]\d*", str(props.get("build_info", "")))
-    context = counts.told(props["default_generation_settings"]["n_ctx"])
+    context = counts.room(props["default_generation_settings"]["n_ctx"])
     return EngineInfo(
         kind="llamacpp",
         name=f"llama.cpp {build[0]}" if build else "llama.cpp",

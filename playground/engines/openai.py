@@ -154,6 +154,7 @@ class OpenAIEngine:
         await self._ready()
         sent = self.parameters(request)
         written, reason = 0, ""
+        allowance = tokens.Allowance(request.max_new_tokens)
         usage: Mapping[str, int] = {}
         with self._noted():
             batches = self._http.stream(
@@ -167,6 +168,7 @@ class OpenAIEngine:
                         for event in batch:
                             reason, usage = event.reason or reason, event.usage or usage
                         written += count
+                        allowance.taken(text, count or len(batch))
                         if text or count:
                             yield Chunk(text, count)
             except EngineError as error:

@@ -25,7 +25,7 @@ from playground.engines.http import MISREAD, PACE_S, translate
 from playground.engines.names import LONGEST
 from playground.engines.readiness import LOADING_S, PROBE_S, Readiness
 from playground.engines.streams import closing
-from playground.engines.tokens import Counts, cut, likeliness, numbers, told
+from playground.engines.tokens import Allowance, Counts, cut, likeliness, numbers, room, told
 from playground.formats.tgi import name_values
 from playground.telemetry.logging import request_id
 from tgi import decoding, errors
@@ -135,6 +135,7 @@ class TGIEngine:
         """The generation; the text of special tokens, such as the one that ends it, is left out."""
         try:
             number = request_id.get()
+            allowance = Allowance(request.max_new_tokens)
             batches = self._client.stream_batches(
                 request.prompt,
                 self.parameters(request),
@@ -144,6 +145,7 @@ class TGIEngine:
             async with closing(batches):
                 async for batch in batches:
                     text = "".join([o.token.text for o in batch if not o.token.special])
+                    allowance.taken(text, len(batch))
                     yield Chunk(text, len(batch))
                     details = batch[-1].details
                     if details is not None:
@@ -151,7 +153,7 @@ class TGIEngine:
                             if not isinstance(details.seed, int | None):
                                 raise TypeError("its seed is no number")
                             finish = Finish(
-                                str(details.finish_reason),
+                                str(details.finish_reason)[:LONGEST],
                                 told(details.generated_tokens),
                                 told(details.input_length),
                                 details.seed,
@@ -239,12 +241,12 @@ def _info(raw: Mapping[str, Any], form: PromptFormat | None, quantisation: str) 
         model_id = str(raw["model_id"])
         return EngineInfo(
             kind="tgi",
-            name=f"{_NAMES.get(raw.get('router'), 'TGI')} {raw['version']}",
+            name=f"{_NAMES.get(str(raw.get('router')), 'TGI')} {raw['version']!s:.40}",
             model_id=model_id[:LONGEST],
-            model_sha=raw.get("model_sha"),
+            model_sha=sha[:LONGEST] if isinstance(sha := raw.get("model_sha"), str) else None,
             quantisation=quantisation,
-            max_input_tokens=told(raw["max_input_tokens"]),
-            max_total_tokens=told(raw["max_total_tokens"]),
+            max_input_tokens=room(raw["max_input_tokens"]),
+            max_total_tokens=room(raw["max_total_tokens"]),
             max_stop_sequences=told(raw["max_stop_sequences"]),
             applied={
                 name: _NATIVE if name in extended else stock for name, stock in _STOCK.items()

@@ -9,7 +9,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
 from typing import Final
 
+from tgi import errors
+
 _COUNTS_KEPT: Final = 256
+# Tokens that an engine may write over those that were asked for, such as the one that ends the
+# answer; and the characters that a token has at most, on the average of an answer.
+_OVER: Final = 16
+_TOKEN_CHARACTERS: Final = 256
 # More than any model has room for, and what every database takes.
 _MOST: Final = 2**31 - 1
 
@@ -33,6 +39,43 @@ def told(count: object) -> int:
     if type(count) is not int or not 0 <= count <= _MOST:
         raise ValueError(f"{count!s:.40} is no number of tokens")
     return count
+
+
+def room(count: object) -> int:
+    """How many tokens an engine says it has room for: one at least.
+
+    Raises:
+        ValueError: It has none.
+    """
+    if told(count) < 1:
+        raise ValueError("it has room for no token")
+    return told(count)
+
+
+class Allowance:
+    """What an engine may still write of an answer: the tokens asked for, and some over.
+
+    Args:
+        asked: Tokens.
+    """
+
+    def __init__(self, asked: int) -> None:
+        self._tokens = asked + _OVER
+        self._characters = _TOKEN_CHARACTERS * self._tokens
+
+    def taken(self, text: str, count: int) -> None:
+        """So much was written.
+
+        Raises:
+            ProtocolError: It is more than an engine writes that heeds what it was asked for.
+        """
+        self._tokens -= count
+        self._characters -= len(text)
+        if self._tokens < 0 or self._characters < 0:
+            raise errors.ProtocolError(
+                "The engine writes on though the answer has as many tokens as were asked for.",
+                status=200,
+            )
 
 
 def numbers(tokens: object) -> tuple[int, ...]:

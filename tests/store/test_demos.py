@@ -138,7 +138,10 @@ async def test_two_replicas_cannot_take_the_same_tokens(connect: Connect) -> Non
         assert await account(other, token) == (0, sum(granted))
 
 
-async def test_what_a_killed_process_held_comes_back(connect: Connect) -> None:
+@pytest.mark.parametrize(
+    "off", [-HOLD_S - 2, 86_400], ids=["long ago", "by a clock set back since"]
+)
+async def test_what_a_killed_process_held_comes_back(connect: Connect, off: int) -> None:
     async with connect() as store:
         token = (await link(store, 1000)).token
         lost = await store.demos.reserve(token, 950, 16)
@@ -147,7 +150,7 @@ async def test_what_a_killed_process_held_comes_back(connect: Connect) -> None:
             await connection.execute(
                 update(reservations)
                 .where(reservations.c.id == lost.id)
-                .values(at=reservations.c.at - HOLD_S - 2)
+                .values(at=reservations.c.at + off)
             )
         again = await store.demos.reserve(token, 800, 16)
         assert again.tokens == 800
