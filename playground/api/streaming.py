@@ -31,8 +31,10 @@ from playground.settings import Settings
 from playground.telemetry.usage import AnswerUsage
 
 KEEP_ALIVE_S: Final = 15.0
-# So long a reader may take nothing of what is sent: a computer that was closed does not say so.
-READER_S: Final = 60.0
+# So long what is sent may wait here for a reader. One that takes nothing, such as a computer that
+# was closed, is ended sooner by the connection (`cli/connections.py`), which sees the single byte;
+# a slow one leaves the kernel's buffers full for long, and is well.
+READER_S: Final = 600.0
 
 # Left to itself, sse-starlette breaks all streams off at the first signal. Here the admission ends
 # them, each with its last event (`Admission.drain`).

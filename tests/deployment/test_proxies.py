@@ -4,16 +4,17 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 from httpx_sse import aconnect_sse, connect_sse
 
 from tests.application import Application
 from tests.faults import Peer, event
-from tests.proxies import PROXIES, caddy, noticed
+from tests.proxies import PROXIES, caddy, nginx, noticed
 from tests.servers import stand_in
 from tests.stock import tgi, tokens
 
@@ -100,6 +101,25 @@ async def test_a_request_is_passed_on_when_it_is_whole(tmp_path: Path) -> None:
             assert answered.text == "whole"
             assert [each for each in seen if each.startswith(b"POST")]
             seen.clear()
+
+
+async def test_nginx_waits_for_no_half_of_a_request(tmp_path: Path) -> None:
+    """Its times are ours, made small; how many connections it lets be open, too."""
+    part = tmp_path / "playground.conf"
+    with nginx(tmp_path, ["http://127.0.0.1:9"], fast=True) as url:
+        assert "client_header_timeout 1s;" in part.read_text()
+        parts = urlsplit(url)
+        for sent in (
+            b"",
+            b"GET / HT",
+            b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf",
+        ):
+            reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+            writer.write(sent)
+            async with asyncio.timeout(30):
+                with suppress(ConnectionError):
+                    await reader.read()
+            writer.close()
 
 
 def test_several_engines_share_the_work(tmp_path: Path) -> None:
