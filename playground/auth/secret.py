@@ -14,6 +14,23 @@ from playground.settings import Settings
 _log: Final = logging.getLogger(__name__)
 
 
+def secret_file(settings: Settings) -> Path:
+    """Where the secret is kept that is drawn where none is set."""
+    return settings.data_dir / "secret"
+
+
+def known_secret(settings: Settings) -> str | None:
+    """The secret that is set, or else the one that is kept; None where none was drawn yet.
+
+    Raises:
+        OSError: It cannot be read, or is too short.
+    """
+    secret = settings.sealing_secret()
+    with suppress(FileNotFoundError):
+        return secret or _read(secret_file(settings))
+    return None
+
+
 def with_secret(settings: Settings) -> Settings:
     """The settings with a secret: their own, or the one in the data folder.
 
@@ -22,7 +39,7 @@ def with_secret(settings: Settings) -> Settings:
     if settings.sealing_secret() is not None:
         return settings
     try:
-        secret = _kept(settings.data_dir / "secret")
+        secret = _kept(secret_file(settings))
     except OSError as error:
         _log.warning(
             "No secret can be kept in %s (%s), so logins and sealed comparisons end with this "

@@ -119,7 +119,7 @@ class UsersFile:
         Raises:
             UsersError: When it cannot be read.
         """
-        return read(self._text())
+        return read(self.text())
 
     def put(self, name: str, stored: str | None, *, instead_of: str | None) -> None:
         """Set a user's hash, None takes the user out; all at once or not at all.
@@ -139,7 +139,7 @@ class UsersFile:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _only_one(draft) as file:
                 try:
-                    text = self._text()
+                    text = self.text()
                     if read(text).hashes.get(name) != instead_of:
                         raise Overtaken(f"{name} was changed by somebody else just now.")
                     file.write(_with(text, name, stored).encode())
@@ -157,7 +157,12 @@ class UsersFile:
         except OSError as error:
             raise UsersError(f"{path} cannot be written: {error.strerror}.") from error
 
-    def _text(self) -> str:
+    def text(self) -> str:
+        """The file as it is; empty where there is none.
+
+        Raises:
+            UsersError: When it cannot be read.
+        """
         try:
             return self.path.read_text(encoding="utf-8")
         except FileNotFoundError:

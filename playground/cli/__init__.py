@@ -1,1 +1,1 @@
-"""The command line: serve, demo, check, users and share."""
+"""The command line: serve, demo, check, users, share, backup and restore."""

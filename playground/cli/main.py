@@ -1,4 +1,4 @@
-"""The command line: `playground serve | demo | check | users | share`.
+"""The command line: `playground serve | demo | check | users | share | backup | restore`.
 
 `python -m playground` is the same.
 """
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from playground.auth.startup_checks import check_exposure
+from playground.cli.backup import add_backup_commands, backup, restore
 from playground.cli.check.command import check
 from playground.cli.demo.command import demo
 from playground.cli.serve import UNUSABLE, serve
@@ -84,6 +85,7 @@ def create_parser() -> argparse.ArgumentParser:
         )
     add_users_command(commands)
     add_share_command(commands)
+    add_backup_commands(commands)
     return parser
 
 
@@ -110,6 +112,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return change_users(options, settings)
         if options.command == "share":
             return share(options, settings)
+        if options.command == "backup":
+            return backup(options, settings)
+        if options.command == "restore":
+            return restore(options, settings)
         check_exposure(settings)
         # uvicorn raises a signal again when it has stopped, and by default that would end this
         # process before it has ended the engine.

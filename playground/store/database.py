@@ -90,13 +90,39 @@ class Database:
         Raises:
             StoreError: The database does not do its part.
         """
-        if self._path is not None and not self._path.exists():
+        if not self.exists():
             return None
+        async with self.untended(PATIENCE) as connection:
+            return await connection.run_sync(revision)
+
+    def exists(self) -> bool:
+        """Whether there is a file; PostgreSQL's is always somewhere."""
+        return self._path is None or self._path.exists()
+
+    @asynccontextmanager
+    async def untended(
+        self, patience: float = _MIGRATION_PATIENCE, *, writing: bool = False
+    ) -> AsyncIterator[AsyncConnection]:
+        """A transaction on the tables as they are, of whichever version, or on none.
+
+        What it reads is all of one moment, whoever writes meanwhile.
+
+        Args:
+            patience: Seconds that a statement may take.
+
+        Raises:
+            StoreError: The database does not do its part.
+        """
         with translated():
-            engine = self._connecting(PATIENCE, poolclass=NullPool)
+            if writing and self._path is not None:
+                await asyncio.to_thread(_make, self._path)
+            engine = self._connecting(patience, poolclass=NullPool)
+            options: dict[str, Any] = {"writing": writing}
+            if self._path is None:
+                options["isolation_level"] = "REPEATABLE READ"
             try:
-                async with engine.connect() as connection:
-                    return await connection.run_sync(revision)
+                async with engine.execution_options(**options).begin() as connection:
+                    yield connection
             finally:
                 await engine.dispose()
 

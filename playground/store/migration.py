@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, inspect, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from playground.store.errors import NewerSchema
 from playground.store.tables import REVISION
@@ -45,11 +45,8 @@ def _migrate(connect: Callable[[], AsyncEngine]) -> None:
         engine = connect()
         try:
             async with engine.begin() as connection:
-                if connection.dialect.name == "postgresql":
-                    await connection.execute(
-                        text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK}
-                    )
-                await connection.run_sync(_upgrade)
+                await take_turn(connection)
+                await connection.run_sync(upgrade)
         finally:
             await engine.dispose()
 
@@ -59,6 +56,12 @@ def _migrate(connect: Callable[[], AsyncEngine]) -> None:
         except BaseException as error:
             _forget(error)
             raise
+
+
+async def take_turn(connection: AsyncConnection) -> None:
+    """Wait until nobody else changes the tables; on SQLite a transaction that writes is alone."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
 
 
 def _forget(error: BaseException | None) -> None:
@@ -76,8 +79,13 @@ def revision(connection: Connection) -> str | None:
     return found
 
 
-def _upgrade(connection: Connection) -> None:
-    if revision(connection) == REVISION:
+def upgrade(connection: Connection, to: str = REVISION) -> None:
+    """Bring the tables to a version, this program's own or one before it.
+
+    Raises:
+        NewerSchema: The tables are those of a version that this program does not know.
+    """
+    if revision(connection) == to:
         return
     # Here, since most starts have nothing to migrate, and it takes 10 MB and a tenth of a second.
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
@@ -91,7 +99,7 @@ def _upgrade(connection: Connection) -> None:
     config.set_main_option("path_separator", "os")
     script = ScriptDirectory.from_config(config)
     with EnvironmentContext(
-        config, script, fn=lambda at, _: script._upgrade_revs(REVISION, at)
+        config, script, fn=lambda at, _: script._upgrade_revs(to, at)
     ) as environment:
         environment.configure(connection=connection, render_as_batch=True)
         try:

@@ -1,95 +1,225 @@
-"""The document's commands for backup and restore, run while the playground runs."""
+"""`playground backup` and `playground restore`, by processes beside a playground that runs."""
 
 import asyncio
+import gzip
+import json
 import re
 import shlex
+import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import httpx
+import pytest
 
-from playground.store.database import FILE
+from playground.auth.passwords import Passwords
+from playground.auth.users import UsersFile
+from playground.cli.main import create_parser
+from playground.settings import load_settings
+from playground.store.backup import write_backup
+from playground.store.database import Database
+from playground.store.tables import REVISION
+from tests import commands
 from tests.conversations import record
 from tests.postgres import Cluster
-from tests.servers import ROOT, data_dir
-from tests.stock import playground
+from tests.servers import ROOT, Server, data_dir, environment
+
+PASSWORD = "correct horse battery"
+LOGIN = {"name": "anna", "password": PASSWORD}
+ASK: Mapping[str, Any] = {"messages": [{"role": "user", "content": "Hi!"}]}
+DEMO: Mapping[str, Any] = {"title": "T", "panes": [{"preset": "min-p"}], "budget_tokens": 3000}
 
 
-def commands(what: str) -> list[list[str]]:
-    """The document's commands that hold this word, as arguments, without Compose in front."""
-    document = (ROOT / "playground/store/README.md").read_text()
-    section = document.partition("## Backup")[2].partition("\n## ")[0]
-    lines = re.findall(r"^docker compose exec -T \w+ (.*)$", section, re.MULTILINE)
-    return [shlex.split(re.sub(r" [<>] \S+$", "", line)) for line in lines if what in line]
+def variables(settings: Mapping[str, str]) -> dict[str, str]:
+    return {f"PLAYGROUND_{name.upper()}": value for name, value in settings.items()}
 
 
-@asynccontextmanager
-async def shared(**database: str) -> AsyncIterator[tuple[httpx.AsyncClient, str]]:
-    """A playground with a link."""
-    async with (
-        playground("http://127.0.0.1:9", **database) as url,
-        httpx.AsyncClient(base_url=url, timeout=30) as client,
-    ):
-        made = await client.post("/api/shares", json={"record": record()})
-        yield client, made.json()["token"]
-
-
-async def lose(client: httpx.AsyncClient, token: str) -> None:
-    assert (await client.delete(f"/api/shares/{token}")).status_code == 204
-    assert (await client.get(f"/api/shares/{token}")).status_code == 404
-
-
-async def is_back(client: httpx.AsyncClient, token: str) -> None:
-    found = await client.get(f"/api/shares/{token}")
-    assert found.status_code == 200, found.text
-    assert found.json()["record"] == record()
-    made = await client.post("/api/shares", json={"record": record()})
-    assert made.status_code == 201, made.text
-    assert len((await client.get("/api/shares")).json()["shares"]) == 2
-
-
-async def test_a_sqlite_file_is_copied_and_put_back() -> None:
-    folder = data_dir()
-    backup, restore = (
-        [sys.executable, *command[1:-1], command[-1].replace("/data", folder)]
-        for command in commands("python -c")
+def serve(engine: str, database: Mapping[str, str]) -> Server:
+    return Server(
+        ["-m", "tests.pageless", "serve", "--port", "0", "--engine-url", engine],
+        ready="^Playground: http",
+        env=variables({"auth": "users", **database}),
     )
-    assert "/data/" not in (backup[-1] + restore[-1]).replace(folder, "")
-    async with shared(data_dir=folder) as (client, token):
-        await asyncio.to_thread(subprocess.run, backup, check=True)
-        await lose(client, token)
-        await asyncio.to_thread(subprocess.run, restore, check=True)
-        await is_back(client, token)
-    # And on a machine that has lost everything but the copy.
-    (Path(folder) / FILE).unlink()
-    await asyncio.to_thread(subprocess.run, restore, check=True)
-    async with (
-        playground("http://127.0.0.1:9", data_dir=folder) as url,
-        httpx.AsyncClient(base_url=url) as client,
-    ):
-        await is_back(client, token)
 
 
-async def test_a_postgresql_database_is_dumped_and_put_back(
-    postgres: Cluster, tmp_path: Path
+def documented(what: str) -> list[str]:
+    """The document's command, without Compose in front and without the file that it is piped to."""
+    text = (ROOT / "playground/store/README.md").read_text()
+    [line] = re.findall(rf"exec -T playground playground ({what} [^<>#)\n]+)", text)
+    arguments = shlex.split(line)
+    create_parser().parse_args(arguments)
+    return arguments
+
+
+def run(
+    arguments: list[str], database: Mapping[str, str], stdin: bytes = b""
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "playground", *arguments],
+        cwd=ROOT,
+        env={**environment(), **variables(database)},
+        input=stdin,
+        capture_output=True,
+        timeout=60,
+    )
+
+
+def read(backup: bytes) -> list[dict[str, Any]]:
+    """A backup's lines."""
+    return [json.loads(each) for each in gzip.decompress(backup).splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [("sqlite", "sqlite"), ("postgresql", "postgresql"), ("sqlite", "postgresql")],
+)
+def test_a_playground_goes_on_elsewhere(
+    postgres: Cluster, stand_in_url: str, kind: str, other: str
 ) -> None:
-    address = postgres.database()
-    user, name = address.split("//")[1].split("@")[0], address.rsplit("/", 1)[1]
+    """With its links, budgets and logins; what a browser holds is still good."""
 
-    def run(line: list[str], into: Path | None = None, out_of: Path | None = None) -> None:
-        named = [word.replace("=playground", f"={user}" if "user" in word else f"={name}")
-                 for word in line]  # fmt: skip
-        program, *arguments = [name if word == "playground" else word for word in named]
-        postgres.pipe(program, *arguments, stdin=out_of, stdout=into)
+    def empty(kind: str) -> dict[str, str]:
+        folder = {"data_dir": data_dir()}
+        return folder if kind == "sqlite" else {**folder, "database_url": postgres.database()}
 
-    [dump] = commands("pg_dump")
-    [restore] = commands("pg_restore")
-    file = tmp_path / "links.dump"
-    async with shared(database_url=address) as (client, token):
-        await asyncio.to_thread(run, dump, file)
-        await lose(client, token)
-        await asyncio.to_thread(run, restore, None, file)
-        await is_back(client, token)
+    first, second = empty(kind), empty(other)
+    users = UsersFile(Path(first["data_dir"]) / "users")
+    users.put("anna", Passwords().hashed(PASSWORD), instead_of=None)
+    with serve(stand_in_url, first) as server:
+        browser = httpx.Client(base_url=server.url, timeout=60)
+        with browser:
+            assert browser.post("/login", data=LOGIN).status_code == 303
+            share = browser.post("/api/shares", json={"record": record()}).json()["token"]
+            demo = browser.post("/api/demos", json=DEMO).json()["token"]
+            assert "event: done" in browser.post(f"/api/demos/{demo}/stream", json=ASK).text
+            spent = browser.get("/api/demos").json()["demos"][0]["spent"]
+            assert spent > 0
+            done = run(documented("backup"), first)
+            assert done.returncode == 0, done.stderr
+    put = run(documented("restore"), second, stdin=done.stdout)
+    assert put.returncode == 0, put.stderr
+    assert b"1 snapshot, 1 demo, 1 user, the secret" in put.stderr
+    with serve(stand_in_url, second) as server:
+        with httpx.Client(base_url=server.url, timeout=60, cookies=browser.cookies) as same:
+            assert same.get("/api/visitor").status_code == 200
+            assert same.get(f"/api/shares/{share}").json()["record"] == record()
+            assert same.get("/api/demos").json()["demos"][0]["spent"] == spent
+            assert "event: done" in same.post(f"/api/demos/{demo}/stream", json=ASK).text
+        assert httpx.post(f"{server.url}/login", data=LOGIN, timeout=60).status_code == 303
+    again = run(documented("restore"), second, stdin=done.stdout)
+    assert again.returncode == 2
+    assert b"something here already: links or counts in the database" in again.stderr
+
+
+async def test_a_backup_is_of_one_moment(database: dict[str, str]) -> None:
+    """A link that is made while it is written is in none of its tables."""
+    made = Database.from_settings(load_settings(**database))
+    async with made.begin() as connection:
+        await connection.exec_driver_sql(
+            "INSERT INTO usage (account, day, tokens) VALUES ('a', '2026-01-01', 1)"
+        )
+    written: list[int] = []
+    async with made.untended() as reading:
+        await reading.exec_driver_sql("SELECT count(*) FROM usage")
+        async with made.begin() as connection:
+            await connection.exec_driver_sql("UPDATE usage SET tokens = 2")
+        found = await reading.exec_driver_sql("SELECT tokens FROM usage")
+        written += [row[0] for row in found]
+    assert written == [1]
+    await made.aclose()
+
+
+def test_a_file_is_its_owners_alone_and_is_not_written_over(tmp_path: Path) -> None:
+    env = {"PLAYGROUND_DATA_DIR": str(tmp_path / "data")}
+    file = tmp_path / "made.backup"
+    assert commands.playground("backup", str(file), env=env).returncode == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    before = file.read_bytes()
+    again = commands.playground("backup", str(file), env=env)
+    assert (again.returncode, file.read_bytes()) == (2, before)
+    assert "--force" in again.stderr
+    assert commands.playground("backup", "--force", str(file), env=env).returncode == 0
+    lost = commands.playground("backup", str(tmp_path / "made.backup/x"), env=env)
+    assert "cannot be written: Not a directory" in lost.stderr
+    lost = commands.playground("backup", str(tmp_path / "no/x"), env=env)
+    assert "cannot be written: No such file or directory" in lost.stderr
+    assert [each.name for each in tmp_path.iterdir()] == ["made.backup"]
+
+
+async def lines(database: dict[str, str]) -> list[dict[str, Any]]:
+    """A backup's lines."""
+    file = BytesIO()
+    made = Database.from_settings(load_settings(**database))
+    async with made.begin() as connection:
+        await connection.exec_driver_sql(
+            "INSERT INTO usage (account, day, tokens) VALUES ('a', '2026-01-01', 1)"
+        )
+    await write_backup(made, {"users": ""}, file)
+    await made.aclose()
+    return read(file.getvalue())
+
+
+def packed(found: list[dict[str, Any]]) -> bytes:
+    return gzip.compress(b"".join(json.dumps(each).encode() + b"\n" for each in found))
+
+
+async def test_what_is_no_whole_backup_changes_nothing(
+    tmp_path: Path, database: dict[str, str]
+) -> None:
+    head, row, end = await lines(database)
+    whole = packed([head, row, end])
+    file = tmp_path / "file"
+    for content, words in (
+        (b"anything", "no backup of a playground"),
+        (b"", "no backup of a playground"),
+        (whole[:-20], "was cut"),
+        (packed([head, row]), "was cut"),
+        (packed([head, end]), "is damaged"),
+        (packed([head, {"table": "usage", "row": {"account": "b"}}, end]), "is damaged"),
+        (packed([{**head, "version": 2}, row, end]), "newer playground"),
+        (packed([{**head, "revision": "9999"}, row, end]), f"knows are {REVISION}"),
+    ):
+        file.write_bytes(content)
+        done = await asyncio.to_thread(
+            commands.playground, "restore", "--force", str(file), env=variables(database)
+        )
+        assert done.returncode == 2, content
+        assert words in done.stderr
+        assert (await lines_of(database))[1] == row
+
+
+async def lines_of(database: dict[str, str]) -> list[dict[str, Any]]:
+    file = BytesIO()
+    await write_backup(Database.from_settings(load_settings(**database)), {}, file)
+    return read(file.getvalue())
+
+
+async def test_one_of_older_tables_is_brought_up_to_date(
+    tmp_path: Path, database: dict[str, str]
+) -> None:
+    head, row, end = await lines(database)
+    file = tmp_path / "file"
+    file.write_bytes(packed([{**head, "revision": "0001"}, row, end]))
+    done = await asyncio.to_thread(
+        commands.playground, "restore", "--force", str(file), env=variables(database)
+    )
+    assert done.returncode == 0, done.stderr
+    assert [each.get("revision") for each in await lines_of(database)] == [REVISION, None, None]
+
+
+def test_another_secret_that_is_set_is_said(tmp_path: Path) -> None:
+    first, file = str(tmp_path / "first"), str(tmp_path / "file")
+    env = {"PLAYGROUND_DATA_DIR": first, "PLAYGROUND_SECRET": "of the first one"}
+    assert commands.playground("backup", file, env=env).returncode == 0
+    env = {"PLAYGROUND_DATA_DIR": data_dir(), "PLAYGROUND_SECRET": "of the second one"}
+    refused = commands.playground("restore", file, env=env)
+    assert refused.returncode == 2
+    assert "PLAYGROUND_SECRET" in refused.stderr
+    assert "of the" not in refused.stderr
+    done = commands.playground("restore", "--force", file, env=env)
+    assert done.returncode == 0
+    assert "must log in again" in done.stderr
