@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from playground.domain.errors import InvalidRequest, PlaygroundError
-from playground.domain.samplers import Sampler, parse_sampler
+from playground.domain.samplers import Sampler, parse_sampler, shown_number
+from playground.domain.validation import MAX_NEW_TOKENS
 
 BUNDLED: Final = Path(__file__).with_name("presets.toml")
 VERSION: Final = 2
@@ -89,10 +90,11 @@ def parse_presets(text: str, where: str) -> tuple[Preset, ...]:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise PresetsError(f"{where} is not a TOML file: {error}.") from error
-    version = document.get("version", "missing")
-    if version not in _KEYS:
+    version = document.get("version")
+    if type(version) is not int or version not in _KEYS:
         raise PresetsError(
-            f"{where}: version must be {VERSION} or one before it, not {version}.", key="version"
+            f"{where}: version must be {VERSION} or one before it, not {_shown(version)}.",
+            key="version",
         )
     if unknown := document.keys() - {"version", "preset"}:
         raise PresetsError(
@@ -137,8 +139,9 @@ def _parse(path: str, number: int, table: object, version: int) -> Preset:
     if not _ID.fullmatch(texts["id"]):
         raise wrong("id", "must be at most 40 lower-case letters, digits and hyphens.")
     most = table.get("max_new_tokens")
-    if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
-        raise wrong("max_new_tokens", f"must be a whole number from 1, not {most}.")
+    if most is not None and (type(most) is not int or not 1 <= most <= MAX_NEW_TOKENS):
+        words = f"must be a whole number from 1 to {MAX_NEW_TOKENS:,}, not {_shown(most)}."
+        raise wrong("max_new_tokens", words)
     default = table.get("default", False)
     if not isinstance(default, bool):
         raise wrong("default", "must be true or false.")
@@ -151,3 +154,12 @@ def _parse(path: str, number: int, table: object, version: int) -> Preset:
             key=error.field.rpartition(".")[2],
         ) from error
     return Preset(**texts, sampler=sampler, max_new_tokens=most, default=default)
+
+
+def _shown(value: object) -> str:
+    """What stands in a file in the place of a number."""
+    if value is None:
+        return "missing"
+    if isinstance(value, int | float):
+        return shown_number(value)
+    return f"of the kind {type(value).__name__}"

@@ -126,14 +126,24 @@ def parse_value(parameter: Parameter, value: object, field: str) -> float | None
             f"{parameter.name} must be a number or null, not {type(value).__name__}.", field=field
         )
     if parameter.integer and value != value // 1:
-        raise InvalidRequest(f"{parameter.name} must be a whole number, not {value}.", field=field)
+        raise InvalidRequest(
+            f"{parameter.name} must be a whole number, not {shown_number(value)}.",
+            field=field,
+        )
     if not parameter.minimum <= value <= parameter.maximum:
         raise InvalidRequest(
             f"{parameter.name} must lie between {parameter.minimum:g} and {parameter.maximum:g}, "
-            f"and {value} does not.",
+            f"and {shown_number(value)} does not.",
             field=field,
         )
     return int(value) if parameter.integer else float(value)
+
+
+def shown_number(value: float) -> str:
+    """A number as a sentence names it; one of thousands of digits is said not to be shown."""
+    if isinstance(value, int) and abs(value) >= 2**64:
+        return "a number beyond 64 bits"
+    return str(value)
 
 
 def parse_sampler(values: object, field: str = "sampler") -> Sampler:

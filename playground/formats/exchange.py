@@ -10,10 +10,12 @@ import yaml
 from playground.domain.errors import InvalidRequest
 from playground.domain.samplers import BY_NAME
 from playground.formats import model_page, named_values, native
+from playground.formats.plain_values import check_plain, shown_key
 from playground.formats.source_lines import json_lines
 from playground.formats.tgi import name_values
 from playground.formats.values import Draft, Entry, Exported, Imported, Problem, Unreadable
 from playground.formats.vocabulary import JSON_VOCABULARIES, OPENAI, TEXTGEN, TGI, Vocabulary
+from playground.formats.yaml_text import yaml_entries
 
 MAX_CHARS: Final = 60_000
 _FLAT: Final = {each.id: each for each in (*JSON_VOCABULARIES, TEXTGEN)}
@@ -26,9 +28,11 @@ FORMATS: Final[dict[str, str]] = {
 # Formats of a single preset have one object for it.
 SEVERAL: Final = (model_page.FORMAT, native.TOML, native.JSON)
 
-_DEEPEST: Final = 20  # levels of YAML
-_TOML: Final = re.compile(r"^\s*(\[\[|version\s*=)", re.MULTILINE)
-_YAML: Final = re.compile(r"^\s*(#.*|---|[A-Za-z_]\w*:(\s+\S.*)?)?$")
+# Each of a hundred presets takes at most some 16 lines and 12 values.
+_MAX_LINES: Final = 3_000
+_TOML: Final = re.compile(r"[ \t]*(\[\[|version[ \t]*=)")
+_YAML: Final = re.compile(r"#.*|---|[A-Za-z_]\w*:(\s.*)?")
+_NO_VALUE: Final = re.compile(r".*:\s*[–—-]?")
 
 
 def read_presets(text: str, form: str | None = None) -> Imported:
@@ -43,6 +47,9 @@ def read_presets(text: str, form: str | None = None) -> Imported:
     text = text.removeprefix("\ufeff")
     if not text.strip():
         return Imported(form or "", problems=(Problem("There is no text.", 1),))
+    if text.count("\n") >= _MAX_LINES:
+        reason = f"A text of presets has at most {_MAX_LINES:,} lines."
+        return Imported(form or "", problems=(Problem(reason, _MAX_LINES + 1),))
     chosen = form or detect(text)
     if chosen == model_page.FORMAT:
         return model_page.read(text)
@@ -50,7 +57,7 @@ def read_presets(text: str, form: str | None = None) -> Imported:
         return native.read_toml(text)
     try:
         if chosen == TEXTGEN.id:
-            return _interpreted(TEXTGEN, _yaml_entries(text))
+            return _interpreted(TEXTGEN, yaml_entries(text))
         document = _json(text)
         if chosen == native.JSON:
             return native.read_json(document, text)
@@ -95,14 +102,14 @@ def detect(text: str) -> str:
         except Unreadable:
             return native.JSON
         return _detect_json(document)
-    if _TOML.search(text):
+    if any(map(_TOML.match, text.split("\n"))):
         return native.TOML
-    lines = text.splitlines()
-    keys = [line.split(":")[0].strip() for line in lines if ":" in line]
+    lines = [stripped for line in text.splitlines() if (stripped := line.strip())]
+    keys = [line.partition(":")[0].rstrip() for line in lines if ":" in line]
     if (
-        all(_YAML.match(line) for line in lines)
+        all(map(_YAML.fullmatch, lines))
         and len(set(keys)) == len(keys)
-        and not re.search(r":\s*[–—-]?\s*$", text, re.MULTILINE)
+        and not any(map(_NO_VALUE.fullmatch, lines))
     ):
         return TEXTGEN.id
     return model_page.FORMAT
@@ -131,7 +138,7 @@ def _interpreted(vocabulary: Vocabulary, entries: Sequence[Entry]) -> Imported:
 
 def _json(text: str) -> dict[str, Any]:
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         raise Unreadable([Problem(f"This is not JSON: {error.msg}.", error.lineno)]) from error
     except RecursionError as error:
@@ -140,7 +147,23 @@ def _json(text: str) -> dict[str, Any]:
         raise Unreadable([Problem("A number in this is too long.")]) from error
     if not isinstance(document, dict):
         raise Unreadable([Problem("A preset is a JSON object of names and values.", 1)])
+    try:
+        check_plain(document)
+    except Unreadable as error:
+        # Said once more with the line of the outermost name that holds it.
+        [problem] = error.problems
+        line = json_lines(text).get((problem.key,)) if problem.key and not problem.line else None
+        raise Unreadable([Problem(problem.reason, line, problem.key)]) from error
     return document
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in made:
+            raise Unreadable([Problem(f"{shown_key(name)} stands twice in one object.")])
+        made[name] = value
+    return made
 
 
 def _json_entries(document: dict[str, Any], text: str, vocabulary: Vocabulary) -> list[Entry]:
@@ -152,33 +175,6 @@ def _json_entries(document: dict[str, Any], text: str, vocabulary: Vocabulary) -
         else:
             entries.append(Entry(key, value, lines.get((key,))))
     return entries
-
-
-def _yaml_entries(text: str) -> list[Entry]:
-    try:
-        depth = 0
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            line = event.start_mark.line + 1 if event.start_mark else None
-            if isinstance(event, yaml.AliasEvent):  # a few of them can stand for gigabytes
-                raise Unreadable([Problem("A preset needs no aliases, and none is read.", line)])
-            # Each level makes every token behind it slower to read: 5,000 of them took seconds.
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-            if depth > _DEEPEST:
-                raise Unreadable([Problem("A preset has no values as deep as these.", line)])
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        if not isinstance(node, yaml.MappingNode):
-            raise Unreadable([Problem("A preset is a mapping of names to values.", 1)])
-        if any(not isinstance(key, yaml.ScalarNode) for key, _ in node.value):
-            raise Unreadable([Problem("A name must be a plain word.", 1)])
-        values = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise Unreadable([Problem(f"This is not YAML: {error.problem}.", line)]) from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise Unreadable([Problem(f"This is not YAML: {error}.")]) from error
-    lines = {key.value: key.start_mark.line + 1 for key, _ in node.value}
-    return [Entry(str(key), value, lines.get(str(key))) for key, value in values.items()]
 
 
 def _tgi_request(draft: Draft) -> dict[str, object]:

@@ -48,7 +48,7 @@ def read(text: str) -> Imported:
         named = _named(line)
         if named is None:
             if waiting is not None and (
-                _VALUE.fullmatch(line) or not _begins_set(lines[place + 1 :], sets)
+                _VALUE.fullmatch(line) or not _begins_set(lines, place + 1, sets)
             ):
                 _put(sets[-1], waiting, line, number, problems)
                 waiting = None
@@ -56,7 +56,7 @@ def read(text: str) -> Imported:
             waiting = None
             if len(line) <= _TITLE_CHARS and not line.endswith("."):
                 title = line
-                if _begins_set(lines[place + 1 :], sets):
+                if _begins_set(lines, place + 1, sets):
                     continue
             left_out.append(LeftOut("text", line, "it names no parameter", False, number))
             continue
@@ -100,9 +100,9 @@ def _named(line: str) -> tuple[Parameter, str] | None:
     return BY_NAME[re.sub(r"[\s-]", "_", found["name"].lower())], value
 
 
-def _begins_set(rest: Sequence[tuple[int, str]], sets: Sequence[_Set]) -> bool:
-    """Whether a set begins with the next line."""
-    named = _named(rest[0][1]) if rest else None
+def _begins_set(lines: Sequence[tuple[int, str]], place: int, sets: Sequence[_Set]) -> bool:
+    """Whether a set begins with the line at this place."""
+    named = _named(lines[place][1]) if place < len(lines) else None
     return named is not None and (not sets or named[0].name in sets[-1].values)
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from playground.domain.errors import InvalidRequest
 from playground.domain.samplers import BY_NAME, Sampler, parse_value
+from playground.domain.validation import MAX_NEW_TOKENS
 from playground.formats.values import Draft, Entry, Exported, LeftOut, Problem, Unreadable
 from playground.formats.vocabulary import Vocabulary
 
@@ -42,8 +43,9 @@ def interpret(
         elif key in vocabulary.limits:
             if value is None or value == -1:
                 continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                problems.append(Problem(f"{key} must be a whole number from 1.", line, key))
+            if type(value) is not int or not 1 <= value <= MAX_NEW_TOKENS:
+                reason = f"{key} must be a whole number from 1 to {MAX_NEW_TOKENS:,}."
+                problems.append(Problem(reason, line, key))
             else:
                 limit = value
         elif key == "do_sample" and vocabulary.switch:

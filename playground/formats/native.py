@@ -6,7 +6,7 @@ The JSON is ``{"version": 1, "presets": [{"name", "source", "sampler", "max_new_
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import tomli_w
 from pydantic import Field
@@ -14,7 +14,7 @@ from pydantic import Field
 from playground.domain.errors import InvalidRequest
 from playground.domain.presets import VERSION, PresetsError, parse_presets
 from playground.domain.samplers import Sampler
-from playground.domain.validation import Body, SamplerValues, check, whole
+from playground.domain.validation import Body, NewTokens, SamplerValues, check
 from playground.formats.source_lines import json_lines, toml_lines
 from playground.formats.values import Draft, Imported, Problem
 
@@ -22,10 +22,16 @@ TOML: Final = "toml"
 JSON: Final = "json"
 JSON_VERSION: Final = 1
 MAX_NAME_CHARS: Final = 60
+# What a name of many parts takes to read grows with their square, in time and memory.
+_MAX_DOTS: Final = 100
 
 
 def read_toml(text: str) -> Imported:
     """A presets file."""
+    for number, line_text in enumerate(text.split("\n"), 1):
+        if line_text.count(".") > _MAX_DOTS:
+            reason = f"A line of a presets file has at most {_MAX_DOTS} dots."
+            return Imported(TOML, problems=(Problem(reason, number),))
     try:
         presets = parse_presets(text, "the text")
     except PresetsError as error:
@@ -34,6 +40,8 @@ def read_toml(text: str) -> Imported:
         line = where.get((place, error.key or "")) or where.get((place,))
         if found := re.search(r"at line (\d+)", str(error)):
             line = int(found[1])
+        elif str(error).endswith("(at end of document)."):
+            line = text.rstrip().count("\n") + 1
         return Imported(TOML, problems=(Problem(str(error), line, error.key),))
     drafts = tuple(Draft(p.name, p.sampler, p.source, p.max_new_tokens) for p in presets)
     return Imported(TOML, drafts)
@@ -65,7 +73,7 @@ def read_json(document: Mapping[str, Any], text: str) -> Imported:
     if document.get("version") != JSON_VERSION:
         return failed(
             f"This playground reads version {JSON_VERSION} of presets in JSON or in a link, and "
-            f"this is version {document.get('version', 'none')}.",
+            f"this is version {document.get('version', 'none')!s:.40}.",
             "version",
         )
     if unknown := document.keys() - {"version", "presets"}:
@@ -90,7 +98,7 @@ class OwnPreset(Body):
 
     name: str = Field(default="", max_length=MAX_NAME_CHARS, examples=["Mine"])
     sampler: SamplerValues = Field(default=Sampler(), examples=[{"temperature": 0.7}])
-    max_new_tokens: Annotated[int, Field(ge=1), whole] | None = Field(default=None, examples=[256])
+    max_new_tokens: NewTokens | None = Field(default=None, examples=[256])
 
     def draft(self) -> Draft:
         """The preset as a value, without a source."""

@@ -1,6 +1,7 @@
 """Presets out of other programs' formats and into them."""
 
 import json
+import sys
 from typing import Any
 
 import httpx
@@ -238,6 +239,132 @@ def test_survives_what_was_made_to_break_it(text: str) -> None:
     assert isinstance(found, Imported)
     orjson.dumps(imported_json(found))
     assert found.problems or text == "{}"
+
+
+# What cannot be a preset, with the line that its refusal names.
+REFUSED: dict[str, tuple[str, str | None, int | None]] = {
+    "TOML whose version is a list": ("version = [1]", None, 1),
+    "TOML whose version is true": ("version = true", None, 1),
+    "TOML with a name of many parts": (f"version = 1\n{'.'.join(['a'] * 29_000)} = 1", None, 2),
+    "TOML with a header of many parts": (f"version = 1\n[{'.'.join(['a'] * 200)}]", None, 2),
+    "TOML with dots behind strings": (
+        f'version = 2\nx = {{a = """ " """, {".".join(["a"] * 150)} = 1}}', None, 2
+    ),
+    "TOML limit of 26 digits": (
+        f'version = 2\n[[preset]]\nid = "a"\nname = "A"\nmax_new_tokens = {"9" * 26}', None, 5
+    ),
+    "TOML number of 50,000 digits": (f"version = 0x{'f' * 50_000}", None, 1),
+    "TOML sampler of 50,000 digits": (
+        f'version = 2\n[[preset]]\nid="a"\nname="A"\n[preset.sampler]\ntop_k = 0x{"f" * 50_000}',
+        None, 6,
+    ),
+    "TOML infinity": (
+        'version = 2\n[[preset]]\nid="a"\nname="A"\n[preset.sampler]\ntop_k = inf', None, 6
+    ),
+    "TOML date": (
+        'version = 2\n[[preset]]\nid="a"\nname="A"\nmax_new_tokens = 1979-05-27', None, 5
+    ),
+    "TOML name twice": ("version = 2\nversion = 2", None, 2),
+    "JSON of 900 levels": ('{"a":' * 900 + "1" + "}" * 900, None, 1),
+    "JSON of 900 levels of lists": ('{\n"temp":' + "[" * 900 + "]" * 900 + "}", None, 2),
+    "JSON of 50,000 levels": ("[" * 50_000, None, None),
+    "JSON with half of a character": ('{\n"temp": "\\ud800"}', None, 2),
+    "JSON with half of a character in a name": ('{"\\udfff": 1}', None, None),
+    "JSON preset with half of a character": (
+        '{"version": 1,\n"presets": [{"name": "\\ud83d"}]}', None, 2
+    ),
+    "JSON limit of 26 digits": ('{"temp": 1,\n"genamt": ' + "9" * 26 + "}", None, 2),
+    "JSON preset of 26 digits": (
+        '{"version": 1, "presets": [{\n"max_new_tokens": ' + "9" * 26 + "}]}", None, 2
+    ),
+    "JSON true as a number": ('{"temp": 1,\n"top_p": true}', None, 2),
+    "JSON NaN": ('{"temp":\nNaN}', None, 1),
+    "JSON -Infinity": ('{"genamt": 1,\n"temp": -Infinity}', None, 2),
+    "JSON exponent": ('{"genamt": 1,\n"temp": 1e99999}', None, 2),
+    "JSON digits": ('{"temp": ' + "1" * 5000 + "}", None, None),
+    "JSON digits in range of Python": ('{"temp":\n' + "1" * 4000 + "}", None, 1),
+    "JSON name twice": ('{"temp": 1,\n"temp": 2}', None, None),
+    "JSON of too many values": ('{"a": [' + "1," * 25_000 + "1]}", None, None),
+    "YAML of many levels": ("a: " + "[" * 50_000, "textgen", 1),
+    "YAML of many levels of lines": ("- " * 29_000, "textgen", 1),
+    "YAML of too many values": ("a: [" + "1," * 29_000 + "]", "textgen", 1),
+    "YAML of a long set": ("{" + "a," * 29_000 + "}", "textgen", 1),
+    "YAML tag": ("top_p: 1\ntop_k: !!int x", "textgen", 2),
+    "YAML tag without a value": ("top_k: !!timestamp x", "textgen", 1),
+    "YAML tag of Python": ("top_k: !!python/object/apply:os.system [x]", "textgen", 1),
+    "YAML binary": (f"a: !!binary {'A' * 50_000}", "textgen", 1),
+    "YAML anchor": ("top_p: 1\ntop_k: &a 1", "textgen", 2),
+    "YAML alias": ("a: *a", "textgen", 1),
+    "YAML merge": ("top_p: 1\na: {<<: {b: 1}}", "textgen", 2),
+    "YAML name twice": ("top_p: 1\ntop_p: 2", "textgen", 2),
+    "YAML of two documents": ("top_p: 1\n---\ntop_p: 1", "textgen", 2),
+    "YAML list as a name": ("top_p: 1\n[a]: 1", "textgen", 2),
+    "YAML list as a name within": ("a: {? [b] : 1}", "textgen", 1),
+    "YAML sixty by sixty": (f"top_k: {':'.join(['1'] * 29_000)}", "textgen", 1),
+    "YAML sixty by sixty and a half": (f"top_k: {':'.join(['1'] * 29_000)}.5", "textgen", 1),
+    "YAML date that is none": ("top_p: 1\ntop_k: 2001-99-99", "textgen", 2),
+    "YAML date": ("top_p: 1\ntop_k: 2001-01-01", "textgen", 2),
+    "YAML with half of a character": ('top_p: 1\na: "\\ud800"', "textgen", 2),
+    "YAML escape beyond Unicode": ('top_p: 1\na: "\\U7fffffff"', "textgen", 2),
+    "YAML escape beyond 32 bits": ('top_p: 1\na: "\\Uffffffff"', "textgen", 2),
+    "YAML yes as a number": ("top_p: 1\ntop_k: yes", "textgen", 2),
+    "YAML limit of 26 digits": (f"top_p: 1\nmax_new_tokens: {'9' * 26}", "textgen", 2),
+    "YAML infinity": ("top_p: 1\ntop_k: .inf", "textgen", 2),
+    "YAML with a tab": ("top_p: 1\n\ta: 1", "textgen", 2),
+    "YAML with NUL": ("top_p: 1\na: \0", "textgen", 2),
+    "YAML scalar": ("just words", "textgen", 1),
+    "page of many lines": ("a\n" * 29_000, None, 3_001),
+    "lines that end in an x": ("\n" * 59_999 + "x", None, 3_001),
+    "a name and spaces": ("a:" + " " * 59_000, None, 1),
+    "page with digits": ("temperature\n" + "1" * 50_000, None, 2),
+    "page with an exponent": ("temperature\n1e999", None, 2),
+    "UTF-16 read as Latin-1": ("".join(f"{each}\0" for each in "temp"), None, 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "form", "line"), REFUSED.values(), ids=REFUSED)
+def test_refuses_what_no_preset_is_in_a_sentence(
+    text: str, form: str | None, line: int | None
+) -> None:
+    found = read_presets(text, form)
+    orjson.dumps(imported_json(found))
+    assert not found.drafts
+    problem = found.problems[0]
+    assert problem.line == line
+    assert problem.reason.endswith((".", ")."))
+    assert len(problem.reason) < 400
+
+
+def test_what_files_are_written_with_does_not_matter() -> None:
+    lines = ["temperature: 0.7", "top_k: 40"]
+    for text in ("\r\n".join(lines), "\ufeff" + "\n".join(lines)):
+        assert read_presets(text).drafts[0].sampler == Sampler(temperature=0.7, top_k=40)
+
+
+def counted_calls(text: str, form: str | None = None) -> int:
+    """How many functions it takes to read a text, of Python and of C."""
+    calls = 0
+
+    def count(_: object, event: str, __: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        read_presets(text, form)
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("unit", "form"),
+    [("temperature\n1\n", None), ("x\n", "page"), ("a: 1\n", "toml"), ("a = 1\n", "toml"),
+     ("- 1\n", "textgen"), ("#\n", "textgen"), ("a. = '\n", "toml")],
+)  # fmt: skip
+def test_twice_the_text_is_at_most_twice_the_work(unit: str, form: str | None) -> None:
+    half, whole = (counted_calls(unit * times, form) for times in (500, 1000))
+    assert whole <= 2.1 * half
 
 
 def test_yaml_deeper_than_any_preset_is_not_read_to_its_end() -> None:
