@@ -52,7 +52,7 @@ BODIES: list[tuple[str, dict[str, Any]]] = [
 ]
 NEVER_ANSWERED = {
     *("presets", "settings", "users", "usage", "unreadable", "password"),
-    *("model", "download"),  # of the demo, on the terminal
+    *("model", "download", "backup"),  # of commands, on the terminal
 }
 
 

@@ -125,7 +125,7 @@ def pane(**values: Any) -> dict[str, Any]:
             ExportBody,
             {"presets": [{"max_new_tokens": 0}], "format": "tgi"},
             "presets[0].max_new_tokens",
-            "max_new_tokens must be a whole number from 1, or null.",
+            "max_new_tokens must be a whole number from 1 to 2,147,483,647, or null.",
         ),
         (TermsBody, {}, "title", "title is missing: it must be a text of at most 120 characters."),
         (
