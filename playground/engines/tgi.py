@@ -1,5 +1,6 @@
 """Text Generation Inference as an engine: our samplers in TGI's words, its state, its errors."""
 
+import math
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, Self
@@ -48,6 +49,7 @@ _STOCK: Final[Mapping[str, Applied]] = {
 
 # Its generator starts anew with each request, but sums differ with what else is in the batch.
 _SEEDS: Final = Seeds("alone", "The same seed repeats while no other answer is being written.")
+_PIECE: Final = 1024  # tokens
 _TOP_TOKENS: Final = 5  # MAX_TOP_N_TOKENS, unless its operator raised it; /info does not tell
 
 # What answers in TGI's words without being TGI, by /info's `router`.
@@ -135,7 +137,7 @@ class TGIEngine:
         """The generation; the text of special tokens, such as the one that ends it, is left out."""
         try:
             number = request_id.get()
-            allowance = Allowance(request.max_new_tokens)
+            allowance = Allowance(_written_at_most(request.max_new_tokens))
             batches = self._client.stream_batches(
                 request.prompt,
                 self.parameters(request),
@@ -196,6 +198,14 @@ class TGIEngine:
 
     def _translated(self, error: errors.TGIError) -> EngineError:
         return self._readiness.doubt(translate(error))
+
+
+def _written_at_most(asked: int) -> int:
+    """How many tokens TGI writes that is asked for so many: it holds to a limit in the first piece.
+
+    It writes in pieces (infer/mod.rs of 3.3.7) and measures each against the request's own limit.
+    """
+    return asked if asked <= _PIECE else math.ceil(asked / _PIECE) * _PIECE
 
 
 def map_sampler(sampler: Sampler, applied: Mapping[str, Applied]) -> dict[str, object]:
