@@ -47,9 +47,10 @@ def room(count: object) -> int:
     Raises:
         ValueError: It has none.
     """
-    if told(count) < 1:
+    tokens = told(count)
+    if tokens < 1:
         raise ValueError("it has room for no token")
-    return told(count)
+    return tokens
 
 
 class Allowance:

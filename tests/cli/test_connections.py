@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_network
+from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request
@@ -163,6 +164,10 @@ async def test_the_page_lives_on_when_all_places_are_taken(
     assert len(told) == 1
 
 
+def _has_read(connection: Any) -> bool:
+    return connection._unread > 0 or connection._body_since is not None
+
+
 @pytest.mark.parametrize(
     ("sent", "came"),
     [
@@ -179,7 +184,9 @@ async def test_what_never_ends_is_ended(sent: bytes, came: bytes) -> None:
         reader, writer = await site.open()
         writer.write(sent)
         await until(lambda: bool(site.server.server_state.connections))
-        await asyncio.sleep(0.05)  # for the bytes; without them there would be no words
+        [connection] = site.server.server_state.connections
+        # Without what was sent there would be no words.
+        await until(lambda: not sent or _has_read(connection))
         site.later(10)
         assert site.server.server_state.connections
         site.later(40)
@@ -192,7 +199,9 @@ async def test_a_slow_body_that_comes_is_let_come() -> None:
     async with serving(Connections(100, 100)) as site:
         reader, writer = await site.open()
         writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 50003\r\n\r\n" + b"x" * 50_000)
-        await asyncio.sleep(0.05)
+        await until(lambda: bool(site.server.server_state.connections))
+        [connection] = site.server.server_state.connections
+        await until(lambda: connection._body_bytes == 50_000)  # type: ignore[union-attr]
         for _ in range(3):  # each part has its time
             site.later(25)
             writer.write(b"x")
