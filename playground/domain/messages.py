@@ -33,6 +33,7 @@ class PaneRequest:
         seed: 0 to 2**64 - 1; ``None`` lets the server draw one, which `done` then reports.
         stop: At most 3 sequences of the user's own (TGI takes 4, and TuluV2 needs one of them).
         engine: The id of the one that answers.
+        emulate: Whether parameters that the engine lacks may be emulated.
     """
 
     messages: tuple[Message, ...]
@@ -44,6 +45,7 @@ class PaneRequest:
     stop: tuple[str, ...] = ()
     started_from: Sampler | None = None
     engine: str = "default"
+    emulate: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,40 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class Emulation:
+    """What it took to make parameters take effect that the engine does not apply.
+
+    Attributes:
+        parameters: Names of those that were emulated.
+        restarts: How often the engine was asked anew behind what was accepted.
+        proposed: Tokens of the engine that were judged.
+        accepted: Of these.
+        bound: The most by which the choice of a token was off, on average over the answer, as total
+            variation distance, 0 to 1; 0 is exact.
+        reread: Restarts at which the engine read the accepted text in other tokens than those that
+            were accepted.
+        added_ms: Time in which nothing came because a restart was under way.
+        given_up_at: The tokens after which it was given up, ``None`` where it lasted to the end.
+    """
+
+    parameters: tuple[str, ...]
+    restarts: int
+    proposed: int
+    accepted: int
+    bound: float
+    reread: int
+    added_ms: float
+    given_up_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a reader must know while the answer goes on, in a sentence."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """An answer that ended by itself.
 
@@ -129,6 +165,7 @@ class Done:
         duration_ms: From there to the moment at which the engine said that the answer is complete.
         tokens_per_second: Over the time from the first token to the last; ``None`` where all came
             at once, a single token too.
+        emulation: ``None`` where nothing was emulated.
     """
 
     finish_reason: str
@@ -138,6 +175,7 @@ class Done:
     ttft_ms: float | None
     duration_ms: float
     tokens_per_second: float | None
+    emulation: Emulation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,4 +205,4 @@ class Sealed:
     shown: Mapping[str, object]
 
 
-Event = Waiting | Receipt | Delta | Block | Done | Failed | Sealed
+Event = Waiting | Receipt | Delta | Block | Notice | Done | Failed | Sealed

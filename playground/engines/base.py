@@ -1,6 +1,6 @@
 """What an engine is to the playground: its address, what it says of itself, and what it writes."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
@@ -95,6 +95,8 @@ class EngineInfo:
         raw: The engine's own answer, shown as it is on the page About.
         exact_counts: Whether it tells how many tokens a text has; else they are estimated, rather
             too high than too low.
+        longest_request: The most new tokens that one request may ask for, where that is less than
+            the context: a longer answer is asked for in several.
     """
 
     kind: EngineKind
@@ -112,6 +114,7 @@ class EngineInfo:
     slots: int | None
     raw: Mapping[str, object]
     exact_counts: bool = True
+    longest_request: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +185,50 @@ class Written:
     prompt: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A token that might have been chosen.
+
+    Attributes:
+        text: Decoded alone, which may not be what it adds to a text: a leading space is lost, and a
+            part of a character reads as U+FFFD.
+        logprob: Natural logarithm.
+        special: Whether it stands for no text, such as the one that ends an answer.
+    """
+
+    id: int
+    text: str
+    logprob: float
+    special: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One token of an answer and those that were likeliest in its place.
+
+    Attributes:
+        text: What it adds to the answer; "" while a UTF-8 character is incomplete.
+        logprob: Natural logarithm, after everything that the engine applies.
+        special: As in `Candidate`.
+        likeliest: The likeliest first; of `EngineInfo.probabilities.kind`.
+    """
+
+    id: int
+    text: str
+    logprob: float
+    special: bool
+    likeliest: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A token of a given text; start and stop count its bytes of UTF-8, stop excluded."""
+
+    id: int
+    start: int
+    stop: int
+
+
 class Engine(Protocol):
     """Every method raises EngineError, and nothing else, when the engine does not do its part."""
 
@@ -222,3 +269,21 @@ class ProvableEngine(Engine, Protocol):
                 `EngineInfo.probabilities` says; the final ones, where the engine has a choice.
             extra: Sent beside the parameters as it is, whether the engine knows such fields or not.
         """
+
+
+@runtime_checkable
+class SteppedEngine(Engine, Protocol):
+    """An engine whose choice can be corrected at every token: see `generation.bridge`."""
+
+    def steps(
+        self, request: GenerationRequest, *, likeliest: int = 0
+    ) -> AsyncGenerator[Sequence[Step] | Finish, None]:
+        """As `stream`, with what is told of each token.
+
+        Args:
+            likeliest: How many of the likeliest tokens to tell in its place; ties may give more,
+                and filtered ones fewer.
+        """
+
+    async def tokens(self, text: str) -> Sequence[Piece]:
+        """The tokens that the engine makes of a text, with those that it adds itself (BOS)."""
