@@ -85,9 +85,10 @@ def streaming(*refusals: int) -> dict[str, Any]:
     """
     answer = {
         "description": "The events of all panes as they come: of each pane first `receipt` (before "
-        "it `waiting`, while it waits in line), then `delta` and `block`, and last one `done` or "
-        "`error`. A comment keeps a silent stream alive. Of a blind comparison `receipt`, `done` "
-        "and `error` are sealed.",
+        "it `waiting`, while it waits in line), then `delta` and `block`, `notice` where there is "
+        "something to know, and last one `done` or `error`. A comment keeps a silent stream alive. "
+        "Of a blind comparison `receipt`, `done` and `error` are sealed, and what a `notice` says "
+        "is below the seal of the ending.",
         "headers": {
             "X-Stream-Id": {
                 "description": "By which one of its panes is stopped.",

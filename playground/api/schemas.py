@@ -16,6 +16,7 @@ from playground.generation.events import (
     DeltaData,
     DoneData,
     FailedData,
+    NoticeData,
     ReceiptData,
     WaitingData,
     exact,
@@ -487,6 +488,8 @@ class PaneData(TypedDict):
     stop: Sequence[str]
     engine: str
     """The id of the one that answers."""
+    emulate: bool
+    """Whether parameters that the engine lacks may be emulated."""
 
 
 @exact
@@ -547,12 +550,14 @@ class DemoAnswer(DemoFacts):
 
 @exact
 class OpenedData(TypedDict, total=False):
-    """What one seal holds: the answer's place in the request, and one of the others."""
+    """What one seal holds: the answer's place in the request, and a receipt, done or error."""
 
     pane: int
     receipt: ReceiptData
     done: DoneData
     error: FailedData
+    notices: Sequence[str]
+    """What was to be known while the answer went on; beside done or error."""
 
 
 @exact
@@ -603,6 +608,13 @@ class BlockEvent(BlockData):
 
 
 @exact
+class NoticeEvent(NoticeData):
+    """Something that a reader must know while the answer goes on."""
+
+    pane: int
+
+
+@exact
 class DoneEvent(DoneData):
     """The answer ended by itself."""
 
@@ -638,6 +650,7 @@ EVENTS: Final[Sequence[tuple[str, type]]] = (
     ("receipt", ReceiptEvent),
     ("delta", DeltaEvent),
     ("block", BlockEvent),
+    ("notice", NoticeEvent),
     ("done", DoneEvent),
     ("error", ErrorEvent),
     ("receipt", SealedEvent),

@@ -1,7 +1,7 @@
 """What is said and what is asked for, as frozen values: no HTTP, no storage, no page."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from playground.domain.prompt_formats import PromptFormat
@@ -83,6 +83,9 @@ class Receipt:
         prompt_format: How the conversation was written as the prompt.
         left_out: Of each parameter that was set and not sent, the reason.
         note: What else a reader should know of how the request was read, "" for nothing.
+        emulate: Whether emulation was allowed for this answer.
+        emulated: Of each parameter that is applied here to the engine's tokens, and so is not sent,
+            the value.
     """
 
     engine: str
@@ -103,6 +106,8 @@ class Receipt:
     prompt_format: PromptFormat
     note: str = ""
     quantisation: str = ""
+    emulate: bool = True
+    emulated: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

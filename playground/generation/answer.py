@@ -201,6 +201,7 @@ async def answer(
             prompt_format=form,
             system=request.messages[0].content if request.messages[0].role == "system" else "",
             continued=len(budget.fit.prompt.continued),
+            emulate=request.emulate,
         )
         writing = _Writing(stops, budget.fit.prompt.continued)
         first_text = first = last = 0.0

@@ -17,7 +17,18 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from playground.domain.errors import InvalidRequest
-from playground.domain.messages import Block, Delta, Event, Failed, PaneRequest, Sealed, Waiting
+from playground.domain.messages import (
+    Block,
+    Delta,
+    Done,
+    Event,
+    Failed,
+    Notice,
+    PaneRequest,
+    Receipt,
+    Sealed,
+    Waiting,
+)
 from playground.engines.streams import closing
 from playground.generation.comparison import Batches
 from playground.generation.events import named
@@ -84,7 +95,8 @@ async def sealed(
 ) -> Batches:
     """The batches with every receipt and ending sealed.
 
-    Texts stay as they are. That an answer failed is seen, and why comes with the reveal.
+    Texts stay as they are. That an answer failed is seen, and why comes with the reveal. A notice
+    would tell by itself whose answer it is, so it comes with the ending, below the seal.
 
     Args:
         batches: As `compare` gives them.
@@ -92,15 +104,29 @@ async def sealed(
         seal: What seals them.
         size: Bytes that each is filled up to; see `room`.
     """
+    notices: dict[int, list[str]] = {}
     async with closing(batches) as stream:
         async for batch in stream:
-            yield [(pane, _sealed(event, order[pane], seal, size)) for pane, event in batch]
+            told: list[tuple[int, Event]] = []
+            for pane, event in batch:
+                if isinstance(event, Notice):
+                    notices.setdefault(pane, []).append(event.text)
+                elif isinstance(event, Waiting | Delta | Block | Sealed):
+                    told.append((pane, event))
+                else:
+                    said = [] if isinstance(event, Receipt) else notices.pop(pane, [])
+                    told.append((pane, _sealed(event, order[pane], said, seal, size)))
+            if told or not batch:  # an empty batch says that there is silence
+                yield told
 
 
-def _sealed(event: Event, place: int, seal: Seal, size: int) -> Event:
-    if isinstance(event, Waiting | Delta | Block | Sealed):
-        return event
+def _sealed(
+    event: Receipt | Done | Failed, place: int, notices: Sequence[str], seal: Seal, size: int
+) -> Sealed:
     name, data = named(event)
+    content: dict[str, object] = {"pane": place, name: data}
+    if notices:
+        content["notices"] = notices
     shown: dict[str, object] = {}
     if isinstance(event, Failed):
         shown = {
@@ -108,4 +134,4 @@ def _sealed(event: Event, place: int, seal: Seal, size: int) -> Event:
             "message": "This answer failed. The reveal says why.",
             "retryable": event.retryable,
         }
-    return Sealed(name, seal.close({"pane": place, name: data}, size), shown)
+    return Sealed(name, seal.close(content, size), shown)

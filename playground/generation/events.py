@@ -13,8 +13,10 @@ from playground.domain.messages import (
     Block,
     Delta,
     Done,
+    Emulation,
     Event,
     Failed,
+    Notice,
     Receipt,
     Sealed,
     Waiting,
@@ -97,6 +99,10 @@ class ReceiptData(TypedDict):
     """How many characters of the answer were there before."""
     note: str
     """What else there is to know, "" for nothing."""
+    emulate: bool
+    """Whether parameters that the engine lacks might be emulated."""
+    emulated: Mapping[str, float]
+    """The values that are applied to the engine's tokens by the playground, and so are not sent."""
 
 
 @exact
@@ -116,6 +122,36 @@ class BlockData(TypedDict):
 
 
 @exact
+class NoticeData(TypedDict):
+    """Something that a reader must know while the answer goes on."""
+
+    text: str
+    """A sentence."""
+
+
+@exact
+class EmulationData(TypedDict):
+    """What it took to make parameters take effect that the engine does not apply."""
+
+    parameters: Sequence[str]
+    """Those that were emulated."""
+    restarts: int
+    """How often the engine was asked anew behind what was accepted."""
+    proposed: int
+    """Tokens of the engine that were judged."""
+    accepted: int
+    """Of these."""
+    bound: float
+    """The most by which the choice of a token was off, on average, from 0 to 1; 0 is exact."""
+    reread: int
+    """Restarts at which the engine read the accepted text in other tokens."""
+    added_ms: float
+    """Time in which nothing came because a restart was under way."""
+    given_up_at: int | None
+    """The tokens after which it was given up, null where it lasted to the end."""
+
+
+@exact
 class DoneData(TypedDict):
     """The answer ended by itself."""
 
@@ -130,6 +166,8 @@ class DoneData(TypedDict):
     duration_ms: float
     tokens_per_second: float | None
     """Between the first and the last token; null where all came at once."""
+    emulation: EmulationData | None
+    """null where nothing was emulated."""
 
 
 @exact
@@ -206,6 +244,8 @@ def _receipt(receipt: Receipt) -> tuple[str, ReceiptData]:
         "system": receipt.system,
         "continued": receipt.continued,
         "note": receipt.note,
+        "emulate": receipt.emulate,
+        "emulated": receipt.emulated,
     }
 
 
@@ -222,7 +262,27 @@ def _done(done: Done) -> tuple[str, DoneData]:
         "ttft_ms": _rounded(done.ttft_ms, 1),
         "duration_ms": round(done.duration_ms, 1),
         "tokens_per_second": _rounded(done.tokens_per_second, 2),
+        "emulation": _emulation(done.emulation),
     }
+
+
+def _emulation(took: Emulation | None) -> EmulationData | None:
+    if took is None:
+        return None
+    return {
+        "parameters": took.parameters,
+        "restarts": took.restarts,
+        "proposed": took.proposed,
+        "accepted": took.accepted,
+        "bound": took.bound,
+        "reread": took.reread,
+        "added_ms": round(took.added_ms, 1),
+        "given_up_at": took.given_up_at,
+    }
+
+
+def _notice(notice: Notice) -> tuple[str, NoticeData]:
+    return "notice", {"text": notice.text}
 
 
 def _rounded(value: float | None, digits: int) -> float | None:
@@ -245,6 +305,7 @@ _NAMED: Final[Mapping[type, Callable[[Any], tuple[str, Mapping[str, object]]]]] 
     Waiting: _waiting,
     Receipt: _receipt,
     Block: _block,
+    Notice: _notice,
     Done: _done,
     Failed: _failed,
     Sealed: _sealed,

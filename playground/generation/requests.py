@@ -156,6 +156,12 @@ class PaneSettings(Body):
     )
     stop: Stops | None = None
     engine: EngineChoice = None
+    emulate: bool = Field(
+        default=True,
+        description="Whether parameters that the engine lacks may be emulated; else they are left "
+        "out.",
+        examples=[False],
+    )
 
 
 class PaneBody(PaneSettings):
@@ -354,6 +360,7 @@ def pane_request(
         seed=pane.seed,
         stop=tuple(pane.stop or ()),
         engine=resolve(pane.engine, engines, f"{field}.engine"),
+        emulate=pane.emulate,
     )
 
 

@@ -233,6 +233,7 @@ def read_demo(title: str, document: Mapping[str, Any]) -> Demo:
                 seed=kept["seed"],
                 stop=tuple(kept["stop"]),
                 engine=kept.get("engine", DEFAULT),
+                emulate=kept.get("emulate", True),
             )
         )
     return Demo(title, tuple(panes), document["system"], tuple(notes))
@@ -287,6 +288,7 @@ def shown_panes(demo: Demo) -> list[dict[str, Any]]:
             "seed": pane.seed,
             "stop": pane.stop,
             "engine": pane.engine,
+            "emulate": pane.emulate,
         }
         for pane in demo.panes
     ]
@@ -308,6 +310,8 @@ def _kept(pane: PaneRequest) -> dict[str, Any]:
     }
     if pane.engine != DEFAULT:
         kept["engine"] = pane.engine
+    if not pane.emulate:
+        kept["emulate"] = False
     if pane.preset is not None and pane.started_from is not None:
         kept["preset"] = {"name": pane.preset, "sampler": pane.started_from.set_values()}
     return kept

@@ -20,6 +20,7 @@ from playground.domain.messages import (
     Event,
     Failed,
     Message,
+    Notice,
     PaneRequest,
     Receipt,
     Sealed,
@@ -163,3 +164,29 @@ async def test_that_an_answer_failed_is_seen_and_why_is_not(
     }
     opened = Seal(SECRET).open(event.token, "sealed")
     assert opened == {"pane": 1, "error": named(failed)[1]}
+
+
+async def test_a_notice_comes_with_the_ending_below_its_seal() -> None:
+    """In the open it would tell which of the answers is the emulated one."""
+
+    async def batches() -> AsyncGenerator[list[tuple[int, Event]], None]:
+        yield [(0, receipt("Hi")), (1, Notice("It goes on without.")), (1, receipt("Hi"))]
+        yield [(1, Delta("Hi")), (0, DONE), (1, DONE)]
+
+    first, last = [batch async for batch in sealed(batches(), [1, 0], Seal(SECRET), 9000)]
+    assert [type(event) for _, event in first + last] == [Sealed, Sealed, Delta, Sealed, Sealed]
+    _, (_, plain), (_, told) = last
+    assert isinstance(plain, Sealed)
+    assert isinstance(told, Sealed)
+    assert "notices" not in Seal(SECRET).open(plain.token, "sealed")
+    opened = Seal(SECRET).open(told.token, "sealed")
+    assert (opened["pane"], opened["notices"]) == (0, ["It goes on without."])
+    assert len(plain.token) == len(told.token)
+
+
+async def test_a_notice_alone_is_no_silence() -> None:
+    async def batches() -> AsyncGenerator[list[tuple[int, Event]], None]:
+        yield [(0, Notice("It goes on without."))]
+        yield []
+
+    assert [batch async for batch in sealed(batches(), [0], Seal(SECRET), 500)] == [[]]

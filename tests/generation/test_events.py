@@ -9,8 +9,10 @@ from playground.domain.messages import (
     Block,
     Delta,
     Done,
+    Emulation,
     Event,
     Failed,
+    Notice,
     Receipt,
     Sealed,
     Waiting,
@@ -37,7 +39,10 @@ RECEIPT = Receipt(
     prompt_format=LLAMA3,
     note="A note.",
     quantisation="Q4_K_M",
+    emulate=False,
+    emulated={"min_p": 0.1},
 )
+EMULATION = Emulation(("top_p", "min_p"), 3, 40, 37, 0.00041, 1, 12.3456, 20)
 
 
 @pytest.mark.parametrize(
@@ -62,10 +67,11 @@ RECEIPT = Receipt(
                 "ttft_ms": 12.3,
                 "duration_ms": 98.8,
                 "tokens_per_second": 45.68,
+                "emulation": None,
             },
         ),
         (
-            Done("length", 0, 11, None, None, 98.74, None),
+            Done("length", 0, 11, None, None, 98.74, None, EMULATION),
             "done",
             {
                 "finish_reason": "length",
@@ -75,6 +81,16 @@ RECEIPT = Receipt(
                 "ttft_ms": None,
                 "duration_ms": 98.7,
                 "tokens_per_second": None,
+                "emulation": {
+                    "parameters": ["top_p", "min_p"],
+                    "restarts": 3,
+                    "proposed": 40,
+                    "accepted": 37,
+                    "bound": 0.00041,
+                    "reread": 1,
+                    "added_ms": 12.3,
+                    "given_up_at": 20,
+                },
             },
         ),
         (
@@ -105,8 +121,11 @@ RECEIPT = Receipt(
                 "system": "Be brief.",
                 "continued": 3,
                 "note": "A note.",
+                "emulate": False,
+                "emulated": {"min_p": 0.1},
             },
         ),
+        (Notice("A sentence."), "notice", {"text": "A sentence."}),
     ],
 )
 def test_each_event_has_its_name_and_its_data(

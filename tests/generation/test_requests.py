@@ -37,7 +37,7 @@ def test_a_pane_is_asked_for_with_all_that_it_names() -> None:
                     "stop": ["END", "FIN"],
                 },
                 {"sampler": {"top_k": 3}, "max_new_tokens": 9, "messages": own},
-                {},
+                {"emulate": False},
             ],
             "blind": True,
         }
@@ -66,7 +66,7 @@ def test_a_pane_is_asked_for_with_all_that_it_names() -> None:
             Sampler(top_k=3),
             max_new_tokens=9,
         ),
-        PaneRequest(hi, Sampler()),
+        PaneRequest(hi, Sampler(), emulate=False),
     )
 
 

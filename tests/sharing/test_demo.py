@@ -182,8 +182,9 @@ def test_every_document_is_readable_and_what_does_not_apply_is_said() -> None:
 
 
 def test_a_pane_without_a_preset_is_none_of_a_preset() -> None:
-    made = read_demo("", write_demo(demo(panes=[{"sampler": {"top_k": 3}}])))
+    made = read_demo("", write_demo(demo(panes=[{"sampler": {"top_k": 3}, "emulate": False}])))
     [pane] = made.panes
+    assert not pane.emulate
     assert (pane.preset, pane.started_from, pane.edited, made.notes) == (None, None, (), ())
     assert shown_panes(made) == [
         {
@@ -194,6 +195,7 @@ def test_a_pane_without_a_preset_is_none_of_a_preset() -> None:
             "seed": None,
             "stop": (),
             "engine": "default",
+            "emulate": False,
         }
     ]
 
