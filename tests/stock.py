@@ -38,6 +38,12 @@ INFO: Final[Mapping[str, Any]] = {
     "docker_label": "sha-abc",
 }
 
+# It tells no likely tokens, so nothing is emulated in front of it.
+_UNTOLD: Final = {
+    "error": "Input validation error: `top_n_tokens` must be >= 0 and <= 0. Given: 20",
+    "error_type": "validation",
+}
+
 
 def tgi(
     *generations: Script,
@@ -65,6 +71,8 @@ def tgi(
             case "/v1/models":  # is asked where another server was before
                 model = info["model_id"]
                 await peer.answer(orjson.dumps({"data": [{"id": model, "owned_by": model}]}))
+            case "/generate" if peer.request.json()["inputs"] == "Once upon a time":
+                await peer.answer(orjson.dumps(_UNTOLD), status=422)
             case "/generate_stream" | "/generate":
                 begun += 1
                 await generations[min(begun, len(generations)) - 1](peer)

@@ -4,7 +4,7 @@ It looks again when what it found is gone, or has another model: a server may be
 page that is open.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -17,7 +17,10 @@ from playground.engines.base import (
     EngineState,
     Finish,
     GenerationRequest,
+    Piece,
     ProvableEngine,
+    Step,
+    SteppedEngine,
     Written,
 )
 from playground.engines.completions import refusal
@@ -100,6 +103,22 @@ class DetectedEngine:
         async with closing((await self._engine()).stream(request)) as items:
             async for item in items:
                 yield item
+
+    async def steps(
+        self, request: GenerationRequest, *, likeliest: int = 0
+    ) -> AsyncGenerator[Sequence[Step] | Finish, None]:
+        """As the engine that was found; one that is asked so tells steps."""
+        engine = await self._engine()
+        assert isinstance(engine, SteppedEngine)
+        async with closing(engine.steps(request, likeliest=likeliest)) as items:
+            async for item in items:
+                yield item
+
+    async def tokens(self, text: str) -> Sequence[Piece]:
+        """As the engine that was found."""
+        engine = await self._engine()
+        assert isinstance(engine, SteppedEngine)
+        return await engine.tokens(text)
 
     async def write(
         self,

@@ -1,13 +1,24 @@
 """An engine that counts what it writes, also what is never told because an answer is cut off."""
 
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from math import ceil
-from typing import Final
+from typing import Final, TypeVar
 
 from playground.domain.errors import EngineError
-from playground.engines.base import Chunk, Engine, EngineState, Finish, GenerationRequest
+from playground.engines.base import (
+    Chunk,
+    Engine,
+    EngineState,
+    Finish,
+    GenerationRequest,
+    Piece,
+    Step,
+    SteppedEngine,
+)
 from playground.engines.streams import closing
+
+T = TypeVar("T")
 
 # No engine writes one answer faster, in tokens a second; and so long at most, in seconds, a stream
 # is not read while something has come: its tokens are taken out of the connection on a beat.
@@ -49,18 +60,41 @@ class Meter:
         on its way: rather some tokens too many than one too few. None counts more than it was asked
         for.
         """
+        async for item in self._counted(self._engine.stream(request), request, _tokens):
+            yield item
+
+    async def steps(
+        self, request: GenerationRequest, *, likeliest: int = 0
+    ) -> AsyncGenerator[Sequence[Step] | Finish, None]:
+        """As the engine; counted as `stream` is."""
+        assert isinstance(self._engine, SteppedEngine)
+        steps = self._engine.steps(request, likeliest=likeliest)
+        async for item in self._counted(steps, request, len):
+            yield item
+
+    async def tokens(self, text: str) -> Sequence[Piece]:
+        """As the engine cuts."""
+        assert isinstance(self._engine, SteppedEngine)
+        return await self._engine.tokens(text)
+
+    async def _counted(
+        self,
+        items: AsyncGenerator[T | Finish, None],
+        request: GenerationRequest,
+        tokens: Callable[[T], int],
+    ) -> AsyncGenerator[T | Finish, None]:
         told: int | None = None
         came, first, last = 0, 0.0, 0.0
         refused = False
         try:
-            async with closing(self._engine.stream(request)) as items:
+            async with closing(items):
                 async for item in items:
                     if isinstance(item, Finish):
                         told = item.generated_tokens
                     else:
                         last = time.monotonic()
                         first = first or last
-                        came += item.tokens
+                        came += tokens(item)
                     yield item
         except EngineError:
             refused = not came
@@ -73,6 +107,10 @@ class Meter:
 
     async def aclose(self) -> None:
         """The engine is not this one's to close."""
+
+
+def _tokens(chunk: Chunk) -> int:
+    return chunk.tokens
 
 
 def _unseen(came: int, over: float, since: float) -> int:

@@ -1,25 +1,30 @@
 """Text Generation Inference as an engine: our samplers in TGI's words, its state, its errors."""
 
+import asyncio
 import math
-from collections.abc import AsyncGenerator, Iterator, Mapping
+import re
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Self
 
-from huggingface_hub import TextGenerationOutput
+from huggingface_hub import TextGenerationOutput, TextGenerationStreamOutput
 
 from playground.domain.errors import EngineError
 from playground.domain.messages import Applied
 from playground.domain.prompt_formats import PromptFormat, recognise
 from playground.domain.samplers import Sampler
 from playground.engines.base import (
+    Candidate,
     Chunk,
     EngineAddress,
     EngineInfo,
     EngineState,
     Finish,
     GenerationRequest,
+    Piece,
     Probabilities,
     Seeds,
+    Step,
     Written,
 )
 from playground.engines.http import MISREAD, PACE_S, translate
@@ -51,6 +56,22 @@ _STOCK: Final[Mapping[str, Applied]] = {
 _SEEDS: Final = Seeds("alone", "The same seed repeats while no other answer is being written.")
 _PIECE: Final = 1024  # tokens
 _TOP_TOKENS: Final = 5  # MAX_TOP_N_TOKENS, unless its operator raised it; /info does not tell
+# As many as are worth asking for, where its operator allows them.
+_WANTED: Final = 20
+_MOST_TOLD: Final = re.compile(r"`top_n_tokens` must be >= 0 and <= (\d+)")
+# How long the state waits for the answer about log-probabilities, which may stand in a queue.
+_TRIAL_S: Final = 2.0
+# Between two log-probabilities that mean the same, or a sum of probabilities and 1.
+_SAME: Final = 0.02
+# TGI writes in pieces of so many and holds to max_new_tokens within the first one only.
+_LONGEST: Final = 1024
+_EMULATED: Final[Mapping[str, str]] = {
+    "min_p": "TGI has no min_p: the playground applies it, exactly, to the tokens that TGI draws.",
+    "presence_penalty": "TGI has no presence penalty: the playground applies it to the tokens that "
+    "TGI draws; the receipt says how exactly.",
+    "frequency_penalty": "TGI's own is far weaker than OpenAI's: the playground applies OpenAI's "
+    "to the tokens that TGI draws; the receipt says how exactly.",
+}
 
 # What answers in TGI's words without being TGI, by /info's `router`.
 _NAMES: Final[Mapping[object, str]] = {"tgi-stand-in": "TGI stand-in"}
@@ -81,6 +102,7 @@ class TGIEngine:
         self._format = prompt_format
         self._quantisation = quantisation
         self._samplers: Mapping[str, Applied] = _STOCK
+        self._trial: tuple[object, asyncio.Task[Probabilities | None]] | None = None
         self._counts = Counts(self._client.count_tokens)
         self._readiness = Readiness(
             url,
@@ -135,20 +157,55 @@ class TGIEngine:
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[Chunk | Finish, None]:
         """The generation; the text of special tokens, such as the one that ends it, is left out."""
+        async with closing(self._outputs(request, {})) as batches:
+            async for batch in batches:
+                if isinstance(batch, Finish):
+                    yield batch
+                else:
+                    text = "".join([o.token.text for o in batch if not o.token.special])
+                    yield Chunk(text, len(batch))
+
+    async def steps(
+        self, request: GenerationRequest, *, likeliest: int = 0
+    ) -> AsyncGenerator[Sequence[Step] | Finish, None]:
+        """The generation token by token; a special token has no text."""
+        extra = {"top_n_tokens": likeliest} if likeliest else {}
+        async with closing(self._outputs(request, extra)) as batches:
+            async for batch in batches:
+                if isinstance(batch, Finish):
+                    yield batch
+                    continue
+                try:
+                    with _understood("generate_stream"):
+                        steps = [_step(output) for output in batch]
+                except errors.TGIError as error:
+                    raise self._translated(error) from error
+                yield steps
+
+    async def tokens(self, text: str) -> list[Piece]:
+        """The tokens of a text, BOS included."""
+        try:
+            tokens = await self._client.tokenize(text)
+        except errors.TGIError as error:
+            raise self._translated(error) from error
+        return [Piece(token.id, token.start, token.stop) for token in tokens]
+
+    async def _outputs(
+        self, request: GenerationRequest, extra: Mapping[str, object]
+    ) -> AsyncGenerator[list[TextGenerationStreamOutput] | Finish, None]:
         try:
             number = request_id.get()
             allowance = Allowance(_written_at_most(request.max_new_tokens))
             batches = self._client.stream_batches(
                 request.prompt,
-                self.parameters(request),
+                {**self.parameters(request), **extra},
                 pace=PACE_S,
                 headers={"x-request-id": number} if number else None,
             )
             async with closing(batches):
                 async for batch in batches:
-                    text = "".join([o.token.text for o in batch if not o.token.special])
-                    allowance.taken(text, len(batch))
-                    yield Chunk(text, len(batch))
+                    allowance.taken("".join([o.token.text for o in batch]), len(batch))
+                    yield batch
                     details = batch[-1].details
                     if details is not None:
                         with _understood("generate_stream"):
@@ -185,16 +242,71 @@ class TGIEngine:
     async def aclose(self) -> None:
         """Close all connections."""
         self._readiness.close()
+        if self._trial is not None:
+            self._trial[1].cancel()
         await self._client.aclose()
 
     async def _ask(self) -> EngineInfo:
         try:
             await self._client.health()
-            info = _info(await self._client.info(), self._format, self._quantisation)
+            raw = await self._client.info()
+            info = _info(raw, self._format, self._quantisation, None)
+            if any(way.how != "native" or way.reason for way in info.applied.values()):
+                told_of = await self._tried((info.name, info.model_id, info.model_sha))
+                info = _info(raw, self._format, self._quantisation, told_of)
         except errors.TGIError as error:
             raise translate(error) from error
         self._samplers = info.applied
         return info
+
+    async def _tried(self, identity: object) -> Probabilities | None:
+        """What log-probabilities a model tells, tried once; ``None`` while it is not known."""
+        if self._trial is not None:
+            known, trial = self._trial
+            failed = trial.done() and (trial.cancelled() or trial.result() is None)
+            if known != identity or failed:
+                trial.cancel()
+                self._trial = None
+        if self._trial is None:
+            self._trial = (identity, asyncio.create_task(self._try()))
+        trial = self._trial[1]
+        await asyncio.wait([trial], timeout=_TRIAL_S)
+        return trial.result() if trial.done() and not trial.cancelled() else None
+
+    async def _try(self) -> Probabilities | None:
+        """One token among a few likely ones, at a temperature that shows in its probability.
+
+        On a CPU the likeliest tokens are told with the model's own probabilities, which do not add
+        up to 1 there and are not what the token itself is told with.
+        """
+        most = _WANTED
+        while most:
+            asked = {
+                "max_new_tokens": 1,
+                "seed": 1,
+                "temperature": 3.0,
+                "top_k": most,
+                "top_n_tokens": most,
+                "details": True,
+            }
+            try:
+                output = await self._client.generate("Once upon a time", asked)
+            except errors.ValidationFailed as error:
+                said = _MOST_TOLD.search(str(error))
+                most = min(int(said[1]), most - 1) if said else 0
+            except errors.TGIError:
+                return None
+            else:
+                try:
+                    shown = _written(output)
+                    first: Any = output.details.tokens[0]  # type: ignore[union-attr]
+                    top = shown.likeliest[0]
+                    known = abs(top[first["id"]] - first["logprob"]) < _SAME
+                    final = known and abs(sum(map(math.exp, top.values())) - 1) < _SAME
+                except MISREAD:
+                    return Probabilities("none")
+                return Probabilities("final" if final else "raw", most)
+        return Probabilities("none")
 
     def _translated(self, error: errors.TGIError) -> EngineError:
         return self._readiness.doubt(translate(error))
@@ -240,11 +352,30 @@ def _written(output: TextGenerationOutput) -> Written:
     )
 
 
-def _info(raw: Mapping[str, Any], form: PromptFormat | None, quantisation: str) -> EngineInfo:
+def _step(output: TextGenerationStreamOutput) -> Step:
+    token, top = output.token, output.top_tokens or ()
+    return Step(
+        token.id,
+        "" if token.special else token.text,
+        likeliness(token.logprob),
+        token.special,
+        tuple([Candidate(t.id, t.text, likeliness(t.logprob), t.special) for t in top]),
+    )
+
+
+def _info(
+    raw: Mapping[str, Any],
+    form: PromptFormat | None,
+    quantisation: str,
+    probabilities: Probabilities | None,
+) -> EngineInfo:
     """What /info says. Raises ProtocolError when it is not TGI's.
 
     ``samplers`` is no field of TGI's: by it the stand-in says that it takes a parameter, and
     in the meaning that the playground gives it.
+
+    Args:
+        probabilities: ``None`` where they are not known.
     """
     with _understood("info"):
         extended = raw.get("samplers") or {}
@@ -259,11 +390,27 @@ def _info(raw: Mapping[str, Any], form: PromptFormat | None, quantisation: str) 
             max_total_tokens=room(raw["max_total_tokens"]),
             max_stop_sequences=told(raw["max_stop_sequences"]),
             applied={
-                name: _NATIVE if name in extended else stock for name, stock in _STOCK.items()
+                name: _NATIVE if name in extended else _way(name, stock, probabilities)
+                for name, stock in _STOCK.items()
             },
             seeds=_SEEDS,
-            probabilities=Probabilities("final", _TOP_TOKENS),
+            probabilities=probabilities or Probabilities("final", _TOP_TOKENS),
             prompt_format=form or recognise(model_id),
             slots=None,
             raw=raw,
+            longest_request=_LONGEST,
         )
+
+
+def _way(name: str, stock: Applied, probabilities: Probabilities | None) -> Applied:
+    """How a parameter of stock TGI is applied, where the playground may do it."""
+    if name not in _EMULATED or probabilities is None:
+        return stock
+    if probabilities.kind == "final":
+        return Applied("emulated", _EMULATED[name])
+    why = (
+        "This one tells other probabilities than those that it draws from, as TGI does on a CPU"
+        if probabilities.kind == "raw"
+        else "This one does not tell the likeliest tokens (MAX_TOP_N_TOKENS)"
+    )
+    return Applied(stock.how, f"{stock.reason} {why}, so it is not emulated either.")

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,13 +15,21 @@ from playground.domain.messages import (
     Event,
     Failed,
     Message,
+    Notice,
     PaneRequest,
     Receipt,
 )
 from playground.domain.prompt import Fit, fit
 from playground.domain.samplers import Sampler
-from playground.engines.base import Engine, EngineInfo, Finish, GenerationRequest
+from playground.engines.base import Engine, EngineInfo, Finish, GenerationRequest, SteppedEngine
 from playground.engines.streams import closing
+from playground.generation.bridge.plan import (
+    EmulationPolicy,
+    Plan,
+    plan_generation,
+    without_emulation,
+)
+from playground.generation.bridge.writing import Bridge
 from playground.generation.markdown import Blocks
 from playground.generation.stop_sequences import StopFilter
 from playground.telemetry.usage import AnswerUsage
@@ -32,6 +40,7 @@ _ANSWER_SHARE: Final = 4
 _SMALLEST_ANSWER: Final = 64
 # Drawn seeds have 32 bits, so that they are whole numbers in every browser.
 _SEEDS: Final = 2**32
+_POLICY: Final = EmulationPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +111,24 @@ class _Writing:
 
 
 def left_out(
-    sampler: Sampler, sent: Mapping[str, object], applied: Mapping[str, Applied]
+    sampler: Sampler,
+    sent: Mapping[str, object],
+    applied: Mapping[str, Applied],
+    emulated: Collection[str] = (),
 ) -> dict[str, str]:
-    """Of each parameter that is set and was not sent, the reason."""
+    """Of each parameter that is set, was not sent and is not emulated, the reason."""
     reasons = {}
+    greedy = sampler.temperature == 0 and sent.get("do_sample") is False
     for parameter, value in sampler:
         name = parameter.name
         said = any(called in sent for called in (name, *parameter.names.values()))
-        if value is None or said or applied[name].how == "emulated":
+        if value is None or said or name in emulated:
+            continue
+        if applied[name].how == "emulated" and not greedy:
             continue
         if applied[name].how == "unsupported":
             reasons[name] = applied[name].reason
-        elif sampler.temperature == 0 and sent.get("do_sample") is False:
+        elif greedy:
             reasons[name] = "Greedy decoding takes the likeliest token; do_sample false says it."
         elif name == "temperature":
             reasons[name] = "1 is the engine's own temperature; do_sample true says to sample."
@@ -130,6 +145,17 @@ def _note(sampler: Sampler, sent: Mapping[str, object]) -> str:
             "sample within, so it takes the likeliest token each time and the seed has no effect."
         )
     return ""
+
+
+def _pieces(made: Plan) -> str:
+    """That one answer takes several requests, where it does."""
+    longest, whole = made.request.max_new_tokens, made.max_new_tokens
+    if whole == longest:
+        return ""
+    return (
+        f"The engine holds to max_new_tokens up to {longest:,} only, so an answer of up to "
+        f"{whole:,} is asked for in several requests, each behind what is there."
+    )
 
 
 def _too_many_stops(info: EngineInfo) -> str:
@@ -154,7 +180,12 @@ def _edits(request: PaneRequest) -> dict[str, tuple[float | None, float | None]]
 
 
 async def answer(
-    engine: Engine, request: PaneRequest, *, context_tokens: int, usage: AnswerUsage | None = None
+    engine: Engine,
+    request: PaneRequest,
+    *,
+    context_tokens: int,
+    usage: AnswerUsage | None = None,
+    emulation: EmulationPolicy = _POLICY,
 ) -> AsyncGenerator[Event, None]:
     """The events of one answer, the last of them Done or Failed, and only the last.
 
@@ -164,6 +195,7 @@ async def answer(
 
     Args:
         usage: Says at any time what the answer has used.
+        emulation: What of it the operator allows.
     """
     arrived = time.monotonic()
     usage = usage or AnswerUsage()
@@ -181,7 +213,13 @@ async def answer(
             seed=secrets.randbelow(_SEEDS) if request.seed is None else request.seed,
             stop=stops,
         )
-        sent = engine.parameters(generation)
+        stepped = engine if isinstance(engine, SteppedEngine) else None
+        emulate = request.emulate and emulation.allowed and stepped is not None
+        made = plan_generation(generation, budget.info, emulate=emulate)
+        sent = dict(engine.parameters(made.request))
+        if made.likeliest:
+            sent["top_n_tokens"] = made.likeliest
+        applied = budget.info.applied if emulate else without_emulation(budget.info.applied)
         yield Receipt(
             engine=budget.info.name,
             engine_id=request.engine,
@@ -191,25 +229,34 @@ async def answer(
             preset=request.preset,
             edited=request.edited,
             sent=sent,
-            applied=budget.info.applied,
+            applied=applied,
             prompt_tokens=budget.fit.tokens,
             dropped_turns=budget.fit.dropped_turns,
             edits=_edits(request),
-            left_out=left_out(request.sampler, sent, budget.info.applied),
-            note=" ".join(filter(None, (_note(request.sampler, sent), form.note))),
+            left_out=left_out(request.sampler, sent, applied, made.emulated),
+            note=" ".join(filter(None, (_note(request.sampler, sent), _pieces(made), form.note))),
             prompt=generation.prompt,
             prompt_format=form,
             system=request.messages[0].content if request.messages[0].role == "system" else "",
             continued=len(budget.fit.prompt.continued),
             emulate=request.emulate,
+            emulated=made.emulated,
         )
         writing = _Writing(stops, budget.fit.prompt.continued)
         first_text = first = last = 0.0
         tokens = first_tokens = 0
         finish: Finish | None = None
         usage.prompt_tokens = budget.fit.tokens
-        async with closing(engine.stream(generation)) as stream:
+        bridge = None
+        if made.bridged:
+            assert stepped is not None, "its longest request would not be known"
+            bridge = Bridge(stepped, budget.info, made, budget.fit.tokens, emulation)
+        items = bridge.write() if bridge else engine.stream(made.request)
+        async with closing(items) as stream:
             async for item in stream:
+                if isinstance(item, Notice):
+                    yield item
+                    continue
                 if isinstance(item, Finish):
                     finish = item
                     usage.settle(finish.generated_tokens)
@@ -245,6 +292,7 @@ async def answer(
                 ttft_ms=1000 * (first_text - arrived) if first_text else None,
                 duration_ms=1000 * (ended - arrived),
                 tokens_per_second=rate,
+                emulation=bridge.emulation if bridge else None,
             )
     except PlaygroundError as error:
         usage.refused()

@@ -10,6 +10,7 @@ from playground.engines.base import Engine
 from playground.engines.streams import closing
 from playground.generation.answer import answer
 from playground.generation.batching import coalesce
+from playground.generation.bridge.plan import EmulationPolicy
 from playground.telemetry.logging import request_words
 from playground.telemetry.usage import AnswerUsage
 
@@ -20,6 +21,7 @@ Batches = AsyncGenerator[list[tuple[int, Event]], None]
 # 30 flushes a second look continuous, and a token more or less in one does not show.
 _INTERVAL_S: Final = 1 / 30
 
+_POLICY: Final = EmulationPolicy()
 _STOPPED: Final = Failed("stopped", "Stopped.", True)
 
 _log = logging.getLogger(__name__)
@@ -73,6 +75,7 @@ async def compare(
     idle: float | None = None,
     stops: Sequence[Stop] = (),
     usages: Sequence[AnswerUsage] = (),
+    emulation: EmulationPolicy = _POLICY,
 ) -> Batches:
     """Batches of (pane, event), at most 30 a second; a pane's first text goes out at once.
 
@@ -84,6 +87,7 @@ async def compare(
         stops: One for each pane, or none at all. A pane that is stopped ends with a Failed of kind
             "stopped", or what else the stop says, and the others go on.
         usages: One for each pane, or none at all; they say at any time what each answer has used.
+        emulation: What of it the operator allows.
     """
     stops = stops or [Stop() for _ in requests]
     usages = usages or [AnswerUsage() for _ in requests]
@@ -96,7 +100,7 @@ async def compare(
         return True
 
     answers = [
-        _answer(engine, request, context_tokens, stop, usage)
+        _answer(engine, request, context_tokens, stop, usage, emulation)
         for engine, request, stop, usage in zip(engines, requests, stops, usages, strict=True)
     ]
     async with closing(
@@ -107,7 +111,12 @@ async def compare(
 
 
 async def _answer(
-    engine: Engine, request: PaneRequest, context_tokens: int, stop: Stop, usage: AnswerUsage
+    engine: Engine,
+    request: PaneRequest,
+    context_tokens: int,
+    stop: Stop,
+    usage: AnswerUsage,
+    emulation: EmulationPolicy,
 ) -> AsyncGenerator[Event, None]:
     """One answer; a fault of our own becomes its Failed, and leaves the other panes alone."""
     if stop.asked:
@@ -116,7 +125,9 @@ async def _answer(
         return
     stop.watch()
     try:
-        events = answer(engine, request, context_tokens=context_tokens, usage=usage)
+        events = answer(
+            engine, request, context_tokens=context_tokens, usage=usage, emulation=emulation
+        )
         async with closing(events):
             async for event in events:
                 if isinstance(event, Done | Failed):

@@ -1,0 +1,112 @@
+"""What of a request the engine is asked for, and what is applied here to its tokens."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from playground.domain.messages import Applied
+from playground.domain.samplers import BY_NAME, Sampler
+from playground.engines.base import EngineInfo, GenerationRequest
+from playground.generation.bridge.target import Target
+
+_PENALTIES: Final = ("presence_penalty", "frequency_penalty")
+_CUTS: Final = ("top_k", "top_p", "min_p")
+_OFF: Final = "Emulation is off, and the engine has no such parameter: it is not sent."
+
+
+@dataclass(frozen=True, slots=True)
+class EmulationPolicy:
+    """What the operator allows.
+
+    Attributes:
+        restarts: The share of an answer's tokens that may be restarts; above it emulation is given
+            up for the rest of the answer.
+    """
+
+    allowed: bool = True
+    restarts: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One generation as it is carried out.
+
+    Attributes:
+        request: What the engine is asked for first.
+        max_new_tokens: Of the whole answer.
+        target: ``None`` where nothing is emulated.
+        native: What the engine is asked for where emulation is given up.
+        emulated: Of each parameter that is applied here and so is not sent, the value.
+        likeliest: How many of the likeliest tokens the engine is asked to tell.
+    """
+
+    request: GenerationRequest
+    max_new_tokens: int
+    target: Target | None
+    native: Sampler
+    emulated: Mapping[str, float] = field(default_factory=dict)
+    likeliest: int = 0
+
+    @property
+    def held_back(self) -> bool:
+        """Whether something is applied here that the engine could apply itself, but too early."""
+        return any(name in self.emulated for name in ("top_k", "top_p"))
+
+    @property
+    def bridged(self) -> bool:
+        """Whether the engine's own stream is not the answer."""
+        return self.target is not None or self.max_new_tokens > self.request.max_new_tokens
+
+
+def plan_generation(request: GenerationRequest, info: EngineInfo, *, emulate: bool = True) -> Plan:
+    """How an engine is made to write an answer.
+
+    Args:
+        emulate: Whether parameters that it lacks may be emulated.
+    """
+    longest = min(request.max_new_tokens, info.longest_request or request.max_new_tokens)
+    first = replace(request, max_new_tokens=longest)
+    plain = Plan(first, request.max_new_tokens, None, request.sampler)
+    values = {
+        name: value
+        for name, value in request.sampler.set_values().items()
+        if value != BY_NAME[name].neutral
+    }
+    lacking = [n for n in values if info.applied[n].how == "emulated"] if emulate else []
+    # Without a temperature an engine samples where there is something to sample within.
+    greedy = request.sampler.temperature == 0 or (
+        request.sampler.temperature is None and not any(name in values for name in _CUTS)
+    )
+    if greedy:
+        lacking = [name for name in lacking if name in _PENALTIES]
+    if not lacking:
+        return plain
+    held = list(lacking)
+    if any(name in _PENALTIES for name in lacking) and not greedy:
+        # They come after the penalties.
+        held += [name for name in _CUTS if name in values and name not in held]
+    kept = {name: values[name] for name in held}
+    temperature = 0.0 if greedy else request.sampler.temperature or 1.0
+    sampler = replace(
+        request.sampler,
+        **dict.fromkeys(held, None),
+        temperature=request.sampler.temperature if greedy else temperature,
+    )
+    target = Target(temperature, **kept)  # type: ignore[arg-type]  # a top_k is whole
+    native = replace(request.sampler, temperature=sampler.temperature)
+    return Plan(
+        replace(first, sampler=sampler),
+        request.max_new_tokens,
+        target,
+        native,
+        kept,
+        info.probabilities.most,
+    )
+
+
+def without_emulation(applied: Mapping[str, Applied]) -> dict[str, Applied]:
+    """How an engine treats each parameter where emulation is off."""
+    return {
+        name: Applied("unsupported", _OFF) if way.how == "emulated" else way
+        for name, way in applied.items()
+    }
