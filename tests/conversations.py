@@ -29,6 +29,18 @@ RECEIPT: Final[dict[str, Any]] = {
     "system": "",
     "continued": 0,
     "note": "",
+    "emulate": True,
+    "emulated": {"top_p": 0.95},
+}
+EMULATION: Final[dict[str, Any]] = {
+    "parameters": ["top_p", "presence_penalty"],
+    "restarts": 3,
+    "proposed": 48,
+    "accepted": 45,
+    "bound": 0.00041,
+    "reread": 1,
+    "added_ms": 41.7,
+    "given_up_at": 30,
 }
 DONE: Final[dict[str, Any]] = {
     "finish_reason": "eos_token",
@@ -38,6 +50,7 @@ DONE: Final[dict[str, Any]] = {
     "ttft_ms": 0.1,
     "duration_ms": 123456.7,
     "tokens_per_second": 5e-324,
+    "emulation": EMULATION,
 }
 
 
@@ -51,6 +64,7 @@ def setting(**values: Any) -> dict[str, Any]:
         "stop": ["\n\n"],
         "system": "",
         "engine": None,
+        "emulate": True,
         **values,
     }
 
@@ -64,6 +78,7 @@ def answer(content: str = "**Hello**", **values: Any) -> dict[str, Any]:
         "receipt": RECEIPT,
         "done": DONE,
         "problem": None,
+        "notices": ["It goes on without."],
         **values,
     }
 
@@ -78,7 +93,7 @@ def record(*columns: dict[str, Any], **values: Any) -> dict[str, Any]:
     shown = columns or (column(),)
     return {
         "format": "kto-mistral-playground",
-        "version": 2,
+        "version": 3,
         "kind": "chat" if len(shown) == 1 else "comparison",
         "title": "A greeting",
         "columns": list(shown),
@@ -86,13 +101,22 @@ def record(*columns: dict[str, Any], **values: Any) -> dict[str, Any]:
     }
 
 
-def first_version(body: dict[str, Any]) -> dict[str, Any]:
-    """The record as it was written before there were several engines."""
-    columns = []
-    for each in body["columns"]:
-        setting = {name: value for name, value in each["setting"].items() if name != "engine"}
-        columns.append({**each, "setting": setting})
-    return {**body, "version": 1, "columns": columns}
+def of_version(version: int, body: dict[str, Any]) -> dict[str, Any]:
+    """The record as it was written before there was emulation, or, in 1, before several engines."""
+    later = {"emulate"} if version == 2 else {"emulate", "engine"}
+
+    def without(value: dict[str, Any], names: set[str]) -> dict[str, Any]:
+        return {name: each for name, each in value.items() if name not in names}
+
+    columns = [
+        {
+            **column,
+            "setting": without(column["setting"], later),
+            "messages": [without(message, {"notices"}) for message in column["messages"]],
+        }
+        for column in body["columns"]
+    ]
+    return {**body, "version": version, "columns": columns}
 
 
 def long_record(size: int) -> dict[str, Any]:

@@ -12,7 +12,9 @@ _PLAIN: Final = 1e-6  # from here on, browsers write a number without an exponen
 def format_link(setup: Setup) -> str:
     """The link's text, without ``#``. It may be too long to be read again."""
     engines = any(column.engine is not None for column in setup.columns)
-    parts = [f"setup={VERSION if engines else 1}", f"tab={setup.tab}"]
+    off = not all(column.emulate for column in setup.columns)
+    version = VERSION if off else 2 if engines else 1
+    parts = [f"setup={version}", f"tab={setup.tab}"]
     parts += [f"column={_format_column(column)}" for column in setup.columns]
     if setup.seed is not None:
         parts.append(f"seed={setup.seed}")
@@ -57,6 +59,8 @@ def _format_column(column: Column) -> str:
         parts.append(f"seed:{column.seed}")
     if column.engine is not None:
         parts.append(f"engine:{column.engine}")
+    if not column.emulate:
+        parts.append("emulate:off")
     return ",".join(parts)
 
 

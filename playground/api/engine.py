@@ -77,11 +77,9 @@ def engine_routes(services: Services) -> APIRouter:
                         "kind": now.info.kind if now.info else address.kind,
                         "model": now.info.model_id if now.info else address.model,
                         "state": now.state,
-                        "unsupported": [
-                            name
-                            for name, each in (now.info.applied if now.info else {}).items()
-                            if each.how == "unsupported"
-                        ],
+                        "unsupported": _treated(now.info, "unsupported"),
+                        "emulated": _treated(now.info, "emulated"),
+                        "seeds_repeat": now.info and now.info.seeds.repeat,
                     }
                     for address, now in zip(engines.addresses, states, strict=True)
                 ]
@@ -137,6 +135,11 @@ def engine_routes(services: Services) -> APIRouter:
         return json_answer(asdict(await cards.card()))
 
     return router
+
+
+def _treated(info: EngineInfo | None, how: str) -> list[str]:
+    """The parameters that an engine treats so, as far as it is known."""
+    return [name for name, each in (info.applied if info else {}).items() if each.how == how]
 
 
 def engine_facts(info: EngineInfo, settings: Settings) -> dict[str, Any]:

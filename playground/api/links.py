@@ -81,6 +81,7 @@ def _column_json(column: Column, presets: Sequence[Preset], field: str) -> dict[
         "values": _values_json(column.values),
         "seed": column.seed,
         "engine": column.engine,
+        "emulate": column.emulate,
     }
 
 

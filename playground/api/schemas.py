@@ -174,6 +174,10 @@ class ListedEngine(TypedDict):
     state: Literal["ready", "loading", "offline"]
     unsupported: Sequence[str]
     """The sampler's parameters that it does not apply, as far as it is known."""
+    emulated: Sequence[str]
+    """Those that the playground applies to its tokens, likewise."""
+    seeds_repeat: Literal["always", "alone", "never"] | None
+    """Whether the same seed gives the same answer again; null while it is not known."""
 
 
 @exact
@@ -404,6 +408,8 @@ class LinkColumnData(TypedDict):
     seed: int | None
     engine: str | None
     """The id of one, maybe of another server; null takes the default."""
+    emulate: bool
+    """Whether parameters that the engine lacks may be emulated."""
 
 
 @exact

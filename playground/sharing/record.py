@@ -1,9 +1,10 @@
 """A record: one conversation or comparison as data, as the browser keeps and a snapshot freezes it.
 
-    {"format": "kto-mistral-playground", "version": 2, "kind": "chat" or "comparison", "title": "…",
+    {"format": "kto-mistral-playground", "version": 3, "kind": "chat" or "comparison", "title": "…",
      "columns": [{"label", "setting": {…}, "messages": [{"role", "content", …}, …]}, …]}
 
-Version 2 knows the engine of a column; a record of version 1 stays as it is and is read for ever.
+Version 2 knows the engine of a column, version 3 whether emulation is off there and what was told
+while an answer went on; records of earlier versions stay as they are and are read for ever.
 Nothing in it is HTML, and nothing is ignored: an unknown name is as wrong as a wrong value. What
 the server sent of an answer (receipt, done) may hold more than is known here, since later versions
 say more. Pure; playground/ui/static/records/record_shape.js checks the same in the browser.
@@ -36,7 +37,9 @@ from playground.domain.validation import (
 from playground.generation.requests import MAX_PANES, MAX_STOPS, MAX_TEXT_CHARS, StopSequence
 
 FORMAT: Final = "kto-mistral-playground"
-VERSION: Final = 2
+VERSION: Final = 3
+# Of a setting's names those that came later, and with which version.
+_SINCE: Final[Mapping[str, int]] = {"engine": 2, "emulate": 3}
 MAX_TITLE_CHARS: Final = 200
 MAX_LIFE_S: Final = 10 * 365 * 86_400
 
@@ -137,6 +140,21 @@ class RecordReceipt(OpenBody):
     system: str = ""
     continued: _Count = 0
     note: str = ""
+    emulate: bool = True
+    emulated: Annotated[dict[str, Number], Field(fail_fast=True)] = Field(default_factory=dict)
+
+
+class RecordEmulation(OpenBody):
+    """What it took to make parameters take effect that the engine does not apply."""
+
+    parameters: _Texts
+    restarts: _Count
+    proposed: _Count
+    accepted: _Count
+    bound: Number
+    reread: _Count
+    added_ms: Number
+    given_up_at: _Count | None
 
 
 class RecordDone(OpenBody):
@@ -149,6 +167,7 @@ class RecordDone(OpenBody):
     ttft_ms: Number | None
     duration_ms: Number
     tokens_per_second: Number | None
+    emulation: RecordEmulation | None = None
 
 
 class RecordProblem(Body):
@@ -178,6 +197,10 @@ class RecordAnswer(Body):
     problem: RecordProblem | None = Field(description="Why it failed, where it did.")
     letter: str = Field(default="", max_length=1, description="In a blind comparison, its name.")
     chosen: bool = Field(default=False, description="Whether it was voted the best.")
+    notices: _Texts = Field(
+        default_factory=list,
+        description="What was to be known while it went on; not in versions before 3.",
+    )
 
     @model_validator(mode="after")
     def _failed_for_a_reason(self) -> Self:
@@ -200,6 +223,11 @@ class RecordSetting(Body):
         default=None,
         description="The id of the one that was chosen, null for the server's default; not in "
         "version 1.",
+    )
+    emulate: bool = Field(
+        default=True,
+        description="Whether parameters that the engine lacks may be emulated; not in versions "
+        "before 3.",
     )
 
 
@@ -225,11 +253,13 @@ class RecordBody(Body):
     ] = Field(description="One in a chat.")
 
     @model_validator(mode="after")
-    def _engines_since_2(self) -> Self:
+    def _names_of_the_version(self) -> Self:
         for i, column in enumerate(self.columns):
-            if ("engine" in column.setting.model_fields_set) != (self.version > 1):
-                words = "engine is missing" if self.version > 1 else "version 1 has no engine"
-                raise broken(f"{words}.", f".columns[{i}].setting.engine")
+            for name, since in _SINCE.items():
+                known = self.version >= since
+                if (name in column.setting.model_fields_set) != known:
+                    no = f"{name} is missing" if known else f"version {self.version} has no {name}"
+                    raise broken(f"{no}.", f".columns[{i}].setting.{name}")
         return self
 
 

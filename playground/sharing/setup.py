@@ -6,8 +6,9 @@ from typing import Final, Literal
 from playground.domain.errors import InvalidRequest
 from playground.domain.samplers import Sampler
 
-# The first had no engines, and a link without them is written in it still.
-VERSION: Final = 2
+# The first had no engines and the second no word on emulation: a link is written in the first that
+# can say what it says.
+VERSION: Final = 3
 MAX_CHARS: Final = 8000
 MAX_SEED: Final = 2**53 - 1  # whole in every browser
 NONE: Final = "-none"
@@ -56,6 +57,7 @@ class Column:
         values: What they were edited to.
         seed: Of this column alone, 0 to MAX_SEED.
         engine: The id of the one that answers; ``None`` takes the server's default.
+        emulate: Whether parameters that the engine lacks may be emulated.
     """
 
     kind: Literal["server", "own", "none"]
@@ -64,6 +66,7 @@ class Column:
     values: Values
     seed: int | None = None
     engine: str | None = None
+    emulate: bool = True
 
 
 @dataclass(frozen=True, slots=True)

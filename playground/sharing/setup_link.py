@@ -6,7 +6,8 @@
 A column names its preset and the values that the preset had when the link was made; a second value
 is what that one was edited to, and ``-`` is unset. Own presets, which live in one browser, are
 ``-own:`` and their name; ``-none`` is none. A column may name its engine (``engine:tgi``), which
-the first version of links could not. Every name and text is percent-encoded, so that the separators
+the first version of links could not, and turn emulation off (``emulate:off``), which the second
+could not. Every name and text is percent-encoded, so that the separators
 ``& = , :`` mean themselves. Nothing in a link is ignored, and nothing is guessed.
 """
 
@@ -41,7 +42,10 @@ _NUMBER: Final = re.compile(r"-?\d{1,20}(\.\d{1,30})?(e[+-]?\d{1,3})?")
 _WHOLE: Final = re.compile(r"\d{1,16}")
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _ENGINE: Final = re.compile(r"[a-z0-9_-]{1,40}")
-_ENGINES_SINCE: Final = 2  # the version of links
+# The versions of links.
+_ENGINES_SINCE: Final = 2
+_EMULATION_SINCE: Final = 3
+_OFF: Final = "off"
 
 
 def parse_link(text: str) -> Setup:
@@ -184,6 +188,7 @@ def _parse_column(text: str, field: str, version: int) -> Column:
     started: dict[str, float | None] = {}
     values: dict[str, float | None] = {}
     seed = engine = None
+    emulate = True
     for part in parts:
         key, *texts = part.split(":")
         at = f"{field}.{_shortened(key)}"
@@ -191,6 +196,7 @@ def _parse_column(text: str, field: str, version: int) -> Column:
             key in values
             or (key == "seed" and seed is not None)
             or (key == "engine" and engine is not None)
+            or (key == "emulate" and not emulate)
         ):
             raise LinkError(f"{key} stands twice in a column.", field=at)
         if key == "seed" and len(texts) == 1:
@@ -198,6 +204,11 @@ def _parse_column(text: str, field: str, version: int) -> Column:
             continue
         if key == "engine" and len(texts) == 1 and version >= _ENGINES_SINCE:
             engine = _engine(texts[0], at)
+            continue
+        if key == "emulate" and version >= _EMULATION_SINCE:
+            if texts != [_OFF]:
+                raise LinkError(f"emulate says {_OFF}, or is not there.", field=at)
+            emulate = False
             continue
         read = _reader(key, at)
         if not 1 <= len(texts) <= 2:
@@ -209,7 +220,7 @@ def _parse_column(text: str, field: str, version: int) -> Column:
         values[key] = after[0] if after else started[key]
     if kind == "none" and any(value is not None for value in started.values()):
         raise LinkError(f"{NONE} has no values but edited ones.", field=field)
-    return Column(kind, name, _values(started), _values(values), seed, engine)
+    return Column(kind, name, _values(started), _values(values), seed, engine, emulate)
 
 
 def _engine(text: str, field: str) -> str:
@@ -229,7 +240,7 @@ def _reader(key: str, field: str) -> Callable[[str], float | None]:
     if parameter is None:
         raise LinkError(
             f"{_shortened(key)} is not a sampler parameter; there are {', '.join(BY_NAME)}, and "
-            "max, seed and engine.",
+            "max, seed, engine and emulate.",
             field=field,
         )
     return lambda text: _value(text, parameter, field)

@@ -66,6 +66,7 @@ def _rows(panes: Sequence[PaneRequest]) -> list[tuple[str, list[str]]]:
         ("max new tokens", [str(pane.max_new_tokens) for pane in panes]),
         ("seed", ["random" if pane.seed is None else str(pane.seed) for pane in panes]),
         ("stop sequences", [", ".join(map(repr, pane.stop)) or "none" for pane in panes]),
+        ("emulation", ["allowed" if pane.emulate else "off" for pane in panes]),
     ]
 
 

@@ -89,7 +89,7 @@ def ending(more: str) -> str:
             "column[0].top_q",
             "top_q is not a sampler parameter; there are temperature, top_p, top_k, "
             "frequency_penalty, presence_penalty, repetition_penalty, min_p, and max, "
-            "seed and engine.",
+            "seed, engine and emulate.",
         ),
         (
             TEXT.replace("top_p:0.95", "top_k:1.5"),
@@ -218,7 +218,7 @@ def ending(more: str) -> str:
             "column[1].seed",
             "seed is not a sampler parameter; there are temperature, top_p, top_k, "
             "frequency_penalty, presence_penalty, repetition_penalty, min_p, and max, "
-            "seed and engine.",
+            "seed, engine and emulate.",
         ),
         ("setup=1&tab=about&stop=a&end", "stop", "There can be at most 0 stop sequences."),
         ("setup=1&tab=history&system=a&end", "system", "The tab history has no system."),
@@ -299,7 +299,7 @@ def test_what_is_wrong_is_named_with_its_place(text: str, field: str, error: str
     assert str(caught.value) == error
 
 
-@pytest.mark.parametrize("version", ["3", "10"])
+@pytest.mark.parametrize("version", ["4", "10"])
 @pytest.mark.parametrize("rest", ["whatever", "tab=chat&end", "x" * MAX_CHARS])
 def test_a_link_of_a_newer_playground_is_told_whatever_it_says(version: str, rest: str) -> None:
     with pytest.raises(LinkError) as caught:
@@ -307,7 +307,7 @@ def test_a_link_of_a_newer_playground_is_told_whatever_it_says(version: str, res
     assert (caught.value.kind, caught.value.field) == ("link_too_new", "setup")
     assert str(caught.value) == (
         f"This link was made by a newer playground (version {version} of links; this one reads "
-        "version 2). Ask whoever runs this server for an update."
+        "version 3). Ask whoever runs this server for an update."
     )
 
 

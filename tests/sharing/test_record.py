@@ -8,7 +8,7 @@ import pytest
 from playground.domain.errors import InvalidRequest
 from playground.domain.validation import check
 from playground.sharing.record import Record, ShareBody, answers
-from tests.conversations import answer, column, first_version, record
+from tests.conversations import answer, column, of_version, record
 
 
 def parse_record(body: object) -> Record:
@@ -27,13 +27,17 @@ FAILURE = {"kind": "offline", "message": "The engine is away.", "retryable": Tru
         record(column(answer("Once", state="stopped", done=None))),
         record(column(answer(receipt={**answer()["receipt"], "later": [{"more": 1}]}))),
         record(column({"role": "user", "content": ""}), title=""),
-        first_version(record()),
-        first_version(record(column(), column())),
+        of_version(1, record()),
+        of_version(1, record(column(), column())),
+        of_version(2, record(column(), column())),
     ],
 )
 def test_a_record_is_kept_as_it_came(body: dict[str, Any]) -> None:
     sent = orjson.dumps(body)
     assert parse_record(orjson.loads(sent)).text.encode() == sent
+
+
+DELETED = object()
 
 
 def broken(path: str, value: object) -> dict[str, Any]:
@@ -51,7 +55,6 @@ def broken(path: str, value: object) -> dict[str, Any]:
     return whole
 
 
-DELETED = object()
 ANSWER = "columns.0.messages.1"
 
 
@@ -59,9 +62,10 @@ ANSWER = "columns.0.messages.1"
     ("path", "value", "field"),
     [
         ("format", "other", "format"),
-        ("version", 3, "version"),
+        ("version", 4, "version"),
         ("version", 0, "version"),
         ("version", 1, "columns[0].setting.engine"),
+        ("version", 2, "columns[0].setting.emulate"),
         ("version", 2.0, "version"),
         ("version", True, "version"),
         ("kind", "page", "kind"),
@@ -79,6 +83,8 @@ ANSWER = "columns.0.messages.1"
         ("columns.0.setting.max_new_tokens", 0, "columns[0].setting.max_new_tokens"),
         ("columns.0.setting.engine", DELETED, "columns[0].setting.engine"),
         ("columns.0.setting.engine", 7, "columns[0].setting.engine"),
+        ("columns.0.setting.emulate", DELETED, "columns[0].setting.emulate"),
+        ("columns.0.setting.emulate", "off", "columns[0].setting.emulate"),
         ("columns.0.setting.seed", -1, "columns[0].setting.seed"),
         ("columns.0.setting.seed", 2**64, "columns[0].setting.seed"),
         ("columns.0.setting.stop", ["a"] * 4, "columns[0].setting.stop"),
@@ -97,6 +103,13 @@ ANSWER = "columns.0.messages.1"
         (f"{ANSWER}.receipt.sent.x", 1e300, "columns[0].messages[1].receipt.sent.x"),
         (f"{ANSWER}.done.duration_ms", "1", "columns[0].messages[1].done.duration_ms"),
         (f"{ANSWER}.problem", {"message": ""}, "columns[0].messages[1].problem.kind"),
+        (f"{ANSWER}.notices", "One", "columns[0].messages[1].notices"),
+        (f"{ANSWER}.receipt.emulated.min_p", "x", "columns[0].messages[1].receipt.emulated.min_p"),
+        (
+            f"{ANSWER}.done.emulation.restarts",
+            -1,
+            "columns[0].messages[1].done.emulation.restarts",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(path: str, value: object, field: str) -> None:
@@ -162,9 +175,9 @@ def test_many_names_are_not_compared_each_with_all() -> None:
     ("body", "error"),
     [
         (
-            {**record(), "version": 3},
-            "The record was written by a newer version of the page: its version is 3, and this "
-            "server knows 2.",
+            {**record(), "version": 4},
+            "The record was written by a newer version of the page: its version is 4, and this "
+            "server knows 3.",
         ),
         (record(column(), column()) | {"kind": "chat"}, "A chat has exactly one column."),
         (record() | {"columns": [{**column(), "messages": []}]}, "Nothing is said in the record."),

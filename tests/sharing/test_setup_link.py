@@ -51,11 +51,11 @@ def columns(draw: st.DrawFn) -> Column:
     kind: Any = draw(st.sampled_from(["server", "own", "none"]))
     values = draw(VALUES)
     started = draw(st.just(values) | VALUES)
-    engine = draw(st.none() | ENGINES)
+    rest: dict[str, Any] = {"engine": draw(st.none() | ENGINES), "emulate": draw(st.booleans())}
     if kind == "none":
-        return Column("none", "", Values(Sampler()), values, engine=engine)
+        return Column("none", "", Values(Sampler()), values, **rest)
     name = draw(IDS if kind == "server" else NAMES)
-    return Column(kind, name, started, values, engine=engine)
+    return Column(kind, name, started, values, **rest)
 
 
 @st.composite
@@ -151,6 +151,24 @@ def test_a_link_of_the_first_version_has_no_engine() -> None:
         assert caught.value.field == "column[0].engine", part
 
 
+def test_a_link_without_emulation_is_of_the_third_version() -> None:
+    column = replace(CHAT.columns[0], engine="q4", emulate=False)
+    text = format_link(replace(CHAT, columns=(column,)))
+    assert text == TEXT.replace("setup=1", "setup=3").replace(
+        "max:2048", "max:2048,engine:q4,emulate:off"
+    )
+    assert parse_link(text).columns == (column,)
+    for wrong in (
+        text.replace("setup=3", "setup=2"),
+        text.replace("emulate:off", "emulate:off,emulate:off"),
+        text.replace("emulate:off", "emulate:on"),
+        text.replace("emulate:off", "emulate"),
+    ):
+        with pytest.raises(LinkError) as caught:
+            parse_link(wrong)
+        assert caught.value.field == "column[0].emulate", wrong
+
+
 def test_the_length_is_limited_on_both_sides() -> None:
     room = MAX_CHARS - len(format_link(replace(CHAT, system="x"))) + 1
     fits, too_long = (replace(CHAT, system="x" * length) for length in (room, room + 1))
@@ -189,6 +207,7 @@ async def test_the_route_reads_a_link_by_the_presets_of_this_server() -> None:
                 "values": values,
                 "seed": None,
                 "engine": None,
+                "emulate": True,
             }
         ]
         moved = (await read(TEXT.replace("0.7", "0.6"))).json()["setup"]["columns"][0]

@@ -86,7 +86,7 @@ def test_what_is_fixed_is_shown_and_the_budget_falls(
         page.get_by_text("Min-p: temperature 1 · min_p 0.1 · at most 1024 tokens").click()
         rows = page.locator(".fixed tbody tr").all_inner_texts()
         assert [row.split("\t")[-1] for row in rows] == [
-            *("1", "–", "–", "–", "–", "–", "0.1", "1024", "random", "none")
+            *("1", "–", "–", "–", "–", "–", "0.1", "1024", "random", "none", "allowed")
         ]
         assert page.locator("input, select").count() == 0
         assert left(page) == 2000

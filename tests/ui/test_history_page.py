@@ -94,8 +94,8 @@ def chat(*said: str, **changes: Any) -> dict[str, Any]:
     setting: dict[str, Any] = {"preset": "alpacaeval", "name": "AlpacaEval"}
     setting |= {"max_new_tokens": 2048, "seed": None}
     setting |= {"sampler": {"temperature": 0.7, "top_p": 0.95}, "stop": [], "system": ""}
-    setting |= {"engine": None}
-    record = {"format": "kto-mistral-playground", "version": 2, "kind": "chat", "title": said[0]}
+    setting |= {"engine": None, "emulate": True}
+    record = {"format": "kto-mistral-playground", "version": 3, "kind": "chat", "title": said[0]}
     column = {"label": "AlpacaEval", "setting": setting, "messages": messages}
     return {**record, "columns": [column], **changes}
 
@@ -105,6 +105,7 @@ def first_version(record: dict[str, Any]) -> dict[str, Any]:
     columns = copy.deepcopy(record["columns"])
     for column in columns:
         del column["setting"]["engine"]
+        del column["setting"]["emulate"]
     return {**record, "version": 1, "columns": columns}
 
 
@@ -146,7 +147,7 @@ def test_a_chat_becomes_a_record_that_opens_as_it_was(page: Page) -> None:
     text = finished(page)
     record: dict[str, Any] = call(page, "records/views.js", CURRENT)
     [column] = record["columns"]
-    assert (record["format"], record["version"]) == ("kto-mistral-playground", 2)
+    assert (record["format"], record["version"]) == ("kto-mistral-playground", 3)
     assert (record["kind"], record["title"]) == ("chat", "Name ten animals.")
     assert column["label"] == "HuggingChat, edited"
     assert column["setting"] == {
@@ -158,6 +159,7 @@ def test_a_chat_becomes_a_record_that_opens_as_it_was(page: Page) -> None:
         "stop": ["xyzzy"],
         "system": "Be kind.",
         "engine": None,
+        "emulate": True,
     }
     question, answer = column["messages"]
     assert question == {"role": "user", "content": "Name ten animals."}
@@ -515,7 +517,7 @@ def test_a_record_of_the_first_version_opens_and_goes_on_as_one_of_today(page: P
     assert json.loads(one) == chat("Older")
     choose(page, "Older", "Delete")
     upload(page, older_json=json.dumps(first_version(chat("Older"))))
-    upload(page, older_md=markdown.replace('"version":2', '"version":1').replace(ENGINE, ""))
+    upload(page, older_md=markdown.replace('"version":3', '"version":1').replace(LATER, ""))
     expect(page.locator("#history-notice")).to_contain_text("1 was here already")
     page.get_by_role("button", name="Older", exact=True).click()
     expect(page.get_by_role("tab", name="Chat", exact=True)).to_have_attribute(
@@ -526,14 +528,18 @@ def test_a_record_of_the_first_version_opens_and_goes_on_as_one_of_today(page: P
     assert record == chat("Older")
 
 
-ENGINE = '"engine":null,'
+LATER = '"engine":null,"emulate":true,'
 BROKEN = {
     "half_json": ('{"format": "kto-mistral', "It is not whole JSON"),
     "other_json": ('{"columns": []}', "format is missing"),
-    "newer_json": (json.dumps(chat("x", version=3)), "written by a newer version"),
+    "newer_json": (json.dumps(chat("x", version=4)), "written by a newer version"),
     "early_json": (
         json.dumps(chat("x", version=1)),
         "columns[0].setting.engine is not known here",
+    ),
+    "second_json": (
+        json.dumps(chat("x", version=2)),
+        "columns[0].setting.emulate is not known here",
     ),
     "late_json": (
         json.dumps({**first_version(chat("x")), "version": 2}),

@@ -417,7 +417,7 @@ def test_a_comparison_that_writes_is_not_disturbed(page: Page) -> None:
 
 REFUSED = [
     (TEXT[:-9], "link_broken", "it was cut on its way"),
-    (TEXT.replace("setup=1", "setup=3"), "link_too_new", "newer playground"),
+    (TEXT.replace("setup=1", "setup=4"), "link_too_new", "newer playground"),
     (TEXT.replace("&end", f"&system={'x' * MAX_CHARS}&end"), "link_too_long", "8,000"),
     (TEXT.replace("alpacaeval", "gone"), "link_broken", "There is no preset gone"),
     (TEXT.replace("0.7", "2.1"), "link_broken", "between 0 and 2, and 2.1 does not"),
@@ -513,6 +513,7 @@ def as_json(setup: Setup) -> dict[str, Any]:
             "values": values(each.values),
             "seed": each.seed,
             "engine": each.engine,
+            "emulate": each.emulate,
         }
         for each in setup.columns
     ]

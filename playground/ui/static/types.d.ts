@@ -20,6 +20,7 @@ interface Answer {
   chosen?: boolean;
   seals?: string[]; // of a blind round that is open
   column?: number;
+  notices?: string[]; // what was to be known while it went on
 }
 
 // A message as a pane shows it.
@@ -60,6 +61,19 @@ interface Receipt {
   system?: string;
   continued?: number;
   note?: string;
+  emulate?: boolean; // older receipts have neither
+  emulated?: Sampler;
+}
+
+interface Emulation {
+  parameters: string[];
+  restarts: number;
+  proposed: number;
+  accepted: number;
+  bound: number;
+  reread: number;
+  added_ms: number;
+  given_up_at: number | null;
 }
 
 interface Done {
@@ -70,6 +84,7 @@ interface Done {
   duration_ms: number;
   tokens_per_second: number | null;
   seed: number | null;
+  emulation?: Emulation | null;
 }
 
 // The events of a stream, by name. `sealed` is what a blind round must not show.
@@ -77,6 +92,7 @@ interface StreamEvents {
   waiting: { pane: number; place: number };
   delta: { pane: number; text: string };
   block: { pane: number; index: number; html: string };
+  notice: { pane: number; text: string };
   receipt: Receipt & { pane: number; sealed?: string };
   done: Done & { pane: number; sealed?: string };
   error: { pane: number; sealed?: string; kind: string; message: string; retryable: boolean };
@@ -117,6 +133,7 @@ interface EditedSetting {
   limit: string;
   seed: string;
   engine?: string; // an id, or '' for the default; of earlier versions there is none
+  emulate?: boolean; // earlier versions did not say it
 }
 
 // A setting with all of its values.
@@ -129,6 +146,7 @@ interface Setting {
   stop: string[];
   system: string;
   engine: string | null;
+  emulate: boolean;
 }
 
 interface RequestPane {
@@ -138,6 +156,7 @@ interface RequestPane {
   seed?: number | null;
   stop?: string[];
   engine?: string | null;
+  emulate?: boolean;
   messages?: SentMessage[];
 }
 
@@ -229,6 +248,8 @@ interface ListedEngine {
   name: string;
   state: 'unknown' | 'ready' | 'loading' | 'offline';
   unsupported: string[]; // parameters
+  emulated: string[]; // likewise
+  seeds_repeat: Engine['seeds']['repeat'] | null; // null while it is not known
 }
 
 interface Vote {

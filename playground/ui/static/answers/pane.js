@@ -14,6 +14,8 @@ const reasons = {
   budget: 'cut: the budget of this demo',
 };
 
+const remark = (textContent) => element('p', { className: 'remark', textContent });
+
 // What is said of an answer that failed. That nobody is logged in is told on the whole page, too.
 /**
  * @param {string} content
@@ -88,6 +90,7 @@ export class Pane {
     message.problem = null;
     message.done = null;
     message.receipt = null;
+    message.notices = [];
     this.place = null;
     this.replay = message.content !== '';
     this.#redraw(message);
@@ -117,6 +120,11 @@ export class Pane {
       const running = this.#running();
       running.before(block(data.html));
       running.textContent = '';
+    } else if (name === 'notice') {
+      (message.notices ??= []).push(data.text);
+      const notice = remark(data.text);
+      notice.setAttribute('role', 'status');
+      this.log.lastElementChild.querySelector(':scope > :is(.body, .remark):not(:has(~ .remark))').after(notice);
     } else if (name === 'receipt') {
       const { pane, sealed, ...receipt } = data;
       if (sealed) message.seals = [sealed];
@@ -215,6 +223,7 @@ export class Pane {
       article.setAttribute('aria-busy', 'true');
       const waiting = message.content === '' ? ' waiting' : '';
       body.append(element('div', { className: `running caret${waiting}`, textContent: rest }));
+      article.append(...(message.notices ?? []).map(remark));
       if (this.actions.stop) article.append(element('div', { className: 'meta' }, button('Stop', at('stop'))));
       return article;
     }
@@ -225,14 +234,14 @@ export class Pane {
 
   /** @param {Answer} message */
   #ending(message) {
-    const parts = [];
+    const parts = (message.notices ?? []).map(remark);
     const dropped = message.receipt?.dropped_turns ?? 0;
     if (dropped > 0) {
       const turns = dropped === 1 ? 'The oldest turn' : `The oldest ${dropped} turns`;
-      parts.push(element('p', { className: 'remark', textContent: `${turns} did not fit the context and ${dropped === 1 ? 'was' : 'were'} left out.` }));
+      parts.push(remark(`${turns} did not fit the context and ${dropped === 1 ? 'was' : 'were'} left out.`));
     }
     if (message.state === 'done' && message.content === '') {
-      parts.push(element('p', { className: 'remark', textContent: 'The model wrote nothing.' }));
+      parts.push(remark('The model wrote nothing.'));
     }
     if (message.state === 'failed' && message.problem) {
       const problem = element('p', { className: 'problem', textContent: problemWords(message.content, message.problem) });

@@ -7,7 +7,7 @@
 import { json } from '../lib/api.js';
 import { copyButton, element } from '../lib/dom.js';
 import { tabs } from '../lib/tabs.js';
-import { number, unturned } from '../lib/text.js';
+import { count, number, unturned } from '../lib/text.js';
 
 const prompts = new Map(); // by the hash that the receipt has
 
@@ -73,6 +73,7 @@ function facts(receipt, done) {
     ['prompt tokens', number.format(receipt.prompt_tokens)],
     ['turns left out', receipt.dropped_turns],
     ['seed', done?.seed ?? receipt.sent.seed],
+    ...(receipt.emulate === false ? [['emulation', 'switched off']] : []),
     ...(receipt.note ? [['note', receipt.note]] : []),
   ];
   if (done) {
@@ -87,6 +88,30 @@ function facts(receipt, done) {
   return list(pairs);
 }
 
+const share = (part, whole) => (whole === 0 ? '–' : `${(100 * part / whole).toFixed(1)} %`);
+
+/**
+ * What was applied to the engine's tokens on their way here, and what that took.
+ * @param {Receipt} receipt
+ * @param {Done | null} [done]
+ */
+function emulation({ emulated = {} }, done) {
+  /** @type {[string, any][]} */
+  const pairs = Object.entries(emulated);
+  const took = done?.emulation;
+  if (took) {
+    pairs.push(
+      ['restarts', number.format(took.restarts)],
+      ['accepted', `${share(took.accepted, took.proposed)} of the engine’s ${count(took.proposed, 'token')}`],
+      ['error', took.bound === 0 ? 'exact' : `at most ${took.bound.toPrecision(2)} a token on average, as total variation distance`],
+      ['added time', `${(took.added_ms / 1000).toFixed(2)} s`],
+      ['rereads', took.reread === 0 ? 'none' : `${count(took.reread, 'restart')} read the text so far in other tokens`],
+      ['given up', took.given_up_at === null ? 'no' : `after ${count(took.given_up_at, 'token')}: the rest is the engine’s own`],
+    );
+  }
+  return pairs.length === 0 ? [] : [heading('Emulated: applied to the engine’s tokens, not sent'), list(pairs)];
+}
+
 function receiptTab(message) {
   const { receipt, done } = message;
   const left = Object.entries(receipt.left_out ?? {});
@@ -95,6 +120,7 @@ function receiptTab(message) {
     facts(receipt, done),
     heading('Sent to the engine, with the prompt'),
     element('pre', { textContent: unturned(JSON.stringify(receipt.sent, null, 2)), tabIndex: 0 }),
+    ...emulation(receipt, done),
     ...(left.length > 0 ? [heading('Set, and not sent'), list(left)] : []),
     ...(ways.length > 0 ? [heading('How this engine treats the parameters'),
       list(ways.map(([name, way]) => [name, `${way.how === 'unsupported' ? 'not applied' : way.how}: ${way.reason}`]))] : []),

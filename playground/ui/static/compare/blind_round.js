@@ -127,12 +127,13 @@ export class BlindRound {
     try {
       const { opened } = seals.length === 0 ? { opened: [] }
         : await json('api/reveal', { sealed: seals.map(({ seal }) => seal) });
-      opened.forEach(({ pane, receipt, done, error }, n) => {
+      opened.forEach(({ pane, receipt, done, error, notices }, n) => {
         const answer = round.answers[seals[n].i];
         answer.column = pane;
         if (receipt) answer.receipt = takeReceipt(receipt);
         if (done) answer.done = done;
         if (error) answer.problem = error;
+        if (notices) answer.notices = notices;
       });
     } catch (error) {
       this.#vote(error.message);

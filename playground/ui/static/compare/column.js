@@ -4,7 +4,7 @@ import { Pane } from '../answers/pane.js';
 import { areSeveral, engineGone, engineOf, engineSelect, showEngines } from '../engine/choice.js';
 import { $, button, element } from '../lib/dom.js';
 import { menu } from '../lib/menu.js';
-import { lacking } from '../presets/edited_values.js';
+import { emulatedBy, lacking } from '../presets/edited_values.js';
 import { presetName } from '../presets/panel.js';
 import { allPresets } from '../presets/presets.js';
 import { fields, isEdited, nameOf, presetOf, restoreButton, summary } from '../presets/setting.js';
@@ -52,6 +52,12 @@ export class Column {
     this.figures = element('span', { className: 'figures' });
     this.summary = element('summary');
     this.inputs = element('div');
+    this.emulate = element('input', { type: 'checkbox' });
+    this.emulate.addEventListener('change', () => {
+      this.setting.emulate = this.emulate.checked;
+      this.settingChanged();
+    });
+    this.emulation = element('label', { className: 'line' }, element('span', { textContent: 'emulate what the engine lacks' }), this.emulate);
     this.values = element('details', { className: 'values' }, this.summary, this.inputs);
     this.warning = element('p', { className: 'warning', hidden: true });
     this.verdict = element('p', { className: 'verdict', hidden: true });
@@ -110,7 +116,7 @@ export class Column {
       this.summary.focus();
     });
     this.inputs.replaceChildren(
-      ...fields(this.setting, this.seedShown, () => this.settingChanged()), restore);
+      ...fields(this.setting, this.seedShown, () => this.settingChanged()), this.emulation, restore);
     this.showSetting();
   }
 
@@ -139,9 +145,14 @@ export class Column {
     this.summary.textContent = summary(this.setting);
     $('button', this.values).hidden = !isEdited(this.setting);
     showEngines(this.engineSelect, this.setting.engine);
-    const missing = lacking(presetOf(this.setting), this.setting.edits, engineOf(this.setting.engine));
+    const engine = engineOf(this.setting.engine);
+    const emulate = this.setting.emulate !== false;
+    this.emulate.checked = emulate;
+    this.emulation.hidden = emulatedBy(engine).length === 0;
+    const missing = lacking(presetOf(this.setting), this.setting.edits, emulate, engine);
+    const off = missing.some((name) => emulatedBy(engine).includes(name));
     // Where there is nothing to choose, it was said once when the column came.
-    const words = [areSeveral() && engineGone(this.setting.engine), missing.length > 0 && `Not applied by this engine: ${missing.join(', ')}.`];
+    const words = [areSeveral() && engineGone(this.setting.engine), missing.length > 0 && `Not applied ${off ? 'without emulation' : 'by this engine'}: ${missing.join(', ')}.`];
     this.warning.textContent = words.filter(Boolean).join(' ');
     this.warning.hidden = this.warning.textContent === '';
   }

@@ -260,7 +260,7 @@ class Comparison {
   toChat(column) {
     this.chat.adopt(structuredClone(column.messages), `Continued from ${column.label} of the comparison.`);
     const { system, stop } = this.options.value;
-    usePreset(column.setting.preset, column.setting.edits, column.setting.limit, { system, stop, engine: column.setting.engine });
+    usePreset(column.setting.preset, column.setting.edits, column.setting.limit, { system, stop, engine: column.setting.engine, emulate: column.setting.emulate !== false });
     $('#view-chat-button').click();
     const { prompt } = this.chat;
     const focus = () => (prompt.offsetParent === null ? requestAnimationFrame(focus) : prompt.focus());

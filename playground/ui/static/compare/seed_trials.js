@@ -81,9 +81,10 @@ function table({ columns }) {
 
 function answersOf({ label, answers }) {
   return element('details', {}, element('summary', { textContent: `${counted(answers.length, 'answer')} of ${label}` }),
-    ...answers.map(({ seed, text, tokens, problem }) => element('div', { className: 'trial' },
+    ...answers.map(({ seed, text, tokens, problem, notices = [] }) => element('div', { className: 'trial' },
       element('p', { className: 'meta', textContent: [`seed ${seed}`, tokens && `${tokens} tokens`].filter(Boolean).join(' · ') }),
-      element('p', { className: problem ? 'problem' : 'text', textContent: problem ?? text }))));
+      element('p', { className: problem ? 'problem' : 'text', textContent: problem ?? text }),
+      ...notices.map((words) => element('p', { className: 'note', textContent: words })))));
 }
 
 // The events of a request, which is sent again for as long as the server is busy: a refused one was
@@ -116,6 +117,7 @@ async function collect(columns, seeds, ask, signal, progress) {
       else if (name === 'delta') answer.text += data.text;
       else if (name === 'done') Object.assign(answer, { tokens: data.generated_tokens, problem: null });
       else if (name === 'error') answer.problem = data.message;
+      else if (name === 'notice') (answer.notices ??= []).push(data.text);
       else if (name === 'receipt') {
         answer.receipt = data;
         progress(n);

@@ -71,7 +71,7 @@ export function engineSelect(changed) {
 // What is known of an engine that cannot say it at present.
 function lastOf(id) {
   const last = known.find((each) => each.id === id);
-  return last ? { name: last.name, unsupported: last.unsupported } : {};
+  return last ? { name: last.name, unsupported: last.unsupported, emulated: last.emulated, seeds_repeat: last.seeds_repeat } : {};
 }
 
 async function look() {
@@ -88,7 +88,7 @@ async function look() {
 
 // given: the engines as the server knows them when it writes the page, [{id, name}].
 export function startEngines(given) {
-  known = given.map((each) => ({ ...each, state: 'unknown', unsupported: [] }));
+  known = given.map((each) => ({ ...each, state: 'unknown', unsupported: [], emulated: [], seeds_repeat: null }));
   if (!areSeveral()) return;
   document.addEventListener('visibilitychange', () => { if (!document.hidden) void look(); });
   addEventListener('online', look);

@@ -35,19 +35,25 @@ export function engineSays(state) {
   engine = now;
 }
 
-// {words, level}, where level is calm (only worth a look when one is at the knob), said, proven or
-// unsupported.
-export function treatment(name) {
+// The parameters that the engine is said to treat so.
+/** @param {Support['how']} how */
+export const treated = (how) => Object.keys(applied).filter((name) => applied[name].how === how);
+
+// {words, level, word}, where level is calm (only worth a look when one is at the knob), said, proven or
+// unsupported, and word stands for the words where they are worth a look only for who asks. emulate:
+// whether the reader lets parameters be emulated.
+export function treatment(name, emulate = true) {
   const found = proof[name];
   const { how, reason } = applied[name] ?? { how: '', reason: '' };
+  if (how === 'emulated' && !emulate) return { words: 'Emulation is switched off below, and the engine does not apply it: it is not sent.', level: 'unsupported', word: 'off' };
   if (found) {
-    const words = `${verdicts[found.verdict]}: ${found.evidence}.`;
+    const words = `${verdicts[found.verdict]}${how === 'emulated' ? ', emulated' : ''}: ${found.evidence}.`;
     // What the engine means by it stays worth knowing.
     return { words: reason ? `${words} ${reason}` : words, level: found.verdict === 'none' ? 'unsupported' : 'proven' };
   }
   if (!how) return { words: '', level: 'calm' };
   if (how === 'unsupported') return { words: `Not applied: ${reason}`, level: 'unsupported' };
-  if (how === 'emulated') return { words: `Emulated: ${reason}`, level: 'said' };
+  if (how === 'emulated') return { words: reason, level: 'said', word: 'emulated' };
   return reason ? { words: reason, level: 'said' } : { words: 'Applied by the engine itself.', level: 'calm' };
 }
 

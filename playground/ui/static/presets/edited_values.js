@@ -2,7 +2,7 @@
 // survives: {parameter: text}, and only of what differs from the preset.
 
 import { areSeveral } from '../engine/choice.js';
-import { treatment } from '../engine/parameter_support.js';
+import { treated, treatment } from '../engine/parameter_support.js';
 import { readValue, wholeNumber } from '../lib/values.js';
 
 /** @type {Parameter[]} */
@@ -51,11 +51,23 @@ export function samplerOf(preset, edits) {
   return sampler;
 }
 
-// The parameters that are set to something, and that this engine does not apply. of: the engine where
-// there are several; else it is the one that the page knows all about.
+// The parameters that an engine applies by emulation alone. of: the engine where there are several;
+// else it is the one that the page knows all about.
 /** @param {ListedEngine} [of] */
-export function lacking(preset, edits, of) {
-  const unsupported = (name) => (areSeveral() && of ? of.unsupported.includes(name) : treatment(name).level === 'unsupported');
+export const emulatedBy = (of) => (areSeveral() && of ? of.emulated : treated('emulated'));
+
+// The parameters that are set to something, and that this engine does not apply, or not without
+// emulation where that is switched off. of: as above.
+/**
+ * @param {Preset} preset
+ * @param {Edits} edits
+ * @param {boolean} emulate
+ * @param {ListedEngine} [of]
+ */
+export function lacking(preset, edits, emulate, of) {
+  const emulated = emulatedBy(of);
+  const unsupported = (name) => (emulated.includes(name) ? !emulate
+    : areSeveral() && of ? of.unsupported.includes(name) : treatment(name).level === 'unsupported');
   return table.filter((parameter) => {
     const { value } = readOf(preset, edits, parameter);
     return (value ?? null) !== null && value !== parameter.neutral && unsupported(parameter.name);

@@ -5,7 +5,7 @@
 // the browser's own presets share one, the slot "-own".
 
 import { onEngines, showEngines, startEngines } from '../engine/choice.js';
-import { engineSays, prove, seedWords, systemWords } from '../engine/parameter_support.js';
+import { engineSays, prove, seedWords, systemWords, treated } from '../engine/parameter_support.js';
 import { followEngine, onEngine } from '../engine/state.js';
 import { $, button, whenAdded } from '../lib/dom.js';
 import { firstVisit, load, save } from '../lib/storage.js';
@@ -24,7 +24,10 @@ const panel = () => $('#samplers');
 const field = (id) => document.getElementById(id); // null where Gradio has not drawn it
 const form = () => field('request-form');
 // The engine's is there where there are several.
-const texts = () => ['max-new-tokens', 'seed', 'stop', 'system', 'engine'].filter(field);
+const fields = () => ['max-new-tokens', 'seed', 'stop', 'system', 'engine', 'emulate'].filter(field);
+const isCheckbox = (id) => field(id).type === 'checkbox';
+const valueOf = (id) => (isCheckbox(id) ? field(id).checked : field(id).value);
+const emulates = () => valueOf('emulate');
 const stored = load('samplers', { preset: null, edits: {}, request: {} });
 const shared = '-own';
 let changed = () => {};
@@ -54,6 +57,12 @@ export function presetName(given) {
   return typeof given === 'string' ? presetById(given)?.name ?? given : given.name;
 }
 
+// What a field says; one that nothing was kept of is empty, or ticked.
+function put(id, value) {
+  if (isCheckbox(id)) field(id).checked = value ?? true;
+  else field(id).value = value ?? '';
+}
+
 function write(preset, name, text) {
   const edits = editsOf(preset);
   edit(preset, edits, name, text);
@@ -63,7 +72,7 @@ function write(preset, name, text) {
 
 function show(slot) {
   const preset = shownIn(slot);
-  showPreset(tab(preset), sectionOf(slot), preset, editsOf(preset));
+  showPreset(tab(preset), sectionOf(slot), preset, editsOf(preset), emulates());
 }
 
 // Writes what is kept into a slot's fields, if they have been drawn.
@@ -85,7 +94,7 @@ function summarise() {
 
 function keep() {
   stored.preset = selected().id;
-  for (const id of texts()) stored.request[id] = field(id).value;
+  for (const id of fields()) stored.request[id] = valueOf(id);
   if (field('engine')) followEngine(field('engine').value);
   save('samplers', stored);
   summarise();
@@ -123,7 +132,7 @@ function handle(slot) {
     choose,
     discard: () => { delete stored.edits[shownIn(slot).id]; redraw(); },
     neutralise: () => set((name) => String(parameters().find((each) => each.name === name)?.neutral)),
-    lacking: (preset) => lacking(preset, editsOf(preset)),
+    lacking: (preset) => lacking(preset, editsOf(preset), emulates()),
     prove: () => proveIn(slot),
     redraw,
     say: (words, undo) => say(slot, words, undo),
@@ -204,6 +213,7 @@ function readPanel() {
   const stop = readField('stop', stopsOf);
   if (stop.length > 0) pane.stop = stop;
   if (field('engine')) pane.engine = field('engine').value;
+  if (!emulates()) pane.emulate = false;
   return { pane, system: field('system').value.trim() };
 }
 
@@ -237,15 +247,15 @@ export function usePreset(id, edits, limit, others = {}) {
   if (Object.keys(edits).length > 0) stored.edits[preset.id] = { ...edits };
   else delete stored.edits[preset.id];
   const { engine, ...written } = others;
-  for (const [name, text] of Object.entries({ ...written, 'max-new-tokens': limit })) field(name).value = text;
+  for (const [name, value] of Object.entries({ ...written, 'max-new-tokens': limit })) put(name, value);
   if (engine !== undefined) chooseEngine(engine);
   choose(preset);
-  fill(slotOf(preset));
+  slots().forEach(fill);
 }
 
-// All that the panel says, which usePanel brings back: {preset, edits: {id: edits}, request: {id: text}}.
+// All that the panel says, which usePanel brings back: {preset, edits: {id: edits}, request: {id: value}}.
 export function panelState() {
-  const request = Object.fromEntries(texts().map((id) => [id, field(id).value]));
+  const request = Object.fromEntries(fields().map((id) => [id, valueOf(id)]));
   return { preset: selected().id, edits: structuredClone(stored.edits), request };
 }
 
@@ -286,10 +296,11 @@ export function startSamplers(onChange) {
   startEngines(JSON.parse(form().dataset.engines));
   chooseEngine(stored.request.engine ?? '');
   onEngines(() => chooseEngine(field('engine').value));
-  for (const id of texts()) {
-    if (id !== 'engine') field(id).value = stored.request[id] ?? '';
+  for (const id of fields()) {
+    if (id !== 'engine') put(id, stored.request[id]);
     field(id).addEventListener('input', keep);
   }
+  field('emulate').addEventListener('input', redrawPanel);
   form().addEventListener('submit', (event) => event.preventDefault());
   whenAdded(panel(), '.preset', bind);
   new MutationObserver(keep).observe($('[role="tablist"]', panel()), {
@@ -304,6 +315,9 @@ export function startSamplers(onChange) {
       slots().forEach(show);
       if (state.state === 'unknown') for (const id of ['seed-note', 'system-note']) field(id).textContent = '';
       if (!state.engine) return; // while it is away, what it said last holds
+      const emulated = treated('emulated');
+      field('emulation').hidden = emulated.length === 0;
+      field('emulation').title = `This engine lacks ${emulated.join(', ')}: they are applied to its tokens on their way here.`;
       field('seed-note').textContent = seedWords(state.engine.seeds);
       field('system-note').textContent = systemWords(state.engine);
     });

@@ -1,6 +1,6 @@
 // Settings with all of their values, which mean the same wherever and whenever they are opened:
-// {preset, name, sampler, max_new_tokens, seed, stop, system, engine}. `preset` is the id of a preset of the
-// server, or null for one of the browser's own; `name` is that of either.
+// {preset, name, sampler, max_new_tokens, seed, stop, system, engine, emulate}. `preset` is the id of a preset
+// of the server, or null for one of the browser's own; `name` is that of either.
 
 import { engineGone, engineId } from '../engine/choice.js';
 import { readValue, wholeNumber } from '../lib/values.js';
@@ -21,7 +21,7 @@ function said(read, text) {
 const lines = (text) => text.split('\n').filter((line) => line !== '');
 
 // A preset with its edits, {parameter: text}. A half-written edit counts as none.
-function resolve(preset, edits, { limit, seed, stop, system, engine }) {
+function resolve(preset, edits, { limit, seed, stop, system, engine, emulate = true }) {
   const sampler = {};
   const own = said(limitOf, limit);
   for (const parameter of parameters()) {
@@ -39,6 +39,7 @@ function resolve(preset, edits, { limit, seed, stop, system, engine }) {
     stop: lines(stop),
     system: system.trim(),
     engine: engineId(engine),
+    emulate,
   };
 }
 
@@ -49,7 +50,7 @@ function resolve(preset, edits, { limit, seed, stop, system, engine }) {
 export function panelSetting() {
   const { preset, edits, request } = panelState();
   return resolve(presetOf({ preset }), edits[preset] ?? {}, {
-    limit: request['max-new-tokens'], seed: request.seed, stop: request.stop, system: request.system, engine: request.engine,
+    limit: request['max-new-tokens'], seed: request.seed, stop: request.stop, system: request.system, engine: request.engine, emulate: request.emulate,
   });
 }
 
@@ -61,7 +62,7 @@ export function panelSetting() {
  */
 export function columnSetting(value, { sameSeed, seed, stop, system }) {
   return resolve(presetOf(value), value.edits, {
-    limit: value.limit, seed: sameSeed ? seed : value.seed, stop, system, engine: value.engine,
+    limit: value.limit, seed: sameSeed ? seed : value.seed, stop, system, engine: value.engine, emulate: value.emulate,
   });
 }
 
@@ -69,8 +70,8 @@ export function columnSetting(value, { sameSeed, seed, stop, system }) {
 const counterpart = (setting) => allPresets().find(({ kind, id, name }) => (
   setting.preset === null ? kind !== 'server' && name === setting.name : kind === 'server' && id === setting.preset));
 
-// A setting as it is edited here: {preset, edits, limit, seed, stop, system, engine}, all texts, and `note`,
-// which says in words what is not as it was, or ''. The values are always the same: a preset that
+// A setting as it is edited here: {preset, edits, limit, seed, stop, system, engine}, all texts, `emulate`, and
+// `note`, which says in words what is not as it was, or ''. The values are always the same: a preset that
 // has others by now is shown as edited, and one that is not here as None with all of its values.
 export function editable(setting) {
   const found = counterpart(setting);
@@ -93,6 +94,7 @@ export function editable(setting) {
     stop: setting.stop.join('\n'),
     system: setting.system,
     engine: setting.engine ?? '',
+    emulate: setting.emulate !== false,
     note: notes.join(' '),
   };
 }

@@ -1,7 +1,7 @@
 // The sampler settings of one column: a preset, what is edited of it, and a seed of its own.
 //
 // A setting is a plain value that can be stored: {preset, edits: {parameter: text}, limit, seed,
-// engine}, where limit and seed are texts, too, so that a half-written field survives.
+// engine, emulate}, where limit and seed are texts, too, so that a half-written field survives.
 
 import { engineId } from '../engine/choice.js';
 import { button, element } from '../lib/dom.js';
@@ -14,7 +14,7 @@ import { allPresets, reference } from './presets.js';
  * @returns {EditedSetting}
  */
 export function setting(preset) {
-  return { preset, edits: {}, limit: '', seed: '', engine: '' };
+  return { preset, edits: {}, limit: '', seed: '', engine: '', emulate: true };
 }
 
 export const presetOf = ({ preset }) => {
@@ -36,6 +36,7 @@ export function summary(value) {
     .map(({ name }) => [name.replace('_penalty', ''), textOf(presetOf(value), value.edits, name).trim()])
     .filter(([, text]) => text !== '').map((pair) => pair.join(' '));
   if (value.limit.trim() !== '') set.push(`max ${value.limit.trim()}`);
+  if (value.emulate === false) set.push('emulation off');
   return set.join(' · ') || 'the engine’s own choice';
 }
 
@@ -52,6 +53,7 @@ export function paneOf(value) {
   if (limit !== undefined) pane.max_new_tokens = limit;
   const engine = engineId(value.engine);
   if (engine !== null) pane.engine = engine;
+  if (value.emulate === false) pane.emulate = false;
   return pane;
 }
 

@@ -6,7 +6,7 @@ import {
 } from '../lib/validate.js';
 
 export const format = 'kto-mistral-playground';
-export const version = 2; // 1 knew no engines
+export const version = 3; // 1 knew no engines, and 2 no emulation
 const olderFormat = 'kto-mistral-playground comparison';
 
 const receipt = object({
@@ -15,27 +15,33 @@ const receipt = object({
 }, {
   engine_id: text, model_sha: orNull(text), quantisation: text, preset: orNull(text), edited: list(text), prompt: text, prompt_sha256: text,
   edits: table(object({ from: orNull(finite), to: orNull(finite) })), left_out: table(text),
-  system: text, continued: whole, note: text,
+  system: text, continued: whole, note: text, emulate: flag, emulated: table(finite),
   prompt_format: orNull(object({ id: text, label: text, bos: text, stop: list(text) }, {}, { open: true })),
 }, { open: true });
+
+const emulation = object({
+  parameters: list(text), restarts: whole, proposed: whole, accepted: whole, bound: finite, reread: whole,
+  added_ms: finite, given_up_at: orNull(whole),
+}, {}, { open: true });
 
 const done = object({
   finish_reason: text, generated_tokens: whole, input_tokens: whole, ttft_ms: orNull(finite),
   duration_ms: finite, tokens_per_second: orNull(finite), seed: orNull(whole),
-}, {}, { open: true });
+}, { emulation: orNull(emulation) }, { open: true });
 
 const answer = object({
   role: oneOf('assistant'), content: text, state: oneOf('done', 'stopped', 'failed'), preset: orNull(text),
   receipt: orNull(receipt), done: orNull(done),
   problem: orNull(object({ kind: text, message: text, retryable: flag })),
-}, { letter: text, chosen: flag });
+}, { letter: text, chosen: flag, notices: list(text) });
 const question = object({ role: oneOf('user', 'assistant'), content: text });
 
 const firstSetting = {
   preset: orNull(text), name: text, sampler: table(finite), max_new_tokens: orNull(whole),
   seed: orNull(whole), stop: list(text), system: text,
 };
-export const settingShape = object({ ...firstSetting, engine: orNull(text) });
+const secondSetting = { ...firstSetting, engine: orNull(text) };
+export const settingShape = object({ ...secondSetting, emulate: flag });
 
 const shapeOf = (number, setting) => object({
   format: oneOf(format), version: oneOf(number), kind: oneOf('chat', 'comparison'), title: text,
@@ -45,14 +51,14 @@ const shapeOf = (number, setting) => object({
     messages: list((message, path) => (message?.role === 'assistant' ? answer : question)(message, path)),
   }), { least: 1, most: 4 }),
 });
-const firstShape = shapeOf(1, object(firstSetting));
+const older = new Map([[1, shapeOf(1, object(firstSetting))], [2, shapeOf(2, object(secondSetting))]]);
 const shape = shapeOf(version, settingShape);
 
-// A setting of the first version as one of today.
-export const withEngine = (setting) => ({ engine: null, ...setting });
+// A setting of an earlier version as one of today.
+export const asOfToday = (setting) => ({ engine: null, emulate: true, ...setting });
 
-const withEngines = (record) => ({
-  ...record, version, columns: record.columns.map((column) => ({ ...column, setting: withEngine(column.setting) })),
+const allOfToday = (record) => ({
+  ...record, version, columns: record.columns.map((column) => ({ ...column, setting: asOfToday(column.setting) })),
 });
 
 // The record in today's version. Throws in words, with the place, when this is none.
@@ -60,14 +66,13 @@ export function checkRecord(value) {
   if (value?.format === format && value.version > version) {
     throw new Error(`It was written by a newer version of this page (its format is ${value.version}, this page knows ${version}).`);
   }
-  const first = value?.version === 1;
-  (first ? firstShape : shape)(value, '');
+  (older.get(value?.version) ?? shape)(value, '');
   if (value.kind === 'chat' && value.columns.length !== 1) throw new Error('A chat has exactly one column.');
   value.columns.forEach(({ messages }, i) => messages.forEach((message, j) => {
     if (message.state === 'failed' && !message.problem) throw new Error(`columns[${i}].messages[${j}].problem is missing.`);
   }));
   if (value.columns.every(({ messages }) => messages.length === 0)) throw new Error('Nothing is said in it.');
-  return first ? withEngines(value) : value;
+  return value.version === version ? value : allOfToday(value);
 }
 
 // The first words of the user.

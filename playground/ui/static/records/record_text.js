@@ -12,10 +12,10 @@ const escaped = (words) => words.replace(/\s+/g, ' ').replace(/[\\`*_[\]<>#|~]/g
 // What readers need not see, in a comment that nothing in it can close.
 const comment = (name, value) => `<!-- ${name} ${JSON.stringify(value).replaceAll('<', '\\u003c').replaceAll('>', '\\u003e')} -->`;
 
-const values = ({ sampler, max_new_tokens: limit, seed, stop, system, engine }) => [
+const values = ({ sampler, max_new_tokens: limit, seed, stop, system, engine, emulate }) => [
   ...Object.entries(sampler).map((pair) => pair.join(' ')), limit !== null && `at most ${limit} tokens`,
   seed !== null && `seed ${seed}`, stop.length > 0 && `stop ${JSON.stringify(stop)}`, system !== '' && `system text ${JSON.stringify(system)}`,
-  engine !== null && `engine ${engine}`,
+  engine !== null && `engine ${engine}`, emulate === false && 'emulation off',
 ].filter(Boolean).join(' · ') || 'the engine’s own choice';
 
 function facts({ receipt: sent, done: figures }) {
@@ -34,6 +34,7 @@ export function recordMarkdown({ kind, title, columns }) {
     for (const message of messages) {
       const { role, content, receipt: _, done: __, ...rest } = message;
       lines.push(comment(role, rest), '', role === 'user' ? '**Prompt**' : `**Answer${rest.letter ? ` ${escaped(rest.letter)}${rest.chosen ? ', chosen' : ''}` : ''}**`, '', quoted(content), '');
+      for (const notice of rest.notices ?? []) lines.push(escaped(notice), '');
       if (rest.state === 'failed') lines.push(`Failed: ${escaped(rest.problem.message)}`, '');
       if (rest.state === 'stopped') lines.push('Stopped.', '');
       if (role === 'assistant') lines.push(...facts(message));

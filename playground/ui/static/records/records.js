@@ -3,13 +3,13 @@
 //
 // {format, version, kind: chat or comparison, title, columns: [{label, setting, messages}]}, where a
 // setting has all of its values (presets/resolved_setting.js) and a message is {role, content} and,
-// for an answer, {state, preset, receipt, done, problem, letter, chosen}.
+// for an answer, {state, preset, receipt, done, problem, letter, chosen, notices}.
 
 import { $ } from '../lib/dom.js';
 import { panelState, usePanel, usePreset } from '../presets/panel.js';
 import { presetById } from '../presets/presets.js';
 import { columnSetting, editable, labelOf, panelSetting } from '../presets/resolved_setting.js';
-import { checkRecord, format, settingShape, titleOf, version, withEngine } from './record_shape.js';
+import { asOfToday, checkRecord, format, settingShape, titleOf, version } from './record_shape.js';
 import { viewOf } from './views.js';
 
 /**
@@ -19,7 +19,7 @@ import { viewOf } from './views.js';
  */
 export function readSetting(value) {
   try {
-    const read = withEngine(value);
+    const read = asOfToday(value);
     settingShape(read, '');
     return read;
   } catch {
@@ -40,9 +40,11 @@ function presetText(preset) {
  */
 function recorded(message) {
   if (message.role === 'user') return { role: message.role, content: message.content };
-  const { role, content, state, preset, receipt = null, done = null, problem = null } = message;
+  const { role, content, state, preset, receipt = null, done = null, problem = null, notices = [] } = message;
+  /** @type {any} */
   const answer = { role, content, state: state === 'streaming' ? 'stopped' : state, preset: presetText(preset), receipt, done, problem };
   if (problem) answer.problem = { kind: problem.kind ?? 'unknown', message: problem.message, retryable: problem.retryable ?? false };
+  if (notices.length > 0) answer.notices = notices;
   return message.letter ? { ...answer, letter: message.letter, chosen: message.chosen === true } : answer;
 }
 
@@ -89,8 +91,8 @@ function openChat(chat, { columns: [{ setting, messages }] }, words, handle) {
 export function shownColumns({ columns }) {
   return columns.map(({ setting, messages }) => {
     const made = editable(setting);
-    const { preset, edits, limit, seed, engine } = made;
-    return { made, column: { setting: { preset, edits, limit, seed, engine }, messages: shownMessages(messages) } };
+    const { preset, edits, limit, seed, engine, emulate } = made;
+    return { made, column: { setting: { preset, edits, limit, seed, engine, emulate }, messages: shownMessages(messages) } };
   });
 }
 

@@ -24,9 +24,9 @@ function settings() {
   return comparison.columns.map(({ setting }) => columnSetting(setting, comparison.options.value));
 }
 
-function paneOf({ preset, name, sampler, max_new_tokens: limit, seed, stop, engine }) {
+function paneOf({ preset, name, sampler, max_new_tokens: limit, seed, stop, engine, emulate }) {
   const own = name === 'None' ? null : { name, sampler, max_new_tokens: null };
-  return { preset: preset ?? own, sampler, max_new_tokens: limit, seed, stop, engine };
+  return { preset: preset ?? own, sampler, max_new_tokens: limit, seed, stop, engine, emulate };
 }
 
 function fixes(setting) {
@@ -34,6 +34,7 @@ function fixes(setting) {
   const set = Object.entries(sampler).map((pair) => pair.join(' '));
   if (limit !== null) set.push(`max ${limit}`);
   if (seed !== null) set.push(`seed ${seed}`);
+  if (!setting.emulate) set.push('emulation off');
   const on = setting.engine === null ? '' : ` · ${engineOf(setting.engine)?.name}`;
   return `${labelOf(setting)}${on}: ${set.join(' · ') || 'the engine’s own choice'}`;
 }

@@ -39,7 +39,7 @@ const same = (a, b) => a.max_new_tokens === (b.max_new_tokens ?? null)
 // A column as it is edited here, and what a reader should know of it. An own preset of the link
 // becomes one of this browser, unless it has one of that name.
 function place(column, notes, added) {
-  const { kind, name, label, started, values, seed, engine } = column;
+  const { kind, name, label, started, values, seed, engine, emulate } = column;
   if (kind === 'own') {
     const here = allPresets().find((preset) => preset.kind === 'own' && preset.name === name);
     if (here && !same(started, here)) notes.add(`“${name}” has other values in this browser: the link’s values are used.`);
@@ -50,7 +50,7 @@ function place(column, notes, added) {
   } else if (column.moved) {
     notes.add(`${label} has other values now than when the link was made: the link’s values are used.`);
   }
-  const { note, ...made } = editable({ preset: kind === 'server' ? name : null, name: label, ...values, seed, stop: [], system: '', engine });
+  const { note, ...made } = editable({ preset: kind === 'server' ? name : null, name: label, ...values, seed, stop: [], system: '', engine, emulate });
   if (note) notes.add(note);
   return made;
 }
@@ -63,7 +63,7 @@ function write(area, text) {
 function setChat(setup, [made]) {
   const before = panelState();
   usePreset(made.preset, made.edits, made.limit, {
-    seed: String(setup.seed ?? ''), stop: setup.stop.join('\n'), system: setup.system, engine: made.engine,
+    seed: String(setup.seed ?? ''), stop: setup.stop.join('\n'), system: setup.system, engine: made.engine, emulate: made.emulate,
   });
   return () => usePanel(before);
 }
@@ -74,8 +74,8 @@ function setComparison(comparison, setup, made) {
   const before = { options: options.value, handle: entry.handle };
   entry.flush();
   if (made.length < comparison.columns.length) entry.begin(); // what the others say stays in its entry
-  const back = board.replace(made.map(({ preset, edits, limit, seed, engine }, i) => ({
-    setting: { preset, edits, limit, seed, engine },
+  const back = board.replace(made.map(({ preset, edits, limit, seed, engine, emulate }, i) => ({
+    setting: { preset, edits, limit, seed, engine, emulate },
     messages: structuredClone(comparison.columns[i]?.messages ?? []),
   })), setup.against);
   options.use({
@@ -108,7 +108,7 @@ function valuesOf(each) {
 
 function lines(setup, made) {
   const compared = setup.tab === 'compare';
-  const on = ({ engine }) => (areSeveral() ? ` · ${engineOf(engine)?.name}` : '');
+  const on = ({ engine, emulate }) => (areSeveral() ? ` · ${engineOf(engine)?.name}` : '') + (emulate ? '' : ' · emulation off');
   return [
     ...made.map((each, i) => `${compared ? `Column ${i + 1}: ` : ''}${nameOf(each)}${on(each)} – ${valuesOf(each)}`),
     seedWords(setup),

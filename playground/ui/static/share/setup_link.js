@@ -9,8 +9,9 @@ import { presetOf } from '../presets/setting.js';
 import { viewIfDrawn } from '../records/views.js';
 
 export const longest = 8000; // characters, as on the server
-const version = 2;
-const first = 1; // which knew no engines, and says all that there is to say without them
+const version = 3;
+const second = 2; // which knew no emulation
+const first = 1; // which knew no engines, either
 const tabs = ['chat', 'compare', 'history', 'about'];
 
 export const tabButton = (tab) => document.getElementById(`view-${tab}-button`);
@@ -23,7 +24,7 @@ const encoded = (text) => encodeURIComponent(text.toWellFormed?.() ?? text)
 
 const written = (value) => (value === null ? '-' : String(value));
 
-function columnText({ kind, name, started, values, seed, engine }) {
+function columnText({ kind, name, started, values, seed, engine, emulate }) {
   const head = { server: () => name, none: () => '-none', own: () => `-own:${encoded(name)}` }[kind]();
   const pairs = [
     ...parameters().map(({ name: each }) => [each, started.sampler[each] ?? null, values.sampler[each] ?? null]),
@@ -34,14 +35,21 @@ function columnText({ kind, name, started, values, seed, engine }) {
     ...pairs.map(([each, was, value]) => `${each}:${written(was)}${was === value ? '' : `:${written(value)}`}`),
     ...(seed === null ? [] : [`seed:${seed}`]),
     ...(engine === null ? [] : [`engine:${engine}`]),
+    ...(emulate ? [] : ['emulate:off']),
   ].join(',');
+}
+
+// The first version that can say what a set-up says: earlier playgrounds read it, too.
+function versionOf({ columns }) {
+  if (columns.some(({ emulate }) => !emulate)) return version;
+  return columns.some(({ engine }) => engine !== null) ? second : first;
 }
 
 // A set-up, as the server gives it, as the text of a link.
 export function formatSetup(setup) {
   const given = (name, value) => (value ? [`${name}=${encoded(value)}`] : []);
   return [
-    `setup=${setup.columns.some(({ engine }) => engine !== null) ? version : first}`, `tab=${setup.tab}`,
+    `setup=${versionOf(setup)}`, `tab=${setup.tab}`,
     ...setup.columns.map((column) => `column=${columnText(column)}`),
     ...(setup.seed === null ? [] : [`seed=${setup.seed}`]),
     ...(setup.own_seeds ? ['own-seeds'] : []),
@@ -59,10 +67,10 @@ export function formatSetup(setup) {
  * @param {Preset} preset
  * @param {Edits} edits
  * @param {string} limit
- * @param {string | undefined} engine
+ * @param {{ engine?: string, emulate?: boolean }} answering
  * @param {number | null} [seed]
  */
-function columnOf(preset, edits, limit, engine, seed = null) {
+function columnOf(preset, edits, limit, { engine, emulate = true }, seed = null) {
   const chosen = limitOf(limit);
   const most = preset.max_new_tokens ?? null;
   return {
@@ -72,6 +80,7 @@ function columnOf(preset, edits, limit, engine, seed = null) {
     values: { sampler: samplerOf(preset, edits), max_new_tokens: chosen === undefined ? most : chosen },
     seed,
     engine: engineId(engine),
+    emulate,
   };
 }
 
@@ -80,7 +89,7 @@ const nothing = { columns: [], seed: null, own_seeds: false, stop: [], system: '
 function chatSetup() {
   const { preset, edits, request } = panelState();
   return {
-    columns: [columnOf(presetOf({ preset }), edits[preset] ?? {}, request['max-new-tokens'], request.engine)],
+    columns: [columnOf(presetOf({ preset }), edits[preset] ?? {}, request['max-new-tokens'], request)],
     seed: wholeNumber(request.seed, 'seed', 0),
     stop: stopsOf(request.stop),
     system: request.system.trim(),
@@ -93,7 +102,7 @@ function comparisonSetup({ columns, board, options }) {
     columns: columns.map(({ setting }, i) => {
       try {
         const own = sameSeed ? null : wholeNumber(setting.seed, 'seed', 0);
-        return columnOf(presetOf(setting), setting.edits, setting.limit, setting.engine, own);
+        return columnOf(presetOf(setting), setting.edits, setting.limit, setting, own);
       } catch (error) {
         throw new Error(`Column ${i + 1}: ${error.message}`, { cause: error });
       }

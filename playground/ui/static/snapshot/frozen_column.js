@@ -7,10 +7,11 @@ import { element } from '../lib/dom.js';
 const dash = '–';
 
 // A setting in a line, and below it every value, unset ones too. parameters: the seven names.
-function values({ sampler, max_new_tokens: limit, seed, stop, system, engine = null }, parameters) {
+function values({ sampler, max_new_tokens: limit, seed, stop, system, engine = null, emulate = true }, parameters) {
   const set = parameters.filter((name) => name in sampler).map((name) => `${name.replace('_penalty', '')} ${sampler[name]}`);
   if (limit !== null) set.push(`max ${limit}`);
   if (seed !== null) set.push(`seed ${seed}`);
+  if (!emulate) set.push('emulation off');
   const rows = [
     ...parameters.map((name) => [name, sampler[name] ?? dash]),
     ['max new tokens', limit ?? 'to the end'],
@@ -18,6 +19,7 @@ function values({ sampler, max_new_tokens: limit, seed, stop, system, engine = n
     ['stop sequences', stop.length === 0 ? 'none' : stop.map((each) => JSON.stringify(each)).join(', ')],
     ['system text', system === '' ? 'none' : system],
     ...(engine === null ? [] : [['engine', engine]]),
+    ...(emulate ? [] : [['emulation', 'off']]),
   ];
   return element('details', { className: 'values' },
     element('summary', { textContent: set.join(' · ') || 'the engine’s own choice' }),

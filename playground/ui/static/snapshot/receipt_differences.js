@@ -13,7 +13,8 @@ const sentAs = (sent, name) => [name, ...(others[name] ?? [])].map((each) => sen
 
 // The value that was asked for, of one parameter. What was sent says it; of what was set and not
 // sent, the column's setting does.
-function asked(name, { sent, left_out: out = {}, edits = {}, applied = {} }, sampler) {
+function asked(name, { sent, left_out: out = {}, edits = {}, applied = {}, emulated = {} }, sampler) {
+  if (name in emulated) return emulated[name];
   const value = sentAs(sent, name);
   if (value !== undefined) return name === 'top_k' && value < 0 ? undefined : value; // as some say that it is unset
   if (!(name in out) && applied[name]?.how !== 'emulated') return undefined;
@@ -67,11 +68,13 @@ export function paneAgain({ messages, setting }, parameters, ids = []) {
   if (limit !== null) pane.max_new_tokens = limit;
   const engine = engineAgain(receipt, setting, ids);
   if (engine) pane.engine = engine;
+  if ((receipt ?? setting).emulate === false) pane.emulate = false;
   return pane;
 }
 
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 const said = (value) => (value === undefined ? 'not sent' : JSON.stringify(value));
+const emulatedAs = (value) => (value === undefined ? 'not emulated' : `emulated with ${value}`);
 const revision = (sha) => (sha ? sha.slice(0, shown) : 'not told');
 
 // How the second receipt differs from the first, a sentence each; none when it does not.
@@ -89,6 +92,13 @@ export function differences(then, now) {
   for (const name of new Set([...Object.keys(then.sent), ...Object.keys(now.sent)])) {
     if (same(then.sent[name], now.sent[name])) continue;
     found.push(`${name}: ${said(then.sent[name])} then, ${said(now.sent[name])} now.`);
+  }
+  // Receipts of earlier versions do not have it.
+  if (then.emulated !== undefined) {
+    const [was, is] = [then.emulated, now.emulated ?? {}];
+    for (const name of new Set([...Object.keys(was), ...Object.keys(is)])) {
+      if (!same(was[name], is[name])) found.push(`${name}: ${emulatedAs(was[name])} then, ${emulatedAs(is[name])} now.`);
+    }
   }
   for (const [name, way] of Object.entries(now.applied)) {
     const how = then.applied[name]?.how;
