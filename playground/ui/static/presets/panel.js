@@ -26,8 +26,8 @@ const form = () => field('request-form');
 // The engine's is there where there are several.
 const fields = () => ['max-new-tokens', 'seed', 'stop', 'system', 'engine', 'emulate'].filter(field);
 const isCheckbox = (id) => field(id).type === 'checkbox';
-const valueOf = (id) => (isCheckbox(id) ? field(id).checked : field(id).value);
-const emulates = () => valueOf('emulate');
+const said = (id) => (isCheckbox(id) ? field(id).checked : field(id).value);
+const emulates = () => said('emulate');
 const stored = load('samplers', { preset: null, edits: {}, request: {} });
 const shared = '-own';
 let changed = () => {};
@@ -57,7 +57,7 @@ export function presetName(given) {
   return typeof given === 'string' ? presetById(given)?.name ?? given : given.name;
 }
 
-// What a field says; one that nothing was kept of is empty, or ticked.
+// Writes into a field; one that nothing was kept of is empty, or ticked.
 function put(id, value) {
   if (isCheckbox(id)) field(id).checked = value ?? true;
   else field(id).value = value ?? '';
@@ -94,7 +94,7 @@ function summarise() {
 
 function keep() {
   stored.preset = selected().id;
-  for (const id of fields()) stored.request[id] = valueOf(id);
+  for (const id of fields()) stored.request[id] = said(id);
   if (field('engine')) followEngine(field('engine').value);
   save('samplers', stored);
   summarise();
@@ -255,7 +255,7 @@ export function usePreset(id, edits, limit, others = {}) {
 
 // All that the panel says, which usePanel brings back: {preset, edits: {id: edits}, request: {id: value}}.
 export function panelState() {
-  const request = Object.fromEntries(fields().map((id) => [id, valueOf(id)]));
+  const request = Object.fromEntries(fields().map((id) => [id, said(id)]));
   return { preset: selected().id, edits: structuredClone(stored.edits), request };
 }
 
