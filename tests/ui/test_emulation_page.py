@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from playground.ui.page import static_version
+from tests.conversations import DONE, RECEIPT
 from tests.pages import opened, serve
 from tests.servers import stand_in
 from tests.ui.test_engine_page import Said
@@ -87,3 +89,37 @@ def test_a_column_has_a_switch_of_its_own(chromium: Browser, stock: str) -> None
         page.locator("#compare-prompt").fill("Hi")
         panes = asked(page, page.locator("#compare-send").click)
         assert [pane.get("emulate") for pane in panes] == [None, None, False]
+
+
+RECEIPT_TEXT = """async ([path, receipt, done]) => {
+  const { receiptView, takeReceipt } = await import(path);
+  const view = receiptView({ receipt: takeReceipt(receipt), done }, () => []);
+  document.body.replaceChildren(view);
+}"""
+
+
+@pytest.mark.parametrize(
+    ("bound", "error"),
+    [(0, "exact"), (0.00041, "at most 0.00041 a token on average, as total variation distance")],
+)
+def test_a_receipt_says_what_the_emulation_took(
+    chromium: Browser, stock: str, bound: float, error: str
+) -> None:
+    receipt = {**RECEIPT, "prompt": "<|user|>\nHi\n<|assistant|>\n", "sent": {"seed": 7}}
+    done = {**DONE, "emulation": {**DONE["emulation"], "bound": bound}}
+    with opened(chromium, stock + "/") as page:
+        path = f"/ui/{static_version()}/answers/receipt.js"
+        page.evaluate(RECEIPT_TEXT, [path, receipt, done])
+        shown = page.locator(".receipt")
+        for words in (
+            "top_p0.95",
+            "restarts3",
+            "accepted93.8 % of the engine’s 48 tokens",
+            f"error{error}",
+            "added time0.04 s",
+            "rereads1 restart read the text so far in other tokens",
+            "given upafter 30 tokens: the rest is the engine’s own",
+        ):
+            expect(shown).to_contain_text(words)
+        shown.get_by_role("tab", name="Code").click()
+        expect(shown).to_contain_text("the engine itself, which does not get top_p")

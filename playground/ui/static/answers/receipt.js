@@ -142,7 +142,10 @@ async function codeTab(message, before) {
       copyButton('Copy the program', () => snippet.code),
     ],
   })));
-  const note = 'The same prompt, parameters and seed: the same answer where the engine repeats its seeds, up to the stop sequence that ended it.';
+  const emulated = Object.keys(message.receipt.emulated ?? {});
+  const note = emulated.length > 0
+    ? `These programs ask the engine itself, which does not get ${emulated.join(' and ')}: that was applied to its tokens on their way here, so the answer will be another one. A request to POST /api/stream of this playground gets it.`
+    : 'The same prompt, parameters and seed: the same answer where the engine repeats its seeds, up to the stop sequence that ended it.';
   return [element('p', { className: 'note', textContent: note }), shown];
 }
 
