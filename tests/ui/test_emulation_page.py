@@ -107,7 +107,8 @@ def test_a_receipt_says_what_the_emulation_took(
 ) -> None:
     receipt = {**RECEIPT, "prompt": "<|user|>\nHi\n<|assistant|>\n", "sent": {"seed": 7}}
     done = {**DONE, "emulation": {**DONE["emulation"], "bound": bound}}
-    with opened(chromium, stock + "/") as page:
+    with chromium.new_page() as page:
+        page.goto(stock + "/livez")
         path = f"/ui/{static_version()}/answers/receipt.js"
         page.evaluate(RECEIPT_TEXT, [path, receipt, done])
         shown = page.locator(".receipt")
@@ -123,3 +124,26 @@ def test_a_receipt_says_what_the_emulation_took(
             expect(shown).to_contain_text(words)
         shown.get_by_role("tab", name="Code").click()
         expect(shown).to_contain_text("the engine itself, which does not get top_p")
+
+
+NOTICES = """async (path) => {
+  const { newAnswer, Pane } = await import(path);
+  const pane = new Pane(document.createElement('div'), { presetName: (name) => name });
+  document.body.replaceChildren(pane.log);
+  pane.add({ role: 'user', content: 'Hi' });
+  const answer = pane.add(newAnswer());
+  const said = () => [...pane.log.querySelectorAll('.remark')].map((each) => each.textContent);
+  for (const text of ['One.', 'Two.']) pane.receive({ name: 'notice', data: { pane: 0, text } });
+  const writing = said();
+  pane.receive({ name: 'error', data: { pane: 0, kind: 'stopped', message: '', retryable: true } });
+  return [writing, said(), answer.notices];
+}"""
+
+
+def test_a_notice_is_shown_while_the_answer_goes_on_and_stays(
+    chromium: Browser, stock: str
+) -> None:
+    with chromium.new_page() as page:
+        page.goto(stock + "/livez")
+        found = page.evaluate(NOTICES, f"/ui/{static_version()}/answers/pane.js")
+    assert found == [["One.", "Two."]] * 3
