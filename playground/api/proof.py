@@ -17,6 +17,8 @@ from playground.domain.principal import Principal
 from playground.engines.base import EngineAddress, EngineInfo
 from playground.engines.conformance import Prover, at_once
 from playground.engines.streams import closing
+from playground.generation.bridge.plan import EmulationPolicy
+from playground.generation.bridge.provable import with_emulation
 from playground.generation.comparison import Stop
 from playground.telemetry.usage import AnswerUsage
 
@@ -31,7 +33,12 @@ class Proofs:
     def __init__(self, services: Services) -> None:
         self._services = services
         engines = services.engines
-        self._provers = {each.id: Prover(engines.get(each.id)) for each in engines.addresses}
+        self._provers = {
+            each.id: Prover(
+                with_emulation(engines.get(each.id), EmulationPolicy(restarts=math.inf))
+            )
+            for each in engines.addresses
+        }
 
     async def answer(self, request: Request, info: EngineInfo, address: EngineAddress) -> Response:
         """The proof of one engine as JSON.

@@ -1,6 +1,7 @@
 """`playground check`: what the engine says of itself, what was found, and the fixes."""
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +14,8 @@ from playground.cli.check.settings import examine_hub, examine_settings
 from playground.engines.base import Engine, EngineAddress, EngineInfo, EngineState
 from playground.engines.conformance import Proof, Prover, at_once, contradictions
 from playground.engines.factory import engine_addresses, make_engine
+from playground.generation.bridge.plan import EmulationPolicy
+from playground.generation.bridge.provable import with_emulation
 from playground.settings import Settings
 
 # Of these the GPU, the image and the room for the weights can be looked at where they run.
@@ -121,7 +124,9 @@ async def _proof(engine: Engine, info: EngineInfo, *, quiet: bool) -> Proof:
             file=sys.stderr,
             flush=True,
         )
-    return await Prover(engine).proof(info, places)
+    return await Prover(with_emulation(engine, EmulationPolicy(restarts=math.inf))).proof(
+        info, places
+    )
 
 
 async def _machine(address: EngineAddress, state: EngineState, settings: Settings) -> list[Finding]:

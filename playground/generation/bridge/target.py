@@ -77,6 +77,12 @@ class Target:
             return Verdict("accept", seen.error, seen.distance)
         return Verdict("write", seen.error, seen.distance, seen.residual(draw))
 
+    def log_probabilities(self, step: Step, counts: Mapping[int, int]) -> dict[int, float]:
+        """What is asked for at a place, of the tokens that are shown and left."""
+        if self.temperature == 0:
+            return {each.id: each.logprob for each in step.likeliest}
+        return _View(self, step, counts).log_probabilities()
+
     def shift(self, count: int) -> float:
         """The penalty of a token that was written so often, in logits."""
         return self.frequency_penalty * count + (self.presence_penalty if count else 0.0)
@@ -157,6 +163,10 @@ class _View:
     def q(self, step: Step) -> float:
         """How likely the engine's token is to be, by what is shown."""
         return self.ratio(step) * math.exp(step.logprob) / self._sum
+
+    def log_probabilities(self) -> dict[int, float]:
+        """Q of those that are shown, without those that are not left."""
+        return {each.id: math.log(q) for each, q in zip(self._top, self._q, strict=True) if q > 0}
 
     def residual(self, draw: Random) -> Candidate:
         """One of those that the engine draws too seldom."""

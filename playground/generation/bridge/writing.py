@@ -53,6 +53,7 @@ class Bridge:
     Args:
         plan: A bridged one.
         prompt_tokens: As the engine counts them, BOS included.
+        telling: Whether `told` is kept.
     """
 
     def __init__(
@@ -62,6 +63,8 @@ class Bridge:
         plan: Plan,
         prompt_tokens: int,
         policy: EmulationPolicy,
+        *,
+        telling: bool = False,
     ) -> None:
         self._engine, self._info, self._plan, self._policy = engine, info, plan, policy
         self._prompt_tokens = prompt_tokens
@@ -74,6 +77,8 @@ class Bridge:
         self._ids: list[int] = []
         self._context: list[int] | None = None  # tokens of the prompt and the text, as last read
         self._since: list[int] = []  # those accepted behind them
+        self._telling, self._place = telling, dict[int, float]()
+        self._told: list[dict[int, float]] = []
         self._streams = 0
         self._here = 0  # streams since something was accepted
         self._word: Candidate | None = None  # is to come next
@@ -91,6 +96,11 @@ class Bridge:
     def ids(self) -> tuple[int, ...]:
         """The tokens that were accepted so far."""
         return tuple(self._ids)
+
+    @property
+    def told(self) -> tuple[dict[int, float], ...]:
+        """At each token the log-probabilities that were asked for, of the likeliest ones."""
+        return tuple(self._told)
 
     @property
     def emulation(self) -> Emulation | None:
@@ -118,7 +128,7 @@ class Bridge:
             guess = self._guess()
             if self._word is not None and self._word.special:
                 # The token that ends an answer, or one like it, which has no text to go on behind.
-                self._ids.append(self._word.id)
+                self._accept(self._word.id)
                 yield Chunk("", 1 + len(self._inside))
                 yield self._finish("eos_token")
                 return
@@ -302,6 +312,8 @@ class Bridge:
         if self._unjudged or self._target is None:
             self._unjudged = False
             return True, None
+        if self._telling:
+            self._place = self._target.log_probabilities(step, self._counts)
         verdict = self._target.judge(step, self._counts, self._draw)
         self._proposed += 1
         if verdict.way == "accept":
@@ -353,9 +365,7 @@ class Bridge:
 
     def _take(self, step: Step) -> Chunk | None:
         """A token becomes part of the answer; its text, where a character is complete with it."""
-        self._ids.append(step.id)
-        self._counts[step.id] += 1
-        self._here = 0
+        self._accept(step.id)
         if not step.text:
             self._inside.append(step)
             return None
@@ -367,16 +377,21 @@ class Bridge:
         self._text += step.text
         return Chunk(step.text, tokens)
 
+    def _accept(self, token: int) -> None:
+        self._ids.append(token)
+        self._counts[token] += 1
+        self._here = 0
+        if self._telling:
+            self._told.append(self._place)
+
     def _take_word(self, text: str | None) -> Chunk:
         """The token that was to come is there, by its text."""
         word, self._word, self._guesses = self._word, None, []
         assert word is not None
         assert text is not None
         assert self._context is not None
-        self._ids.append(word.id)
-        self._counts[word.id] += 1
+        self._accept(word.id)
         self._context.append(word.id)
-        self._here = 0
         self._text += text
         self._texts[word.id] = text
         return Chunk(text)
@@ -385,6 +400,7 @@ class Bridge:
         """Take back what was accepted of a character that is not complete."""
         for step in self._inside:
             self._ids.pop()
+            del self._told[len(self._ids) :]
             self._counts[step.id] -= 1
             if not self._counts[step.id]:
                 del self._counts[step.id]
