@@ -1,0 +1,160 @@
+"""The decisions of the emulation against the distribution that they must give, computed exactly."""
+
+import math
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from playground.engines.base import Candidate, Step
+from playground.generation.bridge.target import Target, Verdict
+
+Floats = NDArray[np.float64]
+
+
+class Fixed(Random):
+    """Draws this number; keeps the weights that are chosen by."""
+
+    def __init__(self, number: float) -> None:
+        super().__init__(0)
+        self.number = number
+        self.weights: Mapping[int, float] = {}
+
+    def random(self) -> float:
+        return self.number
+
+    def choices(self, population: Any, weights: Any = None, **_: Any) -> list[Any]:  # type: ignore[override]
+        self.weights = {each.id: w for each, w in zip(population, weights, strict=True)}
+        return [population[int(np.argmax(weights))]]
+
+
+def shown(p: Floats, token: int, most: int) -> Step:
+    """A token as an engine tells it, with so many of the likeliest and all that equal the last."""
+    edge = np.sort(p)[-min(most, len(p))]
+    order = [int(each) for each in np.argsort(-p, kind="stable") if p[each] >= edge and p[each] > 0]
+    top = tuple(Candidate(each, f"t{each}", math.log(p[each]), False) for each in order)
+    return Step(token, f"t{token}", math.log(p[token]), False, top)
+
+
+def wanted(p: Floats, target: Target, counts: Mapping[int, int]) -> Floats:
+    """What the parameters ask for, from all of p: the penalties, then top_k, top_p and min_p."""
+    q = p.copy()
+    for token, count in counts.items():
+        shift = target.frequency_penalty * count + target.presence_penalty * (count > 0)
+        q[token] *= math.exp(-shift / target.temperature)
+    q /= q.sum()
+    if target.top_k:
+        q[q < np.sort(q)[-min(target.top_k, len(q))]] = 0
+        q /= q.sum()
+    if target.top_p < 1:
+        order = np.argsort(-q, kind="stable")
+        ladder = np.cumsum(q[order])
+        q[order[int(np.searchsorted(ladder, target.top_p)) + 1 :]] = 0
+        q /= q.sum()
+    if target.min_p:
+        q[q < q.max() * target.min_p * (1 - 1e-9)] = 0
+        q /= q.sum()
+    return q
+
+
+def law(p: Floats, target: Target, counts: Mapping[int, int], most: int) -> tuple[Floats, Verdict]:
+    """How likely each token is to be written at a place, and a verdict with its bounds."""
+    accepted, ways = np.zeros(len(p)), set()
+    weights: Mapping[int, float] = {}
+    for token in np.flatnonzero(p):
+        step = shown(p, int(token), most)
+        low, high = 0.0, 1.0  # the most that may be drawn for it to be accepted
+        for _ in range(40):
+            middle = (low + high) / 2
+            if target.judge(step, counts, Fixed(middle)).way == "accept":
+                low = middle
+            else:
+                high = middle
+        accepted[token] = high if high > 1e-9 else 0.0
+        refusing = Fixed(1.0)
+        verdict = target.judge(step, counts, refusing)
+        ways.add(verdict.way)
+        weights = dict(refusing.weights) or weights
+    assert len(ways - {"accept"}) <= 1, "the rule depends on the token"
+    drawn = p * accepted
+    if "write" not in ways:
+        return drawn / drawn.sum(), verdict
+    gains = np.zeros(len(p))
+    for token, weight in weights.items():
+        gains[token] = weight
+    return drawn + (1 - drawn.sum()) * gains / gains.sum(), verdict
+
+
+def distance(a: Floats, b: Floats) -> float:
+    return float(np.abs(a - b).sum() / 2)
+
+
+@st.composite
+def places(draw: st.DrawFn) -> tuple[Floats, Target, dict[int, int], int]:
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    size = draw(st.integers(2, 60))
+    scores = rng.normal(0, draw(st.sampled_from((0.3, 1.5, 4.0))), size)
+    p = np.exp(scores) / np.exp(scores).sum()
+    penalty = st.sampled_from((0.0, 0.5, 1.0, -0.7))
+    target = Target(
+        draw(st.sampled_from((0.5, 1.0, 1.5))),
+        draw(penalty),
+        draw(penalty),
+        draw(st.sampled_from((0, 1, 3, 10, 50))),
+        draw(st.sampled_from((1.0, 0.95, 0.5))),
+        draw(st.sampled_from((0.0, 0.05, 0.3, 1.0))),
+    )
+    counts = {int(t): int(rng.integers(1, 5)) for t in rng.permutation(size)[: size // 3]}
+    return p, target, counts, draw(st.sampled_from((1, 5, 20, 100)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(place=places())
+def test_no_choice_is_further_off_than_its_bound(place: Any) -> None:
+    p, target, counts, most = place
+    got, verdict = law(p, target, counts, most)
+    q = wanted(p, target, counts)
+    assert distance(got, q) <= verdict.error + 1e-5
+    assert distance(p, q) <= verdict.kept_error + 1e-5
+    if most >= len(p):
+        assert verdict.error < 1e-5
+
+
+@pytest.mark.parametrize("most", [1, 5, 20])
+@pytest.mark.parametrize("min_p", [0.05, 0.1, 1.0])
+def test_min_p_is_exact_whatever_the_engine_shows(min_p: float, most: int) -> None:
+    p = np.array([0.2, 0.2, 0.1, 0.1, 0.02, 0.02, 0.01, *[0.35 / 100] * 100])
+    target = Target(1.0, min_p=min_p)
+    got, verdict = law(p, target, {}, most)
+    assert verdict.error == 0
+    assert distance(got, wanted(p, target, {})) < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("logits", "counts", "presence", "way", "token"),
+    [
+        ([2.0, 1.5, 0.0], {0: 1}, 1.0, "write", 1),
+        ([2.0, 1.5, 0.0], {0: 1, 1: 1}, 1.0, "accept", None),
+        ([2.0, 1.5, 0.0], {1: 2}, -1.0, "write", 1),
+        ([2.0, 1.0, 0.0], {0: 1}, 1.0, "accept", None),
+    ],
+)
+def test_greedy_takes_the_likeliest_after_the_penalties(
+    logits: list[float], counts: dict[int, int], presence: float, way: str, token: int | None
+) -> None:
+    scores = np.array(logits)
+    p = np.exp(scores) / np.exp(scores).sum()
+    verdict = Target(0.0, presence_penalty=presence).judge(shown(p, 0, 3), counts, Random(1))
+    assert (verdict.way, verdict.error) == (way, 0)
+    assert (verdict.token and verdict.token.id) == token
+
+
+def test_greedy_says_where_a_token_that_is_not_shown_may_be_the_likeliest() -> None:
+    p = np.array([0.3, 0.29, 0.21, 0.2])
+    verdict = Target(0.0, presence_penalty=1.0).judge(shown(p, 0, 2), {0: 1, 1: 1}, Random(1))
+    assert verdict.error == 1
