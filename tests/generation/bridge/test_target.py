@@ -28,7 +28,7 @@ class Fixed(Random):
     def random(self) -> float:
         return self.number
 
-    def choices(self, population: Any, weights: Any = None, **_: Any) -> list[Any]:  # type: ignore[override]
+    def choices(self, population: Any, weights: Any = None, **_: Any) -> list[Any]:
         self.weights = {each.id: w for each, w in zip(population, weights, strict=True)}
         return [population[int(np.argmax(weights))]]
 
@@ -66,8 +66,8 @@ def law(p: Floats, target: Target, counts: Mapping[int, int], most: int) -> tupl
     """How likely each token is to be written at a place, and a verdict with its bounds."""
     accepted, ways = np.zeros(len(p)), set()
     weights: Mapping[int, float] = {}
-    for token in np.flatnonzero(p):
-        step = shown(p, int(token), most)
+    for token in np.flatnonzero(p).tolist():
+        step = shown(p, token, most)
         low, high = 0.0, 1.0  # the most that may be drawn for it to be accepted
         for _ in range(40):
             middle = (low + high) / 2
@@ -85,8 +85,8 @@ def law(p: Floats, target: Target, counts: Mapping[int, int], most: int) -> tupl
     if "write" not in ways:
         return drawn / drawn.sum(), verdict
     gains = np.zeros(len(p))
-    for token, weight in weights.items():
-        gains[token] = weight
+    for each, weight in weights.items():
+        gains[each] = weight
     return drawn + (1 - drawn.sum()) * gains / gains.sum(), verdict
 
 
