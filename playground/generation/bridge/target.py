@@ -132,6 +132,9 @@ class _View:
         seen = sum(w for w, kept in zip(weights, self._kept, strict=True) if kept)
         if not self._open:
             rest = [0.0, 0.0]
+        elif self._floor > 0:
+            rest = [0.0, rest[1]]  # none of them may be left
+        dropped = unseen if self._open and self._floor > 0 else 0.0
         total = seen + max(rest[0], 0.0)
         unknown = (rest[1] - rest[0]) / total
         self._sum = seen + sum(rest) / 2
@@ -147,7 +150,7 @@ class _View:
         speculative = unknown + outside
         anew = self.highest / self._sum - 1
         self._gains = gains
-        self.distance = min(1.0, sum(gains) + outside + unknown + cut)
+        self.distance = min(1.0, sum(gains) + outside + unknown + cut + dropped)
         few = sum(gains) + outside < _RARER * anew
         self.plain = not (few and speculative <= _UNKNOWN and sum(gains) > 0)
         self.error = min(1.0, cut if self.plain else cut + speculative)
@@ -191,10 +194,11 @@ class _View:
         sure = sum(weight >= most for weight in ladder)
         floor, left, total = 0.0, len(ladder), sum(ladder)
         if target.top_k:
-            if target.top_k <= sure or not unseen:
-                floor = ladder[min(target.top_k, len(ladder)) - 1]
-            else:
-                error += min(1.0, rest[1] / total)
+            last = min(target.top_k, len(ladder))
+            floor = ladder[last - 1]
+            if target.top_k > sure and unseen:
+                # What is kept too much weighs no more than what is not shown.
+                error = min(1.0, rest[1] / sum(ladder[:last]))
             left = sum(weight >= floor for weight in ladder)
         closed = not unseen or floor >= most > 0
         if target.top_p < 1:
@@ -202,17 +206,21 @@ class _View:
             ends = [kept] * 2 if closed else [kept + each for each in rest]
             places = [_reached(ladder[:left], target.top_p * (end - _ROUNDING)) for end in ends]
             if places[1] < sure or closed:
-                left = places[1] + 1
+                left = min(places[1] + 1, left)
                 floor = max(floor, ladder[left - 1])
                 closed = True
                 if places[0] != places[1]:
                     error += sum(ladder[places[0] + 1 : left]) / sum(ladder[:left])
             else:
-                error += min(1 - target.top_p, rest[1] / total)
+                error += 1 - target.top_p
+            # An error weighs the more the less is left.
+            error = min(1.0, error / target.top_p)
         if target.min_p:
-            # One that is not shown is never the likeliest where the likeliest shown is sure.
-            error += 0.0 if sure or not unseen else rest[1] / total
             floor = max(floor, ladder[0] * target.min_p * (1 - _ROUNDING))
+            kept = sum(weight for weight in ladder if weight >= floor)
+            # One that is not shown is never the likeliest where the likeliest shown is sure.
+            whole = total + max(rest[1], 0.0)
+            error = min(1.0, error * whole / kept) if sure or not unseen else 1.0
         if closed and unseen:
             floor = max(floor, most)
         chosen = set(order[:left])
@@ -226,10 +234,10 @@ def _top(step: Step) -> tuple[Candidate, ...]:
 
 
 def _reached(ladder: list[float], mass: float) -> int:
-    """Which one, from 0, is the first that brings the sum to this mass; the last one at most."""
+    """Which one, from 0, is the first that brings the sum to this mass; one more if none does."""
     total = 0.0
     for place, weight in enumerate(ladder):
         total += weight
         if total >= mass:
             return place
-    return len(ladder) - 1
+    return len(ladder)
