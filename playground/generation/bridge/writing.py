@@ -190,9 +190,10 @@ class Bridge:
                         taken += 1
                         if chunk := self._take(step):
                             yield chunk
-                    if await self._at_seam(request, taken):
-                        yield None
-                        return
+                        # At a token, not at a batch: where it is left must not hang on the time.
+                        if await self._at_seam(request, taken):
+                            yield None
+                            return
         finally:
             if check is not None:
                 check.cancel()
