@@ -60,8 +60,10 @@ class Meter:
         on its way: rather some tokens too many than one too few. None counts more than it was asked
         for.
         """
-        async for item in self._counted(self._engine.stream(request), request, _tokens):
-            yield item
+        counted = self._counted(self._engine.stream(request), request, _tokens)
+        async with closing(counted) as items:  # else it counts after whoever asks
+            async for item in items:
+                yield item
 
     async def steps(
         self, request: GenerationRequest, *, likeliest: int = 0
@@ -69,8 +71,10 @@ class Meter:
         """As the engine; counted as `stream` is."""
         assert isinstance(self._engine, SteppedEngine)
         steps = self._engine.steps(request, likeliest=likeliest)
-        async for item in self._counted(steps, request, len):
-            yield item
+        counted = self._counted(steps, request, len)
+        async with closing(counted) as items:
+            async for item in items:
+                yield item
 
     async def tokens(self, text: str) -> Sequence[Piece]:
         """As the engine cuts."""

@@ -72,9 +72,10 @@ async def test_each_pane_is_answered_by_its_engine(client: httpx.AsyncClient) ->
     panes = await answers(client, body)
     assert [pane["receipt"]["engine_id"] for pane in panes] == ["full", "full", "stock", "full"]
     assert [pane["receipt"]["applied"]["min_p"]["how"] for pane in panes] == [
-        *("native", "native", "unsupported", "native")
+        *("native", "native", "emulated", "native")
     ]
-    assert [list(pane["receipt"]["left_out"]) for pane in panes] == [[], [], ["min_p"], []]
+    assert [pane["receipt"]["emulated"] for pane in panes] == [{}, {}, {"min_p": 0.2}, {}]
+    assert all(pane["receipt"]["left_out"] == {} for pane in panes)
     assert all(pane["done"]["generated_tokens"] for pane in panes)
 
 
@@ -131,7 +132,7 @@ async def test_what_is_asked_about_a_text_is_asked_of_the_engine_that_is_named(
     assert all(stock.url in each["code"] for each in snippets)
     assert (await client.post("/api/proof", json={"engine": "gone"})).status_code in (502, 503)
     assert (await client.get("/api/engine?engine=stock")).json()["applied"]["min_p"]["how"] == (
-        "unsupported"
+        "emulated"
     )
     assert (await client.get("/api/engine")).json()["applied"]["min_p"]["how"] == "native"
 
@@ -147,6 +148,8 @@ async def test_the_list_says_what_there_is_without_addresses(client: httpx.Async
         "model": full["model"],
         "state": "ready",
         "unsupported": [],
+        "emulated": [],
+        "seeds_repeat": full["seeds_repeat"],
     }
     assert full["model"] == lean["model"]
     assert gone == {
@@ -156,8 +159,11 @@ async def test_the_list_says_what_there_is_without_addresses(client: httpx.Async
         "model": None,
         "state": gone["state"],
         "unsupported": [],
+        "emulated": [],
+        "seeds_repeat": None,
     }
-    assert lean["unsupported"] == ["presence_penalty", "min_p"]
+    assert lean["unsupported"] == []
+    assert sorted(lean["emulated"]) == ["frequency_penalty", "min_p", "presence_penalty"]
     assert gone["state"] != "ready"
     assert "127.0.0.1" not in answer.text
 
