@@ -318,6 +318,24 @@ class Settings(BaseSettings):
             description="a whole number from 1",
         ),
     ] = None
+    emulation: Annotated[
+        bool,
+        Field(
+            title="applies min_p and penalties that the engine lacks to its tokens; else they are "
+            "left out, and the page says so",
+            description="true or false",
+        ),
+    ] = True
+    emulation_restarts: Annotated[
+        float,
+        Field(
+            title="the share of an answer's tokens for which the engine may be asked anew; above "
+            "it the rest of that answer is written without emulation, which it says",
+            ge=0,
+            le=1,
+            description="a number from 0 to 1",
+        ),
+    ] = 0.25
     grace_seconds: Annotated[
         float,
         Field(

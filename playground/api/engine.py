@@ -51,6 +51,7 @@ def engine_routes(services: Services) -> APIRouter:
     async def show_engine(engine: str | None = None) -> Response:
         """What an engine is, and how it is: the one of this id, or the default."""
         now = await engines.get(engine).state()
+        info = now.info and services.emulation.treats(now.info)
         return json_answer(
             {
                 "state": now.state,
@@ -58,9 +59,9 @@ def engine_routes(services: Services) -> APIRouter:
                 "elapsed_s": round(max(0.0, time.time() - now.since), 1),
                 "reason": now.reason,
                 "progress": now.progress and asdict(now.progress),
-                "engine": now.info and engine_facts(now.info, settings),
-                "applied": events.applied_json(now.info.applied) if now.info else {},
-                "raw": now.info and now.info.raw,
+                "engine": info and engine_facts(info, settings),
+                "applied": events.applied_json(info.applied) if info else {},
+                "raw": info and info.raw,
             }
         )
 
@@ -68,20 +69,21 @@ def engine_routes(services: Services) -> APIRouter:
     async def list_engines() -> Response:
         """All engines, the default first, without their addresses."""
         states = await asyncio.gather(*[engine.state() for engine in engines.engines])
+        infos = [now.info and services.emulation.treats(now.info) for now in states]
         return json_answer(
             {
                 "engines": [
                     {
                         "id": address.id,
-                        "name": address.name or (now.info.name if now.info else address.id),
-                        "kind": now.info.kind if now.info else address.kind,
-                        "model": now.info.model_id if now.info else address.model,
+                        "name": address.name or (info.name if info else address.id),
+                        "kind": info.kind if info else address.kind,
+                        "model": info.model_id if info else address.model,
                         "state": now.state,
-                        "unsupported": _treated(now.info, "unsupported"),
-                        "emulated": _treated(now.info, "emulated"),
-                        "seeds_repeat": now.info and now.info.seeds.repeat,
+                        "unsupported": _treated(info, "unsupported"),
+                        "emulated": _treated(info, "emulated"),
+                        "seeds_repeat": info and info.seeds.repeat,
                     }
-                    for address, now in zip(engines.addresses, states, strict=True)
+                    for address, now, info in zip(engines.addresses, states, infos, strict=True)
                 ]
             }
         )

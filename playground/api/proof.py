@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import anyio
 from fastapi import Request, Response
@@ -17,7 +17,6 @@ from playground.domain.principal import Principal
 from playground.engines.base import EngineAddress, EngineInfo
 from playground.engines.conformance import Prover, at_once
 from playground.engines.streams import closing
-from playground.generation.bridge.plan import EmulationPolicy
 from playground.generation.bridge.provable import with_emulation
 from playground.generation.comparison import Stop
 from playground.telemetry.usage import AnswerUsage
@@ -35,7 +34,8 @@ class Proofs:
         engines = services.engines
         self._provers = {
             each.id: Prover(
-                with_emulation(engines.get(each.id), EmulationPolicy(restarts=math.inf))
+                # A proof is not given up half-way, however often the engine is asked anew.
+                with_emulation(engines.get(each.id), replace(services.emulation, restarts=math.inf))
             )
             for each in engines.addresses
         }

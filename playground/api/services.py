@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from playground.domain.presets import Preset
 from playground.engines.registry import Engines
+from playground.generation.bridge.plan import EmulationPolicy
 from playground.generation.renderer import Renderer
 from playground.limits.admission import Admission
 from playground.limits.daily_tokens import DailyTokens
@@ -30,6 +31,7 @@ class Services:
     admission: Admission = field(init=False)
     metrics: Metrics = field(init=False)
     daily_tokens: DailyTokens = field(init=False)
+    emulation: EmulationPolicy = field(init=False)
 
     def __post_init__(self) -> None:
         admission = Admission.from_settings(self.settings)
@@ -40,3 +42,5 @@ class Services:
         object.__setattr__(self, "metrics", metrics)
         daily_tokens = DailyTokens(Usage(self.store.database), self.settings.tokens_per_day)
         object.__setattr__(self, "daily_tokens", daily_tokens)
+        emulation = EmulationPolicy.from_settings(self.settings)
+        object.__setattr__(self, "emulation", emulation)

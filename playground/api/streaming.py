@@ -155,6 +155,7 @@ async def open_stream(
             idle=KEEP_ALIVE_S,
             stops=[stops[place] for place in places],
             usages=[usages[place] for place in places],
+            emulation=services.emulation,
         )
 
     async def done() -> None:

@@ -239,7 +239,7 @@ async def answer(
             prompt_format=form,
             system=request.messages[0].content if request.messages[0].role == "system" else "",
             continued=len(budget.fit.prompt.continued),
-            emulate=request.emulate,
+            emulate=request.emulate and emulation.allowed,
             emulated=made.emulated,
         )
         writing = _Writing(stops, budget.fit.prompt.continued)

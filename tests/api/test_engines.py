@@ -246,3 +246,31 @@ async def test_a_demo_keeps_its_engines_and_says_when_one_is_gone(
             shown = (await client.get(f"{site.url}/api/demos/{token}")).json()
     assert [each["engine"] for each in shown["panes"]] == ["full", "full"]
     assert shown["notes"] == ["Column 1: the engine stock is not there any more; full answers."]
+
+
+async def test_without_emulation_its_parameters_are_said_to_be_left_out(stock: Server) -> None:
+    asked = {"sampler": {"min_p": 0.2, "temperature": 0.8}, "max_new_tokens": 4, "seed": 5}
+    with Application(stock.url, emulation=False) as site:
+        async with httpx.AsyncClient(base_url=site.url, timeout=30, trust_env=False) as client:
+            [listed] = (await client.get("/api/engines")).json()["engines"]
+            applied = (await client.get("/api/engine")).json()["applied"]
+            [pane] = await answers(client, {"messages": HI, "panes": [asked]})
+    lacking = ["frequency_penalty", "min_p", "presence_penalty"]
+    assert (listed["emulated"], sorted(listed["unsupported"])) == ([], lacking)
+    assert [applied[name]["how"] for name in lacking] == ["unsupported"] * 3
+    assert "Emulation is off" in applied["min_p"]["reason"]
+    receipt = pane["receipt"]
+    assert (receipt["emulate"], receipt["emulated"]) == (False, {})
+    assert "Emulation is off" in receipt["left_out"]["min_p"]
+    assert "min_p" not in receipt["sent"]
+    assert pane["done"]["emulation"] is None
+
+
+async def test_an_answer_is_given_up_at_the_share_of_restarts_that_is_set(stock: Server) -> None:
+    sampler = {"frequency_penalty": 2, "presence_penalty": 2, "temperature": 1}
+    asked = {"sampler": sampler, "max_new_tokens": 60, "seed": 5}
+    with Application(stock.url, emulation_restarts=0) as site:
+        async with httpx.AsyncClient(base_url=site.url, timeout=30, trust_env=False) as client:
+            [pane] = await answers(client, {"messages": HI, "panes": [asked]})
+    assert "no longer be emulated" in pane["notice"]["text"]
+    assert pane["done"]["emulation"]["given_up_at"] >= 20

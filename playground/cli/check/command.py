@@ -4,7 +4,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from playground.cli.check.engine import examine_engine, host_is_here
@@ -99,11 +99,14 @@ async def _examined(
     """Everything that is looked at of one engine, and of the machine where it is or should be."""
     # Whoever asks once cannot wait and see whether a closed port is one that opens later.
     engine = make_engine(address, patient=False)
+    policy = EmulationPolicy.from_settings(settings)
     try:
         state = await engine.state()
+        if state.info is not None:
+            state = replace(state, info=policy.treats(state.info))
         proof, false = None, list[str]()
         if samplers and state.info is not None:
-            proof = await _proof(engine, state.info, quiet=quiet)
+            proof = await _proof(engine, state.info, policy, quiet=quiet)
             false = contradictions(proof, state.info.applied)
         findings = [each async for each in examine_engine(address, engine, state, settings)]
     finally:
@@ -114,7 +117,9 @@ async def _examined(
     return _Report(address, state, proof, false, findings)
 
 
-async def _proof(engine: Engine, info: EngineInfo, *, quiet: bool) -> Proof:
+async def _proof(
+    engine: Engine, info: EngineInfo, policy: EmulationPolicy, *, quiet: bool
+) -> Proof:
     places = at_once(info)
     if not quiet:
         how = "one at a time" if places == 1 else f"{places} at a time"
@@ -124,9 +129,9 @@ async def _proof(engine: Engine, info: EngineInfo, *, quiet: bool) -> Proof:
             file=sys.stderr,
             flush=True,
         )
-    return await Prover(with_emulation(engine, EmulationPolicy(restarts=math.inf))).proof(
-        info, places
-    )
+    # A proof is not given up half-way, however often the engine is asked anew.
+    asked = with_emulation(engine, replace(policy, restarts=math.inf))
+    return await Prover(asked).proof(info, places)
 
 
 async def _machine(address: EngineAddress, state: EngineState, settings: Settings) -> list[Finding]:

@@ -8,6 +8,7 @@ from playground.domain.messages import Applied
 from playground.domain.samplers import BY_NAME, Sampler
 from playground.engines.base import EngineInfo, GenerationRequest
 from playground.generation.bridge.target import Target
+from playground.settings import Settings
 
 _PENALTIES: Final = ("presence_penalty", "frequency_penalty")
 _CUTS: Final = ("top_k", "top_p", "min_p")
@@ -25,6 +26,17 @@ class EmulationPolicy:
 
     allowed: bool = True
     restarts: float = 0.25
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "EmulationPolicy":
+        """What the settings allow."""
+        return cls(settings.emulation, settings.emulation_restarts)
+
+    def treats(self, info: EngineInfo) -> EngineInfo:
+        """The engine as answers have it: without emulation where that is off."""
+        if self.allowed:
+            return info
+        return replace(info, applied=without_emulation(info.applied))
 
 
 @dataclass(frozen=True, slots=True)
