@@ -1,6 +1,7 @@
 """`playground check` as a doctor: each known failure, and the fix that it names."""
 
 import json
+import math
 import os
 import socket
 from collections.abc import Mapping, Sequence
@@ -40,8 +41,10 @@ def engine(
     health: tuple[int, bytes] = (200, b""),
     template: Script | None = None,
     generate: tuple[int, Mapping[str, Any]] | None = None,
+    likeliest: int = 20,
+    raw: bool = False,
 ) -> Any:
-    """A TGI whose answers are scripted."""
+    """A TGI whose answers are scripted; raw: it tells other chances than those it draws from."""
 
     async def answer(peer: Peer) -> None:
         match peer.request.path:
@@ -58,6 +61,12 @@ def engine(
                     "tokenize_response": [],
                 }
                 await peer.answer(orjson.dumps(text))
+            case "/generate" if peer.request.json()["parameters"]["top_n_tokens"] > likeliest:
+                words = f"`top_n_tokens` must be >= 0 and <= {likeliest}. Given: 20"
+                refusal = {"error": words, "error_type": "validation"}
+                await peer.answer(orjson.dumps(refusal), 422)
+            case "/generate":
+                await peer.answer(orjson.dumps(chances(likeliest, raw=raw)))
             case "/generate_stream" if generate is not None:
                 await peer.answer(orjson.dumps(generate[1]), generate[0])
             case "/generate_stream":
@@ -68,6 +77,23 @@ def engine(
                 raise AssertionError(path)
 
     return serving(answer)
+
+
+def chances(count: int, *, raw: bool) -> Mapping[str, Any]:
+    """A token among so many that are equally likely."""
+    drawn = {"id": 0, "text": "a", "logprob": -math.log(count), "special": False}
+    told = -math.log(2 * count) if raw else drawn["logprob"]
+    return {
+        "generated_text": "a",
+        "details": {
+            "finish_reason": "length",
+            "generated_tokens": 1,
+            "seed": 1,
+            "prefill": [],
+            "tokens": [drawn],
+            "top_tokens": [[{**drawn, "id": id_, "logprob": told} for id_ in range(count)]],
+        },
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -132,7 +158,7 @@ async def test_a_healthy_engine_has_no_faults(capsys: pytest.CaptureFixture[str]
         report = await examined(capsys, server.url, max_streams=128)
     assert report.status == 0
     assert {each["verdict"] for each in report.findings} == {"ok"}
-    names = ["address", "port", "health", "model", "limits", "template", "answer"]
+    names = ["address", "port", "health", "model", "limits", "emulation", "template", "answer"]
     assert [each["name"] for each in report.findings] == [*names, "database", "login"]
 
 
@@ -198,6 +224,32 @@ async def test_the_models_own_copies_are_the_model(capsys: pytest.CaptureFixture
         assert report.of("model")["verdict"] == "ok"
         report = await examined(capsys, server.url, model_id="a/b")
         assert "PLAYGROUND_MODEL_ID" in report.of("model", "note")["fix"]
+
+
+@pytest.mark.parametrize(
+    ("engine_tells", "settings", "verdict", "says"),
+    [
+        ({}, {}, "ok", "20 likeliest"),
+        ({"likeliest": 5}, {}, "note", "5 likeliest"),
+        ({"likeliest": 0}, {}, "note", "does not tell"),
+        ({"raw": True}, {}, "note", "raw"),
+        ({}, {"emulation": False}, "skipped", "PLAYGROUND_EMULATION is off"),
+    ],
+)
+async def test_what_becomes_of_parameters_that_the_engine_lacks(
+    capsys: pytest.CaptureFixture[str],
+    engine_tells: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    verdict: str,
+    says: str,
+) -> None:
+    async with engine(**engine_tells) as server:
+        report = await examined(capsys, server.url, **settings)
+    found = report.of("emulation")
+    assert found["verdict"] == verdict
+    assert says in found["says"]
+    emulated = report.document["info"]["applied"]["min_p"]["how"] == "emulated"
+    assert emulated == (verdict == "ok" or says == "5 likeliest")
 
 
 async def test_another_template(capsys: pytest.CaptureFixture[str]) -> None:

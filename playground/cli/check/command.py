@@ -184,6 +184,8 @@ def _print_proof(proof: Proof, info: EngineInfo) -> None:
     print("  proof")
     for found in proof.findings:
         words = _VERDICTS[found.verdict]
+        if info.applied[found.parameter].how == "emulated":
+            words = f"{words}, emulated"
         print(f"    {found.parameter:<19} {words:<20} {found.evidence}")
         if info.applied[found.parameter].reason:
             print(f"    {'':<19} {'':<20} {info.applied[found.parameter].reason}")

@@ -24,6 +24,7 @@ from playground.engines.base import (
     EngineInfo,
     EngineState,
     GenerationRequest,
+    SteppedEngine,
 )
 from playground.engines.streams import closing
 from playground.settings import Settings, is_loopback
@@ -32,6 +33,7 @@ _PATIENCE_S: Final = 5.0
 # A token of a model that others are using as well.
 _ANSWER_S: Final = 60.0
 _IN_CONTAINER: Final = Path("/.dockerenv")
+_LIKELIEST: Final = 20  # as many as the playground asks for
 _OFFERED_STOPS: Final = 3  # the page's, beside those of the prompt's format
 _TALK: Final = (
     Message("user", "Is it warm?"),
@@ -66,6 +68,8 @@ async def examine_engine(
     yield _model(settings, state.info, advice)
     for finding in _limits(settings, state.info, advice):
         yield finding
+    if isinstance(engine, SteppedEngine) and (emulation := _emulation(settings, state.info)):
+        yield emulation
     yield await _template(address, state.info, advice)
     yield await _answer(engine, state.info, advice)
 
@@ -209,6 +213,38 @@ def _limits(settings: Settings, info: EngineInfo, advice: Advice) -> list[Findin
     if info.slots is not None:
         words += f", {info.slots} answers at a time"
     return found or [ok(name, words)]
+
+
+def _emulation(settings: Settings, info: EngineInfo) -> Finding | None:
+    """What becomes of parameters that the engine lacks; ``None`` where it lacks none."""
+    name, told = "emulation", info.probabilities
+    lacking = " and ".join(each for each, way in info.applied.items() if way.how != "native")
+    if not lacking:
+        return None
+    if not settings.emulation:
+        return skipped(name, f"PLAYGROUND_EMULATION is off: {lacking} have no effect.")
+    if told.kind == "none":
+        return note(
+            name,
+            f"It does not tell its likeliest tokens: {lacking} have no effect.",
+            f"Start TGI with MAX_TOP_N_TOKENS={_LIKELIEST}.",
+        )
+    if told.kind == "raw":
+        return note(
+            name,
+            "The probabilities that it tells are raw, not those that it draws from: "
+            f"{lacking} have no effect.",
+            "TGI on a GPU tells those that it draws from; vLLM and llama.cpp apply all seven "
+            "parameters themselves.",
+        )
+    if told.most < _LIKELIEST:
+        return note(
+            name,
+            f"It tells its {told.most} likeliest tokens: penalties are emulated less exactly than "
+            f"with {_LIKELIEST}, and the engine is asked anew more often.",
+            f"Start TGI with MAX_TOP_N_TOKENS={_LIKELIEST}.",
+        )
+    return ok(name, f"{lacking}, by its {told.most} likeliest tokens")
 
 
 async def _template(address: EngineAddress, info: EngineInfo, advice: Advice) -> Finding:
