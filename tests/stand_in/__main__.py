@@ -52,7 +52,8 @@ def create_parser() -> argparse.ArgumentParser:
         "--max-total-tokens",
         type=_positive,
         metavar="N",
-        help="prompt and answer together (the model's context)",
+        help="prompt and answer together (the model's context; beyond it what is written is "
+        "nonsense)",
     )
     parser.add_argument(
         "--max-input-tokens", type=_positive, metavar="N", help="the prompt (one less)"
@@ -106,6 +107,18 @@ def create_parser() -> argparse.ArgumentParser:
         help="apply what TGI does not: presence_penalty and min_p, and frequency_penalty in "
         "OpenAI's meaning",
     )
+    parser.add_argument(
+        "--max-top-n-tokens",
+        type=int,
+        metavar="N",
+        default=5,
+        help="how many of the likeliest tokens of a place may be asked for (%(default)s)",
+    )
+    parser.add_argument(
+        "--raw-top-tokens",
+        action="store_true",
+        help="tell the likeliest tokens by the model's own probabilities, as TGI on a CPU does",
+    )
     return parser
 
 
@@ -136,6 +149,8 @@ def _limits(options: argparse.Namespace, context: int) -> Limits:
         max_concurrent_requests=options.max_concurrent_requests,
         max_batch_size=options.max_batch_size,
         all_samplers=options.all_samplers,
+        max_top_n_tokens=options.max_top_n_tokens,
+        raw_top_tokens=options.raw_top_tokens,
     )
 
 

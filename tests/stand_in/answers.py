@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -81,12 +81,17 @@ class Job:
 
     Attributes:
         prompt: Tokens, at least one.
-        limit: New tokens, at least 1.
+        limit: New tokens, at least 1, as they were asked for; it is held to between pieces alone.
+        piece: How many of them are written in the first piece.
+        following: By the text so far, the next piece's prompt and number; ``None`` where the
+            context has no room for one.
         prefill: Tell the prompt's tokens.
     """
 
     prompt: list[int]
     limit: int
+    piece: int
+    following: Callable[[str], tuple[list[int], int] | None]
     sampling: Sampling
     stop: tuple[str, ...] = ()
     top_n_tokens: int = 0
@@ -113,26 +118,51 @@ class Job:
 
 
 class Answer:
-    """A job being read or written.
+    """A job being read or written, in pieces as TGI does it.
+
+    A piece is a request of its own: prompt and text so far are read anew, the generator begins anew
+    with the same seed, a stop sequence is looked for in the piece alone, and where a piece ends
+    inside a character all of its text is lost.
 
     Attributes:
+        prompt: Tokens that are read before those that are written.
         past: Keys and values of what was read, until the rows take them.
         count: Tokens of the prompt that were read.
+        room: Tokens of prompt and piece.
         last: The token that was written last.
     """
 
     def __init__(self, job: Job, runtime: Runtime, text: Text) -> None:
         self.job = job
-        self.past: list[ort.OrtValue] = runtime.empty()
-        self.count = 0
         self.last = 0
+        self._runtime = runtime
         self._text = text
-        self._chooser = Chooser(job.sampling, job.prompt, runtime.vocabulary)
-        self._detokeniser = Detokeniser(text, job.prompt)
-        self._parts: list[str] = []
-        self._tail = ""
+        self._whole = ""
         self._written = 0
         self._prefill: list[Read] = []
+        self._begin(job.prompt, job.piece)
+
+    def _begin(self, prompt: list[int], count: int) -> None:
+        """A piece of so many tokens."""
+        self.prompt = prompt
+        self.past: list[ort.OrtValue] = self._runtime.empty()
+        self.count = 0
+        self.room = len(prompt) + count
+        self._end = self._written + count
+        self._chooser = Chooser(self.job.sampling, prompt, self._runtime.vocabulary)
+        self._detokeniser = Detokeniser(self._text, prompt)
+        self._parts: list[str] = []
+        self._tail = ""
+
+    def _continue(self) -> bool:
+        """Begin the next piece, if there is one."""
+        if self._written >= self.job.limit:
+            return False
+        following = self.job.following(self._whole)
+        if following is None:
+            return False
+        self._begin(*following)
+        return True
 
     def read(self, logits: NDArray[Any], tokens: Sequence[int]) -> None:
         """Take in that tokens of the prompt were read.
@@ -142,11 +172,11 @@ class Answer:
             tokens: Those that come next in the prompt.
         """
         begin, self.count = self.count, self.count + len(tokens)
-        if not self.job.prefill:
+        if not self.job.prefill or self._written:
             return
         if not begin:
             self._told(tokens[0], None)
-        following = self.job.prompt[begin + 1 : self.count + 1]
+        following = self.prompt[begin + 1 : self.count + 1]
         for row, token in zip(logits.astype(np.float64), following, strict=False):
             highest = row.max()
             self._told(token, float(row[token] - highest - np.log(np.exp(row - highest).sum())))
@@ -172,19 +202,20 @@ class Answer:
             for token, logprob in choice.top
         )
         written = Written(Token(choice.token, text, choice.logprob, special), top)
-        reason = self._end(choice.token, text, ends)
+        reason = self._reason(choice.token, text, ends)
         if reason is None:
             return [written]
-        return [
-            written,
-            Finished(reason, "".join(self._parts), self._written, tuple(self._prefill)),
-        ]
+        if not self._detokeniser.inside:
+            self._whole += "".join(self._parts)
+        if reason == "length" and self._continue():
+            return [written]
+        return [written, Finished(reason, self._whole, self._written, tuple(self._prefill))]
 
-    def _end(self, token: int, text: str, ends: frozenset[int]) -> Reason | None:
+    def _reason(self, token: int, text: str, ends: frozenset[int]) -> Reason | None:
         # TGI's order: the limit first, then the end token, then the stop sequences. It looks for a
         # sequence at the very end of the text (or before a last newline) after each token, and
         # when it has 300 characters of text it keeps 200: a longer sequence may be missed.
-        if self._written >= self.job.limit:
+        if self._written >= self._end:
             return "length"
         if token in ends:
             return "eos_token"

@@ -58,6 +58,7 @@ class Engine:
         self._changed = threading.Condition()
         self._waiting: deque[Job] = deque()
         self._reading: Answer | None = None
+        self._again: deque[Answer] = deque()
         self._writing: dict[int, Answer] = {}
         self._next_key = 0
         self._outbox: Outbox = []
@@ -107,6 +108,7 @@ class Engine:
         with self._changed:
             assert self._refusal is not None
             jobs = [answer.job for answer in self._writing.values()] + list(self._waiting)
+            jobs += [answer.job for answer in self._again]
             if self._reading:
                 jobs.append(self._reading.job)
             self._outbox += [(job, Failed(self._refusal)) for job in jobs]
@@ -128,18 +130,20 @@ class Engine:
 
     def _has_work(self) -> bool:
         writes = self._writing and not self._pause()
-        return bool(self._reading or writes or self._next_fits() or self._refusal is not None)
+        reads = self._reading or self._again or self._next_fits()
+        return bool(reads or writes or self._refusal is not None)
 
     def _next_fits(self) -> bool:
         """Whether the job that waits longest can be taken up beside those that run."""
         if not self._waiting or len(self._writing) >= self._max_batch_size:
             return False
-        taken = sum(self._size(answer.job) for answer in self._writing.values())
-        return not taken or taken + self._size(self._waiting[0]) <= self._cache_bytes
+        taken = sum(self._size(answer.room) for answer in self._writing.values())
+        size = self._size(len(self._waiting[0].prompt) + self._waiting[0].piece)
+        return not taken or taken + size <= self._cache_bytes
 
-    def _size(self, job: Job) -> int:
-        """Bytes of keys and values at the job's end: those read and those written anew."""
-        return 2 * room_for(len(job.prompt) + job.limit) * self._runtime.token_bytes
+    def _size(self, tokens: int) -> int:
+        """Bytes of keys and values at an answer's end: those read and those written anew."""
+        return 2 * room_for(tokens) * self._runtime.token_bytes
 
     def _pause(self) -> float | None:
         """Seconds until the next token may be written; None when there is nothing to wait for."""
@@ -147,7 +151,9 @@ class Engine:
         return left if self._writing and left > 0 else None
 
     def _admit(self) -> None:
-        if not self._reading and self._next_fits():
+        if not self._reading and self._again:
+            self._reading = self._again.popleft()
+        elif not self._reading and self._next_fits():
             job = self._waiting.popleft()
             job.started = time.monotonic()
             self._reading = Answer(job, self._runtime, self._text)
@@ -156,6 +162,7 @@ class Engine:
     def _drop_cancelled(self) -> None:
         if self._reading and self._reading.job.cancelled:
             self._reading = None
+        self._again = deque(answer for answer in self._again if not answer.job.cancelled)
         for key in [key for key, answer in self._writing.items() if answer.job.cancelled]:
             self._leave(key)
 
@@ -191,7 +198,7 @@ class Engine:
 
     def _read(self, answer: Answer) -> None:
         """Read one piece of a prompt; after the last one, write the first token."""
-        prompt = answer.job.prompt
+        prompt = answer.prompt
         piece = prompt[answer.count : answer.count + PIECE]
         logits, answer.past = self._runtime.extend(answer.past, piece)
         answer.read(logits, piece)
@@ -201,6 +208,9 @@ class Engine:
         self._reading = None
         self._outbox += [(answer.job, event) for event in events]
         if not isinstance(events[-1], Written):
+            return
+        if not answer.count:
+            self._again.append(answer)
             return
         self._next_key += 1
         self._rows.add(self._next_key, answer.past)
@@ -219,6 +229,9 @@ class Engine:
             self._outbox += [(answer.job, event) for event in events]
             if not isinstance(events[-1], Written):
                 self._leave(key)
+            elif not answer.count:  # it has begun another piece
+                self._leave(key)
+                self._again.append(answer)
 
     def _flush(self) -> None:
         if self._outbox:

@@ -27,9 +27,8 @@ from tests.stand_in.reading import Malformed, Reader
 from tests.stand_in.sampling import Sampling
 
 MAX_STOP_SEQUENCES = 4
-MAX_TOP_N_TOKENS = 5
 MAX_BEST_OF = 2
-PIECE = 1024  # tokens, of those in which TGI writes an answer
+PIECE = 1024  # tokens, the most that TGI writes of an answer before it asks itself for the rest
 
 
 class Invalid(Exception):
@@ -42,6 +41,8 @@ class Limits:
 
     Attributes:
         all_samplers: Apply presence_penalty and min_p, and frequency_penalty as OpenAI means it.
+        max_top_n_tokens: How many of the likeliest tokens of a place a request may ask for.
+        raw_top_tokens: Tell the likeliest tokens by the model's own probabilities, as on a CPU.
     """
 
     max_input_tokens: int
@@ -49,6 +50,8 @@ class Limits:
     max_concurrent_requests: int = 128
     max_batch_size: int = 32
     all_samplers: bool = False
+    max_top_n_tokens: int = 5
+    raw_top_tokens: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class Generate:
     Attributes:
         max_new_tokens: ``None`` takes what the limits leave.
         truncate: Keep this many tokens of the input, BOS and the last ones; ``None`` keeps all.
-        top_n_tokens: 0 to 5.
+        top_n_tokens: From 0.
         prefill: Tell the input's tokens and their logprobs.
         grammar: Whether the answer is to follow one.
     """
@@ -175,7 +178,7 @@ def parse(body: Mapping[str, Any], limits: Limits, *, stream: bool) -> Generate:
     sampling = given.get("do_sample") or any(given.get(name) is not None for name in warpers)
     if best_of > 1 and not sampling:
         raise Invalid("you must use sampling when `best_of` is > 1")
-    sampler = _sampling(given, all_samplers=limits.all_samplers)
+    sampler = _sampling(given, limits)
     stop = tuple(given.get("stop", ()))
     if given.get("max_new_tokens") == 0:
         raise Invalid("`max_new_tokens` must be strictly positive")
@@ -186,9 +189,9 @@ def parse(body: Mapping[str, Any], limits: Limits, *, stream: bool) -> Generate:
     if best_of > 1 and given.get("seed") is not None:
         raise Invalid("`seed` must not be set when `best_of` > 1")
     top_n_tokens = given.get("top_n_tokens") or 0
-    if top_n_tokens > MAX_TOP_N_TOKENS:
+    if top_n_tokens > limits.max_top_n_tokens:
         raise Invalid(
-            f"`top_n_tokens` must be >= 0 and <= {MAX_TOP_N_TOKENS}. Given: {top_n_tokens}"
+            f"`top_n_tokens` must be >= 0 and <= {limits.max_top_n_tokens}. Given: {top_n_tokens}"
         )
     if not inputs:
         raise Invalid("`inputs` cannot be empty")
@@ -214,10 +217,10 @@ def parse(body: Mapping[str, Any], limits: Limits, *, stream: bool) -> Generate:
 
 
 def fit(request: Generate, length: int, limits: Limits) -> int:
-    """How many new tokens an input of this length gets.
+    """How many new tokens TGI writes in one piece behind an input of this length.
 
-    TGI writes an answer in pieces of at most 1,024 tokens, checks nothing but the next of them
-    against the limit of all tokens, and ends with a whole one: asked for 1,025, it writes 2,048.
+    It writes an answer in pieces of at most 1,024 tokens and checks each by itself, with the number
+    that was asked for: for 1,025 it writes 2,048.
 
     Raises:
         Invalid: The input is too long, or the grammar that TGI looks at last is not supported.
@@ -236,16 +239,10 @@ def fit(request: Generate, length: int, limits: Limits) -> int:
         )
     if request.grammar:
         raise Invalid("grammar is not supported")
-    written = piece
-    while written < wanted and length + written <= limits.max_input_tokens:
-        piece = min(left - written, PIECE) if request.max_new_tokens is None else piece
-        if written + piece > left:
-            break
-        written += piece
-    return written
+    return piece
 
 
-def _sampling(given: Mapping[str, Any], *, all_samplers: bool) -> Sampling:
+def _sampling(given: Mapping[str, Any], limits: Limits) -> Sampling:
     def value(name: str, neutral: float) -> float:
         found = given.get(name)
         return neutral if found is None else found
@@ -261,7 +258,7 @@ def _sampling(given: Mapping[str, Any], *, all_samplers: bool) -> Sampling:
             raise Invalid(f"`{name}` must be > 0.0 and < 1.0")
     if value("top_k", 1) <= 0:
         raise Invalid("`top_k` must be strictly positive")
-    if all_samplers:
+    if limits.all_samplers:
         if not -2 <= value("presence_penalty", 0.0) <= 2:
             raise Invalid("`presence_penalty` must be >= -2.0 and <= 2.0")
         if not 0 <= value("min_p", 0.0) <= 1:
@@ -286,5 +283,6 @@ def _sampling(given: Mapping[str, Any], *, all_samplers: bool) -> Sampling:
         repetition_penalty=value("repetition_penalty", 1.0),
         frequency_penalty=value("frequency_penalty", 0.0),
         presence_penalty=value("presence_penalty", 0.0),
-        openai=all_samplers,
+        openai=limits.all_samplers,
+        raw_top=limits.raw_top_tokens,
     )

@@ -23,6 +23,11 @@ Indices = NDArray[np.intp]
 # top_p nearly always needs.
 FIRST_GUESS = 64
 
+# TGI keeps logits in 16 bits. Divided by a temperature so low that one is more than this, they are
+# no numbers any more, and what is drawn from them is the first token, <unk>.
+LARGEST = 65504.0
+UNKNOWN = 0
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -34,6 +39,7 @@ class Sampling:
     Attributes:
         sample: Draw from the distribution; otherwise the likeliest token is taken.
         openai: frequency_penalty as OpenAI defines it, instead of TGI's own.
+        raw_top: Tell the likeliest tokens by the logits as they come.
     """
 
     sample: bool = False
@@ -47,6 +53,7 @@ class Sampling:
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
     openai: bool = False
+    raw_top: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,8 @@ class Chooser:
         highest = scores.max()
         if not np.isfinite(highest):
             raise ArithmeticError("The model gave logits that are not finite numbers.")
+        if self._sampling.sample and abs(highest) > LARGEST:
+            return Choice(UNKNOWN, np.nan)
         weights = np.exp(scores - highest)
         if self._sampling.sample:
             ladder = np.cumsum(weights)
@@ -110,7 +119,12 @@ class Chooser:
             place = int(scores.argmax())
         normaliser = highest + np.log(total)
         token = place if tokens is None else int(tokens[place])
-        likeliest = _top(tokens, scores, top, normaliser) if top else ()
+        likeliest: tuple[tuple[int, float], ...] = ()
+        if top and self._sampling.raw_top:
+            raw = logits.astype(np.float64)
+            likeliest = _top(None, raw, top, raw.max() + np.log(np.exp(raw - raw.max()).sum()))
+        elif top:
+            likeliest = _top(tokens, scores, top, normaliser)
         if self._output is not None:
             self._output[token] += 1
         self._length += 1

@@ -74,15 +74,30 @@ class Service:
             request = requests.parse(body, self.limits, stream=stream)
             inputs, most = request.inputs, request.truncate
             tokens = await apart(inputs, lambda: self.text.encode(inputs, most=most))
-            limit = requests.fit(request, len(tokens), self.limits)
+            piece = requests.fit(request, len(tokens), self.limits)
         except Invalid as error:
             self.metrics.count("tgi_request_failure", err="validation")
             raise Refused(422, "validation", f"Input validation error: {error}") from None
         self.metrics.observe("tgi_request_input_length", len(tokens))
-        self.metrics.observe("tgi_request_max_new_tokens", limit)
+        self.metrics.observe("tgi_request_max_new_tokens", piece)
         self.metrics.observe("tgi_request_validation_duration", time.monotonic() - begun)
+
+        def following(written: str) -> tuple[list[int], int] | None:
+            prompt = self.text.encode(inputs + written, most=most)
+            try:
+                return prompt, requests.fit(request, len(prompt), self.limits)
+            except Invalid:
+                return None
+
         job = Job(
-            tokens, limit, request.sampling, request.stop, request.top_n_tokens, request.prefill
+            prompt=tokens,
+            limit=request.max_new_tokens or self.limits.max_total_tokens - len(tokens),
+            piece=piece,
+            following=following,
+            sampling=request.sampling,
+            stop=request.stop,
+            top_n_tokens=request.top_n_tokens,
+            prefill=request.prefill,
         )
         return request, job
 
@@ -121,8 +136,16 @@ class Service:
 
 def another(job: Job) -> Job:
     """The same job with a seed of its own."""
-    sampling = replace(job.sampling, seed=secrets.randbits(64))
-    return Job(job.prompt, job.limit, sampling, job.stop, job.top_n_tokens, job.prefill)
+    return Job(
+        job.prompt,
+        job.limit,
+        job.piece,
+        job.following,
+        replace(job.sampling, seed=secrets.randbits(64)),
+        job.stop,
+        job.top_n_tokens,
+        job.prefill,
+    )
 
 
 def whole(asked: Generate, text: str) -> str:

@@ -91,7 +91,8 @@ class EventStream(Response):
                 self._index += 1
                 following = events[place + 1] if place + 1 < len(events) else None
                 end = following if isinstance(following, Finished) else None
-                lines.append(_event(self._token_event(asked, job, event, end)))
+                written = self._token_event(asked, job, event, end)
+                lines.append(_event(written, space=bool(self._index % 2)))
         return lines
 
     def _token_event(self, asked: Generate, job: Job, event: Written, end: Finished | None) -> Json:
@@ -123,5 +124,6 @@ async def watch(service: Service, jobs: Sequence[Job], receive: Receive) -> None
         job.arrived.set()
 
 
-def _event(body: Json) -> bytes:
-    return b"data: " + orjson.dumps(body) + b"\n\n"
+def _event(body: Json, *, space: bool = True) -> bytes:
+    """Whether a space stands behind the colon is all the same to a reader of SSE."""
+    return (b"data: " if space else b"data:") + orjson.dumps(body) + b"\n\n"

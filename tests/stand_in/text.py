@@ -121,6 +121,11 @@ class Detokeniser:
         self._given = len(self._tokens)  # of them, whose text has been given
         self._known = text.decode(self._tokens)
 
+    @property
+    def inside(self) -> bool:
+        """Whether the last token has ended no character yet."""
+        return len(self._tokens) > self._given
+
     def add(self, token: int) -> str:
         """The text that this token adds."""
         self._tokens.append(token)

@@ -46,23 +46,23 @@ def data(lines: Iterator[str]) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def narrow() -> Iterator[httpx.Client]:
-    """A server that takes two requests, writes one at a time and ends at 1,100 tokens."""
+    """A server that takes two requests, writes one at a time and ends at 1,000 tokens."""
     options = ["--max-concurrent-requests", "2", "--max-batch-size", "1"]
     with (
-        servers.stand_in(*options, "--max-total-tokens", "1100") as server,
+        servers.stand_in(*options, "--max-total-tokens", "1000") as server,
         httpx.Client(base_url=server.url, timeout=60) as http,
     ):
         yield http
 
 
 def test_an_answer_ends_at_the_limit_of_all_tokens(narrow: httpx.Client) -> None:
-    assert narrow.get("/info").json()["max_total_tokens"] == 1100
-    assert narrow.get("/info").json()["max_input_tokens"] == 1099
+    assert narrow.get("/info").json()["max_total_tokens"] == 1000
+    assert narrow.get("/info").json()["max_input_tokens"] == 999
     details = narrow.post("/generate", json=body()).json()["details"]
     assert details["finish_reason"] == "length"
     assert len(details["tokens"]) == details["generated_tokens"]
     inputs = narrow.post("/tokenize", json={"inputs": "Once"}).json()
-    assert len(inputs) + details["generated_tokens"] == 1100
+    assert len(inputs) + details["generated_tokens"] == 1000
 
 
 def test_too_many_requests_are_refused_and_places_come_free(narrow: httpx.Client) -> None:

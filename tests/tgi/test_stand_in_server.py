@@ -32,7 +32,7 @@ def events(response: httpx.Response) -> list[Any]:
     assert response.headers["content-type"].startswith("text/event-stream")
     parts = response.text.split("\n\n")
     assert parts.pop() == ""
-    return [json.loads(part.removeprefix("data: ")) for part in parts if not part.startswith(":")]
+    return [json.loads(part.removeprefix("data:")) for part in parts if not part.startswith(":")]
 
 
 def stream(http: httpx.Client, inputs: str = PROMPT, **parameters: Any) -> list[Any]:
@@ -40,6 +40,10 @@ def stream(http: httpx.Client, inputs: str = PROMPT, **parameters: Any) -> list[
     response = http.post("/generate_stream", json=body)
     assert response.status_code == 200
     return events(response)
+
+
+def visible(told: list[Any]) -> str:
+    return "".join(each["token"]["text"] for each in told if not each["token"]["special"])
 
 
 # ---- an independent client ----
@@ -193,20 +197,79 @@ def test_truncate_keeps_bos_and_the_last_tokens(http: httpx.Client) -> None:
     assert last["details"]["input_length"] == 1
 
 
-def test_above_1024_tokens_whole_pieces_are_written(http: httpx.Client) -> None:
-    """Asked for 600 it writes them; for 1,030 it goes on to 2,048, but for the context's end."""
-    endless = {"temperature": 1e6, "seed": 27, "details": True}
+# Behind "a", what is said once is said for ever.
+FOREVER = {"repetition_penalty": 0.5, "details": True}
 
-    def written(inputs: str, **asked: Any) -> int:
-        last = stream(http, inputs, **endless, **asked)[-1]
-        assert last["details"]["finish_reason"] == "length"
-        return int(last["details"]["generated_tokens"])
 
-    assert written("Once", max_new_tokens=600) == 600
-    total = http.get("/info").json()["max_total_tokens"]
-    once = len(http.post("/tokenize", json={"inputs": "Once"}).json())
-    assert written("Once", max_new_tokens=1030) == 1024  # 2,048 and the prompt are too many
-    assert written("Once") == total - once
+@pytest.fixture(scope="module")
+def roomy() -> Iterator[httpx.Client]:
+    """A context longer than the model's own, and more likely tokens, told as on a CPU."""
+    options = ["--max-total-tokens", "5000", "--max-top-n-tokens", "20", "--raw-top-tokens"]
+    with (
+        servers.stand_in(*options) as server,
+        httpx.Client(base_url=server.url, timeout=60) as http,
+    ):
+        yield http
+
+
+@pytest.mark.parametrize(
+    ("asked", "written"), [(1023, 1023), (1024, 1024), (1025, 2048), (1500, 2048), (2049, 3072)]
+)
+def test_above_1024_tokens_whole_pieces_are_written(
+    roomy: httpx.Client, asked: int, written: int
+) -> None:
+    told = stream(roomy, "a", **FOREVER, max_new_tokens=asked)
+    details = told[-1]["details"]
+    assert details["finish_reason"] == "length"
+    assert details["generated_tokens"] == len(told) == written
+    assert [each["index"] for each in told] == list(range(1, written + 1))
+    assert told[-1]["generated_text"] == visible(told)
+
+
+def test_at_the_contexts_end_no_piece_is_begun_that_has_no_room(http: httpx.Client) -> None:
+    *_, last = stream(http, "a", **FOREVER, max_new_tokens=1030)
+    assert last["details"]["generated_tokens"] == 1024  # 2,048 and the prompt are too many
+    assert last["details"]["finish_reason"] == "length"
+    told = stream(http, "a", **FOREVER)
+    inputs = "a" + visible(told[:1024])
+    read = len(http.post("/tokenize", json={"inputs": inputs}).json())
+    assert len(told) - 1024 == http.get("/info").json()["max_total_tokens"] - read
+
+
+def test_a_piece_that_ends_inside_a_character_is_lost(roomy: httpx.Client) -> None:
+    """The next one begins behind the prompt, so that the reader sees the beginning twice."""
+    wild = {"temperature": 1e6, "seed": 76, "details": True}
+    told = stream(roomy, "a", **wild, max_new_tokens=1025)
+    texts = [each["token"]["text"] for each in told]
+    assert texts[1023] == ""
+    assert texts[1024:1034] == texts[:10]
+    assert told[-1]["details"]["generated_tokens"] == len(told) == 2048
+    assert told[-1]["generated_text"] == ""  # both pieces end there
+
+
+def test_likely_tokens_as_a_cpu_tells_them(roomy: httpx.Client) -> None:
+    """By the model's own probabilities; the chosen one's is that which it is drawn from."""
+    plain = stream(roomy, top_n_tokens=20, max_new_tokens=1)[0]
+    hot = stream(roomy, top_n_tokens=20, max_new_tokens=1, temperature=3.0, top_k=2, seed=1)[0]
+    assert hot["top_tokens"] == plain["top_tokens"]
+    assert len(hot["top_tokens"]) >= 20
+    known = {each["id"]: each["logprob"] for each in hot["top_tokens"]}
+    assert hot["token"]["logprob"] != pytest.approx(known[hot["token"]["id"]], abs=0.01)
+    (refused,) = stream(roomy, top_n_tokens=21)
+    assert refused["error"].endswith("`top_n_tokens` must be >= 0 and <= 20. Given: 21")
+
+
+def test_a_temperature_too_low_for_16_bits_leaves_an_empty_answer(http: httpx.Client) -> None:
+    told = stream(http, temperature=1e-6, seed=1, max_new_tokens=3, details=True)
+    assert [each["token"]["text"] for each in told] == ["<unk>"] * 3
+    assert all(each["token"]["special"] and each["token"]["logprob"] is None for each in told)
+    assert told[-1]["generated_text"] == ""
+
+
+def test_events_come_with_a_space_behind_the_colon_and_without(http: httpx.Client) -> None:
+    body = {"inputs": PROMPT, "parameters": {"max_new_tokens": 4}}
+    lines = http.post("/generate_stream", json=body).text.split("\n\n")[:-1]
+    assert [line.startswith("data: ") for line in lines] == [True, False, True, False]
 
 
 def test_return_full_text(http: httpx.Client) -> None:
