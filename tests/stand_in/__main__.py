@@ -119,6 +119,11 @@ def create_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="tell the likeliest tokens by the model's own probabilities, as TGI on a CPU does",
     )
+    parser.add_argument(
+        "--endless",
+        action="store_true",
+        help="never end an answer but at its limit or a stop sequence, for tests of long ones",
+    )
     return parser
 
 
@@ -281,6 +286,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cache_bytes=options.cache_mib * 2**20,
         metrics=metrics,
         tokens_per_second=options.tokens_per_second,
+        endless=options.endless,
     )
     application = routes(Service(engine, text, limits, metrics, _info(limits)))
     serving = uvicorn.Config(

@@ -10,6 +10,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tests.stand_in.answers import Answer, Event, Failed, Job, Written
 from tests.stand_in.metrics import Metrics
@@ -32,6 +36,7 @@ class Engine:
         cache_bytes: How much their keys and values may take, were each written to its limit; an
             answer that needs more is written alone.
         tokens_per_second: The most that one answer is written at; 0 is as fast as the machine goes.
+        endless: The tokens that end an answer are never written.
     """
 
     def __init__(
@@ -45,11 +50,13 @@ class Engine:
         cache_bytes: int,
         metrics: Metrics,
         tokens_per_second: float = 0.0,
+        endless: bool = False,
     ) -> None:
         self._runtime = runtime
         self._text = text
         self._rows = rows
         self._ends = ends
+        self._endless = endless
         self._max_batch_size = max_batch_size
         self._cache_bytes = cache_bytes
         self._metrics = metrics
@@ -204,7 +211,7 @@ class Engine:
         answer.read(logits, piece)
         if answer.count < len(prompt):
             return
-        events = answer.write(logits[-1], self._ends)
+        events = self._written(answer, logits[-1])
         self._reading = None
         self._outbox += [(answer.job, event) for event in events]
         if not isinstance(events[-1], Written):
@@ -217,13 +224,19 @@ class Engine:
         answer.past = []
         self._writing[self._next_key] = answer
 
+    def _written(self, answer: Answer, logits: NDArray[Any]) -> list[Event]:
+        if self._endless:
+            logits = logits.copy()
+            logits[list(self._ends)] = -np.inf
+        return answer.write(logits, self._ends)
+
     def _write(self) -> None:
         """Write one token of every answer."""
         logits = self._rows.step({key: answer.last for key, answer in self._writing.items()})
         for key, values in logits.items():
             answer = self._writing[key]
             try:
-                events = answer.write(values, self._ends)
+                events = self._written(answer, values)
             except ArithmeticError as error:
                 events = [Failed(str(error))]
             self._outbox += [(answer.job, event) for event in events]
