@@ -38,7 +38,8 @@ INFO: Final[Mapping[str, Any]] = {
     "docker_label": "sha-abc",
 }
 
-# It tells no likely tokens, so nothing is emulated in front of it.
+# By which an engine sees what likely tokens it is told. It is told none, so nothing is emulated.
+_TRIED: Final = "Once upon a time"
 _UNTOLD: Final = {
     "error": "Input validation error: `top_n_tokens` must be >= 0 and <= 0. Given: 20",
     "error_type": "validation",
@@ -71,7 +72,7 @@ def tgi(
             case "/v1/models":  # is asked where another server was before
                 model = info["model_id"]
                 await peer.answer(orjson.dumps({"data": [{"id": model, "owned_by": model}]}))
-            case "/generate" if peer.request.json()["inputs"] == "Once upon a time":
+            case "/generate" if peer.request.json()["inputs"] == _TRIED:
                 await peer.answer(orjson.dumps(_UNTOLD), status=422)
             case "/generate_stream" | "/generate":
                 begun += 1
@@ -113,8 +114,12 @@ def generations(server: FaultServer) -> list[Any]:
 
 
 def calls(server: FaultServer, path: str) -> list[Request]:
-    """The requests of one route that came in."""
-    return [each for each in server.requests if each.path == path]
+    """The requests of one route that came in, but for the trial of what is told."""
+    return [
+        each
+        for each in server.requests
+        if each.path == path and not (path == "/generate" and each.json()["inputs"] == _TRIED)
+    ]
 
 
 @asynccontextmanager

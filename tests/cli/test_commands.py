@@ -57,9 +57,12 @@ def test_check_describes_a_ready_engine(stand_in_url: str) -> None:
 
 def test_check_says_what_stock_tgi_does_not_apply() -> None:
     with stand_in() as stock:
-        done = playground("check", "--engine-url", stock.url)
-    unsupported = [line.split()[0] for line in done.stdout.splitlines() if "unsupported" in line]
-    assert unsupported == ["presence_penalty", "min_p"]
+        on = playground("check", "--engine-url", stock.url)
+        off = playground("check", "--engine-url", stock.url, env={"PLAYGROUND_EMULATION": "false"})
+    lacking = ["frequency_penalty", "presence_penalty", "min_p"]
+    for word, done in (("emulated", on), ("unsupported", off)):
+        lines = [line.split() for line in done.stdout.splitlines()]
+        assert [name for name, *how in lines if how[:1] == [word]] == lacking
 
 
 def test_check_of_an_absent_engine_fails_with_the_reason(free_port: int) -> None:

@@ -367,8 +367,9 @@ async def test_a_stream_is_its_browsers_and_its_addresss(
 
 async def test_nobody_has_more_than_a_share_and_a_comparison_beside_a_chat_fits() -> None:
     async with narrow(max_streams=20, max_streams_per_user=5) as (client, engine, _):
-        readers = [Reader(client, HI), Reader(client, FOUR)]
+        readers = [Reader(client, HI)]
         await readers[0].sees("delta")
+        readers.append(Reader(client, FOUR))
         await readers[1].sees("delta", pane=3)
         refused = await client.post("/api/stream", json=HI)
         async with elsewhere(client, 2) as other:

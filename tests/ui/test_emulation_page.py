@@ -39,7 +39,8 @@ def test_the_switch_is_there_where_something_is_emulated(chromium: Browser, stoc
     with opened(chromium, stock + "/") as page:
         said = Said(page)
         switch = page.get_by_role("checkbox", name="emulate what the engine lacks")
-        said.now(applied={"min_p": {"how": "native", "reason": ""}})
+        lacking = ("frequency_penalty", "presence_penalty", "min_p")
+        said.now(applied=dict.fromkeys(lacking, {"how": "native", "reason": ""}))
         expect(switch).to_be_hidden()
         said.now(applied={"min_p": EMULATED})
         expect(switch).to_be_checked()
