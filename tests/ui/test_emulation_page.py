@@ -40,7 +40,7 @@ def test_the_switch_is_there_where_something_is_emulated(chromium: Browser, stoc
         said = Said(page)
         switch = page.get_by_role("checkbox", name="emulate what the engine lacks")
         lacking = ("frequency_penalty", "presence_penalty", "min_p")
-        said.now(applied=dict.fromkeys(lacking, {"how": "native", "reason": ""}))
+        said.now(applied={name: {"how": "native", "reason": ""} for name in lacking})
         expect(switch).to_be_hidden()
         said.now(applied={"min_p": EMULATED})
         expect(switch).to_be_checked()
