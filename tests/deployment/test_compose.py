@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address, ip_network
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -236,7 +237,7 @@ def test_what_is_private_has_no_way_out(files: Sequence[Path]) -> None:
         assert services[name]["networks"] == ["backend"]
 
 
-@pytest.mark.parametrize("subnets", ["172.30", "10.99"])
+@pytest.mark.parametrize("subnets", ["10.213", "10.99"])
 def test_caddy_has_an_address_that_nobody_else_can_get(subnets: str) -> None:
     """So that it alone is trusted: what comes in by a port has another address of this network."""
     project = compose(BASE, variables={"SUBNETS": subnets})
@@ -255,6 +256,19 @@ def test_caddy_has_an_address_that_nobody_else_can_get(subnets: str) -> None:
     assert not any(network.overlaps(each) for each in settings.metrics_from[2:])
     if subnets == example()["SUBNETS"]:
         assert f"PLAYGROUND_TRUSTED_PROXIES={caddy} " in (ROOT / "tgi/serve/README.md").read_text()
+
+
+@every_set
+def test_no_network_is_where_docker_puts_its_own(files: Sequence[Path]) -> None:
+    """Docker would give one without a subnet a place over those that have theirs."""
+    networks = [
+        ip_network(pool["subnet"])
+        for each in compose(*files)["networks"].values()
+        for pool in each["ipam"]["config"]
+    ]
+    pools = [ip_network("172.16.0.0/12"), ip_network("192.168.0.0/16")]
+    for one, other in combinations([*networks, *pools], 2):
+        assert not one.overlaps(other), (one, other)
 
 
 @every_set
