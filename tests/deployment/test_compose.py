@@ -11,6 +11,7 @@ from ipaddress import ip_address, ip_network
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jsonschema
 import pytest
@@ -19,7 +20,7 @@ import yaml
 from playground.cli.demo.gguf import Header
 from playground.cli.demo.llamacpp import create_parser
 from playground.cli.demo.room import Layout, lay_out
-from playground.settings import PREFIX, Settings, load_settings
+from playground.settings import PREFIX, Settings, is_loopback, load_settings
 from tests.composition import (
     BASE,
     CPU,
@@ -179,11 +180,19 @@ def test_only_the_page_is_published_and_only_here(files: Sequence[Path]) -> None
 
 
 def test_what_the_profiles_publish() -> None:
-    services = compose(BASE)["services"]
-    assert services["caddy"]["ports"] == ["80:80", "443:443", "443:443/udp"]
-    assert services["grafana"]["ports"] == ["127.0.0.1:3000:3000"]
-    published = {name for name, each in services.items() if "ports" in each}
-    assert published == {"playground", "caddy", "grafana"}
+    services = read_by_compose(BASE, profiles=PROFILES)["services"]
+    assert published(services["caddy"]) == {(None, "80"), (None, "443")}  # wherever it is reached
+    assert published(services["grafana"]) == {("127.0.0.1", "3000")}
+    assert {name for name, each in services.items() if "ports" in each} == {
+        "playground", "caddy", "grafana"
+    }  # fmt: skip
+    here = read_by_compose(BASE, profiles=PROFILES, variables={"TLS_BIND": "[::1]"})["services"]
+    assert published(here["caddy"]) == {("::1", "80"), ("::1", "443")}
+
+
+def published(service: Mapping[str, Any]) -> set[tuple[str | None, str]]:
+    """The addresses and ports of this machine that Compose gives a service."""
+    return {(each.get("host_ip"), each["published"]) for each in service["ports"]}
 
 
 @every_set
@@ -560,6 +569,36 @@ def test_a_profile_says_what_it_must_be_given(tmp_path: Path) -> None:
         file.write_text("word")
         done = subprocess.run(run, env=environ | ready, capture_output=True, text=True, check=True)
         assert re.search("^(caddy|docker)", done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("site", "bind", "refused"),
+    [
+        ("https://localhost", "", True),
+        ("https://LOCALHOST:8443", "0.0.0.0", True),
+        ("https://localhost/playground", "192.0.2.1", True),
+        ("https://127.0.0.2", "", True),
+        ("https://[::1]", "", True),
+        ("https://[0:0:0:0:0:0:0:1]", "", True),
+        ("https://localhost", "127.0.0.1", False),
+        ("https://[::1]", "[::1]", False),
+        ("https://localhost.example", "", False),
+        ("https://[2001:db8::1]", "", False),
+    ],
+)
+def test_the_names_of_this_machine_are_published_to_this_machine_alone(
+    site: str, bind: str, refused: bool
+) -> None:
+    """Without a login the page takes whoever asks by such a name for somebody who sits here."""
+    environ = {"PATH": os.environ["PATH"], "SITE_ADDRESS": site, "TLS_BIND": bind}
+    run = command("caddy", ("exec caddy", "echo caddy"))
+    done = subprocess.run(run, env=environ, capture_output=True, text=True)
+    assert not done.stderr
+    assert (done.returncode != 0) == refused
+    assert ("TLS_BIND must be 127.0.0.1" in done.stdout) == refused
+    assert ("caddy run" in done.stdout) != refused
+    host = urlsplit(site).hostname or ""
+    assert refused <= is_loopback(host)
 
 
 # Time to stop
