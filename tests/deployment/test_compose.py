@@ -147,7 +147,7 @@ def test_every_variable_that_is_explained_exists() -> None:
         if name
     }
     settings = {PREFIX + name.upper() for name in Settings.model_fields}
-    assert set(example()) - used <= settings | {"COMPOSE_PROFILES"}
+    assert set(example()) - used <= settings | {"COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME"}
     assert settings <= set(example())
 
 
@@ -193,6 +193,57 @@ def test_what_the_profiles_publish() -> None:
 def published(service: Mapping[str, Any]) -> set[tuple[str | None, str]]:
     """The addresses and ports of this machine that Compose gives a service."""
     return {(each.get("host_ip"), each["published"]) for each in service["ports"]}
+
+
+def test_a_second_copy_shares_nothing_with_the_first() -> None:
+    """With the variables that .env.example names for it, and with none of them left out."""
+    paragraphs = (ROOT / ".env.example").read_text().split("\n\n")
+    [words] = [each for each in paragraphs if "second copy" in each]
+    named = set(re.findall(r"[A-Z]+_[A-Z_]+|PORT|SUBNETS", words))
+    own = {
+        "COMPOSE_PROJECT_NAME": "another",
+        "PORT": "7870",
+        "SUBNETS": "10.214",
+        "PLAYGROUND_VERSION": "another",
+        "GRAFANA_PORT": "3001",
+        "TLS_BIND": "127.0.0.2",
+    }
+    assert named == set(own)
+    with ThreadPoolExecutor(4) as several:
+        read = partial(read_by_compose, BASE, CPU, profiles=PROFILES)
+        first, second = several.map(
+            lambda given: read(variables=given), ({"TLS_BIND": "127.0.0.1"}, own)
+        )
+        lacking = several.map(
+            lambda left: read(variables={each: own[each] for each in own if each != left}), own
+        )
+    for kind, mine in taken(first).items():
+        assert not mine & taken(second)[kind], kind
+    for left, project in zip(own, lacking, strict=True):
+        assert any(mine & taken(project)[kind] for kind, mine in taken(first).items()), left
+
+
+def taken(project: Mapping[str, Any]) -> dict[str, set[object]]:
+    """What of a machine only one project can have."""
+    services = project["services"].values()
+    return {
+        "names": {
+            each["name"] for kind in ("volumes", "networks") for each in project[kind].values()
+        },
+        "subnets": {
+            pool["subnet"]
+            for each in project["networks"].values()
+            for pool in each["ipam"]["config"]
+        },
+        "ports": {
+            (address, port)
+            for each in services
+            if "ports" in each
+            for host, port in published(each)
+            for address in ([host] if host else ["127.0.0.1", "127.0.0.2"])
+        },
+        "images": {each["image"] for each in services if "build" in each},
+    }
 
 
 @every_set
