@@ -137,6 +137,12 @@ def texts(value: Any) -> Iterator[str]:
         yield value
 
 
+def seconds(duration: str) -> float:
+    """Of a duration such as 1m30s, whose parts are added."""
+    units = {"h": 3600, "m": 60, "s": 1}
+    return sum(float(each) * units[unit] for each, unit in re.findall(r"([\d.]+)([hms])", duration))
+
+
 def environment(file: Path) -> dict[str, str]:
     """The variables of an env file. Fails for what `docker run --env-file` would misread."""
     pairs = {}

@@ -39,6 +39,7 @@ from tests.composition import (
     example,
     merge,
     read_by_compose,
+    seconds,
     texts,
 )
 
@@ -277,6 +278,17 @@ def test_the_page_does_not_wait_for_the_model(files: Sequence[Path]) -> None:
     assert waits == {"postgres"}
 
 
+@every_set
+def test_the_engine_stops_after_the_page(files: Sequence[Path]) -> None:
+    """Compose stops what depends on others before these, and the rest at the same time."""
+    services = compose(*files)["services"]
+    before, reached = {"playground"}, set[str]()
+    while before:
+        reached |= before
+        before = {on for each in before for on in services[each].get("depends_on", {})} - reached
+    assert ENGINES & set(services) <= reached
+
+
 @pytest.mark.parametrize("profiles", [(), *((each,) for each in PROFILES), PROFILES])
 @every_set
 def test_a_profile_adds_and_needs_nothing_else(
@@ -502,8 +514,7 @@ def test_another_engine_is_started_with_the_same_model_and_limits(
     ]
     if name == "vllm":  # else the model's own file sets what a request leaves out
         assert value("--generation-config") == "vllm"
-        grace = int(service["stop_grace_period"].removesuffix("s"))
-        assert grace > int(value("--shutdown-timeout"))
+        assert seconds(service["stop_grace_period"]) > int(value("--shutdown-timeout"))
     else:  # with it a request with min_p would end the server
         assert "--enable-deterministic-inference" not in words
 
@@ -655,12 +666,16 @@ def test_the_names_of_this_machine_are_published_to_this_machine_alone(
 # Time to stop
 
 
-def test_stopping_waits_for_the_answers_that_are_being_written() -> None:
-    seconds = {
-        name: int(each["stop_grace_period"].removesuffix("s"))
-        for name, each in compose(BASE, GPUS)["services"].items()
-    }
+@pytest.mark.parametrize("grace", ["", "0.5", "120"])
+def test_stopping_waits_for_the_answers_that_are_being_written(grace: str) -> None:
+    variables = {"PLAYGROUND_GRACE_SECONDS": grace}
+    services = read_by_compose(BASE, GPUS, profiles=PROFILES, variables=variables)["services"]
+    given = {name: seconds(each["stop_grace_period"]) for name, each in services.items()}
     tgi = int(environment(ROOT / "tgi/serve/fp8.env")["GRACEFUL_TERMINATION_TIMEOUT"])
-    assert seconds["tgi"] == seconds["tgi-1"] == seconds["balancer"] >= tgi + 10
-    assert seconds["playground"] >= load_settings().grace_seconds + 10
-    assert seconds["caddy"] >= seconds["playground"]
+    assert given["tgi"] == given["tgi-1"] == given["balancer"] >= tgi + 10
+    known = services["playground"]["environment"]["PLAYGROUND_GRACE_SECONDS"]
+    own = load_settings(**({"grace_seconds": known} if known else {})).grace_seconds
+    assert own == float(grace or 25)
+    assert own + 10 <= given["playground"] <= given["caddy"]
+    # Who asks while a page is restarted waits for its answers to end and for its start.
+    assert seconds(services["caddy"]["environment"]["TRY_FOR"]) >= own + 20

@@ -18,7 +18,7 @@ import pytest
 
 from playground.cli.demo.sources import find_model
 from tests import servers
-from tests.composition import BASE, CPU, GPUS, ROOT, compose, has_compose, has_daemon
+from tests.composition import BASE, CPU, GPUS, ROOT, compose, has_compose, has_daemon, seconds
 from tests.hub import Hub, Repository
 from tests.postgres import Cluster
 from tests.proxies import program, request_buffers
@@ -125,7 +125,7 @@ def test_llama_cpp_starts_as_compose_starts_it(tmp_path: Path) -> None:
             with urllib.request.urlopen(server.url + "/v1/models") as answer:
                 assert json.load(answer)["data"][0]["id"] == repository
             assert {each for _, each in hub.tokens} == {None}
-            server.terminate(timeout=int(service["stop_grace_period"].removesuffix("s")))
+            server.terminate(timeout=seconds(service["stop_grace_period"]))
     assert run(check, server.url) != 0
 
 
@@ -142,7 +142,7 @@ def test_the_page_starts_as_the_image_starts_it(tmp_path: Path) -> None:
         assert run(health_check(), server.url) == 0
         with urllib.request.urlopen(server.url + "/api/engine") as answer:
             assert json.load(answer)["state"] != "ready"
-        server.terminate(timeout=int(service["stop_grace_period"].removesuffix("s")))
+        server.terminate(timeout=seconds(service["stop_grace_period"]))
     assert run(health_check(), server.url) != 0
 
 
@@ -158,14 +158,24 @@ def test_the_database_is_asked_whether_it_is_ready(postgres: Cluster) -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "service", "variables"),
+    ("files", "service", "variables", "tries"),
     [
-        ((BASE,), "caddy", {"PLAYGROUND_PUBLIC_URL": "https://playground.example"}),
-        ((BASE, GPUS), "balancer", {}),
+        ((BASE,), "caddy", {"PLAYGROUND_PUBLIC_URL": "https://playground.example"}, 45),
+        (
+            (BASE,),
+            "caddy",
+            {"PLAYGROUND_PUBLIC_URL": "https://[::1]:8443", "PLAYGROUND_GRACE_SECONDS": "0.5"},
+            20.5,
+        ),
+        ((BASE, GPUS), "balancer", {}, 5),
     ],
 )
 def test_caddy_takes_its_configuration(
-    files: Sequence[Path], service: str, variables: Mapping[str, str], tmp_path: Path
+    files: Sequence[Path],
+    service: str,
+    variables: Mapping[str, str],
+    tries: float,
+    tmp_path: Path,
 ) -> None:
     found = compose(*files, variables=variables)["services"][service]
     [source] = [each for each in found["volumes"] if each.endswith("/etc/caddy/Caddyfile:ro")]
@@ -187,6 +197,7 @@ def test_caddy_takes_its_configuration(
         assert done.returncode == 0, done.stderr
     health = httpx.URL(found["healthcheck"]["test"][-1])
     assert f'"127.0.0.1:{health.port}"' in done.stdout
+    assert f'"try_duration": {tries * 1e9:.0f}' in done.stdout
     for name in found["environment"].get("UPSTREAMS", "playground:7860").split():
         assert f'"dial": "{name}"' in done.stdout
 

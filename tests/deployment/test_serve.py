@@ -12,7 +12,7 @@ from playground.domain.messages import Message
 from playground.domain.prompt import neutralise, render
 from playground.domain.prompt_formats import TULU2
 from playground.settings import Settings
-from tests.composition import BASE, ROOT, compose, environment
+from tests.composition import BASE, ROOT, compose, environment, seconds
 
 MODEL = "ContextualAI/Contextual_KTO_Mistral_PairRM"
 
@@ -54,8 +54,7 @@ def test_the_limits_agree() -> None:
     assert variables["MODEL_ID"] == tgi["environment"]["MODEL_ID"] == MODEL
     assert variables["QUANTIZE"] == "fp8"
     assert variables["USAGE_STATS"] == "off"
-    grace = int(tgi["stop_grace_period"].removesuffix("s"))
-    assert grace > int(variables["GRACEFUL_TERMINATION_TIMEOUT"])
+    assert seconds(tgi["stop_grace_period"]) > int(variables["GRACEFUL_TERMINATION_TIMEOUT"])
     [mount] = [each for each in tgi["volumes"] if each.startswith("./tgi/serve/")]
     assert mount.split(":")[1:] == [variables["TOKENIZER_CONFIG_PATH"], "ro"]
 
