@@ -67,6 +67,10 @@ class SettingsError(PlaygroundError):
     kind = "settings"
 
 
+class _Unreadable(ValueError):
+    """Why a file cannot be read, in the system's words."""
+
+
 class Settings(BaseSettings):
     """Every setting, with its default. An empty variable counts as unset.
 
@@ -446,7 +450,9 @@ class Settings(BaseSettings):
             try:
                 path.read_text(encoding="utf-8")
             except OSError as error:
-                raise ValueError(error.strerror) from error
+                raise _Unreadable(error.strerror) from error
+            except UnicodeDecodeError as error:  # whose own words hold what stands in the file
+                raise _Unreadable("no text in UTF-8") from error
         return path
 
     @field_validator("data_dir")
@@ -529,9 +535,11 @@ def load_settings(**overrides: Any) -> Settings:
             field = Settings.model_fields[name]
             secret = name in _SECRETS or (name.endswith("_url") and "@" in str(problem["input"]))
             given = "cannot be used" if secret else f"is {problem['input']!r}"
-            lines.append(
-                f"{PREFIX}{name.upper()} {given}; it must be {field.description} ({field.title})."
-            )
+            reason = problem.get("ctx", {}).get("error")
+            wanted = str(field.description)
+            if isinstance(reason, _Unreadable):
+                wanted += f", and is not: {reason}"
+            lines.append(f"{PREFIX}{name.upper()} {given}; it must be {wanted} ({field.title}).")
         raise SettingsError("\n".join(lines)) from error
 
 

@@ -85,6 +85,22 @@ def test_names_the_variable_its_value_and_what_is_accepted(
     assert accepted in line
 
 
+def test_says_why_a_file_cannot_be_read_and_nothing_of_what_is_in_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "secret"
+    monkeypatch.setenv("PLAYGROUND_SECRET_FILE", str(file))
+    file.mkdir()
+    with pytest.raises(SettingsError, match=r"a file that can be read, and is not: Is a directory"):
+        load_settings()
+    file.rmdir()
+    file.write_bytes(b"hunter2\xff")
+    with pytest.raises(SettingsError, match=r"and is not: no text in UTF-8") as caught:
+        load_settings()
+    assert "hunter2" not in str(caught.value)
+    assert "ff" not in str(caught.value).replace(str(file), "")
+
+
 @pytest.mark.parametrize(
     ("value", "networks"),
     [

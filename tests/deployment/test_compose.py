@@ -368,6 +368,22 @@ def test_secrets_are_files_and_nothing_has_to_be_set(files: Sequence[Path]) -> N
     assert page["PLAYGROUND_SECRET_FILE"] == page["PLAYGROUND_DATABASE_PASSWORD_FILE"] == ""
 
 
+def test_the_secrets_of_the_instructions_can_be_read_inside(tmp_path: Path) -> None:
+    """By the block for copying, where the shell keeps new files from everybody else."""
+    text = (ROOT / "tgi/serve/README.md").read_text()
+    [block] = [each for each in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) if "openssl" in each
+               and "secrets/" in each]  # fmt: skip
+    makes, docker, _ = block.partition("docker compose")
+    assert docker
+    subprocess.run(["sh", "-ec", f"umask 077\n{makes}"], cwd=tmp_path, check=True)
+    made = [each for each in tmp_path.rglob("*") if each.is_file()]
+    assert {each.name for each in made} == {"database", "secret"}
+    for each in made:
+        assert each.stat().st_mode & 0o777 == 0o644
+        assert each.parent.stat().st_mode & 0o777 == 0o700
+        assert len(each.read_text()) > 16
+
+
 def test_a_secret_that_is_set_is_where_its_variable_says() -> None:
     variables = {
         "PLAYGROUND_SECRET_FILE": "./secrets/seal",
