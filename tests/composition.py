@@ -174,6 +174,12 @@ def read_by_compose(
     return project
 
 
+def hashes(*given: Path, variables: Mapping[str, str] | None = None) -> dict[str, str]:
+    """By service what Compose goes by to see whether a container must be made anew."""
+    words = _said(given, PROFILES, variables, "config", "--hash", "*").split()
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
 def _said(
     given: Sequence[Path],
     profiles: Sequence[str],

@@ -37,6 +37,7 @@ from tests.composition import (
     compose,
     environment,
     example,
+    hashes,
     merge,
     read_by_compose,
     seconds,
@@ -398,6 +399,25 @@ def test_a_secret_that_is_set_is_where_its_variable_says() -> None:
     database = project["services"]["postgres"]
     assert database["environment"]["POSTGRES_PASSWORD_FILE"] == "/run/secrets/database_password"
     assert "database_password" in database["secrets"]
+
+
+@every_set
+def test_another_path_for_a_secret_makes_its_containers_anew(files: Sequence[Path]) -> None:
+    project = compose(*files)
+    before = hashes(*files)
+    for variable, secret in (
+        ("HF_TOKEN_FILE", "hf_token"),
+        ("PLAYGROUND_SECRET_FILE", "playground_secret"),
+        ("PLAYGROUND_DATABASE_PASSWORD_FILE", "database_password"),
+    ):
+        one = hashes(*files, variables={variable: "./secrets/one"})
+        other = hashes(*files, variables={variable: "./secrets/other"})
+        users = {
+            name for name, each in project["services"].items() if secret in each.get("secrets", [])
+        }
+        assert users
+        for old, new in ((before, one), (one, other)):
+            assert {name for name in old if old[name] != new[name]} == users, variable
 
 
 @every_set
