@@ -645,6 +645,19 @@ def test_tgi_gets_its_token_from_the_file(tmp_path: Path) -> None:
     assert "HF_TOKEN=hf_canary\n" in told()
 
 
+def test_what_is_left_empty_is_unset_for_tgi() -> None:
+    """It would take an empty revision for the name of one."""
+    run = command("tgi", ("/tgi-entrypoint.sh", "env"))
+    bare = [name for name, value in compose(BASE)["services"]["tgi"]["environment"].items()
+            if value is None]  # fmt: skip
+    assert set(bare) == {"REVISION", "KV_CACHE_DTYPE"}
+    for value in ("", "0123abc"):
+        environ = {"PATH": os.environ["PATH"], **dict.fromkeys(bare, value)}
+        done = subprocess.run(run, env=environ, capture_output=True, text=True, check=True)
+        handed = [line for line in done.stdout.splitlines() if line.split("=")[0] in bare]
+        assert sorted(handed) == (sorted(f"{name}={value}" for name in bare) if value else [])
+
+
 def test_a_profile_says_what_it_must_be_given(tmp_path: Path) -> None:
     file = tmp_path / "password"
     for run, ready in (

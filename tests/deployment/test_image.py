@@ -94,7 +94,9 @@ def test_the_command_of_the_image_is_a_script_of_the_package() -> None:
 @pytest.mark.parametrize("files", [(BASE,), (BASE, CPU)], ids=["GPU", "CPU"])
 def test_no_volume_of_the_image_is_left_for_docker_to_make(files: Sequence[Path]) -> None:
     """One for each container that is made, and nobody would take it away."""
-    declared = {each for name, words in instructions() if name == "VOLUME" for each in words.split()}
+    declared = {
+        each for name, words in instructions() if name == "VOLUME" for each in words.split()
+    }
     assert declared
     services = compose(*files)["services"]
     ours = [each for each in services.values() if "build" in each]
