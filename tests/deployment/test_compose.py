@@ -345,6 +345,18 @@ def test_caddy_has_an_address_that_nobody_else_can_get(subnets: str) -> None:
 
 
 @every_set
+def test_replicas_are_a_variable_so_that_an_upgrade_keeps_them(files: Sequence[Path]) -> None:
+    given = {"REPLICAS": "3", "PORT": "7860-7869"}
+    for variables, replicas, ports in (({}, 1, "7860"), (given, 3, "7860-7869")):
+        page = read_by_compose(*files, variables=variables)["services"]["playground"]
+        assert page["deploy"]["replicas"] == replicas
+        assert published(page) == {("127.0.0.1", ports)}
+    text = (ROOT / "tgi/serve/README.md").read_text()
+    assert all(f"`{name}={value}`" in text for name, value in given.items())
+    assert "--scale" not in text
+
+
+@every_set
 def test_no_network_is_where_docker_puts_its_own(files: Sequence[Path]) -> None:
     """Docker would give one without a subnet a place over those that have theirs."""
     networks = [
