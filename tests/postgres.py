@@ -36,12 +36,12 @@ class Cluster:
         self.folder = Path(tempfile.mkdtemp(prefix="playground-postgres-"))
         if self._as:
             shutil.chown(self.folder, "postgres")
-        self._user = "postgres" if self._as else getpass.getuser()
+        self.user = "postgres" if self._as else getpass.getuser()
         self._data = self.folder / "data"
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port: int = probe.getsockname()[1]
         self._run("initdb", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8",
-                  f"--username={self._user}", f"--pgdata={self._data}")  # fmt: skip
+                  f"--username={self.user}", f"--pgdata={self._data}")  # fmt: skip
         self.start()
 
     @property
@@ -86,12 +86,12 @@ class Cluster:
         """A new database that is empty; its address."""
         name = f"test_{secrets.token_hex(6)}"
         self.psql("postgres", f"CREATE DATABASE {name} {options}")
-        return f"postgresql://{self._user}@127.0.0.1:{self.port}/{name}"
+        return f"postgresql://{self.user}@127.0.0.1:{self.port}/{name}"
 
     def psql(self, database: str, command: str) -> str:
         """What a command of SQL gives, a line for each row."""
         return self._run("psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align",
-                         "--host=127.0.0.1", f"--port={self.port}", f"--username={self._user}",
+                         "--host=127.0.0.1", f"--port={self.port}", f"--username={self.user}",
                          f"--dbname={database}", f"--command={command}")  # fmt: skip
 
     def pipe(

@@ -436,6 +436,13 @@ def test_another_path_for_a_secret_makes_its_containers_anew(files: Sequence[Pat
 def test_images_are_pinned(files: Sequence[Path]) -> None:
     for name, service in compose(*files)["services"].items():
         assert re.search(r":v?\d+\.\d+", service["image"]) or "build" in service, name
+    digest = "@sha256:" + "0" * 64
+    versions = {
+        name: tag + digest for name, tag in example().items() if name.endswith("_VERSION")
+    } | {"PLAYGROUND_VERSION": ""}
+    services = read_by_compose(*files, profiles=PROFILES, variables=versions)["services"]
+    for name, service in services.items():
+        assert service["image"].endswith(digest) or "build" in service, name
 
 
 def test_tgi_gets_a_gpu_and_keeps_its_weights() -> None:

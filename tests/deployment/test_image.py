@@ -10,6 +10,7 @@ import threading
 import tomllib
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -17,6 +18,8 @@ import httpx
 import pytest
 
 from playground.cli.demo.sources import find_model
+from playground.settings import load_settings
+from playground.store.store import Store
 from tests import servers
 from tests.composition import BASE, CPU, GPUS, ROOT, compose, has_compose, has_daemon, seconds
 from tests.hub import Hub, Repository
@@ -170,6 +173,33 @@ def test_the_database_is_asked_whether_it_is_ready(postgres: Cluster) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         check[-1] = str(probe.getsockname()[1])
     assert subprocess.run(check).returncode == 2
+
+
+async def test_the_page_has_a_role_of_its_own_and_the_superuser_no_password(
+    postgres: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the file that PostgreSQL's image runs when it makes its own, as its superuser."""
+    service = compose(BASE)["services"]["postgres"]
+    assert service["environment"]["POSTGRES_USER"] == "postgres"
+    [mount] = [each for each in service["volumes"] if "/docker-entrypoint-initdb.d/" in each]
+    postgres.psql("postgres", f"ALTER ROLE {postgres.user} PASSWORD 'the same'")
+    monkeypatch.setenv("POSTGRES_PASSWORD", "it's")  # its image reads it from the file
+    file = str(ROOT / mount.split(":")[0])
+    options = ("--no-psqlrc", "--set=ON_ERROR_STOP=1", f"--username={postgres.user}")
+    postgres.pipe("psql", *options, "--dbname=postgres", f"--file={file}")
+    try:
+        rights = "rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls"
+        asked = f"SELECT rolname, {rights}, left(rolpassword, 5) FROM pg_authid WHERE rolcanlogin"
+        roles = {line.split("|", 1)[0]: line.split("|")[1:]
+                 for line in postgres.psql("postgres", asked).splitlines()}  # fmt: skip
+        assert roles["playground"] == ["f", "f", "f", "f", "f", "SCRAM"]
+        assert roles[postgres.user][-1] == ""
+        url = f"postgresql://playground@127.0.0.1:{postgres.port}/playground"
+        async with aclosing(Store.from_settings(load_settings(database_url=url))) as store:
+            assert await store.shares.of() == []
+    finally:
+        postgres.psql("postgres", "DROP DATABASE playground WITH (FORCE)")
+        postgres.psql("postgres", "DROP ROLE playground")
 
 
 @pytest.mark.parametrize(

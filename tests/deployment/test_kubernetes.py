@@ -181,11 +181,17 @@ def test_every_mount_has_its_volume() -> None:
         volumes |= {each["metadata"]["name"] for each in claims}
         assert {each["name"] for each in container(name)["volumeMounts"]} == volumes
     config = {each["metadata"]["name"] for each in RESOURCES if each["kind"] == "ConfigMap"}
-    if config:
-        [files] = [
-            each for each in pod("StatefulSet/tgi")["spec"]["volumes"] if "configMap" in each
-        ]
-        assert files["configMap"]["name"] in config
+    for name in ("StatefulSet/tgi", "StatefulSet/postgres"):
+        [files] = [each for each in pod(name)["spec"]["volumes"] if "configMap" in each]
+        assert files["configMap"]["name"] in config or not config
+    database = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["configMapGenerator"]
+    [script] = [each["files"] for each in database if each["name"] == "postgres-role"]
+    [mount] = [
+        each for each in compose(BASE)["services"]["postgres"]["volumes"] if "initdb.d" in each
+    ]
+    assert mount.split(":")[0].removeprefix("./tgi/serve/") == script[0]
+    folders = {each["mountPath"] for each in container("StatefulSet/postgres")["volumeMounts"]}
+    assert mount.split(":")[1].rpartition("/")[0] in folders
 
 
 def test_the_page_gets_settings_that_exist_and_hold() -> None:
