@@ -68,7 +68,7 @@ def test_the_engine_takes_the_place_of_all_that_is_tgis(engine: str) -> None:
     now = {each for each in overlay(engine) if not each.startswith("ConfigMap/")}
     of_tgi = {each for each in was if each.endswith("/tgi")}
     assert now == was - of_tgi | {each.replace("/tgi", f"/{engine}") for each in of_tgi}
-    [config] = [each for each in overlay(engine) if each.startswith("ConfigMap/")]
+    [config] = [each for each in overlay(engine) if each.startswith("ConfigMap/tgi-files")]
     assert "chat_template.jinja" in overlay(engine)[config]["data"]
     [mounted] = [
         each["configMap"]["name"]
