@@ -463,7 +463,7 @@ def test_without_a_gpu_nothing_of_it_is_left() -> None:
     assert "tgi" not in project["services"]
     assert "devices" not in json.dumps(project)
     assert not engine.get("env_file")
-    assert set(engine["environment"]) == {"HF_HOME", "HF_TOKEN_PATH"}
+    assert set(engine["environment"]) == {"HF_HOME", "HF_TOKEN_PATH", "HF_HUB_OFFLINE"}
     assert "entrypoint" not in engine
     assert "text-generation-inference" not in json.dumps(project)
     assert (engine["image"], engine["build"]) == (page["image"], page["build"])
@@ -537,12 +537,12 @@ def test_another_engine_is_started_with_the_same_model_and_limits(
     service = compose(BASE, file, variables={"GPU_COUNT": "2"})["services"][name]
     for program in ("vllm", "python3"):
         script = tmp_path / program
-        script.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+        script.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\nenv\n')
         script.chmod(0o755)
     given = {key: value for key, value in service["environment"].items() if value is not None}
     environ = given | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     if revision:
-        environ["REVISION"] = revision
+        environ |= {"REVISION": revision, "HF_HUB_OFFLINE": "true"}
     done = subprocess.run(
         service["entrypoint"], env=environ, capture_output=True, text=True, check=True
     )
@@ -552,6 +552,7 @@ def test_another_engine_is_started_with_the_same_model_and_limits(
     def value(option: str) -> str:
         return words[words.index(option) + 1]
 
+    assert ("HF_HUB_OFFLINE=1" in words) == bool(revision)
     assert ("--revision" in words) == bool(revision)
     assert not revision or value("--revision") == revision
     assert value("--quantization").upper() == "FP8"
@@ -607,13 +608,13 @@ def test_the_engine_is_where_the_page_looks_for_it() -> None:
 
 # What TGI 3.3.7's launcher reads, as far as somebody could want to set it here.
 LAUNCHER = {
-    "CUDA_GRAPHS", "CUDA_MEMORY_FRACTION", "CORS_ALLOW_ORIGIN", "DISABLE_GRAMMAR_SUPPORT", "DTYPE",
-    "GRACEFUL_TERMINATION_TIMEOUT", "HF_TOKEN", "HUGGINGFACE_HUB_CACHE", "JSON_OUTPUT",
-    "KV_CACHE_DTYPE", "MAX_BATCH_PREFILL_TOKENS", "MAX_BATCH_SIZE", "MAX_BATCH_TOTAL_TOKENS",
-    "MAX_CLIENT_BATCH_SIZE", "MAX_CONCURRENT_REQUESTS", "MAX_INPUT_TOKENS", "MAX_STOP_SEQUENCES",
-    "MAX_TOP_N_TOKENS", "MAX_TOTAL_TOKENS", "MAX_WAITING_TOKENS", "MODEL_ID", "NUM_SHARD",
-    "PAYLOAD_LIMIT", "PORT", "QUANTIZE", "REVISION", "TOKENIZER_CONFIG_PATH", "USAGE_STATS",
-    "VALIDATION_WORKERS", "WAITING_SERVED_RATIO",
+    "CORS_ALLOW_ORIGIN", "CUDA_GRAPHS", "CUDA_MEMORY_FRACTION", "DISABLE_GRAMMAR_SUPPORT", "DTYPE",
+    "GRACEFUL_TERMINATION_TIMEOUT", "HF_HUB_OFFLINE", "HF_TOKEN", "HUGGINGFACE_HUB_CACHE",
+    "JSON_OUTPUT", "KV_CACHE_DTYPE", "MAX_BATCH_PREFILL_TOKENS", "MAX_BATCH_SIZE",
+    "MAX_BATCH_TOTAL_TOKENS", "MAX_CLIENT_BATCH_SIZE", "MAX_CONCURRENT_REQUESTS",
+    "MAX_INPUT_TOKENS", "MAX_STOP_SEQUENCES", "MAX_TOP_N_TOKENS", "MAX_TOTAL_TOKENS",
+    "MAX_WAITING_TOKENS", "MODEL_ID", "NUM_SHARD", "PAYLOAD_LIMIT", "PORT", "QUANTIZE", "REVISION",
+    "TOKENIZER_CONFIG_PATH", "USAGE_STATS", "VALIDATION_WORKERS", "WAITING_SERVED_RATIO",
 }  # fmt: skip
 
 
@@ -664,17 +665,35 @@ def test_tgi_gets_its_token_from_the_file(tmp_path: Path) -> None:
     assert "HF_TOKEN=hf_canary\n" in told()
 
 
-def test_what_is_left_empty_is_unset_for_tgi() -> None:
-    """It would take an empty revision for the name of one."""
-    run = command("tgi", ("/tgi-entrypoint.sh", "env"))
-    bare = [name for name, value in compose(BASE)["services"]["tgi"]["environment"].items()
-            if value is None]  # fmt: skip
-    assert set(bare) == {"REVISION", "KV_CACHE_DTYPE"}
-    for value in ("", "0123abc"):
-        environ = {"PATH": os.environ["PATH"], **dict.fromkeys(bare, value)}
-        done = subprocess.run(run, env=environ, capture_output=True, text=True, check=True)
-        handed = [line for line in done.stdout.splitlines() if line.split("=")[0] in bare]
-        assert sorted(handed) == (sorted(f"{name}={value}" for name in bare) if value else [])
+@pytest.mark.parametrize("variables", [{}, {"REVISION": "0123abc", "OFFLINE": "true"}])
+def test_tgi_is_handed_no_value_that_is_empty(variables: Mapping[str, str]) -> None:
+    """It would take an empty revision for the name of one. Whether it is offline it wants as 1."""
+    given = compose(BASE, variables=variables)["services"]["tgi"]["environment"]
+    environ = {name: value or variables.get(name, "") for name, value in given.items()}
+    done = subprocess.run(
+        command("tgi", ("/tgi-entrypoint.sh", "env")),
+        env={"PATH": os.environ["PATH"], **environ},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    handed = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    assert all(handed.values())
+    assert handed.get("REVISION") == variables.get("REVISION")
+    assert handed.get("HF_HUB_OFFLINE") == ("1" if variables else None)
+    assert "KV_CACHE_DTYPE" not in handed
+
+
+@every_set
+def test_the_way_out_can_be_closed_when_the_weights_are_there(files: Sequence[Path]) -> None:
+    for variables, closed in (({}, False), ({"OFFLINE": "true"}, True)):
+        project = read_by_compose(*files, variables=variables)
+        inside = {name for name, each in project["networks"].items() if each.get("internal")}
+        assert inside == ({"backend", "egress"} if closed else {"backend"})
+        for name in ENGINES & set(project["services"]):
+            engine = project["services"][name]
+            assert not closed or set(engine["networks"]) <= inside
+            assert engine["environment"]["HF_HUB_OFFLINE"] == str(closed).lower()
 
 
 def test_a_profile_says_what_it_must_be_given(tmp_path: Path) -> None:
