@@ -17,6 +17,7 @@ from fastapi import FastAPI
 
 from playground.app import create_app
 from playground.auth.startup_checks import check_exposure
+from playground.cli.connections import Connections
 from playground.cli.server import Server
 from playground.settings import Settings, load_settings
 from tests.servers import data_dir
@@ -29,18 +30,26 @@ class Application:
 
     engine_url: its engine; by default there is none.
     ui: whether Gradio's page is there, which takes two seconds to import.
+    connections: in the place of those that the settings say.
     settings: by their names in `Settings`; the data are its own unless they say otherwise.
     url: without a slash at the end. app: what it serves.
     """
 
-    def __init__(self, engine_url: str = NOWHERE, *, ui: bool = False, **settings: Any) -> None:
+    def __init__(
+        self,
+        engine_url: str = NOWHERE,
+        *,
+        ui: bool = False,
+        connections: Connections | None = None,
+        **settings: Any,
+    ) -> None:
         values = load_settings(**{"engine_url": engine_url, "data_dir": data_dir(), **settings})
         check_exposure(values)
         self._collector = gc.get_threshold()
         self._listener = socket.create_server((values.host, 0), backlog=512)
         self.url = "http://{}:{}".format(*self._listener.getsockname()[:2])
         made: Future[Server] = Future()
-        self._thread = threading.Thread(target=self._run, args=(values, ui, made))
+        self._thread = threading.Thread(target=self._run, args=(values, ui, connections, made))
         self._thread.start()
         self._server = made.result()
         self.app = cast(FastAPI, self._server.config.app)
@@ -48,10 +57,17 @@ class Application:
             assert self._thread.is_alive(), "the server did not start"
             time.sleep(0.005)
 
-    def _run(self, settings: Settings, ui: bool, made: "Future[Server]") -> None:
+    def _run(
+        self,
+        settings: Settings,
+        ui: bool,
+        connections: Connections | None,
+        made: "Future[Server]",
+    ) -> None:
         async def serve() -> None:
             try:  # within the loop, or Gradio would make loops of its own and leave them open
-                made.set_result(Server(create_app(settings, ui=ui), settings))
+                app = create_app(settings, ui=ui)
+                made.set_result(Server(app, settings, connections=connections))
             except BaseException as error:
                 made.set_exception(error)
             else:
