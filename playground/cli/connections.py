@@ -8,6 +8,8 @@ gives way to a new one; when there is none of those, the new one is refused.
 import asyncio
 import logging
 import socket
+import struct
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -29,6 +31,8 @@ _MOST_WAITING: Final = 8
 # What is still read, and thrown away, of a body whose request was answered before its end.
 _MOST_UNREAD: Final = 4_000_000
 _LONG_HEAD: Final = "The headers of this request are too long."
+# Of Linux's struct tcp_info: tcpi_unacked, tcpi_bytes_acked and tcpi_notsent_bytes.
+_TCP_INFO: Final = struct.Struct("=24xI92xQ16xI")
 _KINDS: Final = {429: "busy", 503: "busy"}
 # How often the log says what became of connections.
 _TOLD_S: Final = 60.0
@@ -44,7 +48,7 @@ class Times:
         body: Between two parts of a body; and for all of it, with a second more for each
             `body_bytes` of it.
         taking: In which a reader must take something of what waits for it. It is the kernel that
-            counts: a reader that is slow takes a little all the time, however much lies there.
+            knows: a reader that is slow takes a little all the time, however much lies there.
     """
 
     def __init__(
@@ -195,6 +199,8 @@ class _Connection(HttpToolsProtocol):
         self._body_since: float | None = None  # while a body comes
         self._body_bytes = 0
         self._part_at = 0.0
+        self._taken = -1  # bytes that its reader has confirmed
+        self._taken_at = 0.0
         self._deaf = False  # what comes is not read any more
 
     # What asyncio calls
@@ -207,15 +213,9 @@ class _Connection(HttpToolsProtocol):
             self._answer(status, f"{whose} has as many connections as it may. Try again.")
             return
         self._head_since = time.monotonic()
-        connection = transport.get_extra_info("socket")
-        if connection is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
-            taking = round(1000 * self._places.times.taking)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, taking)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._places.leave(self)
-        if isinstance(exc, TimeoutError):
-            self._places.tell("ended: its reader took nothing")
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -291,8 +291,12 @@ class _Connection(HttpToolsProtocol):
     def look(self, now: float) -> None:
         """End what takes too long."""
         times = self._places.times
+        if now - self._took(now) > times.taking:
+            self._places.tell("ended: its reader took nothing")
+            self.end()
+            return
         if self.transport.is_closing():
-            return  # the kernel knows whether its reader takes what is left
+            return  # its reader takes what is left
         if self.flow.read_paused:
             return  # it is not the one that is waited for
         if self._head_since is not None and now - self._head_since > times.head:
@@ -305,6 +309,21 @@ class _Connection(HttpToolsProtocol):
             if now - self._body_since > allowed or now - self._part_at > times.body:
                 self._places.tell("ended: a request's body took too long")
                 self._refuse(_Refused(408, "The request's body took too long."))
+
+    def _took(self, now: float) -> float:
+        """When its reader last took something of what waits for it; now where nothing waits.
+
+        Not left to TCP_USER_TIMEOUT: where its reader's window is smaller than what is to be sent
+        next, the kernel counts from the first time that it was full, whatever is taken since.
+        """
+        connection = self.transport.get_extra_info("socket")
+        if connection is None or sys.platform != "linux" or connection.fileno() < 0:
+            return now
+        told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        in_flight, taken, unsent = _TCP_INFO.unpack(told)
+        if taken != self._taken or not (in_flight or unsent):
+            self._taken, self._taken_at = taken, now
+        return self._taken_at
 
     def end(self) -> None:
         """Close it at once."""

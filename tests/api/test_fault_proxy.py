@@ -254,7 +254,8 @@ class ReaderSide:
 
 
 @asynccontextmanager
-async def reader_side() -> AsyncIterator[ReaderSide]:
+async def reader_side(taking: float = 1.0) -> AsyncIterator[ReaderSide]:
+    """The seconds are those in which a reader must take something."""
     left = asyncio.Event()
 
     async def until_left(peer: Peer) -> None:
@@ -263,7 +264,7 @@ async def reader_side() -> AsyncIterator[ReaderSide]:
         finally:
             left.set()
 
-    connections = Connections(100, 100, times=Times(taking=1.0))
+    connections = Connections(100, 100, times=Times(taking=taking))
     info = {**stock.INFO, "max_input_tokens": 4000, "max_total_tokens": 8000}
     async with stock.tgi(until_left, info=info) as engine:
         application = Application(engine.url, connections=connections)
@@ -315,6 +316,24 @@ async def test_a_reader_that_is_lost_frees_its_place(
         ended = site.connections.ended["ended: its reader took nothing"]
         assert ended == (fault in (half_open, take_nothing)), site.connections.ended
         writer.close()
+
+
+async def test_a_reader_at_1_kb_a_second_keeps_its_place_and_gives_it_back() -> None:
+    """It takes a little all the time, and is no reader that has left."""
+    async with reader_side(taking=3.0) as site:
+        reader, writer = await site.connect()
+        await reader.readuntil(b"event: delta")
+        site.proxy.down.set(Fault(rate=1_000))
+
+        async def past_the_time() -> bool:
+            return site.proxy.down.passed >= 5_000
+
+        await until(past_the_time)
+        assert site.writing == 1
+        assert not site.connections.ended
+        writer.close()
+        site.proxy.down.set(Fault())
+        await site.freed()
 
 
 async def test_a_request_that_never_arrives_whole_takes_no_place() -> None:
