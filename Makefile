@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 export MODEL  # for the shell to read as it is, whatever is in it
-.PHONY: help demo serve test check settings browser bench fuzz mutants train vllm clean
+.PHONY: help demo serve test check settings browser bench fuzz soak mutants train vllm clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -66,6 +66,9 @@ mutants: $(VENV)/.test  ## change the code in small ways, and list what no test 
 fuzz: $(VENV)/.test  ## ask the API at random for ten minutes, or as many SECONDS as said
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[llamacpp,test,fuzz]'
 	$(BIN)/python -m tests.fuzz $(SECONDS)
+
+soak: $(VENV)/.test  ## readers, failing engines, restarts: ten MINUTES, 200 READERS, or as many as said
+	$(BIN)/python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(READERS),--readers $(READERS))
 
 train: $(VENV)/.test  ## train the bundled model anew (CPU, about an hour)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[training]'
