@@ -31,6 +31,7 @@ RECEIPT: Final[dict[str, Any]] = {
     "note": "",
     "emulate": True,
     "emulated": {"top_p": 0.95},
+    "max_new_tokens": 2048,
 }
 EMULATION: Final[dict[str, Any]] = {
     "parameters": ["top_p", "presence_penalty"],
@@ -79,6 +80,7 @@ def answer(content: str = "**Hello**", **values: Any) -> dict[str, Any]:
         "done": DONE,
         "problem": None,
         "notices": ["It goes on without."],
+        "emulation": EMULATION,
         **values,
     }
 
@@ -112,7 +114,9 @@ def of_version(version: int, body: dict[str, Any]) -> dict[str, Any]:
         {
             **column,
             "setting": without(column["setting"], later),
-            "messages": [without(message, {"notices"}) for message in column["messages"]],
+            "messages": [
+                without(message, {"notices", "emulation"}) for message in column["messages"]
+            ],
         }
         for column in body["columns"]
     ]

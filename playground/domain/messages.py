@@ -86,6 +86,7 @@ class Receipt:
         emulate: Whether emulation was allowed for this answer.
         emulated: Of each parameter that is applied here to the engine's tokens, and so is not sent,
             the value.
+        max_new_tokens: Of the whole answer, which one request to the engine may not ask for.
     """
 
     engine: str
@@ -108,6 +109,7 @@ class Receipt:
     quantisation: str = ""
     emulate: bool = True
     emulated: Mapping[str, float] = field(default_factory=dict)
+    max_new_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,11 +191,13 @@ class Failed:
 
     Attributes:
         kind: That of the error, or "stopped" when the reader stopped this answer.
+        emulation: Until then; ``None`` where nothing was emulated.
     """
 
     kind: str
     message: str
     retryable: bool
+    emulation: Emulation | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,6 +200,7 @@ async def answer(
     arrived = time.monotonic()
     usage = usage or AnswerUsage()
     writing: _Writing | None = None
+    bridge: Bridge | None = None
     try:
         budget = await plan(engine, request.messages, request.max_new_tokens, context_tokens)
         form = budget.info.prompt_format
@@ -241,13 +242,13 @@ async def answer(
             continued=len(budget.fit.prompt.continued),
             emulate=request.emulate and emulation.allowed,
             emulated=made.emulated,
+            max_new_tokens=made.max_new_tokens,
         )
         writing = _Writing(stops, budget.fit.prompt.continued)
         first_text = first = last = 0.0
         tokens = first_tokens = 0
         finish: Finish | None = None
         usage.prompt_tokens = budget.fit.tokens
-        bridge = None
         if made.bridged:
             assert stepped is not None, "its longest request would not be known"
             bridge = Bridge(stepped, budget.info, made, budget.fit.tokens, emulation)
@@ -298,4 +299,7 @@ async def answer(
         usage.refused()
         for event in writing.flush(complete=False) if writing else ():
             yield event
-        yield Failed(error.kind, str(error), error.retryable)
+        took = bridge.emulation if bridge else None
+        yield Failed(error.kind, str(error), error.retryable, took)
+    finally:
+        usage.emulation = bridge.emulation if bridge else None

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from playground.domain.messages import Delta, Done, Event, Failed, PaneRequest
@@ -138,7 +139,7 @@ async def _answer(
         if not stop.caught():
             raise
         usage.outcome = stop.ending.kind
-        yield stop.ending
+        yield replace(stop.ending, emulation=usage.emulation)
     except Exception:
         _log.exception("An answer failed for a reason of the playground's own")
         usage.outcome = "internal"
@@ -147,6 +148,7 @@ async def _answer(
             f"The playground itself failed at this answer; its log says how{request_words()}. "
             "Try again.",
             True,
+            usage.emulation,
         )
     finally:
         stop.unwatch()

@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 
 import orjson
 from pydantic import ConfigDict, with_config
-from typing_extensions import TypedDict
+from typing_extensions import NotRequired, TypedDict
 
 from playground.domain.digest import digest
 from playground.domain.messages import (
@@ -103,6 +103,8 @@ class ReceiptData(TypedDict):
     """Whether parameters that the engine lacks might be emulated."""
     emulated: Mapping[str, float]
     """The values that are applied to the engine's tokens by the playground, and so are not sent."""
+    max_new_tokens: int | None
+    """Of the whole answer, which may be asked for in several requests."""
 
 
 @exact
@@ -178,6 +180,8 @@ class FailedData(TypedDict):
     """As of a refusal, or stopped, closed, too_slow."""
     message: str
     retryable: bool
+    emulation: NotRequired[EmulationData]
+    """What it took until then, where something was emulated."""
 
 
 def encode(batch: Sequence[tuple[int, Event]]) -> bytes:
@@ -246,6 +250,7 @@ def _receipt(receipt: Receipt) -> tuple[str, ReceiptData]:
         "note": receipt.note,
         "emulate": receipt.emulate,
         "emulated": receipt.emulated,
+        "max_new_tokens": receipt.max_new_tokens,
     }
 
 
@@ -262,13 +267,11 @@ def _done(done: Done) -> tuple[str, DoneData]:
         "ttft_ms": _rounded(done.ttft_ms, 1),
         "duration_ms": round(done.duration_ms, 1),
         "tokens_per_second": _rounded(done.tokens_per_second, 2),
-        "emulation": _emulation(done.emulation),
+        "emulation": done.emulation and _emulation(done.emulation),
     }
 
 
-def _emulation(took: Emulation | None) -> EmulationData | None:
-    if took is None:
-        return None
+def _emulation(took: Emulation) -> EmulationData:
     return {
         "parameters": took.parameters,
         "restarts": took.restarts,
@@ -290,11 +293,14 @@ def _rounded(value: float | None, digits: int) -> float | None:
 
 
 def _failed(failed: Failed) -> tuple[str, FailedData]:
-    return "error", {
+    data: FailedData = {
         "kind": failed.kind,
         "message": failed.message,
         "retryable": failed.retryable,
     }
+    if failed.emulation is not None:
+        data["emulation"] = _emulation(failed.emulation)
+    return "error", data
 
 
 def _sealed(sealed: Sealed) -> tuple[str, dict[str, object]]:

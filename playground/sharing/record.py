@@ -142,6 +142,7 @@ class RecordReceipt(OpenBody):
     note: str = ""
     emulate: bool = True
     emulated: Annotated[dict[str, Number], Field(fail_fast=True)] = Field(default_factory=dict)
+    max_new_tokens: _Count | None = None
 
 
 class RecordEmulation(OpenBody):
@@ -197,6 +198,10 @@ class RecordAnswer(Body):
     problem: RecordProblem | None = Field(description="Why it failed, where it did.")
     letter: str = Field(default="", max_length=1, description="In a blind comparison, its name.")
     chosen: bool = Field(default=False, description="Whether it was voted the best.")
+    emulation: RecordEmulation | None = Field(
+        default=None,
+        description="What it took of one that did not end by itself; not in versions before 3.",
+    )
     notices: _Texts = Field(
         default_factory=list,
         description="What was to be known while it went on; not in versions before 3.",

@@ -3,6 +3,8 @@
 from bisect import bisect_left
 from typing import Final
 
+from playground.domain.messages import Emulation
+
 # Upper bounds in seconds. The engine is read every 0.036 s: a smooth answer lies below 0.1.
 GAP_BOUNDS: Final = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)
 
@@ -35,15 +37,20 @@ class AnswerUsage:
         first_s: From the answer's beginning to its first token; ``None`` before there is one.
         outcome: "done", or the kind of the error that ended it ("stopped" is one); "left" while it
             is not ended, and for good when its reader left.
+        emulation: What it took, once the answer has ended; ``None`` where nothing was emulated.
     """
 
-    __slots__ = ("_flow", "_last", "first_s", "generated_tokens", "outcome", "prompt_tokens")
+    __slots__ = (
+        *("_flow", "_last", "emulation", "first_s", "generated_tokens", "outcome"),
+        "prompt_tokens",
+    )
 
     def __init__(self, flow: TokenFlow | None = None) -> None:
         self.prompt_tokens = 0
         self.generated_tokens = 0
         self.first_s: float | None = None
         self.outcome = "left"
+        self.emulation: Emulation | None = None
         self._flow = flow or TokenFlow()
         self._last = 0.0
 

@@ -41,8 +41,19 @@ RECEIPT = Receipt(
     quantisation="Q4_K_M",
     emulate=False,
     emulated={"min_p": 0.1},
+    max_new_tokens=2048,
 )
 EMULATION = Emulation(("top_p", "min_p"), 3, 40, 37, 0.00041, 1, 12.3456, 20)
+EMULATION_DATA = {
+    "parameters": ["top_p", "min_p"],
+    "restarts": 3,
+    "proposed": 40,
+    "accepted": 37,
+    "bound": 0.00041,
+    "reread": 1,
+    "added_ms": 12.3,
+    "given_up_at": 20,
+}
 
 
 @pytest.mark.parametrize(
@@ -54,6 +65,16 @@ EMULATION = Emulation(("top_p", "min_p"), 3, 40, 37, 0.00041, 1, 12.3456, 20)
             Failed("busy", "Why.", True),
             "error",
             {"kind": "busy", "message": "Why.", "retryable": True},
+        ),
+        (
+            Failed("stopped", "Stopped.", True, EMULATION),
+            "error",
+            {
+                "kind": "stopped",
+                "message": "Stopped.",
+                "retryable": True,
+                "emulation": EMULATION_DATA,
+            },
         ),
         (Sealed("done", "abc", {"a": 1}), "done", {"a": 1, "sealed": "abc"}),
         (
@@ -81,16 +102,7 @@ EMULATION = Emulation(("top_p", "min_p"), 3, 40, 37, 0.00041, 1, 12.3456, 20)
                 "ttft_ms": None,
                 "duration_ms": 98.7,
                 "tokens_per_second": None,
-                "emulation": {
-                    "parameters": ["top_p", "min_p"],
-                    "restarts": 3,
-                    "proposed": 40,
-                    "accepted": 37,
-                    "bound": 0.00041,
-                    "reread": 1,
-                    "added_ms": 12.3,
-                    "given_up_at": 20,
-                },
+                "emulation": EMULATION_DATA,
             },
         ),
         (
@@ -123,6 +135,7 @@ EMULATION = Emulation(("top_p", "min_p"), 3, 40, 37, 0.00041, 1, 12.3456, 20)
                 "note": "A note.",
                 "emulate": False,
                 "emulated": {"min_p": 0.1},
+                "max_new_tokens": 2048,
             },
         ),
         (Notice("A sentence."), "notice", {"text": "A sentence."}),

@@ -105,6 +105,8 @@ ANSWER = "columns.0.messages.1"
         (f"{ANSWER}.problem", {"message": ""}, "columns[0].messages[1].problem.kind"),
         (f"{ANSWER}.notices", "One", "columns[0].messages[1].notices"),
         (f"{ANSWER}.receipt.emulated.min_p", "x", "columns[0].messages[1].receipt.emulated.min_p"),
+        (f"{ANSWER}.receipt.max_new_tokens", "x", "columns[0].messages[1].receipt.max_new_tokens"),
+        (f"{ANSWER}.emulation.bound", "x", "columns[0].messages[1].emulation.bound"),
         (
             f"{ANSWER}.done.emulation.restarts",
             -1,

@@ -21,6 +21,7 @@ interface Answer {
   seals?: string[]; // of a blind round that is open
   column?: number;
   notices?: string[]; // what was to be known while it went on
+  emulation?: Emulation | null; // what it took of one that did not end by itself
 }
 
 // A message as a pane shows it.
@@ -63,6 +64,7 @@ interface Receipt {
   note?: string;
   emulate?: boolean; // older receipts have neither
   emulated?: Sampler;
+  max_new_tokens?: number | null; // of the whole answer
 }
 
 interface Emulation {
@@ -95,7 +97,7 @@ interface StreamEvents {
   notice: { pane: number; text: string };
   receipt: Receipt & { pane: number; sealed?: string };
   done: Done & { pane: number; sealed?: string };
-  error: { pane: number; sealed?: string; kind: string; message: string; retryable: boolean };
+  error: { pane: number; sealed?: string; kind: string; message: string; retryable: boolean; emulation?: Emulation };
 }
 type StreamEvent = { [Name in keyof StreamEvents]: { name: Name; data: StreamEvents[Name] } }[keyof StreamEvents];
 // 'rendered': of an answer whose rest was rendered after its end.

@@ -91,6 +91,7 @@ export class Pane {
     message.done = null;
     message.receipt = null;
     message.notices = [];
+    message.emulation = null;
     this.place = null;
     this.replay = message.content !== '';
     this.#redraw(message);
@@ -134,8 +135,9 @@ export class Pane {
       if (sealed) (message.seals ??= []).push(sealed);
       this.end(message, 'done', { done: sealed ? null : done });
     } else if (name === 'error') {
-      const { pane, sealed, ...problem } = data;
+      const { pane, sealed, emulation = null, ...problem } = data;
       if (sealed) (message.seals ??= []).push(sealed);
+      message.emulation = emulation;
       if (problem.kind === 'stopped') this.end(message, 'stopped');
       else this.end(message, 'failed', { problem });
     }

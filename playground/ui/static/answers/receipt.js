@@ -31,7 +31,7 @@ async function promptOf(message, before, alone = false) {
   const messages = before.filter(({ content }) => content !== '').map(({ role, content }) => ({ role, content }));
   if (receipt.system) messages.unshift({ role: 'system', content: receipt.system });
   if (receipt.continued > 0) messages.push({ role: 'assistant', content: [...message.content].slice(0, receipt.continued).join('') });
-  const again = await json('api/tokenize', { messages, max_new_tokens: receipt.sent.max_new_tokens, engine: receipt.engine_id });
+  const again = await json('api/tokenize', { messages, max_new_tokens: receipt.max_new_tokens ?? receipt.sent.max_new_tokens, engine: receipt.engine_id });
   if (again.prompt_sha256 !== receipt.prompt_sha256) throw new Error(gone);
   prompts.set(receipt.prompt_sha256, again.prompt);
   return again.prompt;
@@ -93,12 +93,11 @@ const share = (part, whole) => (whole === 0 ? '–' : `${(100 * part / whole).to
 /**
  * What was applied to the engine's tokens on their way here, and what that took.
  * @param {Receipt} receipt
- * @param {Done | null} [done]
+ * @param {Emulation | null} [took]
  */
-function emulation({ emulated = {} }, done) {
+function emulation({ emulated = {} }, took) {
   /** @type {[string, any][]} */
   const pairs = Object.entries(emulated);
-  const took = done?.emulation;
   if (took) {
     pairs.push(
       ['restarts', number.format(took.restarts)],
@@ -120,7 +119,7 @@ function receiptTab(message) {
     facts(receipt, done),
     heading('Sent to the engine, with the prompt'),
     element('pre', { textContent: unturned(JSON.stringify(receipt.sent, null, 2)), tabIndex: 0 }),
-    ...emulation(receipt, done),
+    ...emulation(receipt, done ? done.emulation : message.emulation),
     ...(left.length > 0 ? [heading('Set, and not sent'), list(left)] : []),
     ...(ways.length > 0 ? [heading('How this engine treats the parameters'),
       list(ways.map(([name, way]) => [name, `${way.how === 'unsupported' ? 'not applied' : way.how}: ${way.reason}`]))] : []),

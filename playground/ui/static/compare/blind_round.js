@@ -132,7 +132,10 @@ export class BlindRound {
         answer.column = pane;
         if (receipt) answer.receipt = takeReceipt(receipt);
         if (done) answer.done = done;
-        if (error) answer.problem = error;
+        if (error) {
+          const { emulation = null, ...problem } = error;
+          Object.assign(answer, { problem, emulation });
+        }
         if (notices) answer.notices = notices;
       });
     } catch (error) {

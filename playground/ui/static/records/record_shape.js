@@ -15,7 +15,7 @@ const receipt = object({
 }, {
   engine_id: text, model_sha: orNull(text), quantisation: text, preset: orNull(text), edited: list(text), prompt: text, prompt_sha256: text,
   edits: table(object({ from: orNull(finite), to: orNull(finite) })), left_out: table(text),
-  system: text, continued: whole, note: text, emulate: flag, emulated: table(finite),
+  system: text, continued: whole, note: text, emulate: flag, emulated: table(finite), max_new_tokens: orNull(whole),
   prompt_format: orNull(object({ id: text, label: text, bos: text, stop: list(text) }, {}, { open: true })),
 }, { open: true });
 
@@ -33,7 +33,7 @@ const answer = object({
   role: oneOf('assistant'), content: text, state: oneOf('done', 'stopped', 'failed'), preset: orNull(text),
   receipt: orNull(receipt), done: orNull(done),
   problem: orNull(object({ kind: text, message: text, retryable: flag })),
-}, { letter: text, chosen: flag, notices: list(text) });
+}, { letter: text, chosen: flag, notices: list(text), emulation: orNull(emulation) });
 const question = object({ role: oneOf('user', 'assistant'), content: text });
 
 const firstSetting = {

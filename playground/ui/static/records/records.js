@@ -3,7 +3,7 @@
 //
 // {format, version, kind: chat or comparison, title, columns: [{label, setting, messages}]}, where a
 // setting has all of its values (presets/resolved_setting.js) and a message is {role, content} and,
-// for an answer, {state, preset, receipt, done, problem, letter, chosen, notices}.
+// for an answer, {state, preset, receipt, done, problem, letter, chosen, notices, emulation}.
 
 import { $ } from '../lib/dom.js';
 import { panelState, usePanel, usePreset } from '../presets/panel.js';
@@ -40,11 +40,12 @@ function presetText(preset) {
  */
 function recorded(message) {
   if (message.role === 'user') return { role: message.role, content: message.content };
-  const { role, content, state, preset, receipt = null, done = null, problem = null, notices = [] } = message;
+  const { role, content, state, preset, receipt = null, done = null, problem = null, notices = [], emulation } = message;
   /** @type {any} */
   const answer = { role, content, state: state === 'streaming' ? 'stopped' : state, preset: presetText(preset), receipt, done, problem };
   if (problem) answer.problem = { kind: problem.kind ?? 'unknown', message: problem.message, retryable: problem.retryable ?? false };
   if (notices.length > 0) answer.notices = notices;
+  if (emulation) answer.emulation = emulation;
   return message.letter ? { ...answer, letter: message.letter, chosen: message.chosen === true } : answer;
 }
 

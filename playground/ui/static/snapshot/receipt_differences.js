@@ -54,7 +54,7 @@ export function paneAgain({ messages, setting }, parameters, ids = []) {
   if (receipt) {
     ({ system = '' } = receipt);
     seed = done?.seed ?? receipt.sent.seed ?? seed;
-    limit = sentAs(receipt.sent, 'max_new_tokens') ?? limit;
+    limit = receipt.max_new_tokens ?? sentAs(receipt.sent, 'max_new_tokens') ?? limit;
     const needed = receipt.prompt_format?.stop ?? older;
     pane.stop = (receipt.sent.stop ?? []).filter((each) => !needed.includes(each));
     pane.sampler = Object.fromEntries(parameters.map((name) => [name, asked(name, receipt, setting.sampler)])
