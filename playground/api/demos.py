@@ -23,9 +23,10 @@ from playground.auth.responses import json_answer
 from playground.domain import models
 from playground.domain.errors import StoreError
 from playground.domain.messages import Done, Event, Failed, PaneRequest
-from playground.engines.base import EngineState
+from playground.engines.base import Engine, EngineState
 from playground.engines.metering import Meter
 from playground.engines.streams import closing
+from playground.generation.bridge.plan import spare_tokens
 from playground.generation.comparison import Batches
 from playground.generation.requests import RenderBody
 from playground.sharing.demo import (
@@ -59,20 +60,27 @@ _log: Final = logging.getLogger(__name__)
 class _Bill:
     """What the answers to one request use of a reservation; settled once.
 
-    panes: as the demo has them.
+    panes: as the demo has them. spares: what the engine of each may write beside its answer.
     """
 
     def __init__(
         self,
         demos: Demos,
         reservation: Reservation,
-        meters: Sequence[Meter],
+        engines: Sequence[Engine],
         panes: Sequence[PaneRequest],
+        spares: Sequence[int],
     ) -> None:
         self._demos = demos
         self._reservation = reservation
-        self._meters = meters
         self.panes = capped(panes, reservation.tokens)
+        shares = [pane.max_new_tokens or 0 for pane in self.panes]
+        # Where less was left than was asked for, the answers have all of it.
+        spared = reservation.tokens == sum(shares) + sum(spares)
+        self.meters = [
+            Meter(engine, share + spare * spared)
+            for engine, share, spare in zip(engines, shares, spares, strict=True)
+        ]
         self._cut = {
             i: share.max_new_tokens
             for i, (pane, share) in enumerate(zip(panes, self.panes, strict=True))
@@ -84,7 +92,7 @@ class _Bill:
         """Waits for the database, and not for one that is away: that goes on in the background."""
         if self._settling is None:
             self._settling = asyncio.create_task(
-                self._settle(sum(meter.used for meter in self._meters))
+                self._settle(sum(meter.used for meter in self.meters))
             )
         await asyncio.wait([self._settling], timeout=_RETRY_S)
 
@@ -111,7 +119,10 @@ class _Bill:
     def _told(self, pane: int, event: Event) -> Event:
         """An event as the demo's visitors see it."""
         if isinstance(event, Done) and event.finish_reason == "length":
-            spent = pane in self._cut and event.generated_tokens == self._cut[pane]
+            spent = event.generated_tokens == self._cut.get(pane) or (
+                self.meters[pane].short
+                and event.generated_tokens < (self.panes[pane].max_new_tokens or 0)
+            )
             return replace(event, finish_reason="budget") if spent else event
         if isinstance(event, Failed) and event.kind in _PLAIN and event.message:
             return replace(event, message=_PLAIN[event.kind])
@@ -153,10 +164,16 @@ def demo_routes(services: Services) -> APIRouter:
         scope: Scope, link: DemoLink, panes: Sequence[PaneRequest]
     ) -> AsyncGenerator[Opened, None]:
         """A stream of the demo's answers, paid for out of its budget."""
-        reservation = await demos.reserve(link.token, link.demo.most_tokens, link.demo.least_tokens)
-        meters = [Meter(services.engines.get(pane.engine)) for pane in panes]
-        bill = _Bill(demos, reservation, meters, panes)
-        answers = open_stream(services, scope, bill.panes, engines=meters, hidden=bill.over)
+        engines = [services.engines.get(pane.engine) for pane in panes]
+        infos = [(await engine.state()).info for engine in engines]
+        spares = [
+            spare_tokens(pane, info, services.emulation) if info else 0
+            for pane, info in zip(panes, infos, strict=True)
+        ]
+        most = link.demo.most_tokens + sum(spares)
+        reservation = await demos.reserve(link.token, most, link.demo.least_tokens)
+        bill = _Bill(demos, reservation, engines, panes, spares)
+        answers = open_stream(services, scope, bill.panes, engines=bill.meters, hidden=bill.over)
         try:
             async with answers as opened:
                 running.begin(opened.number, link.token)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import replace
 from math import ceil
 from typing import Final, TypeVar
 
@@ -27,15 +28,21 @@ _UNREAD_S: Final = 0.25
 
 
 class Meter:
-    """An engine for one request, which passes everything on to the one that all share.
+    """An engine for one answer, which passes everything on to the one that all share.
+
+    Args:
+        most: Tokens that the answer's generations, one after the other, may take in all; what is
+            asked for beyond them ends as at a limit.
 
     Attributes:
         used: Tokens that its generations took so far, those that are still running left out.
+        short: Whether one was asked for more than was left.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, most: int | None = None) -> None:
+        self._engine, self._most = engine, most
         self.used = 0
+        self.short = False
 
     async def state(self) -> EngineState:
         """The engine's state."""
@@ -60,7 +67,8 @@ class Meter:
         on its way: rather some tokens too many than one too few. None counts more than it was asked
         for.
         """
-        counted = self._counted(self._engine.stream(request), request, _tokens)
+        granted = self._granted(request)
+        counted = self._counted(self._engine.stream(granted), granted, _tokens)
         async with closing(counted) as items:  # else it counts after whoever asks
             async for item in items:
                 yield item
@@ -70,8 +78,12 @@ class Meter:
     ) -> AsyncGenerator[Sequence[Step] | Finish, None]:
         """As the engine; counted as `stream` is."""
         assert isinstance(self._engine, SteppedEngine)
-        steps = self._engine.steps(request, likeliest=likeliest)
-        counted = self._counted(steps, request, len)
+        granted = self._granted(request)
+        if granted.max_new_tokens < 1:
+            yield Finish("length", 0, 0, request.seed)
+            return
+        steps = self._engine.steps(granted, likeliest=likeliest)
+        counted = self._counted(steps, granted, len)
         async with closing(counted) as items:
             async for item in items:
                 yield item
@@ -80,6 +92,13 @@ class Meter:
         """As the engine cuts."""
         assert isinstance(self._engine, SteppedEngine)
         return await self._engine.tokens(text)
+
+    def _granted(self, request: GenerationRequest) -> GenerationRequest:
+        """The request with no more tokens than are left."""
+        if self._most is None or request.max_new_tokens <= self._most - self.used:
+            return request
+        self.short = True
+        return replace(request, max_new_tokens=self._most - self.used)
 
     async def _counted(
         self,

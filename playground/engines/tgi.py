@@ -54,7 +54,6 @@ _STOCK: Final[Mapping[str, Applied]] = {
 
 # Its generator starts anew with each request, but sums differ with what else is in the batch.
 _SEEDS: Final = Seeds("alone", "The same seed repeats while no other answer is being written.")
-_PIECE: Final = 1024  # tokens
 _TOP_TOKENS: Final = 5  # MAX_TOP_N_TOKENS, unless its operator raised it; /info does not tell
 # As many as are worth asking for, where its operator allows them.
 _WANTED: Final = 20
@@ -63,7 +62,8 @@ _MOST_TOLD: Final = re.compile(r"`top_n_tokens` must be >= 0 and <= (\d+)")
 _TRIAL_S: Final = 2.0
 # Between two log-probabilities that mean the same, or a sum of probabilities and 1.
 _SAME: Final = 0.02
-# TGI writes in pieces of so many and holds to max_new_tokens within the first one only.
+# TGI writes in pieces of so many (infer/mod.rs of 3.3.7) and holds to max_new_tokens within the
+# first one only. Nothing here asks for more at once: `generation.bridge` asks several times.
 _LONGEST: Final = 1024
 _EMULATED: Final[Mapping[str, str]] = {
     "min_p": "TGI has no min_p: the playground applies it, exactly, to the tokens that TGI draws.",
@@ -146,6 +146,7 @@ class TGIEngine:
 
     def parameters(self, request: GenerationRequest) -> dict[str, object]:
         """TGI's parameters for a request; `map_sampler` says how the sampler's are made."""
+        assert request.max_new_tokens <= _LONGEST, "it would not be a limit"
         return {
             **map_sampler(request.sampler, self._samplers),
             "max_new_tokens": request.max_new_tokens,
@@ -195,7 +196,7 @@ class TGIEngine:
     ) -> AsyncGenerator[list[TextGenerationStreamOutput] | Finish, None]:
         try:
             number = request_id.get()
-            allowance = Allowance(_written_at_most(request.max_new_tokens))
+            allowance = Allowance(request.max_new_tokens)
             batches = self._client.stream_batches(
                 request.prompt,
                 {**self.parameters(request), **extra},
@@ -310,14 +311,6 @@ class TGIEngine:
 
     def _translated(self, error: errors.TGIError) -> EngineError:
         return self._readiness.doubt(translate(error))
-
-
-def _written_at_most(asked: int) -> int:
-    """How many tokens TGI writes that is asked for so many: it holds to a limit in the first piece.
-
-    It writes in pieces (infer/mod.rs of 3.3.7) and measures each against the request's own limit.
-    """
-    return asked if asked <= _PIECE else math.ceil(asked / _PIECE) * _PIECE
 
 
 def map_sampler(sampler: Sampler, applied: Mapping[str, Applied]) -> dict[str, object]:

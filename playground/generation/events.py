@@ -1,11 +1,11 @@
 """A stream's events as server-sent events, and what they say as types. No I/O."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NotRequired
 
 import orjson
 from pydantic import ConfigDict, with_config
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from playground.domain.digest import digest
 from playground.domain.messages import (
@@ -267,7 +267,7 @@ def _done(done: Done) -> tuple[str, DoneData]:
         "ttft_ms": _rounded(done.ttft_ms, 1),
         "duration_ms": round(done.duration_ms, 1),
         "tokens_per_second": _rounded(done.tokens_per_second, 2),
-        "emulation": done.emulation and _emulation(done.emulation),
+        "emulation": None if done.emulation is None else _emulation(done.emulation),
     }
 
 

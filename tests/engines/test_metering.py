@@ -10,7 +10,7 @@ from playground.domain.samplers import Sampler
 from playground.engines.base import Chunk, Finish, GenerationRequest
 from playground.engines.metering import Meter
 from tests.faults import Peer, Script, event
-from tests.stock import engine, tgi, writing
+from tests.stock import engine, generations, tgi, writing
 
 ASKED = GenerationRequest("<|user|>\nHi\n<|assistant|>\n", Sampler(), 50, 7, ("<|user|>",))
 
@@ -82,6 +82,24 @@ async def test_a_refusal_counts_nothing() -> None:
         with pytest.raises(EngineError):
             await anext(meter.stream(ASKED))
         assert meter.used == 0
+
+
+async def test_what_is_asked_for_beyond_the_most_is_not_written() -> None:
+    async def full(peer: Peer) -> None:
+        most = peer.request.json()["parameters"]["max_new_tokens"]
+        await writing(["word "] * min(most, 30), "length")(peer)
+
+    async with tgi(full) as server, engine(server.url) as shared:
+        meter = Meter(shared, 70)
+        took = [[each async for each in meter.steps(ASKED)] for _ in range(4)]
+        assert [each["parameters"]["max_new_tokens"] for each in generations(server)] == [
+            50,
+            40,
+            10,
+        ]
+    ends = [items[-1] for items in took]
+    assert [each.generated_tokens for each in ends if isinstance(each, Finish)] == [30, 30, 10, 0]
+    assert (meter.used, meter.short) == (70, True)
 
 
 @pytest.mark.parametrize("told", [1000, 2**31 - 1])

@@ -1,10 +1,11 @@
 """What of a request the engine is asked for, and what is applied here to its tokens."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from playground.domain.messages import Applied
+from playground.domain.messages import Applied, PaneRequest
 from playground.domain.samplers import BY_NAME, Sampler
 from playground.engines.base import EngineInfo, GenerationRequest
 from playground.generation.bridge.target import Target
@@ -12,6 +13,9 @@ from playground.settings import Settings
 
 _PENALTIES: Final = ("presence_penalty", "frequency_penalty")
 _CUTS: Final = ("top_k", "top_p", "min_p")
+# Tokens that come while an engine is being left: at a restart, and near a request's end.
+_AT_A_RESTART: Final = 3
+_AT_A_SEAM: Final = 64
 _OFF: Final = "Emulation is off, and the engine has no such parameter: it is not sent."
 
 
@@ -114,6 +118,22 @@ def plan_generation(request: GenerationRequest, info: EngineInfo, *, emulate: bo
         kept,
         info.probabilities.most,
     )
+
+
+def spare_tokens(pane: PaneRequest, info: EngineInfo, policy: EmulationPolicy) -> int:
+    """How many tokens an engine may write for an answer that do not become part of it, about.
+
+    Args:
+        pane: One with a limit.
+    """
+    assert pane.max_new_tokens is not None
+    request = GenerationRequest("", pane.sampler, pane.max_new_tokens, 0, pane.stop)
+    made = plan_generation(request, info, emulate=pane.emulate and policy.allowed)
+    if not made.bridged:
+        return 0
+    seams = _AT_A_SEAM * (made.max_new_tokens // made.request.max_new_tokens)
+    restarts = 0 if made.target is None else math.ceil(policy.restarts * made.max_new_tokens)
+    return seams + _AT_A_RESTART * restarts
 
 
 def without_emulation(applied: Mapping[str, Applied]) -> dict[str, Applied]:

@@ -171,7 +171,9 @@ class Bridge:
                                 return
                             yield self._take_word(guess)
                     if isinstance(batch, Finish):
-                        more = len(self._ids) < self._plan.max_new_tokens
+                        # One that gives less than it was asked for has no more to give.
+                        whole = taken >= request.max_new_tokens
+                        more = whole and len(self._ids) < self._plan.max_new_tokens
                         if batch.reason == "length" and more and self._restartable:
                             self._drop_inside()
                             yield None

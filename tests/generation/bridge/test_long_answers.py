@@ -47,11 +47,17 @@ def site() -> Iterator[str]:
         yield server.url
 
 
+GO = {"messages": [{"role": "user", "content": "Go."}]}
+
+
 def answer(site: str, **pane: object) -> tuple[str, dict[str, Any]]:
     """The text of an answer, and its end."""
-    body = {"messages": [{"role": "user", "content": "Go."}], "panes": [pane]}
+    return streamed(f"{site}/api/stream", {**GO, "panes": [pane]})
+
+
+def streamed(url: str, body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     text, name = "", ""
-    with httpx.stream("POST", f"{site}/api/stream", json=body, timeout=60) as response:
+    with httpx.stream("POST", url, json=body, timeout=60) as response:
         for line in response.iter_lines():
             if line.startswith("event: "):
                 name = line.removeprefix("event: ")
@@ -72,3 +78,21 @@ def test_an_answer_has_as_many_tokens_as_were_asked_for_and_loses_none(
     assert done["generated_tokens"] == limit
     assert done["finish_reason"] == "length"
     assert text == "x" + FACE * ((limit - 1) // 4)
+
+
+def test_a_demo_with_answers_above_1024_tokens_keeps_within_its_budget(site: str) -> None:
+    terms = {"title": "Faces", "panes": [{}], "budget_tokens": 2000, "max_new_tokens": 1030}
+    with httpx.Client(base_url=site) as owner:
+        token = owner.post("/api/demos", json=terms).json()["token"]
+        demo = f"/api/demos/{token}"
+        (first, one), (second, two) = [streamed(f"{site}{demo}/stream", GO) for _ in range(2)]
+        refusal = owner.post(f"{demo}/stream", json=GO)
+        [account] = owner.get("/api/demos").json()["demos"]
+    assert first == "x" + FACE * (1029 // 4)
+    assert (one["generated_tokens"], one["finish_reason"]) == (1030, "length")
+    assert second == "x" + FACE * ((two["generated_tokens"] - 1) // 4)
+    assert two["finish_reason"] == "budget"
+    # What was on its way when the engine was left for the next request is spent as well.
+    assert 2000 - 64 < 1030 + two["generated_tokens"] <= account["spent"] <= 2000
+    assert account["held"] == 0
+    assert (refusal.status_code, refusal.json()["kind"]) == (403, "used_up")

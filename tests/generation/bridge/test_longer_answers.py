@@ -7,6 +7,7 @@ import pytest
 
 from playground.domain.samplers import Sampler
 from playground.engines.base import Chunk, Finish, GenerationRequest
+from playground.engines.metering import Meter
 from playground.engines.tgi import TGIEngine
 from playground.generation.bridge.plan import EmulationPolicy, plan_generation
 from playground.generation.bridge.writing import Bridge
@@ -23,7 +24,9 @@ async def stock_engine() -> AsyncIterator[TGIEngine]:
         await engine.aclose()
 
 
-async def write(engine: TGIEngine, limit: int, seed: int, sampler: Sampler) -> tuple[str, Finish]:
+async def write(
+    engine: TGIEngine | Meter, limit: int, seed: int, sampler: Sampler
+) -> tuple[str, Finish]:
     info = (await engine.state()).info
     assert info is not None
     request = GenerationRequest(PROMPT, sampler, limit, seed, ("<|user|>",))
@@ -41,6 +44,17 @@ async def write(engine: TGIEngine, limit: int, seed: int, sampler: Sampler) -> t
             assert item.generated_tokens == tokens == len(bridge.ids)
             return text, item
     raise AssertionError("it has no end")
+
+
+async def test_no_more_is_written_than_a_meter_allows(stock_engine: TGIEngine) -> None:
+    sampler = Sampler(temperature=1.5, min_p=0.3)
+    meter = Meter(stock_engine, 60)
+    text, finish = await write(meter, 60, 3, sampler)
+    assert finish.reason == "length"
+    assert finish.generated_tokens < meter.used == 60
+    whole, _ = await write(Meter(stock_engine), 60, 3, sampler)
+    assert whole.startswith(text)
+    assert whole != text
 
 
 @pytest.mark.parametrize("limit", [81, 160, 161])
