@@ -118,7 +118,7 @@ def left_out(
 ) -> dict[str, str]:
     """Of each parameter that is set, was not sent and is not emulated, the reason."""
     reasons = {}
-    greedy = sampler.temperature == 0 and sent.get("do_sample") is False
+    greedy = sampler.temperature is not None and sent.get("do_sample") is False
     for parameter, value in sampler:
         name = parameter.name
         said = any(called in sent for called in (name, *parameter.names.values()))
@@ -128,8 +128,15 @@ def left_out(
             continue
         if applied[name].how == "unsupported":
             reasons[name] = applied[name].reason
+        elif greedy and name == "temperature" and value:
+            reasons[name] = (
+                f"{value:g} is lower than the engine's 16 bits bear: it takes the likeliest token, "
+                "as at 0; do_sample false says it."
+            )
         elif greedy:
             reasons[name] = "Greedy decoding takes the likeliest token; do_sample false says it."
+        elif name == "top_p" and value != parameter.neutral:
+            reasons[name] = f"{value!r} is 1 in the engine's 32 bits."
         elif name == "temperature":
             reasons[name] = "1 is the engine's own temperature; do_sample true says to sample."
         else:
@@ -139,7 +146,7 @@ def left_out(
 
 def _note(sampler: Sampler, sent: Mapping[str, object]) -> str:
     """What follows from all that is sent, and from no single parameter."""
-    if sent.get("do_sample") is False and sampler.temperature != 0:
+    if sent.get("do_sample") is False and sampler.temperature is None:
         return (
             "Greedy: there is no temperature, and nothing among what is sent for the engine to "
             "sample within, so it takes the likeliest token each time and the seed has no effect."

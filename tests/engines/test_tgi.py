@@ -6,6 +6,7 @@ import time
 import tracemalloc
 from collections.abc import Mapping
 from contextlib import aclosing
+from struct import pack, unpack
 from typing import Any
 
 import orjson
@@ -54,7 +55,12 @@ async def settled(made: TGIEngine, state: str, *, seconds: float = 15.0) -> Engi
         (Sampler(), {"do_sample": False}),
         (Sampler(temperature=0), {"do_sample": False}),
         (Sampler(temperature=0, top_p=0.9, top_k=5, min_p=0.1), {"do_sample": False}),
+        (Sampler(temperature=0.0001, top_k=5, min_p=0.1), {"do_sample": False}),
+        (Sampler(temperature=0.0005), {"temperature": 0.0005}),
         (Sampler(temperature=1), {"do_sample": True}),
+        (Sampler(temperature=0.7, top_p=0.99999999), {"temperature": 0.7}),
+        (Sampler(top_p=1 - 2**-25), {"do_sample": False}),
+        (Sampler(top_p=1 - 2**-24), {"top_p": 1 - 2**-24}),
         (Sampler(temperature=0.7, top_p=0.95), {"temperature": 0.7, "top_p": 0.95}),
         (Sampler(top_p=0.9), {"top_p": 0.9, "do_sample": True}),
         (Sampler(top_k=40), {"top_k": 40, "do_sample": True}),
@@ -107,12 +113,13 @@ def test_sends_only_what_tgi_accepts_and_what_has_an_effect(
     # The ranges of TGI's router/src/validation.rs.
     assert values.get("temperature", 1) > 0
     assert values.get("top_k", 1) >= 1
-    assert 0 < values.get("top_p", 0.5) < 1
+    assert 0 < unpack("f", pack("f", values.get("top_p", 0.5)))[0] < 1
     assert values.get("repetition_penalty", 1) > 0
     # With a warper TGI samples, whatever do_sample says.
     assert sampling or not {"temperature", "top_k", "top_p"} & set(values)
     if sampler.temperature is not None:
-        assert sampling == (sampler.temperature > 0)
+        assert sampling == (sampler.temperature >= 0.0005)
+    assert 60 / values.get("temperature", 1) < 2 * 65504  # float16, with logits as large as any
 
 
 async def test_sends_the_request_as_it_says() -> None:

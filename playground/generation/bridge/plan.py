@@ -89,9 +89,12 @@ def plan_generation(request: GenerationRequest, info: EngineInfo, *, emulate: bo
         if value != BY_NAME[name].neutral
     }
     lacking = [n for n in values if info.applied[n].how == "emulated"] if emulate else []
+    heat = request.sampler.temperature
     # Without a temperature an engine samples where there is something to sample within.
-    greedy = request.sampler.temperature == 0 or (
-        request.sampler.temperature is None and not any(name in values for name in _CUTS)
+    greedy = heat == 0 or (
+        not any(name in values for name in _CUTS)
+        if heat is None
+        else heat < info.lowest_temperature
     )
     if greedy:
         lacking = [name for name in lacking if name in _PENALTIES]
@@ -102,11 +105,11 @@ def plan_generation(request: GenerationRequest, info: EngineInfo, *, emulate: bo
         # They come after the penalties.
         held += [name for name in _CUTS if name in values and name not in held]
     kept = {name: values[name] for name in held}
-    temperature = 0.0 if greedy else request.sampler.temperature or 1.0
+    temperature = 0.0 if greedy else heat or 1.0
     sampler = replace(
         request.sampler,
         **dict.fromkeys(held, None),
-        temperature=request.sampler.temperature if greedy else temperature,
+        temperature=heat if greedy else temperature,
     )
     target = Target(temperature, **kept)  # type: ignore[arg-type]  # a top_k is whole
     native = replace(request.sampler, temperature=sampler.temperature)
