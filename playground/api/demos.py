@@ -145,7 +145,7 @@ def demo_routes(services: Services) -> APIRouter:
     """The owner's routes, and below a token those that need no login."""
     demos = services.store.demos
     running = Watchdog(demos, services.admission)
-    router = json_router("Demos", services.settings.max_body_bytes)
+    router = json_router("Demos", services.bodies)
 
     def owned(link: DemoLink, request: Request) -> dict[str, Any]:
         """A link as its owner sees it."""

@@ -47,7 +47,7 @@ _REFUSALS: Final[Mapping[int, str]] = {
     403: "Who asks may not.",
     404: "What is named is not there, or no longer, or another's.",
     409: "The page was opened under another name than is logged in now.",
-    413: "The body is larger than this server takes.",
+    413: "The body is larger than this server takes, or has more values or levels.",
     415: "The content type is not application/json.",
     421: "This server is not known by the name that it was asked by.",
     422: "Something in the request is wrong or too long; `field` names the place.",
@@ -57,7 +57,7 @@ _REFUSALS: Final[Mapping[int, str]] = {
     503: "The engine or the database is away, or this server is stopping.",
 }
 _ALWAYS: Final = (401, 403, 409, 421, 500)
-_BELOW_A_BODY: Final = (400, 413, 415, 422)
+_BELOW_A_BODY: Final = (400, 413, 415, 422, 429)
 
 
 def answering(kind: Any, *refusals: int, status: int = 200) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from playground.telemetry.metrics import STATES
 def engine_routes(services: Services) -> APIRouter:
     """What can be asked beside an answer."""
     engines, settings = services.engines, services.settings
-    router = json_router("Engine", settings.max_body_bytes)
+    router = json_router("Engine", services.bodies)
     cards = ModelCards(settings.model_id)
     proofs = Proofs(services)
 

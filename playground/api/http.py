@@ -1,22 +1,24 @@
 """What all routes share: a request's JSON in, and whatever is wrong as ``{error, kind, field}``."""
 
-import json
-import re
-from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, cast
 
-import orjson
 from fastapi import APIRouter, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.types import Scope
 
-from playground.auth.responses import UnreadableBody, refusal
-from playground.domain.errors import InvalidRequest, PlaygroundError
-from playground.domain.validation import Chain, path_of, refusal_of
-from playground.settings import MAX_BODY_BYTES, Settings
+from playground.api.bodies import Bodies
+from playground.auth.responses import refusal
+from playground.domain.errors import PlaygroundError
+from playground.domain.validation import Body
+from playground.settings import Settings
 
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+# What is asked before a body is read: it raises for a request that is refused whatever it brings.
+First = Callable[[Request], Awaitable[None]]
+
+
+async def _nothing(_: Request) -> None:
+    pass
 
 
 def refused(scope: Scope, error: PlaygroundError) -> Response:
@@ -25,40 +27,41 @@ def refused(scope: Scope, error: PlaygroundError) -> Response:
     return refusal(error)
 
 
-def json_router(tag: str, most_bytes: int = MAX_BODY_BYTES) -> APIRouter:
-    """A router whose routes take JSON of at most so many bytes, and answer the product's errors.
+def json_router(tag: str, bodies: Bodies | None = None, first: First = _nothing) -> APIRouter:
+    """A router whose routes take JSON, and answer the product's errors.
 
     In the document they stand under the tag, each by the name of its function.
+
+    Args:
+        bodies: Reads those of its routes that have one.
+        first: Is asked before a body is read.
     """
+    attributes = {"bodies": bodies, "first": staticmethod(first)}
     return APIRouter(
-        route_class=type("Route", (_Route,), {"most_bytes": most_bytes}),
+        route_class=type("Route", (_Route,), attributes),
         tags=[tag],
         generate_unique_id_function=lambda route: route.name,
     )
 
 
 class _Route(APIRoute):
-    """A route whose body is read here, before FastAPI would.
+    """A route whose body is read and checked here, before FastAPI would."""
 
-    Its content type must say that it is JSON, which a form of another site cannot, and it is
-    refused as soon as it is too large.
-    """
-
-    most_bytes: int
+    bodies: Bodies | None
+    first: First
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
+        annotation = self.body_field.field_info.annotation if self.body_field else None
+        kind = cast(type[Body] | None, annotation)
 
         async def answered(request: Request) -> Response:
             try:
-                if self.body_field is not None:
-                    request = _Read(request, await _body_of(request, self.most_bytes))
-                try:
-                    return await handle(request)
-                except RequestValidationError as error:
-                    assert self.body_field is not None  # no other parameter can be wrong
-                    kind = self.body_field.field_info.annotation
-                    raise refusal_of(error.errors(), kind, error.body, skipped=1) from error
+                if kind is not None:
+                    assert self.bodies is not None
+                    await self.first(request)
+                    request = _Read(request, await self.bodies.read(request, kind))
+                return await handle(request)
             except PlaygroundError as error:
                 return refused(request.scope, error)
 
@@ -66,7 +69,10 @@ class _Route(APIRoute):
 
 
 class _Read(Request):
-    """A request whose body was read. FastAPI asks whether there is one before it asks for it."""
+    """A request whose body was read: FastAPI finds nothing to check in what is of its type.
+
+    It asks whether there is a body before it asks for it.
+    """
 
     def __init__(self, request: Request, value: object) -> None:
         super().__init__(request.scope, request.receive)
@@ -77,71 +83,6 @@ class _Read(Request):
 
     async def json(self) -> object:
         return self._value
-
-
-async def _body_of(request: Request, most: int) -> object:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise UnreadableBody("The content type must be application/json.", status=415)
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > most:
-            raise UnreadableBody(
-                f"The request is larger than this server takes, which is {most:,} bytes. Shorten "
-                "it, or begin a new chat.",
-                status=413,
-            )
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise _unreadable(bytes(body), error) from error
-
-
-def _unreadable(body: bytes, error: ValueError) -> InvalidRequest:
-    """Why a body cannot be read.
-
-    Python's own parser takes what orjson does not: halves of a surrogate pair, which a browser
-    sends of a text that was cut inside an emoji.
-    """
-    try:
-        field = _lone_surrogate(json.loads(body))
-    except (ValueError, RecursionError):
-        field = None
-    if field is None:
-        return UnreadableBody(f"The body is not JSON: {error}.", status=400)
-    return InvalidRequest(
-        f"{field} holds half of a character (a lone surrogate), as when a text is cut inside an "
-        "emoji. Delete it.",
-        field=field,
-    )
-
-
-def _lone_surrogate(body: object) -> str | None:
-    """The field of a text with half of a surrogate pair, which no UTF-8 can say; ``None``: none.
-
-    Its path is put together when it is found: to do so for every element of a body would take time
-    in the product of their number and the length of their names.
-    """
-    left: list[tuple[Chain, object]] = [(None, body)]
-    while left:
-        chain, each = left.pop()
-        if isinstance(each, str):
-            if _SURROGATE.search(each):
-                return _field(chain)
-        elif isinstance(each, list):
-            left += [((chain, i), inner) for i, inner in reversed(list(enumerate(each)))]
-        elif isinstance(each, dict):
-            for name, inner in reversed(each.items()):
-                left.append(((chain, name), inner))
-                if _SURROGATE.search(name):
-                    left.append(((chain, name), name))
-    return None
-
-
-def _field(chain: Chain) -> str:
-    path = path_of(chain).removeprefix(".") or "body"
-    return path.encode("utf-8", "replace").decode()
 
 
 def own_address(request: Request, settings: Settings) -> str:

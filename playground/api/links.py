@@ -29,7 +29,7 @@ class LinkBody(Body):
 def link_routes(services: Services) -> APIRouter:
     """POST /api/links/read: what a link sets, or 422 with what is wrong with it, and where."""
     presets = services.presets
-    router = json_router("Set-up links", services.settings.max_body_bytes)
+    router = json_router("Set-up links", services.bodies)
 
     @router.post("/api/links/read", **answering(schemas.LinkAnswer))
     async def read_link(body: LinkBody) -> Response:

@@ -18,7 +18,7 @@ from playground.formats.exchange import read_presets, write_presets
 def preset_routes(services: Services) -> APIRouter:
     """The parameters and presets of this server, and their exchange with other tools."""
     presets = services.presets
-    router = json_router("Presets", services.settings.max_body_bytes)
+    router = json_router("Presets", services.bodies)
 
     @router.get("/api/presets", **answering(schemas.PresetsAnswer))
     async def list_presets() -> Response:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from playground.api.bodies import Bodies
 from playground.domain.presets import Preset
 from playground.engines.registry import Engines
 from playground.generation.bridge.plan import EmulationPolicy
@@ -28,12 +29,14 @@ class Services:
     new_links: NewLinks = field(default_factory=NewLinks)
     rendering: Renderer = field(default_factory=Renderer)
     link_rendering: Renderer = field(default_factory=Renderer)  # strangers wait for strangers
+    bodies: Bodies = field(init=False)
     admission: Admission = field(init=False)
     metrics: Metrics = field(init=False)
     daily_tokens: DailyTokens = field(init=False)
     emulation: EmulationPolicy = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "bodies", Bodies(self.settings.max_body_bytes))
         admission = Admission.from_settings(self.settings)
         object.__setattr__(self, "admission", admission)
         metrics = Metrics(

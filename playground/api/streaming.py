@@ -232,7 +232,7 @@ async def _queued(ticket: Ticket, begin: Callable[[Sequence[int]], Batches]) -> 
 
 def streaming_routes(services: Services) -> APIRouter:
     """The stream, the stop of one of its panes, and the opening of a blind comparison's seals."""
-    router = json_router("Answers", services.settings.max_body_bytes)
+    router = json_router("Answers", services.bodies)
     seal = Seal(services.settings.sealing_secret())
 
     @router.post("/api/stream", **streaming(429, 502, 503))

@@ -157,22 +157,19 @@ def check(kind: type[Model], value: object) -> Model:
         return kind.model_validate(value)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
-        raise refusal_of(errors, kind, value) from error
+        raise _refusal_of(errors, kind, value) from error
 
 
-def refusal_of(
-    errors: Sequence[Mapping[str, Any]], kind: Any, value: object, skipped: int = 0
-) -> InvalidRequest:
+def _refusal_of(errors: Sequence[Mapping[str, Any]], kind: Any, value: object) -> InvalidRequest:
     """What is wrong first.
 
     Args:
         errors: As pydantic lists them.
         kind: The type that was asked for.
-        skipped: How many parts of each error's place come before the value.
     """
-    first = min(errors, key=lambda each: _order(each["loc"][skipped:], value))
+    first = min(errors, key=lambda each: _order(each["loc"], value))
     place = _Place(_schema(kind))
-    for part in first["loc"][skipped:]:
+    for part in first["loc"]:
         place.enter(part)
     return place.refusal(first)
 

@@ -8,13 +8,14 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
 from playground.api import schemas
+from playground.api.bodies import read_bytes
 from playground.api.document import answering
 from playground.api.http import json_router
 from playground.auth.backends import UserLogin, WrongPassword
 from playground.auth.cookies import DEVICE, SESSION, set_cookie
 from playground.auth.hosts import bare, host_of
 from playground.auth.middleware import principal_of
-from playground.auth.responses import json_answer
+from playground.auth.responses import UnreadableBody, json_answer
 from playground.domain.amounts import amount
 from playground.domain.errors import Busy
 from playground.settings import Settings
@@ -172,11 +173,10 @@ def _from_here(request: Request, public: str | None) -> bool:
 
 async def _fields(request: Request) -> dict[str, str]:
     """The fields of a form; none of one that is too large."""
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > _MOST_BYTES:
-            return {}
+    try:
+        body = await read_bytes(request, _MOST_BYTES)
+    except UnreadableBody:
+        return {}
     fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=16)
     return {name: values[0] for name, values in fields.items()}
 
