@@ -18,6 +18,7 @@ from playground.api.engine import model_label
 from playground.api.http import json_router, own_address
 from playground.api.services import Services
 from playground.api.streaming import EventStream, Opened, open_stream
+from playground.api.turns import in_turn
 from playground.auth.middleware import principal_of
 from playground.auth.responses import json_answer
 from playground.domain import models
@@ -235,7 +236,9 @@ def demo_routes(services: Services) -> APIRouter:
     async def render_demo(request: Request, token: str, body: RenderBody) -> Response:
         """As POST /api/render, which may need a login."""
         await read_demo(services, request, token)
-        return json_answer({"blocks": await services.link_rendering.blocks(body.text)})
+        async with in_turn(request, services.link_turns):
+            blocks = await services.link_rendering.blocks(body.text)
+        return json_answer({"blocks": blocks})
 
     return router
 

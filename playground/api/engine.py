@@ -13,6 +13,7 @@ from playground.api.http import json_router
 from playground.api.model_card import ModelCards
 from playground.api.proof import Proofs
 from playground.api.services import Services
+from playground.api.turns import in_turn
 from playground.auth.responses import json_answer
 from playground.domain import models
 from playground.domain.digest import digest
@@ -39,13 +40,13 @@ def engine_routes(services: Services) -> APIRouter:
     cards = ModelCards(settings.model_id)
     proofs = Proofs(services)
 
-    @router.post("/api/pieces", **answering(schemas.PiecesAnswer, 502, 503))
-    async def cut_texts(body: PiecesBody) -> Response:
+    @router.post("/api/pieces", **answering(schemas.PiecesAnswer, 429, 502, 503))
+    async def cut_texts(request: Request, body: PiecesBody) -> Response:
         """Texts, each cut into the engine's tokens."""
         engine = engines.get(body.engine)
-        return json_answer(
-            {"pieces": [await engine.pieces(text) if text else [] for text in body.texts]}
-        )
+        async with in_turn(request, services.counting):
+            pieces = [await engine.pieces(text) if text else [] for text in body.texts]
+        return json_answer({"pieces": pieces})
 
     @router.get("/api/engine", **answering(schemas.EngineAnswer))
     async def show_engine(engine: str | None = None) -> Response:
@@ -110,12 +111,12 @@ def engine_routes(services: Services) -> APIRouter:
             raise EngineError("The engine is not ready.", kind="offline", retryable=True)
         return await proofs.answer(request, info, engines.address(body.engine))
 
-    @router.post("/api/tokenize", **answering(schemas.TokenizeAnswer, 502, 503))
-    async def measure_conversation(body: TokenizeBody) -> Response:
+    @router.post("/api/tokenize", **answering(schemas.TokenizeAnswer, 429, 502, 503))
+    async def measure_conversation(request: Request, body: TokenizeBody) -> Response:
         """A conversation as it would be sent, and its length in tokens."""
-        budget = await plan(
-            engines.get(body.engine), body.messages, body.max_new_tokens, settings.context_tokens
-        )
+        engine, most = engines.get(body.engine), body.max_new_tokens
+        async with in_turn(request, services.counting):
+            budget = await plan(engine, body.messages, most, settings.context_tokens)
         return json_answer(
             {
                 "prompt_tokens": budget.fit.tokens,
@@ -126,10 +127,12 @@ def engine_routes(services: Services) -> APIRouter:
             }
         )
 
-    @router.post("/api/render", **answering(schemas.BlocksAnswer))
-    async def render_markdown(body: RenderBody) -> Response:
+    @router.post("/api/render", **answering(schemas.BlocksAnswer, 429))
+    async def render_markdown(request: Request, body: RenderBody) -> Response:
         """Markdown as blocks of safe HTML."""
-        return json_answer({"blocks": await services.rendering.blocks(body.text)})
+        async with in_turn(request, services.rendering_turns):
+            blocks = await services.rendering.blocks(body.text)
+        return json_answer({"blocks": blocks})
 
     @router.get("/api/card", **answering(schemas.CardAnswer))
     async def show_card() -> Response:

@@ -10,6 +10,7 @@ from playground.generation.bridge.plan import EmulationPolicy
 from playground.generation.renderer import Renderer
 from playground.limits.admission import Admission
 from playground.limits.daily_tokens import DailyTokens
+from playground.limits.gate import Gate
 from playground.limits.rate_limits import LinkGuesses, NewLinks
 from playground.settings import Settings
 from playground.store.store import Store
@@ -27,6 +28,10 @@ class Services:
     store: Store
     guesses: LinkGuesses = field(default_factory=LinkGuesses)
     new_links: NewLinks = field(default_factory=NewLinks)
+    # Of what others wait for, by kind. Two engine requests at a time leave it to the answers.
+    counting: Gate = field(default_factory=lambda: Gate(at_once=2))
+    rendering_turns: Gate = field(default_factory=lambda: Gate(at_once=1))
+    link_turns: Gate = field(default_factory=lambda: Gate(at_once=1))
     rendering: Renderer = field(default_factory=Renderer)
     link_rendering: Renderer = field(default_factory=Renderer)  # strangers wait for strangers
     bodies: Bodies = field(init=False)

@@ -9,6 +9,7 @@ from playground.api import schemas
 from playground.api.document import answering
 from playground.api.http import json_router, own_address
 from playground.api.services import Services
+from playground.api.turns import in_turn
 from playground.auth.middleware import principal_of
 from playground.auth.responses import json_answer
 from playground.domain.errors import NotFound
@@ -61,7 +62,8 @@ def share_routes(services: Services) -> APIRouter:
     async def show_share(request: Request, token: str) -> Response:
         """The record exactly as it was stored, and beside it the answers' texts as HTML."""
         snapshot = await read_snapshot(services, request, token)
-        blocks = await _rendered(services.link_rendering, snapshot.record)
+        async with in_turn(request, services.link_turns):
+            blocks = await _rendered(services.link_rendering, snapshot.record)
         return json_answer(
             {
                 "share": _shown(snapshot.share, principal_of(request.scope)),
