@@ -36,12 +36,31 @@ def serve(engine_url: str, **settings: Any) -> Application:
     return Application(engine_url, ui=True, **settings)
 
 
+# A policy's violation is an event of the document, and so is heard also where it is not logged.
+_TOLD = """addEventListener('securitypolicyviolation', (event) =>
+  console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`))"""
+
+
+def listen(page: Page, problems: list[str]) -> None:
+    """Put on the list what goes wrong on a page: a script's error, what its policy forbids."""
+    page.add_init_script(_TOLD)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on(
+        "console",
+        lambda message: (
+            problems.append(message.text)
+            if message.text.startswith("policy: ") or "Content Security Policy" in message.text
+            else None
+        ),
+    )
+
+
 @contextmanager
 def watched(page: Page, url: str) -> Iterator[Page]:
     """The page opened here; a script error or a request elsewhere fails the test."""
     page.set_default_timeout(20_000)
     problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
+    listen(page, problems)
     page.on(
         "request",
         lambda request: (

@@ -19,9 +19,9 @@ _READING = ("GET", "HEAD", "OPTIONS")
 # Pages that work without a script; all else that changes something is a route of the API.
 _FORMS = ("login", "logout")
 _HOST: Final = re.compile(rb"(?:[\w.-]*|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?", re.ASCII)
-# Of pages that bring none of their own, which is Gradio's.
+# Of pages, where they bring none of their own.
 _HEADERS = (
-    (b"content-security-policy", b"frame-ancestors 'self'"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
@@ -171,9 +171,8 @@ def _with_policy(send: Send) -> Send:
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = dict(message.get("headers", ()))
-            page = headers.get(b"content-type", b"").startswith(b"text/html")
-            if page and b"content-security-policy" not in headers:
+            headers = {name.lower(): value for name, value in message.get("headers", ())}
+            if headers.get(b"content-type", b"").startswith(b"text/html"):
                 more = [header for header in _HEADERS if header[0] not in headers]
                 message = {**message, "headers": [*message["headers"], *more]}
         await send(message)

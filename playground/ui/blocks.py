@@ -17,6 +17,7 @@ from playground.auth.responses import error_answer
 from playground.domain.presets import Preset
 from playground.engines.base import EngineAddress
 from playground.ui import forms
+from playground.ui.content_policy import GradioPolicy
 from playground.ui.gradio import gr
 from playground.ui.page import PRODUCT, STATIC, head
 from playground.ui.rendering import render
@@ -54,7 +55,7 @@ def mount(
     )
     mounted = app.routes[-1]
     assert isinstance(mounted, Mount)
-    mounted.app = _only_the_page(mounted.app)
+    mounted.app = _only_the_page(GradioPolicy(mounted.app))
 
 
 def _only_the_page(gradio: ASGIApp) -> ASGIApp:

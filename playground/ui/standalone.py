@@ -10,20 +10,16 @@ from typing import Final
 from fastapi import Response
 
 from playground.domain.models import ModelLabel
+from playground.ui.content_policy import OWN_PAGES
 from playground.ui.page import PRODUCT, modules
 from playground.ui.rendering import render
 
-# An attribute may set a style: the columns of a Markdown table are aligned so.
 HEADERS: Final[Mapping[str, str]] = {
     "Cache-Control": "no-store",
     "X-Robots-Tag": "noindex",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr 'unsafe-inline'; "
-        "img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
-        "frame-ancestors 'none'"
-    ),
+    "Content-Security-Policy": OWN_PAGES,
 }
 
 

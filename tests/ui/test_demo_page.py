@@ -9,7 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.pages import READY
+from tests.pages import READY, listen
 
 pytestmark = pytest.mark.browser
 
@@ -42,7 +42,7 @@ def visiting(chromium: Browser, address: str, **options: Any) -> Iterator[Page]:
     page = context.new_page()
     page.set_default_timeout(20_000)
     problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
+    listen(page, problems)
     page.on(
         "request",
         lambda request: (

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from playground.auth.passwords import Passwords
 from playground.auth.users import UsersFile
-from tests.pages import READY, serve
+from tests.pages import READY, listen, serve
 from tests.servers import Server
 
 PASSWORD = "correct horse battery"
@@ -35,7 +35,7 @@ def guest(chromium: Browser, team: str) -> Iterator[Page]:
     context.set_default_timeout(20_000)
     page = context.new_page()
     problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
+    listen(page, problems)
     yield page
     context.close()
     assert problems == []

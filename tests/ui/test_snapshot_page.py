@@ -19,7 +19,7 @@ from playground.auth.users import UsersFile
 from playground.domain.presets import BUNDLED
 from playground.domain.samplers import BY_NAME
 from playground.ui.page import static_version
-from tests.pages import READY, opened, serve
+from tests.pages import READY, listen, opened, serve
 from tests.servers import Server
 
 pytestmark = pytest.mark.browser
@@ -63,7 +63,7 @@ def reader(chromium: Browser) -> Iterator[Page]:
         page = context.new_page()
         page.set_default_timeout(20_000)
         problems: list[str] = []
-        page.on("pageerror", lambda error: problems.append(str(error)))
+        listen(page, problems)
         yield page
         assert problems == []
 

@@ -92,4 +92,5 @@ def test_the_headers_keep_a_page_to_itself() -> None:
     policy = response.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "script-src 'self';" in policy
+    assert "require-trusted-types-for 'script'" in policy
     assert policy.count("unsafe") == 1  # a style attribute, as Markdown's tables have

@@ -3,7 +3,7 @@
 // A message is a plain value that can be stored.
 
 import { address } from '../lib/api.js';
-import { $, button, copyButton, element, fit, isSend } from '../lib/dom.js';
+import { $, button, copyButton, element, fit, isSend, markdown } from '../lib/dom.js';
 import { count, ordinal } from '../lib/text.js';
 import { receiptView, takeReceipt } from './receipt.js';
 
@@ -338,9 +338,9 @@ export class Pane {
   }
 }
 
-// HTML of one complete block. It comes from this server's renderer, which lets no raw HTML through.
+// HTML of one complete block.
 function block(html) {
-  const node = element('div', { className: 'block-html', innerHTML: html });
+  const node = markdown(html, 'block-html');
   for (const figure of node.querySelectorAll('figure.code')) {
     figure.append(copyButton('Copy', () => $('code', figure).textContent));
   }

@@ -2,7 +2,7 @@
 // made for, and what the engine says of itself.
 
 import { json } from '../lib/api.js';
-import { $, element, whenAdded } from '../lib/dom.js';
+import { $, element, markdown, whenAdded } from '../lib/dom.js';
 import { number } from '../lib/text.js';
 import { seedWords } from './parameter_support.js';
 import { onEngine } from './state.js';
@@ -21,7 +21,7 @@ async function showCard(card, wanted) {
       : ['The Hub is out of reach; this is our own short text. The card: ', element('a', { href: url, target: '_blank', rel: 'noopener', textContent: url }), '.'];
     card.replaceChildren(
       element('p', { className: 'origin' }, ...origin),
-      element('div', { className: 'body', innerHTML: html }),
+      markdown(html, 'body'),
     );
   } catch (error) {
     if (!wanted()) return;
