@@ -95,7 +95,7 @@ def record(*columns: dict[str, Any], **values: Any) -> dict[str, Any]:
     shown = columns or (column(),)
     return {
         "format": "kto-mistral-playground",
-        "version": 3,
+        "version": 4,
         "kind": "chat" if len(shown) == 1 else "comparison",
         "title": "A greeting",
         "columns": list(shown),
@@ -104,8 +104,12 @@ def record(*columns: dict[str, Any], **values: Any) -> dict[str, Any]:
 
 
 def of_version(version: int, body: dict[str, Any]) -> dict[str, Any]:
-    """The record as it was written before there was emulation, or, in 1, before several engines."""
-    later = {"emulate"} if version == 2 else {"emulate", "engine"}
+    """The record as it was written before there were versions of messages.
+
+    In 2 it was before there was emulation, too, and in 1 before there were several engines.
+    """
+    later = {3: set(), 2: {"emulate"}, 1: {"emulate", "engine"}}[version]
+    told = set() if version == 3 else {"notices", "emulation"}
 
     def without(value: dict[str, Any], names: set[str]) -> dict[str, Any]:
         return {name: each for name, each in value.items() if name not in names}
@@ -114,13 +118,26 @@ def of_version(version: int, body: dict[str, Any]) -> dict[str, Any]:
         {
             **column,
             "setting": without(column["setting"], later),
-            "messages": [
-                without(message, {"notices", "emulation"}) for message in column["messages"]
-            ],
+            "messages": [without(message, told) for message in column["messages"]],
         }
         for column in body["columns"]
     ]
     return {**body, "version": version, "columns": columns}
+
+
+def branched(**values: Any) -> dict[str, Any]:
+    """A chat with two versions of its first answer: the one that was gone on with is shown.
+
+    The other one was prefilled, and the last answer was rewritten.
+    """
+    said = [
+        {"role": "user", "content": "Hi"},
+        answer("First"),
+        {"role": "user", "content": "And then?"},
+        answer("Last", rewritten=True),
+        answer("Well, second", after=0, prefilled=5),
+    ]
+    return record({**column(*said), "shown": 3}, **values)
 
 
 def long_record(size: int) -> dict[str, Any]:

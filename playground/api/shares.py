@@ -16,7 +16,7 @@ from playground.domain.errors import NotFound
 from playground.domain.principal import Principal
 from playground.generation.renderer import MOST_CHARACTERS, Renderer
 from playground.settings import Settings
-from playground.sharing.record import ShareBody, answers, one_line
+from playground.sharing.record import ShareBody, answers, one_line, shown_first
 from playground.store.shares import GONE, Share, Snapshot
 
 
@@ -87,17 +87,19 @@ async def _rendered(renderer: Renderer, record: str) -> list[list[list[str] | No
     """Of each column and message the blocks of HTML.
 
     ``None`` for what a user said, and for what comes after so much text that its reader would wait:
-    that is shown as it is.
+    that is shown as it is. Of each column the branch that is shown comes first.
     """
-    columns, left = [], MOST_CHARACTERS
-    for texts in answers(orjson.loads(record)):
-        column: list[list[str] | None] = []
-        for text in texts:
+    body = orjson.loads(record)
+    left = MOST_CHARACTERS
+    columns: list[list[list[str] | None]] = []
+    for column, texts in zip(body["columns"], answers(body), strict=True):
+        blocks: list[list[str] | None] = [None] * len(texts)
+        for place in shown_first(column):
+            text = texts[place]
             left -= len(text or "")
-            column.append(
-                None if text is None or left < 0 else await renderer.blocks(text, keep=True)
-            )
-        columns.append(column)
+            if text is not None and left >= 0:
+                blocks[place] = await renderer.blocks(text, keep=True)
+        columns.append(blocks)
     return columns
 
 

@@ -1,10 +1,18 @@
 """A record: one conversation or comparison as data, as the browser keeps and a snapshot freezes it.
 
-    {"format": "kto-mistral-playground", "version": 3, "kind": "chat" or "comparison", "title": "…",
-     "columns": [{"label", "setting": {…}, "messages": [{"role", "content", …}, …]}, …]}
+    {"format": "kto-mistral-playground", "version": 4, "kind": "chat" or "comparison", "title": "…",
+     "columns": [{"label", "setting": {…}, "messages": [{"role", "content", …}, …], "shown"}, …]}
+
+A column's messages are a tree: each has in "after" the place of the message that it follows, null
+for none, and without it follows the one before it, so that a conversation of one branch needs no
+"after" at all. It follows an earlier one: there is no circle. Messages that follow the same one are
+versions of each other. "shown" is the place of the last message that is shown; without it, the
+list's last. An answer whose beginning the reader wrote says in "prefilled" how many characters of
+it, and one whose text the reader changed is "rewritten".
 
 Version 2 knows the engine of a column, version 3 whether emulation is off there and what was told
-while an answer went on; records of earlier versions stay as they are and are read for ever.
+while an answer went on, version 4 versions and what the reader wrote of an answer; records of
+earlier versions stay as they are and are read for ever.
 Nothing in it is HTML, and nothing is ignored: an unknown name is as wrong as a wrong value. What
 the server sent of an answer (receipt, done) may hold more than is known here, since later versions
 say more. Pure; playground/ui/static/records/record_shape.js checks the same in the browser.
@@ -37,9 +45,12 @@ from playground.domain.validation import (
 from playground.generation.requests import MAX_PANES, MAX_STOPS, MAX_TEXT_CHARS, StopSequence
 
 FORMAT: Final = "kto-mistral-playground"
-VERSION: Final = 3
+VERSION: Final = 4
 # Of a setting's names those that came later, and with which version.
 _SINCE: Final[Mapping[str, int]] = {"engine": 2, "emulate": 3}
+# The names of a column and of a message that may be there from this version on.
+_TREE_SINCE: Final = 4
+_TREE: Final = ("shown", "after", "prefilled", "rewritten")
 MAX_TITLE_CHARS: Final = 200
 MAX_LIFE_S: Final = 10 * 365 * 86_400
 
@@ -68,6 +79,18 @@ def answers(record: Mapping[str, Any]) -> list[list[str | None]]:
         [each["content"] if each["role"] == "assistant" else None for each in column["messages"]]
         for column in record["columns"]
     ]
+
+
+def shown_first(column: Mapping[str, Any]) -> list[int]:
+    """The places of a column's messages: those of the branch that is shown, then the others."""
+    messages = column["messages"]
+    branch = []
+    place = column.get("shown", len(messages) - 1)
+    while place is not None and place >= 0:
+        branch.append(place)
+        place = messages[place].get("after", place - 1)
+    shown = set(branch)
+    return branch[::-1] + [place for place in range(len(messages)) if place not in shown]
 
 
 def written_by(record: Mapping[str, Any]) -> ModelLabel | None:
@@ -179,11 +202,21 @@ class RecordProblem(Body):
     retryable: bool
 
 
+_After = Annotated[
+    _Count | None,
+    Field(
+        description="The place of the message that it follows, an earlier one; null for none. "
+        "Without it, it follows the one before it; not in versions before 4."
+    ),
+]
+
+
 class RecordQuestion(Body):
     """What a user said."""
 
     role: Literal["user"]
     content: str
+    after: _After = None
 
 
 class RecordAnswer(Body):
@@ -205,6 +238,16 @@ class RecordAnswer(Body):
     notices: _Texts = Field(
         default_factory=list,
         description="What was to be known while it went on; not in versions before 3.",
+    )
+    after: _After = None
+    prefilled: _Count = Field(
+        default=0,
+        description="How many characters of its beginning the reader wrote; not in versions "
+        "before 4.",
+    )
+    rewritten: bool = Field(
+        default=False,
+        description="Whether the reader changed its text; not in versions before 4.",
     )
 
     @model_validator(mode="after")
@@ -244,6 +287,24 @@ class RecordColumn(Body):
     messages: Annotated[
         list[Annotated[RecordQuestion | RecordAnswer, Discriminator("role")]], Field(fail_fast=True)
     ]
+    shown: _Count | None = Field(
+        default=None,
+        description="The place of the last message that is shown; without it, the list's last. "
+        "Not in versions before 4.",
+    )
+
+    @model_validator(mode="after")
+    def _tree(self) -> Self:
+        for i, message in enumerate(self.messages):
+            if message.after is not None and message.after >= i:
+                raise broken(
+                    "after must be the place of a message before it.", f".messages[{i}].after"
+                )
+        if "shown" in self.model_fields_set and (
+            self.shown is None or self.shown >= len(self.messages)
+        ):
+            raise broken("shown must be the place of a message.", ".shown")
+        return self
 
 
 class RecordBody(Body):
@@ -265,6 +326,13 @@ class RecordBody(Body):
                 if (name in column.setting.model_fields_set) != known:
                     no = f"{name} is missing" if known else f"version {self.version} has no {name}"
                     raise broken(f"{no}.", f".columns[{i}].setting.{name}")
+            if self.version < _TREE_SINCE:
+                parts: list[tuple[Body, str]] = [(column, "")]
+                parts += [(each, f".messages[{j}]") for j, each in enumerate(column.messages)]
+                for part, place in parts:
+                    for name in part.model_fields_set.intersection(_TREE):
+                        no = f"version {self.version} has no {name}"
+                        raise broken(f"{no}.", f".columns[{i}]{place}.{name}")
         return self
 
 

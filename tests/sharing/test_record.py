@@ -7,8 +7,8 @@ import pytest
 
 from playground.domain.errors import InvalidRequest
 from playground.domain.validation import check
-from playground.sharing.record import Record, ShareBody, answers
-from tests.conversations import answer, column, of_version, record
+from playground.sharing.record import Record, ShareBody, answers, shown_first
+from tests.conversations import answer, branched, column, of_version, record
 
 
 def parse_record(body: object) -> Record:
@@ -30,6 +30,9 @@ FAILURE = {"kind": "offline", "message": "The engine is away.", "retryable": Tru
         of_version(1, record()),
         of_version(1, record(column(), column())),
         of_version(2, record(column(), column())),
+        of_version(3, record(column(), column())),
+        branched(),
+        record(column(answer(), answer(after=None)), column()),
     ],
 )
 def test_a_record_is_kept_as_it_came(body: dict[str, Any]) -> None:
@@ -62,12 +65,20 @@ ANSWER = "columns.0.messages.1"
     ("path", "value", "field"),
     [
         ("format", "other", "format"),
-        ("version", 4, "version"),
+        ("version", 5, "version"),
         ("version", 0, "version"),
         ("version", 1, "columns[0].setting.engine"),
         ("version", 2, "columns[0].setting.emulate"),
         ("version", 2.0, "version"),
         ("version", True, "version"),
+        ("columns.0.shown", 2, "columns[0].shown"),
+        ("columns.0.shown", None, "columns[0].shown"),
+        (f"{ANSWER}.after", 1, "columns[0].messages[1].after"),
+        (f"{ANSWER}.after", -1, "columns[0].messages[1].after"),
+        (f"{ANSWER}.after", "0", "columns[0].messages[1].after"),
+        ("columns.0.messages.0.after", 0, "columns[0].messages[0].after"),
+        (f"{ANSWER}.prefilled", -1, "columns[0].messages[1].prefilled"),
+        (f"{ANSWER}.rewritten", "yes", "columns[0].messages[1].rewritten"),
         ("kind", "page", "kind"),
         ("title", "x" * 201, "title"),
         ("title", DELETED, "title"),
@@ -146,6 +157,38 @@ def test_a_newer_version_is_told_from_a_wrong_one() -> None:
         parse_record(record(version=7))
 
 
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (record({**column(), "shown": 0}), "columns[0].shown"),
+        (record(column(answer(after=None))), "columns[0].messages[0].after"),
+        (record(column(answer(prefilled=2))), "columns[0].messages[0].prefilled"),
+        (record(column(answer(rewritten=True))), "columns[0].messages[0].rewritten"),
+    ],
+)
+def test_versions_of_messages_came_with_version_4(body: dict[str, Any], field: str) -> None:
+    assert parse_record(body)
+    with pytest.raises(InvalidRequest, match="version 3 has no") as caught:
+        parse_record(of_version(3, body))
+    assert caught.value.field == f"record.{field}"
+
+
+def test_what_is_shown_comes_before_the_other_versions() -> None:
+    [tree] = branched()["columns"]
+    assert shown_first(tree) == [0, 1, 2, 3, 4]
+    assert shown_first({**tree, "shown": 4}) == [0, 4, 1, 2, 3]
+    assert shown_first({"messages": []}) == []
+
+
+def test_ten_thousand_versions_and_turns_are_checked_one_by_one() -> None:
+    versions = [answer(str(i), after=0) for i in range(10_000)]
+    turns = [{"role": "user", "content": "Hi"}] * 10_000
+    for messages in ([turns[0], *versions], turns):
+        body = record(column(*messages))
+        assert parse_record(body)
+        assert sorted(shown_first(body["columns"][0])) == list(range(len(messages)))
+
+
 def test_the_answers_are_found() -> None:
     assert answers(record(column(), column(answer("x")))) == [[None, "**Hello**"], ["x"]]
 
@@ -177,9 +220,9 @@ def test_many_names_are_not_compared_each_with_all() -> None:
     ("body", "error"),
     [
         (
-            {**record(), "version": 4},
-            "The record was written by a newer version of the page: its version is 4, and this "
-            "server knows 3.",
+            {**record(), "version": 5},
+            "The record was written by a newer version of the page: its version is 5, and this "
+            "server knows 4.",
         ),
         (record(column(), column()) | {"kind": "chat"}, "A chat has exactly one column."),
         (record() | {"columns": [{**column(), "messages": []}]}, "Nothing is said in the record."),

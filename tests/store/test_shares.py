@@ -20,7 +20,7 @@ from playground.settings import load_settings
 from playground.store.store import Store
 from playground.store.tables import shares
 from tests.application import NOWHERE, Application
-from tests.conversations import answer, column, long_record, record
+from tests.conversations import answer, branched, column, long_record, of_version, record
 from tests.stock import playground, until
 
 Settings = dict[str, str]
@@ -68,6 +68,30 @@ async def test_a_record_comes_out_byte_for_byte(database: Settings) -> None:
     assert "<table>" in found["blocks"][1][0][0]
     assert made["url"] == f"{url}/s/{made['token']}"
     assert len(made["token"]) == 22  # 128 bits
+
+
+async def test_records_of_every_version_are_frozen_with_the_texts_of_all_their_branches(
+    database: Settings,
+) -> None:
+    bodies = [branched(), *(of_version(version, record()) for version in (1, 2, 3))]
+    async with playground(NOWHERE, **database) as url, client(url) as asking:
+        for body in bodies:
+            token = (await share(asking, record=body))["token"]
+            found = (await asking.get(f"/api/shares/{token}")).json()
+            assert found["record"] == body
+            [messages] = [column["messages"] for column in body["columns"]]
+            [blocks] = found["blocks"]
+            assert [each is not None for each in blocks] == [
+                message["role"] == "assistant" for message in messages
+            ]
+        long = branched()
+        long["columns"][0]["messages"][4]["content"] = "x" * 50_000
+        long["columns"][0]["messages"] += [answer("y" * 50_000, after=0) for _ in range(5)]
+        token = (await share(asking, record=long))["token"]
+        [blocks] = (await asking.get(f"/api/shares/{token}")).json()["blocks"]
+    assert blocks[1] == ["<p>First</p>\n"]
+    assert blocks[3] == ["<p>Last</p>\n"]
+    assert blocks[-1] is None  # what is shown was rendered before it
 
 
 async def test_a_record_that_would_be_refused_today_is_shown_as_it_is(database: Settings) -> None:

@@ -95,7 +95,7 @@ def chat(*said: str, **changes: Any) -> dict[str, Any]:
     setting |= {"max_new_tokens": 2048, "seed": None}
     setting |= {"sampler": {"temperature": 0.7, "top_p": 0.95}, "stop": [], "system": ""}
     setting |= {"engine": None, "emulate": True}
-    record = {"format": "kto-mistral-playground", "version": 3, "kind": "chat", "title": said[0]}
+    record = {"format": "kto-mistral-playground", "version": 4, "kind": "chat", "title": said[0]}
     column = {"label": "AlpacaEval", "setting": setting, "messages": messages}
     return {**record, "columns": [column], **changes}
 
@@ -147,7 +147,7 @@ def test_a_chat_becomes_a_record_that_opens_as_it_was(page: Page) -> None:
     text = finished(page)
     record: dict[str, Any] = call(page, "records/views.js", CURRENT)
     [column] = record["columns"]
-    assert (record["format"], record["version"]) == ("kto-mistral-playground", 3)
+    assert (record["format"], record["version"]) == ("kto-mistral-playground", 4)
     assert (record["kind"], record["title"]) == ("chat", "Name ten animals.")
     assert column["label"] == "HuggingChat, edited"
     assert column["setting"] == {
@@ -517,7 +517,7 @@ def test_a_record_of_the_first_version_opens_and_goes_on_as_one_of_today(page: P
     assert json.loads(one) == chat("Older")
     choose(page, "Older", "Delete")
     upload(page, older_json=json.dumps(first_version(chat("Older"))))
-    upload(page, older_md=markdown.replace('"version":3', '"version":1').replace(LATER, ""))
+    upload(page, older_md=markdown.replace('"version":4', '"version":1').replace(LATER, ""))
     expect(page.locator("#history-notice")).to_contain_text("1 was here already")
     page.get_by_role("button", name="Older", exact=True).click()
     expect(page.get_by_role("tab", name="Chat", exact=True)).to_have_attribute(
@@ -532,7 +532,7 @@ LATER = '"engine":null,"emulate":true,'
 BROKEN = {
     "half_json": ('{"format": "kto-mistral', "It is not whole JSON"),
     "other_json": ('{"columns": []}', "format is missing"),
-    "newer_json": (json.dumps(chat("x", version=4)), "written by a newer version"),
+    "newer_json": (json.dumps(chat("x", version=5)), "written by a newer version"),
     "early_json": (
         json.dumps(chat("x", version=1)),
         "columns[0].setting.engine is not known here",

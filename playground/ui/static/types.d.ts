@@ -3,6 +3,7 @@
 interface Question {
   role: 'user';
   content: string;
+  after?: number | null; // in a list that is a tree: lib/tree.js
 }
 
 interface Answer {
@@ -22,10 +23,19 @@ interface Answer {
   column?: number;
   notices?: string[]; // what was to be known while it went on
   emulation?: Emulation | null; // what it took of one that did not end by itself
+  prefilled?: number; // characters of its beginning that the reader wrote
+  rewritten?: boolean; // the reader changed its text
+  after?: number | null;
 }
 
 // A message as a pane shows it.
 type Message = Question | Answer;
+
+// A conversation with all of its versions: lib/tree.js.
+interface Branches {
+  messages: Message[];
+  shown?: number;
+}
 
 interface Problem {
   message: string;
@@ -179,7 +189,7 @@ interface Conversation {
   version: number;
   kind: 'chat' | 'comparison';
   title: string;
-  columns: { label: string; setting: Setting; messages: Message[] }[];
+  columns: ({ label: string; setting: Setting } & Branches)[];
 }
 
 // An entry of the archive, the dates in milliseconds.

@@ -49,7 +49,7 @@ export function readEntries(written, now = Date.now()) {
 }
 
 const bare = ({ columns }) => columns.map(({ setting, messages }) => ({
-  setting, messages: messages.map(({ role, content }) => ({ role, content })),
+  setting, messages: messages.map(({ role, content, after }) => ({ role, content, after })), // JSON leaves out what is undefined
 }));
 const hasFigures = ({ columns }) => columns.some(({ messages }) => messages.some(({ receipt, done }) => receipt || done));
 

@@ -5,6 +5,7 @@
 // or written last. So two tabs with one conversation never overwrite what the other one wrote.
 
 import { olderSetting } from '../presets/resolved_setting.js';
+import { contains } from '../lib/tree.js';
 import { recordOf } from './record_shape.js';
 
 const name = 'kto-playground';
@@ -122,14 +123,12 @@ export function markOf(value) {
   return [a, b].map((part) => (part >>> 0).toString(36)).join('-');
 }
 
-const turnsOf = ({ columns }) => columns.flatMap(({ messages }) => messages).filter(({ role }) => role === 'user').length;
+// How many messages there are, all versions among them.
+const turnsOf = ({ columns }) => columns.reduce((sum, { messages }) => sum + messages.length, 0);
 
-// Whether all that is said in one record is said in the other, too, at the same place.
+// Whether all that is said in one record is said in the other, too, behind the same messages.
 /** @type {(record: Conversation, other: Conversation) => boolean} */
-export const covers = (record, other) => other.columns.every(({ messages }, i) => messages.every(({ role, content }, j) => {
-  const mine = record.columns[i]?.messages[j];
-  return mine?.role === role && mine.content.startsWith(content);
-}));
+export const covers = (record, other) => other.columns.every((column, i) => contains(record.columns[i]?.messages ?? [], column.messages));
 
 /**
  * An entry as it can be shown: with a record of today's form, or with a `problem` in words.

@@ -1,12 +1,13 @@
 // What a record is made of: checked wherever one comes from elsewhere, as from a file. Pure.
 
 import { brief } from '../lib/text.js';
+import { checkTree } from '../lib/tree.js';
 import {
   anything, finite, flag, list, object, oneOf, orNull, table, text, whole,
 } from '../lib/validate.js';
 
 export const format = 'kto-mistral-playground';
-export const version = 3; // 1 knew no engines, and 2 no emulation
+export const version = 4; // 1 knew no engines, 2 no emulation, and 3 no versions of messages
 const olderFormat = 'kto-mistral-playground comparison';
 
 const receipt = object({
@@ -29,12 +30,18 @@ const done = object({
   duration_ms: finite, tokens_per_second: orNull(finite), seed: orNull(whole),
 }, { emulation: orNull(emulation) }, { open: true });
 
-const answer = object({
+const answerFields = {
   role: oneOf('assistant'), content: text, state: oneOf('done', 'stopped', 'failed'), preset: orNull(text),
   receipt: orNull(receipt), done: orNull(done),
   problem: orNull(object({ kind: text, message: text, retryable: flag })),
-}, { letter: text, chosen: flag, notices: list(text), emulation: orNull(emulation) });
-const question = object({ role: oneOf('user', 'assistant'), content: text });
+};
+const answerOptions = { letter: text, chosen: flag, notices: list(text), emulation: orNull(emulation) };
+const after = orNull(whole);
+const linear = { answer: object(answerFields, answerOptions), question: object({ role: oneOf('user', 'assistant'), content: text }) };
+const branched = {
+  answer: object(answerFields, { ...answerOptions, after, prefilled: whole, rewritten: flag }),
+  question: object({ role: oneOf('user', 'assistant'), content: text }, { after }),
+};
 
 const firstSetting = {
   preset: orNull(text), name: text, sampler: table(finite), max_new_tokens: orNull(whole),
@@ -43,16 +50,18 @@ const firstSetting = {
 const secondSetting = { ...firstSetting, engine: orNull(text) };
 export const settingShape = object({ ...secondSetting, emulate: flag });
 
-const shapeOf = (number, setting) => object({
+const shapeOf = (number, setting, { answer, question } = linear, options = {}) => object({
   format: oneOf(format), version: oneOf(number), kind: oneOf('chat', 'comparison'), title: text,
   columns: list(object({
     label: text,
     setting,
     messages: list((message, path) => (message?.role === 'assistant' ? answer : question)(message, path)),
-  }), { least: 1, most: 4 }),
+  }, options), { least: 1, most: 4 }),
 });
-const older = new Map([[1, shapeOf(1, object(firstSetting))], [2, shapeOf(2, object(secondSetting))]]);
-const shape = shapeOf(version, settingShape);
+const older = new Map([
+  [1, shapeOf(1, object(firstSetting))], [2, shapeOf(2, object(secondSetting))], [3, shapeOf(3, settingShape)],
+]);
+const shape = shapeOf(version, settingShape, branched, { shown: whole });
 
 // A setting of an earlier version as one of today.
 export const asOfToday = (setting) => ({ engine: null, emulate: true, ...setting });
@@ -68,9 +77,12 @@ export function checkRecord(value) {
   }
   (older.get(value?.version) ?? shape)(value, '');
   if (value.kind === 'chat' && value.columns.length !== 1) throw new Error('A chat has exactly one column.');
-  value.columns.forEach(({ messages }, i) => messages.forEach((message, j) => {
-    if (message.state === 'failed' && !message.problem) throw new Error(`columns[${i}].messages[${j}].problem is missing.`);
-  }));
+  value.columns.forEach((column, i) => {
+    checkTree(column, `columns[${i}]`);
+    column.messages.forEach((message, j) => {
+      if (message.state === 'failed' && !message.problem) throw new Error(`columns[${i}].messages[${j}].problem is missing.`);
+    });
+  });
   if (value.columns.every(({ messages }) => messages.length === 0)) throw new Error('Nothing is said in it.');
   return value.version === version ? value : allOfToday(value);
 }

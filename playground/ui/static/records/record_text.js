@@ -1,6 +1,8 @@
 // Records as texts: JSON, which keeps all, and Markdown for readers, which keeps what was said and
 // with which settings, but not the receipts and figures. Pure.
 
+import { before, numbered } from '../lib/tree.js';
+import { brief } from '../lib/text.js';
 import { checkRecord, format, version } from './record_shape.js';
 
 // A text as a Markdown quotation of itself, which nothing in it can close.
@@ -27,13 +29,23 @@ function facts({ receipt: sent, done: figures }) {
   return parts;
 }
 
+// What a message is, in a line: which version, if there are several, and what the reader wrote of it.
+function heading(message, { number, of }, asked) {
+  const { role, letter = '', chosen, prefilled, rewritten } = message;
+  const name = role === 'user' ? 'Prompt' : `Answer${letter && ` ${escaped(letter)}${chosen ? ', chosen' : ''}`}`;
+  const said = [name, ...(of > 1 ? [`version ${number} of ${of}`] : []), ...(prefilled ? ['beginning prefilled'] : []), ...(rewritten ? ['edited by hand'] : [])];
+  return `**${said.join(', ')}**${message.after !== undefined && asked ? ` to “${escaped(brief(asked.content))}”` : ''}`;
+}
+
 export function recordMarkdown({ kind, title, columns }) {
   const lines = [comment(format, { version, kind, title }), '', `# ${escaped(title)}`, ''];
-  for (const { label, setting, messages } of columns) {
-    lines.push(comment('column', { label, setting }), '', `## ${escaped(label)}`, '', escaped(values(setting)), '');
-    for (const message of messages) {
+  for (const { label, setting, messages, ...others } of columns) {
+    lines.push(comment('column', { label, setting, ...others }), '', `## ${escaped(label)}`, '', escaped(values(setting)), '');
+    const numbers = numbered(messages);
+    for (const [i, message] of messages.entries()) {
       const { role, content, receipt: _, done: __, ...rest } = message;
-      lines.push(comment(role, rest), '', role === 'user' ? '**Prompt**' : `**Answer${rest.letter ? ` ${escaped(rest.letter)}${rest.chosen ? ', chosen' : ''}` : ''}**`, '', quoted(content), '');
+      const asked = message.after === undefined ? null : before(messages, i).at(-1);
+      lines.push(comment(role, rest), '', heading(message, numbers[i], asked), '', quoted(content), '');
       for (const notice of rest.notices ?? []) lines.push(escaped(notice), '');
       if (rest.state === 'failed') lines.push(`Failed: ${escaped(rest.problem.message)}`, '');
       if (rest.state === 'stopped') lines.push('Stopped.', '');
@@ -77,7 +89,7 @@ export function readMarkdown(written) {
   if (records.length === 0) throw new Error('It is neither JSON nor Markdown that this page has written.');
   for (const column of records.flatMap(({ columns }) => columns)) {
     column.messages = column.messages.map(({ name: role, value, lines: said }) => (role === 'user'
-      ? { role, content: said.join('\n') }
+      ? { role, content: said.join('\n'), ...('after' in value ? { after: value.after } : {}) }
       : { role, content: said.join('\n'), ...value, receipt: null, done: null }));
   }
   return records.map(checkRecord);
