@@ -10,10 +10,11 @@ from playground.ui.page import STATIC, head, modules
 
 # The folders of static/ from the ground up, each with those that it may import.
 FOLDERS: Final[dict[str, set[str]]] = {
+    "vendor": set(),
     "lib": set(),
     "engine": {"lib"},
     "presets": {"lib", "engine"},
-    "answers": {"lib", "engine"},
+    "answers": {"vendor", "lib", "engine"},
     "records": {"lib", "presets"},
     "chat": {"lib", "engine", "presets", "answers", "records"},
     "compare": {"lib", "engine", "presets", "answers", "records"},

@@ -4,7 +4,9 @@
 
 import { address } from '../lib/api.js';
 import { $, button, copyButton, element, fit, isSend, markdown } from '../lib/dom.js';
+import { patch } from '../lib/patch.js';
 import { count, ordinal } from '../lib/text.js';
+import { loadPreview, preview } from './preview.js';
 import { receiptView, takeReceipt } from './receipt.js';
 
 const reasons = {
@@ -45,6 +47,8 @@ export class Pane {
     this.replay = false; // whether an answer that is continued has not been sent anew yet
     /** @type {Message | null} */
     this.failing = null;
+    this.drawing = 0; // the frame that the block under way is drawn in next, 0 for none
+    this.rested = 0; // when it may be drawn again: a long block leaves the page time for the rest
   }
 
   // The answer that the last message is.
@@ -86,6 +90,7 @@ export class Pane {
    * @param {Answer} message
    */
   begin(message) {
+    void loadPreview();
     message.state = 'streaming';
     message.problem = null;
     message.done = null;
@@ -114,13 +119,14 @@ export class Pane {
       }
       if (message.content === '') this.#running().classList.remove('waiting');
       message.content += data.text;
-      this.#append(data.text);
+      this.#draw(message);
     } else if (name === 'block') {
       message.blocks[data.index] = data.html;
       message.shown = message.content.length;
       const running = this.#running();
-      running.before(block(data.html));
-      running.textContent = '';
+      patch(running, block(data.html));
+      running.className = 'block-html';
+      running.after(underWay(''));
     } else if (name === 'notice') {
       (message.notices ??= []).push(data.text);
       const notice = remark(data.text);
@@ -187,16 +193,33 @@ export class Pane {
     this.place.textContent = `Waiting, ${ordinal(place)} in line`;
   }
 
-  #append(text) {
-    const running = this.#running();
-    const first = running.firstChild;
-    if (first) first.appendData(text);
-    else if (text.trim() !== '') running.textContent = text.replace(/^\n+/, '');
+  // Draws the block under way in the next frame, however much of it comes until then.
+  #draw(message) {
+    if (this.drawing !== 0) return;
+    this.drawing = requestAnimationFrame(() => {
+      this.drawing = 0;
+      if (message !== this.messages.at(-1) || message.state !== 'streaming') return;
+      const begun = performance.now();
+      if (begun < this.rested) {
+        this.#draw(message);
+        return;
+      }
+      const drawn = underWay(this.rest(message));
+      const running = this.#running();
+      running.className = drawn.className;
+      patch(running, drawn);
+      this.rested = performance.now() + 8 * (performance.now() - begun);
+    });
   }
 
   #redraw(message) {
     const index = this.messages.indexOf(message);
-    if (index >= 0) this.log.children[index].replaceWith(this.#article(message));
+    if (index < 0) return;
+    const [before, drawn] = [this.log.children[index], this.#article(message)];
+    const [body, made] = [$('.body', before), $('.body', drawn)];
+    patch(body, made);
+    made.replaceWith(body);
+    before.replaceWith(drawn);
   }
 
   #index(article) {
@@ -220,16 +243,17 @@ export class Pane {
     }
     article.dataset.state = message.state;
     body.append(...message.blocks.filter(Boolean).map(block));
-    const rest = this.rest(message).replace(/^\n+/, '');
+    const rest = this.rest(message);
     if (message.state === 'streaming') {
       article.setAttribute('aria-busy', 'true');
-      const waiting = message.content === '' ? ' waiting' : '';
-      body.append(element('div', { className: `running caret${waiting}`, textContent: rest }));
+      const running = underWay(rest);
+      if (message.content === '') running.classList.add('waiting');
+      body.append(running);
       article.append(...(message.notices ?? []).map(remark));
       if (this.actions.stop) article.append(element('div', { className: 'meta' }, button('Stop', at('stop'))));
       return article;
     }
-    if (rest.trim() !== '') body.append(element('div', { className: 'running', textContent: rest }));
+    if (rest.trim() !== '') body.append(underWay(rest, false));
     article.append(...this.#ending(message), this.#meta(article, message, at));
     return article;
   }
@@ -338,11 +362,30 @@ export class Pane {
   }
 }
 
-// HTML of one complete block.
+// HTML of one block.
 function block(html) {
   const node = markdown(html, 'block-html');
   for (const figure of node.querySelectorAll('figure.code')) {
     figure.append(copyButton('Copy', () => $('code', figure).textContent));
   }
   return node;
+}
+
+// The block under way, with a caret at its end while more comes.
+function underWay(text, goesOn = true) {
+  const html = preview(text);
+  const node = html === null ? element('div', { className: 'plain', textContent: text.replace(/^\n+/, '') }) : block(html);
+  node.classList.add('running');
+  if (goesOn) tip(node).classList.add('caret');
+  return node;
+}
+
+const opens = 'div, p, ul, ol, li, blockquote, table, thead, tbody, tr, td, th, figure, pre, code, h1, h2, h3, h4, h5, h6';
+
+// Where the text of a node ends, as deep as its blocks go.
+function tip(node) {
+  const last = [...node.children].findLast((child, i) => !child.matches('button, figcaption')
+    && !(i > 0 && child.matches('td, th') && child.textContent === '')); // a row is filled up to the head's width
+  const inner = last?.matches(opens) && !(last.matches('code') && !node.matches('pre'));
+  return inner ? tip(last) : node;
 }

@@ -30,8 +30,8 @@ export function element(tag, properties = {}, ...children) {
 const trusted = /** @type {any} */ (globalThis).trustedTypes?.createPolicy('rendered-markdown', { createHTML: (html) => html });
 
 /**
- * The one way by which a text becomes elements: it is this server's Markdown, which lets no HTML of
- * another's through. Where a page's policy asks for Trusted Types, any other way is an error.
+ * The one way by which a text becomes elements: it is this server's Markdown, or the same grammar's
+ * here, which lets no HTML of another's through. Where a page's policy asks for Trusted Types, any other way is an error.
  * @param {string} html
  * @param {string} className
  */

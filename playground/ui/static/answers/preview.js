@@ -1,0 +1,88 @@
+// The block under way as HTML: as what it is becoming, by the grammar of what the server will send.
+//
+// The last line may be half of something: what it says is shown only when it can no longer turn into
+// something else, so that nothing is drawn in one way first and in another one then.
+
+import { makeGrammar } from './grammar.js';
+
+const parser = new URL('../vendor/markdown-it.js', import.meta.url).href;
+
+/** @type {any} */
+let grammar = null;
+/** @type {Promise<void> | null} */
+let loading = null;
+
+// Fetches the parser; before it is here, and where it cannot be had, a block under way is plain text.
+export function loadPreview() {
+  loading ??= (async () => {
+    try {
+      await import(parser);
+      const { markdownit } = /** @type {any} */ (globalThis);
+      grammar = makeGrammar(markdownit);
+    } catch {
+      loading = null;
+    }
+  })();
+  return loading;
+}
+
+// The marks that may open a line or stand alone on it: of an item, a heading, a quote, a fence, a rule.
+const marks = /^[ \t>]*(?:[-+*=_~`#\t ]*|\d{1,9}[.)]?|[-+*] +\[[ xX]?)$/;
+const head = /^ {0,3}\|.*\|/;
+const underHead = /^[-:| \t]*$/;
+
+const clean = (text) => text.replaceAll('\r\n', '\n').replaceAll('\r', ' ');
+
+// A whole text as HTML.
+export const renderWhole = (text) => grammar.render(clean(text), {});
+
+/**
+ * A text that goes on, as HTML; null while the parser is not here.
+ * @param {string} text
+ * @returns {string | null}
+ */
+export function preview(text) {
+  if (grammar === null) return null;
+  const whole = clean(text);
+  const tokens = grammar.parse(whole, {});
+  const last = tokens.findLast(({ nesting }) => nesting >= 0);
+  if (last?.type === 'fence') {
+    last.content = shownCode(last);
+    return grammar.renderer.render(tokens, grammar.options, {});
+  }
+  const settled = settle(whole);
+  return settled === whole ? grammar.renderer.render(tokens, grammar.options, {}) : grammar.render(settled, {});
+}
+
+const codeLines = (content) => (content === '' ? [] : content.replace(/\n$/, '').split('\n'));
+
+// A fence takes the lines of its content and one more, and another one when it is closed.
+const isOpen = ({ map, content }) => map[1] - map[0] < codeLines(content).length + 2;
+
+// Code without what may become the closing fence, and without the end of its last line, which would
+// make room for one more.
+function shownCode(fence) {
+  const lines = codeLines(fence.content);
+  const end = lines.at(-1)?.trim() ?? '';
+  if (isOpen(fence) && end !== '' && end.replaceAll(fence.markup[0], '') === '') lines.pop();
+  return lines.join('\n');
+}
+
+// The text as far as it cannot become something else.
+function settle(text) {
+  const start = text.lastIndexOf('\n') + 1;
+  const before = text.slice(0, start);
+  const line = text.slice(start);
+  const [above = ''] = before.split('\n').slice(-2);
+  const inParagraph = before === '' || above.trim() === '' || !/^ {0,3}\|/.test(above);
+  if (head.test(line) && before.trim() === '') return `${text}\n${mark(line)}`;
+  if (!inParagraph && line !== '' && underHead.test(line) && before.trim() === above.trim()) return before + mark(above);
+  if (!inParagraph && line === '' && before.trim() === above.trim() && head.test(above)) return before + mark(above);
+  return line !== '' && marks.test(line) ? before : text;
+}
+
+// The line below a table's head, which is not there yet.
+function mark(line) {
+  const cells = line.trim().replace(/^\|/, '').replace(/\|$/, '').split(/(?<!\\)\|/);
+  return `|${'---|'.repeat(cells.length)}`;
+}

@@ -1,0 +1,144 @@
+"""The block under way: drawn in the browser as what it is becoming, by the server's grammar."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from playwright.sync_api import Browser, Page
+
+from playground.domain.messages import Block, Delta
+from playground.generation.markdown import Blocks
+from playground.ui.page import static_version
+from tests.generation.test_markdown import TEXTS
+
+pytestmark = pytest.mark.browser
+
+# draws(texts): each as a block under way. whole(texts): each as if nothing followed. start() begins
+# an answer; take(events) gives it events, and tells how high it has become, and its HTML.
+HELPERS = """async (root) => {
+    const [{ Pane, newAnswer }, { loadPreview, preview, renderWhole }] = await Promise.all(
+        ['pane', 'preview'].map((name) => import(`${root}/answers/${name}.js`)));
+    await loadPreview();
+    const log = document.createElement('div');
+    log.className = 'log';
+    document.querySelector('main').replaceChildren(log);
+    const pane = new Pane(log, { presetName: (name) => name });
+    const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+    const body = () => log.lastElementChild.querySelector('.body');
+    Object.assign(window, {
+        draws: (texts) => texts.map(preview),
+        whole: (texts) => texts.map(renderWhole),
+        start: () => {
+            pane.show([{ role: 'user', content: 'Q' }, newAnswer()]);
+            pane.begin(pane.lastAnswer);
+        },
+        take: async (events) => {
+            for (const event of events) pane.receive(event);
+            pane.rested = 0;
+            await frame();
+            return { height: body().getBoundingClientRect().height, html: body().innerHTML };
+        },
+    });
+}"""
+
+
+@pytest.fixture(scope="module")
+def drawing(chromium: Browser, site: str) -> Iterator[Page]:
+    page = chromium.new_page()
+    page.goto(site + "/s/none")
+    page.evaluate(HELPERS, f"{site}/ui/{static_version()}")
+    yield page
+    page.close()
+
+
+def uncoloured(html: str) -> str:
+    return re.sub(r"</?span[^>]*>", "", html).replace("&#x27;", "'").replace("&#39;", "'")
+
+
+def pieces(text: str) -> list[tuple[str, str]]:
+    """The text of each block, as it was streamed, with the block's HTML."""
+    found, running, blocks = [], "", Blocks()
+    for event in (*blocks.feed(text), *blocks.flush()):
+        if isinstance(event, Delta):
+            running += event.text
+        else:
+            found.append((running, event.html))
+            running = ""
+    return found
+
+
+@given(texts=st.lists(TEXTS, min_size=60, max_size=60))
+@settings(max_examples=5, suppress_health_check=list(HealthCheck), deadline=None)
+def test_a_text_is_the_same_in_the_browser_wherever_a_block_ends(
+    drawing: Page, texts: list[str]
+) -> None:
+    cases = [case for text in texts for case in pieces(text)]
+    drawn = drawing.evaluate("(texts) => whole(texts)", [text for text, _ in cases])
+    for (text, html), shown in zip(cases, drawn, strict=True):
+        assert uncoloured(shown) == uncoloured(html), text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("```py\nx = 1", "<pre><code>x = 1</code></pre>"),
+        ("```py\nx = 1\n``", "<pre><code>x = 1</code></pre>"),
+        ("```py\nx = 1\n```", "<pre><code>x = 1</code></pre>"),
+        ("| a | b", "<th>b</th>"),
+        ("| a | b |\n|--", "<th>b</th>"),
+        ("| a | b |\n|---|---|\n| 1 | 2", "<td>2</td>"),
+        ("- a\n- **b**", "<strong>b</strong></li>"),
+        ("- a\n  -", "<ul>\n<li>a</li>\n</ul>"),  # no heading, as a whole text has it
+        ("1. a\n2", "<ol>\n<li>a</li>\n</ol>"),  # no second line of the item
+        ("a\n=", "<p>a</p>"),
+        ("a *b* **c", "<em>b</em> **c"),
+    ],
+)
+def test_a_block_under_way_is_drawn_as_what_it_is_becoming(
+    drawing: Page, text: str, expected: str
+) -> None:
+    [html] = drawing.evaluate("(texts) => draws(texts)", [text])
+    assert expected in html
+
+
+ANSWER = """A function:
+
+```python
+def add(a, b):
+    return a + b
+```
+
+| City | Inhabitants |
+|:-----|------------:|
+| Berlin | **3,700,000** |
+
+1. **Lion**: a *big* cat
+2. Wolf
+   - grey
+
+> A quote
+## Next
+Text with [a link](https://a.b/c) and `code`.
+"""
+
+
+def test_nothing_jumps_while_an_answer_is_written(drawing: Page) -> None:
+    """It only grows, and a block that has ended stays as it was drawn."""
+    drawing.evaluate("start()")
+    blocks, before, ended = Blocks(), 0.0, 0
+    for piece in (*re.findall(r"\s?\S{1,4}|\s", ANSWER), ""):
+        for event in blocks.feed(piece) if piece else blocks.flush():
+            data: dict[str, object] = {"pane": 0}
+            if isinstance(event, Delta):
+                name, data["text"] = "delta", event.text
+            else:
+                name, data["index"], data["html"] = "block", event.index, event.html
+                ended += 1
+            drawn = drawing.evaluate("(event) => take([event])", {"name": name, "data": data})
+            if isinstance(event, Block):
+                assert drawn["height"] == pytest.approx(before, abs=0.5), event.html
+            assert drawn["height"] >= before - 0.5, drawn["html"]
+            before = drawn["height"]
+    assert ended == 7
