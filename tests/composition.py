@@ -1,6 +1,7 @@
 """Compose's own rules, as far as our files use them: tags, variables, merging, profiles."""
 
 import copy
+import json
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ CPU = ROOT / "tgi/serve/cpu.yml"
 GPUS = ROOT / "tgi/serve/gpus.yml"
 VLLM = ROOT / "tgi/serve/vllm.yml"
 SGLANG = ROOT / "tgi/serve/sglang.yml"
+IPV6 = ROOT / "tgi/serve/ipv6.yml"
 PROFILES = ("tls", "postgres", "obs")
 
 
@@ -161,7 +163,7 @@ def environment(file: Path) -> dict[str, str]:
 def example() -> dict[str, str]:
     """The variables that .env.example explains, with their defaults."""
     lines = (ROOT / ".env.example").read_text().splitlines()
-    found = [match for line in lines if (match := re.fullmatch(r"# ([A-Z_]+)=(.*)", line))]
+    found = [match for line in lines if (match := re.fullmatch(r"# ([A-Z_0-9]+)=(.*)", line))]
     assert len(found) == len({match[1] for match in found}), "a variable stands twice"
     return {match[1]: match[2] for match in found}
 
@@ -170,7 +172,8 @@ def read_by_compose(
     *given: Path, profiles: Sequence[str] = (), variables: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     """The project as Compose itself reads these files, of which it must say nothing."""
-    project: dict[str, Any] = yaml.safe_load(_said(given, profiles, variables, "config"))
+    said = _said(given, profiles, variables, "config", "--format", "json")
+    project: dict[str, Any] = json.loads(said)
     return project
 
 

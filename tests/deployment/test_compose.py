@@ -25,6 +25,7 @@ from tests.composition import (
     BASE,
     CPU,
     GPUS,
+    IPV6,
     PROFILES,
     ROOT,
     SGLANG,
@@ -53,7 +54,7 @@ SETS = {
     "vLLM": (BASE, VLLM),
     "SGLang": (BASE, SGLANG),
 }
-FILES = (BASE, CPU, GPUS, VLLM, SGLANG)
+FILES = (BASE, CPU, GPUS, VLLM, SGLANG, IPV6)
 ENGINES = {"tgi", "tgi-1", "vllm", "sglang", "llamacpp"}
 every_set = pytest.mark.parametrize("files", SETS.values(), ids=SETS)
 
@@ -86,9 +87,13 @@ def test_the_schema_sees_faults(fault: Mapping[str, Any]) -> None:
         jsonschema.Draft7Validator(SCHEMA).validate(merge(compose(BASE), fault))
 
 
+@pytest.mark.parametrize("more", [(), (IPV6,)], ids=["", "and IPv6"])
 @every_set
-def test_compose_itself_reads_it_without_a_warning(files: Sequence[Path]) -> None:
+def test_compose_itself_reads_it_without_a_warning(
+    files: Sequence[Path], more: Sequence[Path]
+) -> None:
     """With every combination of profiles, and it finds in it what the other tests do."""
+    files = (*files, *more)
     ours = compose(*files)
     chosen = [some for count in range(len(PROFILES) + 1) for some in combinations(PROFILES, count)]
     with ThreadPoolExecutor(4) as several:
@@ -97,6 +102,8 @@ def test_compose_itself_reads_it_without_a_warning(files: Sequence[Path]) -> Non
     for profiles, project in zip(chosen, projects, strict=True):
         services, expected = project["services"], active(ours, *profiles)
         assert set(services) == set(expected)
+        for name, network in project["networks"].items():
+            assert network["ipam"] == ours["networks"][name]["ipam"]
         for name, service in services.items():
             assert service["image"] == expected[name]["image"]
             assert set(service["networks"]) == set(expected[name]["networks"])
@@ -144,7 +151,7 @@ def test_every_variable_that_is_explained_exists() -> None:
     used = {
         name
         for file in FILES
-        for name in re.findall(r"\$\{(\w+)|^      ([A-Z_]+):$", file.read_text(), re.MULTILINE)
+        for name in re.findall(r"\$\{(\w+)|^      ([A-Z_0-9]+):$", file.read_text(), re.MULTILINE)
         for name in name
         if name
     }
@@ -327,21 +334,42 @@ def test_what_is_private_has_no_way_out(files: Sequence[Path]) -> None:
 def test_caddy_has_an_address_that_nobody_else_can_get(subnets: str) -> None:
     """So that it alone is trusted: what comes in by a port has another address of this network."""
     project = compose(BASE, variables={"SUBNETS": subnets})
-    [pool] = project["networks"]["frontend"]["ipam"]["config"]
-    caddy = ip_address(project["services"]["caddy"]["networks"]["frontend"]["ipv4_address"])
-    network, dealt = ip_network(pool["subnet"]), ip_network(pool["ip_range"])
-    assert caddy in network
-    assert caddy not in dealt
-    assert caddy != network[1], "where Docker puts itself"
-    assert dealt[0] in network
+    pools = project["networks"]["frontend"]["ipam"]["config"]
+    caddy = alone(pools, project["services"]["caddy"]["networks"]["frontend"]["ipv4_address"])
     [behind] = project["networks"]["backend"]["ipam"]["config"]
     settings = load_settings(
         metrics_from=project["services"]["playground"]["environment"]["PLAYGROUND_METRICS_FROM"]
     )
     assert ip_network(behind["subnet"]) in settings.metrics_from
+    [network] = [ip_network(pool["subnet"]) for pool in pools]
     assert not any(network.overlaps(each) for each in settings.metrics_from[2:])
     if subnets == example()["SUBNETS"]:
         assert f"PLAYGROUND_TRUSTED_PROXIES={caddy} " in (ROOT / "tgi/serve/README.md").read_text()
+
+
+@pytest.mark.parametrize("subnets", ["fd7c:4b1e:9a52", "fd00:1:2"])
+def test_with_ipv6_caddy_has_two_of_them(subnets: str) -> None:
+    project = read_by_compose(BASE, IPV6, profiles=PROFILES, variables={"SUBNETS6": subnets})
+    network = project["networks"]["frontend"]
+    assert network["enable_ipv6"] is True
+    pools = network["ipam"]["config"]
+    assert pools[:-1] == compose(BASE)["networks"]["frontend"]["ipam"]["config"]
+    given = project["services"]["caddy"]["networks"]["frontend"]
+    first, second = alone(pools, given["ipv4_address"]), alone(pools, given["ipv6_address"])
+    assert all(ip_network(pool["subnet"]).is_private for pool in pools)
+    if subnets == example()["SUBNETS6"]:
+        assert f"PLAYGROUND_TRUSTED_PROXIES={first},{second}\n" in IPV6.read_text()
+
+
+def alone(pools: Sequence[Mapping[str, str]], text: str) -> object:
+    """The address of a text, after a look that Docker takes and gives it to nobody by itself."""
+    address = ip_address(text)
+    [pool] = [each for each in pools if address in ip_network(each["subnet"])]
+    network, dealt = ip_network(pool["subnet"]), ip_network(pool["ip_range"])
+    assert address not in dealt
+    assert address != network[1], "where Docker puts itself"
+    assert dealt[0] in network
+    return address
 
 
 @every_set
