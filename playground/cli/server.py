@@ -78,6 +78,7 @@ class Server(uvicorn.Server):
             log_config=None,
             log_level="warning",
             access_log=False,
+            server_header=False,  # a proxy in front adds its own to it
             proxy_headers=False,  # auth reads them, and knows which proxies are trusted
             timeout_graceful_shutdown=_REST_SECONDS,
             root_path=settings.root_path,

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -240,11 +241,24 @@ def test_caddy_takes_its_configuration(
             text=True,
         )
         assert done.returncode == 0, done.stderr
+    assert strict(json.loads(done.stdout)) == [
+        {"not": [{"host": ["localhost", "127.0.0.1", "::1"]}], "protocol": "https"}
+    ] * (service == "caddy")
     health = httpx.URL(found["healthcheck"]["test"][-1])
     assert f'"127.0.0.1:{health.port}"' in done.stdout
     assert f'"try_duration": {tries * 1e9:.0f}' in done.stdout
     for name in found["environment"].get("UPSTREAMS", "playground:7860").split():
         assert f'"dial": "{name}"' in done.stdout
+
+
+def strict(part: Any) -> list[Any]:
+    """For which requests a configuration of Caddy tells browsers to come by TLS alone."""
+    if isinstance(part, dict):
+        if "Strict-Transport-Security" in json.dumps(part.get("handle")) and "match" in part:
+            deeper = strict(part["handle"])
+            return deeper or list(part["match"])
+        part = list(part.values())
+    return [each for below in part for each in strict(below)] if isinstance(part, list) else []
 
 
 @pytest.mark.docker

@@ -46,6 +46,9 @@ async def test_events_pass_as_they_are_written_and_leaving_is_passed_on(tmp_path
             folder = tmp_path / name
             folder.mkdir()
             url = await asyncio.to_thread(stack.enter_context, make(folder, [server.url]))
+            head = (await client.get(f"{url}/livez")).headers
+            assert len(head.get_list("server")) == 1
+            assert "strict-transport-security" not in head  # here is no TLS
             text = ""
             async with aconnect_sse(client, "POST", f"{url}/api/stream", json=hi) as source:
                 async for each in source.aiter_sse():
