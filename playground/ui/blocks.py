@@ -39,6 +39,7 @@ def mount(
         version: Of the browser's files (`page.static_version`).
         root_path: As in the settings.
     """
+    lifespan = app.router.lifespan_context
     gr.mount_gradio_app(
         app,
         build(presets, engines),
@@ -53,6 +54,9 @@ def mount(
         ssr_mode=False,
         show_error=False,
     )
+    # Gradio would start its queue, through which no event of the page goes, and which looks for one
+    # a thousand times a second: 4 % of a core for nothing.
+    app.router.lifespan_context = lifespan
     mounted = app.routes[-1]
     assert isinstance(mounted, Mount)
     mounted.app = _only_the_page(GradioPolicy(mounted.app))
