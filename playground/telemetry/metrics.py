@@ -8,7 +8,7 @@ import asyncio
 import platform
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
-from typing import Final, Protocol
+from typing import Final, Protocol, get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -22,10 +22,42 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from playground.domain.errors import (
+    Busy,
+    ConversationTooLong,
+    EngineErrorKind,
+    Forbidden,
+    InvalidRequest,
+    LoginRequired,
+    NotFound,
+    OtherLogin,
+    PlaygroundError,
+    ShuttingDown,
+    Spent,
+    StoreError,
+)
 from playground.telemetry.usage import GAP_BOUNDS, AnswerUsage, TokenFlow
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 STATES: Final = ("ready", "loading", "offline")
+# What is known to happen has its series from the start: none is drawn as zero, and the first of a
+# kind is an increase. Others come when they happen.
+_FAILURES: Final = (*get_args(EngineErrorKind), PlaygroundError.kind)
+_REFUSALS: Final = tuple(
+    each.kind
+    for each in (
+        Busy,
+        ConversationTooLong,
+        Forbidden,
+        InvalidRequest,
+        LoginRequired,
+        NotFound,
+        OtherLogin,
+        ShuttingDown,
+        Spent,
+        StoreError,
+    )
+)
 # How long a scrape waits for the engine and the database to say how they are.
 _ASKING_S: Final = 1.0
 _FIRST_BOUNDS: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)
@@ -132,6 +164,10 @@ class Metrics:
         ).labels(version("kto-mistral-playground"), platform.python_version()).set(1)
         for outcome in ("done", "stopped", "left", "failed"):
             self._answers.labels(outcome)
+        for kind in _FAILURES:
+            self._errors.labels(kind)
+        for kind in _REFUSALS:
+            self._refusals.labels(kind)
         self._show({})
 
     def answered(self, usage: AnswerUsage) -> None:

@@ -97,6 +97,17 @@ def test_grafana_shows_to_anybody_on_this_machine_and_lets_nobody_in() -> None:
     assert [each.rpartition(":")[0] for each in grafana["ports"]] == ["127.0.0.1:3000"]
 
 
+def test_what_the_panels_are_drawn_of_is_there_before_anything_happened() -> None:
+    """Or they would be empty until the first error and the first refusal."""
+    with Application() as playground:
+        told = [httpx.get(f"{playground.url}/metrics", timeout=60).text for _ in range(2)][-1]
+    samples = set(re.findall(r"^(playground_\w+)[{ ]", told, re.MULTILINE))
+    asked = {name for query in QUERIES.values() for name in re.findall(r"playground_\w+", query)}
+    assert {"playground_errors_total", "playground_refusals_total"} <= asked <= samples
+    for kind in ('errors_total{kind="offline"}', 'refusals_total{kind="busy"}'):
+        assert f"playground_{kind} 0.0\n" in told
+
+
 # With it
 
 
