@@ -62,7 +62,7 @@ def create_parser() -> argparse.ArgumentParser:
         "--max-concurrent-requests",
         type=_positive,
         metavar="N",
-        default=128,
+        default=256,
         help="more are refused with 429 (%(default)s)",
     )
     parser.add_argument(

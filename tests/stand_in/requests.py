@@ -47,7 +47,7 @@ class Limits:
 
     max_input_tokens: int
     max_total_tokens: int
-    max_concurrent_requests: int = 128
+    max_concurrent_requests: int = 256
     max_batch_size: int = 32
     all_samplers: bool = False
     max_top_n_tokens: int = 5

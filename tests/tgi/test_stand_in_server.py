@@ -11,7 +11,9 @@ import httpx
 import pytest
 from huggingface_hub import InferenceClient
 
+from playground.settings import load_settings
 from tests import servers
+from tests.composition import ROOT, environment
 
 PROMPT = "<|user|>\nWhat is min_p?\n<|assistant|>\n"
 
@@ -99,7 +101,8 @@ def test_info_has_tgis_fields(http: httpx.Client) -> None:
     info = http.get("/info").json()
     assert info["router"] == "tgi-stand-in"
     assert info["max_stop_sequences"] == 4
-    assert info["max_concurrent_requests"] == 128
+    deployed = environment(ROOT / "tgi/serve/fp8.env")["MAX_CONCURRENT_REQUESTS"]
+    assert info["max_concurrent_requests"] == int(deployed) > load_settings().max_streams
     assert info["max_input_tokens"] == info["max_total_tokens"] - 1
     assert {"model_id", "model_sha", "max_best_of", "max_client_batch_size", "version", "sha"} <= (
         info.keys()
