@@ -103,9 +103,12 @@ def stream_output(data: str) -> TextGenerationStreamOutput:
     if "error" in event:
         raise _from_body(event, 200, None)
     try:
-        if not isinstance(event["token"]["text"], str):
+        token = event["token"]
+        if not isinstance(token["text"], str):
             raise TypeError("token.text is no string")
-        event["token"] = _build(TextGenerationStreamOutputToken, event["token"])
+        for name in ("id", "logprob", "special"):
+            token[name]  # raises KeyError
+        event["token"] = _build(TextGenerationStreamOutputToken, token)
         event["index"]  # raises KeyError
         for name in ("generated_text", "details", "top_tokens"):
             event.setdefault(name, None)

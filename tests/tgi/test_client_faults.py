@@ -390,6 +390,7 @@ async def test_a_redirect_names_the_new_address() -> None:
         b'data: {"index": 1, "token": []}\n\n',
         b'data: {"index": 1, "token": {"text": null}}\n\n',
         b'data: {"index": 1, "token": "a"}\n\n',
+        b'data: {"index": 1, "token": {"text": "a", "id": 1, "logprob": -1}}\n\n',
         event("a", details="no object"),
         event("a", top_tokens=[1]),
         event("a", top_tokens=1),
