@@ -75,7 +75,7 @@ class Replicas:
         return replicas
 
     def _start(self, command: Sequence[str]) -> Server:
-        return Server(command, ready="Playground: http", env=self.env)
+        return Server(command, ready="Playground: http", env=self.env, timeout=300)
 
     def restart(self) -> tuple[int, str]:
         """The second one: its exit status and output."""
