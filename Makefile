@@ -63,8 +63,14 @@ mutants: $(VENV)/.test  ## change the code in small ways, and list what no test 
 	$(BIN)/mutmut run $(if $(MUTANTS),'$(MUTANTS)')
 	$(BIN)/mutmut results
 
-fuzz: $(VENV)/.test  ## ask the API at random for ten minutes, or as many SECONDS as said
+# What is read from engines, people and files; each of these with 10,000 examples, and others each time.
+FUZZED := tests/engines/test_hostile_streams.py tests/engines/test_tokens.py \
+	tests/domain/test_prompt.py tests/domain/test_prompt_formats.py \
+	tests/sharing/test_setup_link.py tests/formats/test_exchange.py
+
+fuzz: $(VENV)/.test  ## streams, prompts, links and imports at random, then the API for ten minutes or SECONDS
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[llamacpp,test,fuzz]'
+	$(BIN)/pytest -n 2 --timeout 7200 --hypothesis-profile=fuzz --hypothesis-show-statistics -m hypothesis $(FUZZED)
 	$(BIN)/python -m tests.fuzz $(SECONDS)
 
 soak: $(VENV)/.test  ## readers, failing engines, restarts: ten MINUTES, 200 READERS, or as many as said

@@ -18,8 +18,16 @@ __all__ = [
     "stand_in_url",
 ]
 
-# A busy machine may take its time for one example; pytest's own timeout bounds a test.
-hypothesis.settings.register_profile("patient", deadline=None)
+# A busy machine may take its time for one example; pytest's own timeout bounds a test. The same
+# examples each time here, others and many more with `make fuzz`.
+hypothesis.settings.register_profile("patient", deadline=None, derandomize=True)
+hypothesis.settings.register_profile(
+    "fuzz",
+    deadline=None,
+    max_examples=10_000,
+    suppress_health_check=[*hypothesis.HealthCheck],
+    print_blob=True,
+)
 hypothesis.settings.load_profile("patient")
 
 

@@ -18,6 +18,7 @@ from playground.formats.exchange import FORMATS, SEVERAL, read_presets, write_pr
 from playground.formats.native import MAX_NAME_CHARS
 from playground.formats.tgi import name_values
 from playground.formats.values import Draft, Imported
+from tests.mutations import mutated_text
 from tests.stock import playground
 
 PAGE = """Popular Sampler Settings
@@ -386,6 +387,22 @@ def test_shows_values_of_any_kind() -> None:
 def test_never_fails_on_any_text(text: str, form: str | None) -> None:
     found = read_presets(text, form)
     assert found.drafts or found.problems
+
+
+@given(
+    mutated_text(st.sampled_from([sample[0] for sample in SAMPLES.values()])),
+    st.sampled_from([None, None, *FORMATS]),
+)
+def test_a_text_that_is_nearly_right_is_read_or_refused_with_its_place(
+    text: str, form: str | None
+) -> None:
+    found = read_presets(text, form)
+    assert found.drafts or found.problems
+    for draft in found.drafts:
+        for parameter in PARAMETERS:
+            value = getattr(draft.sampler, parameter.name)
+            assert value is None or parameter.minimum <= value <= parameter.maximum
+    orjson.dumps(imported_json(found))  # which is what the page gets
 
 
 def test_refuses_several_presets_where_a_format_holds_one() -> None:

@@ -20,6 +20,7 @@ from playground.sharing.setup import (
     Values,
 )
 from playground.sharing.setup_link import parse_link
+from tests.mutations import mutated_text
 from tests.setup_links import format_link
 from tests.stock import playground
 
@@ -184,6 +185,13 @@ def test_no_text_does_anything_but_be_refused_or_read(text: str) -> None:
     for each in (text, f"setup=1&tab=chat&{text}&end"):
         with suppress(LinkError):
             parse_link(each)
+
+
+@given(mutated_text(setups().map(format_link)))
+def test_a_link_that_is_nearly_right_is_refused_or_means_what_it_says(text: str) -> None:
+    with suppress(LinkError):
+        setup = parse_link(text)
+        assert parse_link(format_link(setup)) == setup
 
 
 async def test_the_route_reads_a_link_by_the_presets_of_this_server() -> None:
