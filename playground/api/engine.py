@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from playground.api import schemas
 from playground.api.document import answering
-from playground.api.http import json_router
+from playground.api.http import json_router, own_address
 from playground.api.model_card import ModelCards
 from playground.api.proof import Proofs
 from playground.api.services import Services
@@ -19,7 +19,7 @@ from playground.domain import models
 from playground.domain.digest import digest
 from playground.domain.errors import EngineError
 from playground.engines.base import EngineInfo
-from playground.engines.snippets import snippets
+from playground.engines.snippets import playground_snippet, snippets
 from playground.generation import events
 from playground.generation.answer import plan
 from playground.generation.requests import (
@@ -90,7 +90,7 @@ def engine_routes(services: Services) -> APIRouter:
         )
 
     @router.post("/api/code", **answering(schemas.CodeAnswer))
-    async def write_code(body: CodeBody) -> Response:
+    async def write_code(request: Request, body: CodeBody) -> Response:
         """An answer's request as programs, from the prompt and the parameters of its receipt."""
         address = engines.address(body.engine)
         info = (await engines.get(body.engine).state()).info
@@ -101,6 +101,10 @@ def engine_routes(services: Services) -> APIRouter:
             keyed=address.api_key is not None,
             model=address.model or (info.model_id if info else ""),
         )
+        if body.again is not None:
+            here = own_address(request, settings)
+            login = settings.auth == "users"
+            programs += (playground_snippet(here, body.again.body(body.engine), login=login),)
         return json_answer({"snippets": [asdict(each) for each in programs]})
 
     @router.post("/api/proof", **answering(schemas.ProofAnswer, 429, 502, 503))

@@ -4,13 +4,15 @@ For TGI curl, httpx, huggingface_hub and tgi.client; for llama.cpp curl and http
 OpenAI's completions curl, httpx and the client openai. Each sends the prompt and the parameters of
 a receipt and prints what the engine writes: with the seed in them, the same answer again, all of it
 at once. The engine's key is never written out; where the engine wants one, it is read from
-TGI_API_KEY, or from ENGINE_API_KEY for what is not TGI.
+TGI_API_KEY, or from ENGINE_API_KEY for what is not TGI. One more asks the playground itself, for
+what no request to an engine gives: an answer that is emulated, or longer than one request.
 
 What a receipt was sent to is told by its own words for the length of the answer, so that one that
 is older than the engine is not misread.
 """
 
 import json
+import pprint
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -68,6 +70,8 @@ _OPENAI_NAMES: Final = (
     *("best_of", "echo", "frequency_penalty", "logit_bias", "logprobs", "max_tokens", "n"),
     *("presence_penalty", "seed", "stop", "suffix", "temperature", "top_p", "user"),
 )
+# TGI holds to max_new_tokens up to here only; receipts were once sent more.
+_TGI_LONGEST: Final = 1024
 # An answer is read here when it is whole.
 _STREAMING: Final = ("stream", "stream_options")
 
@@ -94,11 +98,56 @@ def snippets(
             *_plain(_OPENAI, url, prompt, named, keyed=keyed),
             Snippet("openai", "openai", "python", _openai(url, prompt, named, keyed=keyed)),
         )
+    asked = dict(sent)
+    if isinstance(most := sent.get("max_new_tokens"), int):
+        asked["max_new_tokens"] = min(most, _TGI_LONGEST)
     return (
-        *_plain(_TGI, url, prompt, sent, keyed=keyed),
-        _hub(url, prompt, sent, keyed=keyed),
-        Snippet("client", "tgi.client", "python", _client(url, prompt, sent, keyed=keyed)),
+        *_plain(_TGI, url, prompt, asked, keyed=keyed),
+        _hub(url, prompt, asked, keyed=keyed),
+        Snippet("client", "tgi.client", "python", _client(url, prompt, asked, keyed=keyed)),
     )
+
+
+def playground_snippet(url: str, body: Mapping[str, Any], *, login: bool) -> Snippet:
+    """The program that asks a playground for an answer, by its own API.
+
+    Args:
+        url: Where the playground answers.
+        body: Of POST /api/stream, with one pane.
+        login: Whether it wants one.
+    """
+    enter = (
+        "    entry = {\n"
+        '        "name": os.environ["PLAYGROUND_USER"],\n'
+        '        "password": os.environ["PLAYGROUND_PASSWORD"],\n'
+        "    }\n"
+        f"    client.post({_string(url + '/login')}, data=entry)\n"
+    )
+    code = (
+        f"{'import os' + chr(10) if login else ''}import sys\n\n"
+        "import httpx\nfrom httpx_sse import connect_sse\n\n"
+        f"url = {_string(url + '/api/stream')}\n"
+        f"body = {pprint.pformat(body, width=88, sort_dicts=False)}\n"
+        "with httpx.Client(timeout=300) as client:\n"
+        f"{enter if login else ''}"
+        '    with connect_sse(client, "POST", url, json=body) as source:\n'
+        "        if source.response.is_error:\n"
+        "            sys.exit(source.response.read().decode())\n"
+        "        for event in source.iter_sse():\n"
+        '            if event.event == "delta":\n'
+        '                print(event.json()["text"], end="", flush=True)\n'
+        '            elif event.event == "notice":\n'
+        '                print(event.json()["text"], file=sys.stderr)\n'
+        '            elif event.event == "error":\n'
+        '                sys.exit(event.json()["message"])\n'
+        "print()\n"
+    )
+    keys = "Its login is read from PLAYGROUND_USER and PLAYGROUND_PASSWORD. " if login else ""
+    note = (
+        f"{keys}It asks this playground instead of its engine, and so has what no request to the "
+        "engine gives: parameters that are emulated, and answers that take several requests."
+    )
+    return Snippet("playground", "playground", "python", code, note)
 
 
 def _plain(

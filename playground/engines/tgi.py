@@ -53,7 +53,9 @@ _STOCK: Final[Mapping[str, Applied]] = {
 }
 
 # Its generator starts anew with each request, but sums differ with what else is in the batch.
-_SEEDS: Final = Seeds("alone", "The same seed repeats while no other answer is being written.")
+_SEEDS: Final = Seeds(
+    "alone", "The same seed repeats while no other answer is being written, for anybody."
+)
 _TOP_TOKENS: Final = 5  # MAX_TOP_N_TOKENS, unless its operator raised it; /info does not tell
 # As many as are worth asking for, where its operator allows them.
 _WANTED: Final = 20

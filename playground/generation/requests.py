@@ -263,6 +263,31 @@ _SCALAR: Final = (str, int, float)
 _VALUE: Final = ["string", "number", "boolean"]
 
 
+class AgainBody(Body):
+    """An answer's request as POST /api/stream takes it, with every value."""
+
+    messages: Conversation
+    sampler: SamplerValues = Field(examples=[{"temperature": 0.7}])
+    max_new_tokens: NewTokens | None = None
+    seed: Seed | None = None
+    stop: Stops | None = None
+    emulate: bool = True
+
+    def body(self, engine: str | None) -> dict[str, Any]:
+        """What is sent to POST /api/stream."""
+        pane: dict[str, Any] = {"sampler": self.sampler.set_values()}
+        given = {"max_new_tokens": self.max_new_tokens, "seed": self.seed, "stop": self.stop}
+        pane |= {name: value for name, value in {**given, "engine": engine}.items() if value}
+        if self.seed == 0:
+            pane["seed"] = 0
+        if not self.emulate:
+            pane["emulate"] = False
+        return {
+            "messages": [{"role": m.role, "content": m.content} for m in self.messages],
+            "panes": [pane],
+        }
+
+
 class CodeBody(Body):
     """An answer's request, as its receipt says it."""
 
@@ -289,6 +314,9 @@ class CodeBody(Body):
         ),
     ] = Field(description="The receipt's `sent`.", examples=[{"max_new_tokens": 64, "seed": 7}])
     engine: EngineChoice = None
+    again: AgainBody | None = Field(
+        default=None, description="For a program that asks this server instead of the engine."
+    )
 
 
 class ProofBody(Body):

@@ -4,6 +4,8 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,13 +13,24 @@ import orjson
 import pytest
 from httpx_sse import aconnect_sse
 
+from playground.auth.passwords import Passwords
 from playground.engines.snippets import Snippet, snippets
 from tests import llamacpp as llamacpp_server
-from tests.servers import Server
+from tests.application import Application
+from tests.servers import Server, stand_in
 from tests.stock import playground
 
 # What a shell, a Python string or a line-wise reader could trip over.
 HARD = "Tell me a story about Zoë's \"lighthouse\"\\ $HOME `id` 'x' ''' \u2028 JSON\nJSON\n!! 🦊"
+
+
+HI = [{"role": "user", "content": "Hi"}]
+
+
+@pytest.fixture(scope="module")
+def stock() -> Iterator[str]:
+    with stand_in("--max-top-n-tokens", "20") as server:
+        yield server.url
 
 
 async def written(program: Snippet, env: dict[str, str]) -> str:
@@ -177,9 +190,64 @@ async def test_a_key_is_read_and_never_written(stand_in_url: str) -> None:
         assert await written(Snippet(**each), {"TGI_API_KEY": "s3cret"})
 
 
+@pytest.mark.parametrize("most", [None, 600, 1030])
+async def test_a_receipt_that_is_older_than_tgis_limit_asks_for_no_more(most: int | None) -> None:
+    sent = {} if most is None else {"max_new_tokens": most}
+    for each in snippets("http://x", "p", sent, keyed=False):
+        assert ("1030" in each.code, "1024" in each.code) == (False, most == 1030)
+        assert ("max_new_tokens" in each.code) == (most is not None)
+
+
+@pytest.mark.parametrize(
+    ("pane", "login"),
+    [
+        ({"sampler": {"temperature": 1.3, "min_p": 0.2, "presence_penalty": 0.5}}, False),
+        (
+            {"sampler": {"temperature": 1.3, "min_p": 0.2}, "emulate": False, "stop": ["'\"\n"]},
+            True,
+        ),
+    ],
+    ids=["emulated", "not emulated"],
+)
+async def test_a_program_that_asks_the_playground_writes_an_emulated_answer_again(
+    stock: str, tmp_path: Path, pane: dict[str, Any], login: bool
+) -> None:
+    name, word = "anna", "a long pass phrase"
+    settings: dict[str, Any] = {}
+    if login:
+        users = tmp_path / "users"
+        users.write_text(f"{name}:{Passwords().hashed(word)}\n")
+        settings = {"auth": "users", "users_file": users}
+    pane = {**pane, "seed": 5, "max_new_tokens": 40}
+    keys = {"PLAYGROUND_USER": name, "PLAYGROUND_PASSWORD": word}
+    messages = [{"role": "user", "content": HARD}]
+    with Application(stock, **settings) as site:
+        async with httpx.AsyncClient(base_url=site.url, timeout=60) as client:
+            if login:
+                await client.post("/login", data={"name": name, "password": word})
+            receipt, text, _ = await answered(client, pane)
+            body = {
+                "prompt": receipt["prompt"],
+                "sent": receipt["sent"],
+                "again": {"messages": messages, **pane},
+            }
+            *_, program = (await client.post("/api/code", json=body)).json()["snippets"]
+        assert bool(receipt["emulated"]) == pane.get("emulate", True)
+        assert program["id"] == "playground"
+        assert word not in program["code"]
+        assert ("PLAYGROUND_PASSWORD" in program["note"]) == login
+        assert await written(Snippet(**program), keys) == text.strip() != ""
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
+        ({"prompt": "p", "sent": {}, "again": {"messages": []}}, "again.messages"),
+        ({"prompt": "p", "sent": {}, "again": {"messages": HI}}, "again.sampler"),
+        (
+            {"prompt": "p", "sent": {}, "again": {"messages": HI, "sampler": {}, "preset": "x"}},
+            "again.preset",
+        ),
         ({"prompt": "", "sent": {}}, "prompt"),
         ({"prompt": "p", "sent": []}, "sent"),
         ({"prompt": "p", "sent": {"a b": 1}}, "sent.a b"),

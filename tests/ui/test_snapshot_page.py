@@ -332,7 +332,7 @@ def test_the_very_same_values_are_asked_for_again(
     reader.goto(f"{playground.url}/livez")
     pane = reader.evaluate(
         """async ([path, column, names]) => (await import(path)).paneAgain(column, names)""",
-        [f"/ui/{static_version()}/snapshot/receipt_differences.js", column, list(BY_NAME)],
+        [f"/ui/{static_version()}/answers/request_again.js", column, list(BY_NAME)],
     )
     assert pane == {
         "sampler": again,
@@ -418,7 +418,7 @@ def test_what_the_format_needs_is_not_asked_for_as_the_readers_own(
     reader.goto(f"{playground.url}/livez")
     pane = reader.evaluate(
         """async ([path, column]) => (await import(path)).paneAgain(column, [])""",
-        [f"/ui/{static_version()}/snapshot/receipt_differences.js", column],
+        [f"/ui/{static_version()}/answers/request_again.js", column],
     )
     assert pane["stop"] == own
 

@@ -8,6 +8,7 @@ import { json } from '../lib/api.js';
 import { copyButton, element } from '../lib/dom.js';
 import { tabs } from '../lib/tabs.js';
 import { count, number, unturned } from '../lib/text.js';
+import { paneAgain } from './request_again.js';
 
 const prompts = new Map(); // by the hash that the receipt has
 
@@ -130,9 +131,24 @@ function receiptTab(message) {
   ];
 }
 
+// What to know of an answer's programs.
+/** @param {Receipt} receipt */
+function programWords({ emulated = {}, max_new_tokens: most = null, sent }) {
+  const names = Object.keys(emulated);
+  const several = most !== null && sent.max_new_tokens < most;
+  if (names.length === 0 && !several) {
+    return 'The same prompt, parameters and seed: the same answer where the engine repeats its seeds, up to the stop sequence that ended it. TGI and llama.cpp repeat one only while they write nothing else.';
+  }
+  const lacks = names.length > 0 ? `, which does not get ${names.join(' and ')}: that was applied to its tokens on their way here, so the answer will be another one` : ', which holds to a limit of so many tokens only: a longer answer is asked for in several requests';
+  return `The program “playground” asks this playground, which writes the answer as it is here. The others ask the engine itself${lacks}.`;
+}
+
 async function codeTab(message, before) {
+  const { receipt } = message;
   const prompt = await promptOf(message, before);
-  const { snippets } = await json('api/code', { prompt, sent: message.receipt.sent, engine: message.receipt.engine_id });
+  const asked = { sampler: {}, stop: [], system: '', seed: null, max_new_tokens: null };
+  const again = paneAgain({ messages: [...before, message], setting: asked }, Object.keys(receipt.applied));
+  const { snippets } = await json('api/code', { prompt, sent: receipt.sent, engine: receipt.engine_id, again });
   const shown = tabs('Program', snippets.map((snippet) => ({
     label: snippet.label,
     content: () => [
@@ -141,11 +157,7 @@ async function codeTab(message, before) {
       copyButton('Copy the program', () => snippet.code),
     ],
   })));
-  const emulated = Object.keys(message.receipt.emulated ?? {});
-  const note = emulated.length > 0
-    ? `These programs ask the engine itself, which does not get ${emulated.join(' and ')}: that was applied to its tokens on their way here, so the answer will be another one. A request to POST /api/stream of this playground gets it.`
-    : 'The same prompt, parameters and seed: the same answer where the engine repeats its seeds, up to the stop sequence that ended it.';
-  return [element('p', { className: 'note', textContent: note }), shown];
+  return [element('p', { className: 'note', textContent: programWords(receipt) }), shown];
 }
 
 // By the format, its turn markers. Nobody can write one: in a message they are made harmless.

@@ -18,13 +18,15 @@ export const letter = (i) => String.fromCharCode(65 + i);
 export class BlindRound {
   // place: where the answers are shown; ballot: where the vote is. revealed(round, outcome, best)
   // gets every answer with `column`, its place in the request, and its receipt and figures;
-  // dropped(): the round cannot be revealed and is given up; changed(): it is worth storing.
-  constructor(place, ballot, { revealed, dropped, changed }) {
+  // dropped(): the round cannot be revealed and is given up; changed(): it is worth storing. doubt():
+  // why the same seed may not repeat the answers, or ''.
+  constructor(place, ballot, { revealed, dropped, changed, doubt }) {
     this.place = place;
     this.ballot = ballot;
     this.revealed = revealed;
     this.dropped = dropped;
     this.changed = changed;
+    this.doubt = doubt;
     /** @type {{ prompt: string, answers: Answer[] } | null} */
     this.round = null;
     /** @type {AbortController | null} */
@@ -116,7 +118,8 @@ export class BlindRound {
     if (problem) leave.push(button('Give this round up', () => { this.close(); this.dropped(); }));
     this.ballot.replaceChildren(
       element('p', { textContent: words }),
-      element('div', { className: 'choices' }, ...choices, ...leave));
+      element('div', { className: 'choices' }, ...choices, ...leave),
+      element('small', { textContent: this.doubt() }));
   }
 
   async #reveal(outcome, best) {

@@ -3,8 +3,9 @@
 import { Marks } from '../answers/difference_marks.js';
 import { newAnswer } from '../answers/pane.js';
 import { answerInto, conversation } from '../answers/streaming.js';
-import { areSeveral, engines, onEngines } from '../engine/choice.js';
-import { onEngine } from '../engine/state.js';
+import { areSeveral, engineOf, engines, onEngines } from '../engine/choice.js';
+import { seedDoubt } from '../engine/parameter_support.js';
+import { engine, onEngine } from '../engine/state.js';
 import { stopPane } from '../lib/api.js';
 import { $, button, fit, isSend, whenTaller } from '../lib/dom.js';
 import { download } from '../lib/download.js';
@@ -60,6 +61,7 @@ class Comparison {
       revealed: (...round) => this.#revealed(...round),
       dropped: () => this.settle(),
       changed: () => this.keep(),
+      doubt: () => this.seedDoubt,
     });
   }
 
@@ -83,8 +85,12 @@ class Comparison {
     });
     this.settle();
     fit(this.prompt);
-    onEngine(() => this.columns.forEach((column) => column.showSetting()));
-    onEngines(() => this.columns.forEach((column) => column.showSetting()));
+    const shown = () => {
+      for (const column of this.columns) column.showSetting();
+      this.options.showDoubt(this.seedDoubt);
+    };
+    onEngine(shown);
+    onEngines(shown);
     addView('comparison', this);
     if (matchMedia('(hover: hover)').matches) this.prompt.focus({ preventScroll: true });
   }
@@ -326,6 +332,12 @@ class Comparison {
     this.prompt.focus();
   }
 
+  // Why the same seed may not give the columns the same answers again, or ''.
+  get seedDoubt() {
+    return seedDoubt(this.columns.map(({ setting }) => (
+      areSeveral() ? engineOf(setting.engine)?.seeds_repeat : engine().engine?.seeds.repeat)));
+  }
+
   settle() {
     const { busy, columns, blind } = this;
     $('#compare-send').hidden = busy;
@@ -335,7 +347,7 @@ class Comparison {
     this.board.node.classList.toggle('bare', empty);
     this.board.node.hidden = blind.open;
     $('#compare-composer').hidden = blind.open;
-    this.options.show(columns.map(({ label }) => label), columns.indexOf(this.board.reference));
+    this.options.show(columns.map(({ label }) => label), columns.indexOf(this.board.reference), this.seedDoubt);
     for (const column of columns) {
       column.ownSeed(!this.options.sameSeed);
       column.invite(!empty && this.board.reference.messages.length > 0);

@@ -112,11 +112,19 @@ export class Options {
     $('#compare-options').setAttribute('aria-expanded', String(open));
   }
 
+  showDoubt(doubt) {
+    const note = $('#compare-seed-note');
+    if (note.textContent !== doubt) note.textContent = doubt;
+    note.hidden = doubt === '';
+  }
+
   fold() {
     this.#open(false);
   }
 
-  show(labels, reference) {
+  // doubt: why the same seed may not repeat its answers, or ''.
+  show(labels, reference, doubt) {
+    this.showDoubt(doubt);
     $('#compare-seed').hidden = !this.sameSeed;
     $('#compare-new-seed').hidden = !this.sameSeed;
     $('#compare-against').replaceChildren(...labels.map((label, i) => new Option(label, i)));

@@ -8,6 +8,7 @@ const verdicts = { proven: 'Proven', weaker: 'Weaker than OpenAI’s', none: 'Wi
 let applied = {}; // empty until an engine has answered
 let proof = {}; // findings by parameter, once they were asked for
 let engine = '';
+let alone = false; // whether it repeats a seed only then
 
 /**
  * When the same seed gives the same answer again, in words.
@@ -17,6 +18,15 @@ export function seedWords({ repeat, condition }) {
   if (repeat === 'always') return `The same seed repeats its answer. ${condition}`.trim();
   if (condition !== '') return condition;
   return repeat === 'alone' ? 'The same seed repeats while no other answer is being written.' : 'The same seed does not repeat its answer here.';
+}
+
+/**
+ * Why the same seed may not give the same answers where several are written at once, or ''.
+ * @param {(Engine['seeds']['repeat'] | null | undefined)[]} repeats Of each answer's engine.
+ */
+export function seedDoubt(repeats) {
+  if (repeats.includes('never')) return 'The same seed does not repeat its answer here.';
+  return repeats.includes('alone') ? 'These are written at the same time, and here a seed repeats only alone.' : '';
 }
 
 /**
@@ -30,6 +40,7 @@ export function engineSays(state) {
   if (state.state === 'unknown') applied = {};
   if (!state.engine) return; // while it is away, what it said last holds
   applied = state.applied;
+  alone = state.engine.seeds.repeat === 'alone';
   const now = [state.engine.name, state.engine.model_id, state.engine.model_sha].join(' ');
   if (now !== engine) proof = {};
   engine = now;
@@ -62,6 +73,6 @@ export async function prove() {
   const { findings, seeds_repeat: repeat } = await json('api/proof', { engine: followedEngine() });
   proof = Object.fromEntries(findings.map((found) => [found.parameter, found]));
   const proven = findings.filter(({ verdict }) => verdict === 'proven').length;
-  const seed = repeat ? 'and a seed repeats its answer' : 'and a seed does not repeat its answer';
+  const seed = repeat ? `and a seed repeats its answer${alone ? ' while it is alone' : ''}` : 'and a seed does not repeat its answer';
   return `${proven} of ${findings.length} parameters are proven, ${seed}.`;
 }

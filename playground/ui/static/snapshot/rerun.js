@@ -1,11 +1,12 @@
 // A frozen answer asked for once more: the new one beside it, and in words what changed.
 
 import { newAnswer, Pane } from '../answers/pane.js';
+import { paneAgain } from '../answers/request_again.js';
 import { answerInto } from '../answers/streaming.js';
 import { json } from '../lib/api.js';
 import { element } from '../lib/dom.js';
 import { drawSeed } from '../lib/values.js';
-import { differences, engineGone, paneAgain } from './receipt_differences.js';
+import { differences, engineGone } from './receipt_differences.js';
 
 // The engines that there are now; none where that cannot be told, and the answers will say why.
 /** @returns {Promise<ListedEngine[]>} */
@@ -88,7 +89,11 @@ class Version {
   #repeated(kind) {
     this.changes.querySelector('.unrepeated')?.remove();
     if (!this.untouched || kind !== 'parts' || this.changes.children.length === 0) return;
-    this.changes.append(element('li', { className: 'unrepeated', textContent: 'So it is the engine that did not repeat its own answer.' }));
+    const id = this.column.answer.receipt?.engine_id;
+    const { seeds_repeat: repeats } = this.engines.find((each) => each.id === id) ?? this.engines[0] ?? {};
+    this.changes.append(element('li', { className: 'unrepeated', textContent: repeats === 'alone'
+      ? 'The engine repeats a seed only while it writes nothing else, for anybody: that can be all of the difference.'
+      : 'So it is the engine that did not repeat its own answer.' }));
   }
 }
 
