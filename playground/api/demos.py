@@ -146,7 +146,21 @@ def demo_routes(services: Services) -> APIRouter:
     """The owner's routes, and below a token those that need no login."""
     demos = services.store.demos
     running = Watchdog(demos, services.admission)
+
+    async def room(request: Request) -> None:
+        services.new_links.check(principal_of(request.scope).account)
+
+    async def existence(request: Request) -> None:
+        request.state.link = await read_demo(services, request, request.path_params["token"])
+
+    async def existence_and_tokens(request: Request) -> None:
+        await existence(request)
+        await services.daily_tokens.check(principal_of(request.scope).account)
+
     router = json_router("Demos", services.bodies)
+    making = json_router("Demos", services.bodies, first=room)
+    trying = json_router("Demos", services.bodies, first=existence_and_tokens)
+    rendering = json_router("Demos", services.bodies, first=existence)
 
     def owned(link: DemoLink, request: Request) -> dict[str, Any]:
         """A link as its owner sees it."""
@@ -186,7 +200,7 @@ def demo_routes(services: Services) -> APIRouter:
             with anyio.CancelScope(shield=True):
                 await bill.settle()
 
-    @router.post("/api/demos", **answering(schemas.DemoData, 429, 503, status=201))
+    @making.post("/api/demos", **answering(schemas.DemoData, 429, 503, status=201))
     async def create_demo(request: Request, body: TermsBody) -> Response:
         """Fixes a set-up under a link."""
         terms, who = body.terms(services.presets, services.engines.ids), principal_of(request.scope)
@@ -226,20 +240,21 @@ def demo_routes(services: Services) -> APIRouter:
         states = await asyncio.gather(*[services.engines.get(each).state() for each in engines])
         return json_answer({**_shown(link), "engine": _engine(states)})
 
-    @router.post("/api/demos/{token}/stream", **streaming(403, 404, 429, 502, 503))
+    @trying.post("/api/demos/{token}/stream", **streaming(403, 404, 429, 502, 503))
     async def stream_demo(request: Request, token: str, body: VisitBody) -> Response:
         """Answers as POST /api/stream gives them, of the demo's panes and within its budget."""
-        link = await read_demo(services, request, token)
+        link: DemoLink = request.state.link
         return EventStream(visit(request.scope, link, body.asked(link.demo)))
 
-    @router.post("/api/demos/{token}/render", **answering(schemas.BlocksAnswer, 404, 429, 503))
+    @rendering.post("/api/demos/{token}/render", **answering(schemas.BlocksAnswer, 404, 429, 503))
     async def render_demo(request: Request, token: str, body: RenderBody) -> Response:
         """As POST /api/render, which may need a login."""
-        await read_demo(services, request, token)
         async with in_turn(request, services.link_turns):
             blocks = await services.link_rendering.blocks(body.text)
         return json_answer({"blocks": blocks})
 
+    for each in (making, trying, rendering):
+        router.include_router(each)
     return router
 
 

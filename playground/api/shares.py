@@ -38,7 +38,11 @@ async def read_snapshot(services: Services, request: Request, token: str) -> Sna
 def share_routes(services: Services) -> APIRouter:
     """Where nobody logs in, `private` only keeps the title out of what a link's preview shows."""
     shares, settings = services.store.shares, services.settings
-    router = json_router("Snapshots", services.bodies)
+
+    async def room(request: Request) -> None:
+        services.new_links.check(principal_of(request.scope).account)
+
+    router = json_router("Snapshots", services.bodies, first=room)
 
     @router.post("/api/shares", **answering(schemas.ShareData, 429, 503, status=201))
     async def create_share(request: Request, body: ShareBody) -> Response:

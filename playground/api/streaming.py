@@ -133,14 +133,12 @@ async def open_stream(
 
     Raises:
         Busy: The queue is full, or the account has as many answers as it may.
-        Spent: The account has used its tokens of the day.
         ShuttingDown: This server begins no more answers.
         InvalidRequest: More panes than could ever be answered at once.
         ConversationTooLong: A prompt is longer than this server takes.
     """
     asker = principal_of(scope)
     pane_engines = engines or [services.engines.get(pane.engine) for pane in panes]
-    await services.daily_tokens.check(asker.account)
     if services.settings.max_prompt_tokens is not None:
         await _check_prompts(pane_engines, panes, services.settings)
     admission, metrics = services.admission, services.metrics
@@ -233,9 +231,14 @@ async def _queued(ticket: Ticket, begin: Callable[[Sequence[int]], Batches]) -> 
 def streaming_routes(services: Services) -> APIRouter:
     """The stream, the stop of one of its panes, and the opening of a blind comparison's seals."""
     router = json_router("Answers", services.bodies)
+
+    async def tokens(request: Request) -> None:
+        await services.daily_tokens.check(principal_of(request.scope).account)
+
+    writing = json_router("Answers", services.bodies, first=tokens)
     seal = Seal(services.settings.sealing_secret())
 
-    @router.post("/api/stream", **streaming(429, 502, 503))
+    @writing.post("/api/stream", **streaming(429, 502, 503))
     async def stream_answers(request: Request, body: StreamBody) -> Response:
         """Answers as they are written, as server-sent events; a pane's receipt comes first."""
         asked = body.asked(services.presets, services.engines.ids)
@@ -265,4 +268,5 @@ def streaming_routes(services: Services) -> APIRouter:
             {"opened": [seal.open(each, f"sealed[{i}]") for i, each in enumerate(body.sealed)]}
         )
 
+    router.include_router(writing)
     return router

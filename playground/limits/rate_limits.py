@@ -31,8 +31,16 @@ class NewLinks:
         Raises:
             Busy: With the time after which there is room for another.
         """
+        self.check(account)
+        self._window.hit(account)
+
+    def check(self, account: str) -> None:
+        """Whether there is room for another link.
+
+        Raises:
+            Busy: With the time after which there is.
+        """
         if not self._window.full(account):
-            self._window.hit(account)
             return
         seconds = _seconds_left(self._window, account)
         raise Busy(

@@ -19,6 +19,7 @@ from playground.api.bodies import parse_json
 from playground.auth.responses import UnreadableBody
 from playground.domain.errors import InvalidRequest
 from playground.settings import MAX_BODY_BYTES
+from playground.telemetry.usage import AnswerUsage
 from tests.application import NOWHERE
 from tests.stock import opened, until
 
@@ -259,3 +260,37 @@ async def test_large_bodies_are_read_in_one_thread_beside_the_loop_and_only_so_m
     assert loop not in held.threads[2:]
     again = await client.post("/api/render", json=large)
     assert again.status_code == 200
+
+
+UNREAD = (
+    b"POST %b HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+    b"content-length: 900000\r\n\r\n{"
+)
+
+
+async def test_what_is_refused_whatever_it_brings_is_refused_before_its_body_comes() -> None:
+    async with opened(NOWHERE, tokens_per_day=1) as (url, services):
+        address = urlsplit(url)
+
+        def ask(path: str) -> bytes:
+            with socket.create_connection((address.hostname, address.port), timeout=10) as asking:
+                asking.sendall(UNREAD % path.encode())
+                return asking.recv(4_000)
+
+        async def refusal(path: str) -> bytes:
+            return await asyncio.to_thread(ask, path)
+
+        for path in ("/api/demos/none/stream", "/api/demos/none/render"):
+            assert b" 404 " in await refusal(path)
+        account = "address:127.0.0.1"
+        for _ in range(60):
+            services.new_links.take(account)
+        for path in ("/api/demos", "/api/shares"):
+            assert b" 429 " in await refusal(path)
+        used = AnswerUsage()
+        used.prompt_tokens = 1
+        await services.daily_tokens.count(account, [used])
+        assert b'"spent"' in await refusal("/api/stream")
+        for _ in range(30):
+            await refusal("/api/demos/none/stream")
+        assert b'"busy"' in await refusal("/api/demos/none/stream"), "each counts as a guess"
