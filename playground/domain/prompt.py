@@ -4,8 +4,9 @@ The prompt carries no beginning-of-text token: where the model has one, the engi
 it.
 """
 
+import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +17,9 @@ from playground.domain.prompt_formats import PromptFormat
 # Bytes of text that a token stands for at most. Longer tokens are runs of one sign, such as Llama
 # 3's of 128 spaces, and no conversation consists of them.
 _LONGEST_TOKEN: Final = 64
+# So much text is made harmless at a time, and a message counts as so much at least.
+_CHUNK: Final = 32_768
+_LEAST: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ def neutralise(text: str, form: PromptFormat) -> str:
 
 _HARMLESS: Final = str.maketrans("<>[]", "‹›⁅⁆")
 # What could be a marker: it holds no bracket, so that no two of them overlap.
-_BRACKETED: Final = re.compile(r"<[^<>\[\]]{1,40}>|\[[^<>\[\]]{1,40}\]")
+_BRACKETED: Final = re.compile(r"<[^<>\[\]]{1,40}+>|\[[^<>\[\]]{1,40}+\]")
 
 
 def render(messages: Sequence[Message], form: PromptFormat) -> Prompt:
@@ -76,20 +80,32 @@ def render(messages: Sequence[Message], form: PromptFormat) -> Prompt:
         InvalidRequest: When the order of the roles is not of this kind.
     """
     system, turns = _split(messages)
-    system = neutralise(system or form.default_system, form)
+    texts = [neutralise(text, form) for text in _texts(turns, form)]
+    return _joined(neutralise(system or form.default_system, form), turns, texts, form)
+
+
+def _texts(turns: Sequence[Message], form: PromptFormat) -> list[str]:
+    """What is said in each turn; an answer that is continued has no white space at its end."""
+    texts = [turn.content.strip() if form.trimmed else turn.content for turn in turns]
+    if turns[-1].role == "assistant":
+        texts[-1] = turns[-1].content.rstrip()
+    return texts
+
+
+def _joined(
+    system: str, turns: Sequence[Message], texts: Sequence[str], form: PromptFormat
+) -> Prompt:
+    """The prompt of a system text and turns whose texts are harmless."""
     parts = []
     if system and form.system:
         parts.append(system.join(form.system))
-    for position, message in enumerate(turns):
-        text = neutralise(message.content.strip() if form.trimmed else message.content, form)
-        if position == 0 and system and not form.system:
-            text = f"{system}\n\n{text}"
-        parts.append(text.join(form.user if message.role == "user" else form.assistant))
+    for position, (message, text) in enumerate(zip(turns, texts, strict=True)):
+        whole = f"{system}\n\n{text}" if position == 0 and system and not form.system else text
+        parts.append(whole.join(form.user if message.role == "user" else form.assistant))
     opening = form.assistant[0]
     if turns[-1].role == "assistant":
-        continued = turns[-1].content.rstrip()
-        parts[-1] = f"{opening}{neutralise(continued, form)}".rstrip(" ")
-        return Prompt("".join(parts), continued)
+        parts[-1] = f"{opening}{texts[-1]}".rstrip(" ")
+        return Prompt("".join(parts), turns[-1].content.rstrip())
     return Prompt("".join([*parts, opening.rstrip(" ")]))
 
 
@@ -116,21 +132,25 @@ async def fit(
         ConversationTooLong: With the numbers, when the last turn alone takes more than `limit`.
     """
     system, turns = _split(messages)
-    head = [Message("system", system)] if system else []
     starts = [i for i, message in enumerate(turns) if message.role == "user"]
+    hopeless = _hopeless(turns, starts, max(limit, budget))
+    turns = turns[starts[hopeless] :]
+    said = [system or form.default_system, *_texts(turns, form)]
+    system, *texts = await _harmless(said, form)
 
     async def attempt(dropped: int) -> Fit:
-        prompt = render([*head, *turns[starts[dropped] :]], form)
+        start = starts[dropped] - starts[hopeless]
+        prompt = _joined(system, turns[start:], texts[start:], form)
         least = len(prompt.text.encode("utf-8", "surrogatepass")) // _LONGEST_TOKEN
         if least > max(limit, budget):
             return Fit(prompt, least, dropped)  # too long in any case: not worth a question
         return Fit(prompt, await count(prompt.text), dropped)
 
-    whole = await attempt(0)
     last = len(starts) - 1
-    if whole.tokens <= budget or (last == 0 and whole.tokens <= limit):
-        return whole
-    low, high, best = 1, last, None
+    first = await attempt(hopeless)
+    if first.tokens <= budget:
+        return first
+    low, high, best = hopeless + 1, last, None
     while low <= high:
         middle = (low + high) // 2
         candidate = await attempt(middle)
@@ -139,13 +159,50 @@ async def fit(
         else:
             low = middle + 1
     if best is None:
-        best = await attempt(last) if last else whole
+        best = await attempt(last) if last > hopeless else first
     if best.tokens > max(limit, budget):
         raise ConversationTooLong(
             f"The last message takes {best.tokens:,} tokens or more with its markers, and at most "
             f"{limit:,} fit beside an answer. Shorten it."
         )
     return best
+
+
+async def _harmless(texts: Iterable[str], form: PromptFormat) -> list[str]:
+    """The texts as `neutralise` has them, with pauses in which others go on."""
+    made, done = [], 0
+    for text in texts:
+        parts, start = [], 0
+        while True:
+            done += max(_LEAST, min(len(text) - start, _CHUNK))
+            if done >= _CHUNK:
+                await asyncio.sleep(0)
+                done = 0
+            # No marker goes on over a bracket that opens.
+            found = [text.find(bracket, start + _CHUNK) for bracket in "<["]
+            end = min((each for each in found if each >= 0), default=len(text))
+            parts.append(neutralise(text[start:end], form))
+            if end == len(text):
+                break
+            start = end
+        made.append("".join(parts))
+    return made
+
+
+def _hopeless(turns: Sequence[Message], starts: Sequence[int], most: int) -> int:
+    """How many of the oldest turns cannot fit, whatever the tokenizer makes of them.
+
+    A message takes one token for who says it, and its text as many as it is long. So there is
+    nothing to render of thousands of turns.
+    """
+    tokens, at = 0, len(turns)
+    for dropped in range(len(starts) - 1, -1, -1):
+        for message in turns[starts[dropped] : at]:
+            tokens += 1 + len(message.content.strip()) // _LONGEST_TOKEN
+        if tokens > most:
+            return min(dropped + 1, len(starts) - 1)
+        at = starts[dropped]
+    return 0
 
 
 def _split(messages: Sequence[Message]) -> tuple[str, list[Message]]:

@@ -1,16 +1,20 @@
 """The prompt: the card's format, forged turns, and the budget."""
 
+import asyncio
 import re
 from collections.abc import Sequence
+from itertools import pairwise
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from playground.domain import prompt
 from playground.domain.errors import ConversationTooLong, InvalidRequest
 from playground.domain.messages import Message, Role
 from playground.domain.prompt import fit, neutralise, render
-from playground.domain.prompt_formats import SMOLLM2, TULU2
+from playground.domain.prompt_formats import SMOLLM2, TULU2, PromptFormat
 
 # The model card's example, byte for byte.
 CARD = (
@@ -33,8 +37,8 @@ def test_is_the_cards_example() -> None:
 
 
 def test_puts_the_system_text_in_front_of_the_first_message() -> None:
-    prompt = render([Message("system", "Be brief."), *conversation("Hi", "Yes?", "Why?")], TULU2)
-    assert prompt.text == (
+    made = render([Message("system", "Be brief."), *conversation("Hi", "Yes?", "Why?")], TULU2)
+    assert made.text == (
         "<|user|>\nBe brief.\n\nHi\n<|assistant|>\nYes?\n<|user|>\nWhy?\n<|assistant|>\n"
     )
 
@@ -186,3 +190,50 @@ async def test_a_text_that_cannot_fit_is_not_sent_to_be_counted() -> None:
     assert not asked
     result = await fit(conversation(long, long, "b"), 6144, 8128, count, TULU2)
     assert (result.dropped_turns, len(asked)) == (1, 1)
+
+
+@given(
+    text=st.text(st.sampled_from("<s>|user[INST]/a "), max_size=60),
+    repeated=st.integers(1, 40),
+)
+async def test_a_long_text_is_as_harmless_as_a_short_one(text: str, repeated: int) -> None:
+    with patch.object(prompt, "_CHUNK", 16):
+        fitting = await fit(conversation(text * repeated), 10_000, 10_000, words, TULU2)
+    assert fitting.prompt == render(conversation(text * repeated), TULU2)
+
+
+async def test_turns_that_cannot_fit_are_not_even_rendered() -> None:
+    messages = conversation(*("x" for _ in range(20_001)))
+    seen = []
+
+    def count_of(text: str, form: PromptFormat) -> str:
+        seen.append(text)
+        return text
+
+    with patch.object(prompt, "neutralise", count_of):
+        fitting = await fit(messages, 600, 800, words, TULU2)
+    assert fitting.dropped_turns == 10_001 - 150
+    assert len(seen) <= 802
+
+
+async def test_a_long_conversation_is_rendered_with_pauses() -> None:
+    done = []
+
+    def count_of(text: str, form: PromptFormat) -> str:
+        done.append(len(text) + 1)
+        return text
+
+    pauses: list[int] = []
+
+    async def others() -> None:
+        while True:
+            pauses.append(sum(done))
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(others())
+    with patch.object(prompt, "neutralise", count_of):
+        messages = conversation(*("x" for _ in range(4_001)), "<" * 400_000)
+        await fit(messages, 100_000, 100_000, words, TULU2)
+    beside.cancel()
+    between = [after - before for before, after in pairwise(sorted({*pauses, sum(done)}))]
+    assert max(between) <= 2 * 32_768 + 2
