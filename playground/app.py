@@ -110,7 +110,7 @@ def create_app(
     # Without one of ours, Gradio answers any Origin with credentials on a host that is not local.
     app.add_middleware(CORSMiddleware, allow_origins=[])
     services = Services(settings, presets, engines, store)
-    app.state.admission = services.admission
+    app.state.admission, app.state.gates = services.admission, services.gates
     app.add_middleware(
         AccessLog,
         metrics=services.metrics,

@@ -51,10 +51,12 @@ def tgi(
     info: Mapping[str, Any] = INFO,
     port: int = 0,
     health: Script | None = None,
+    counting: Script | None = None,
 ) -> AbstractAsyncContextManager[FaultServer]:
     """A server whose n-th generation runs the n-th script, the last one for all that follow.
 
-    A token is a word, and there is a BOS. `health` replaces the answer of GET /health.
+    A token is a word, and there is a BOS. `health` replaces the answer of GET /health, and
+    `counting` that of POST /tokenize.
     """
     begun = 0
 
@@ -65,6 +67,8 @@ def tgi(
                 await (health(peer) if health else peer.answer())
             case "/info":
                 await peer.answer(orjson.dumps(info))
+            case "/tokenize" if counting is not None:
+                await counting(peer)
             case "/tokenize":
                 words = ["<s>", *peer.request.json()["inputs"].split()]
                 tokens = [{"id": 1, "text": word, "start": 0, "stop": 0} for word in words]

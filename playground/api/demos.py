@@ -249,7 +249,7 @@ def demo_routes(services: Services) -> APIRouter:
     @rendering.post("/api/demos/{token}/render", **answering(schemas.BlocksAnswer, 404, 429, 503))
     async def render_demo(request: Request, token: str, body: RenderBody) -> Response:
         """As POST /api/render, which may need a login."""
-        async with in_turn(request, services.link_turns):
+        async with in_turn(request, services.link_computing):
             blocks = await services.link_rendering.blocks(body.text)
         return json_answer({"blocks": blocks})
 

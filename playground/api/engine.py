@@ -3,8 +3,10 @@
 import asyncio
 import time
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
+import anyio
 from fastapi import APIRouter, Request, Response
 
 from playground.api import schemas
@@ -44,7 +46,7 @@ def engine_routes(services: Services) -> APIRouter:
     async def cut_texts(request: Request, body: PiecesBody) -> Response:
         """Texts, each cut into the engine's tokens."""
         engine = engines.get(body.engine)
-        async with in_turn(request, services.counting):
+        async with in_turn(request, services.counting[engines.address(body.engine).id]):
             pieces = [await engine.pieces(text) if text else [] for text in body.texts]
         return json_answer({"pieces": pieces})
 
@@ -89,18 +91,21 @@ def engine_routes(services: Services) -> APIRouter:
             }
         )
 
-    @router.post("/api/code", **answering(schemas.CodeAnswer))
+    @router.post("/api/code", **answering(schemas.CodeAnswer, 429))
     async def write_code(request: Request, body: CodeBody) -> Response:
         """An answer's request as programs, from the prompt and the parameters of its receipt."""
         address = engines.address(body.engine)
         info = (await engines.get(body.engine).state()).info
-        programs = snippets(
+        write = partial(
+            snippets,
             address.url,
             body.prompt,
             body.sent,
             keyed=address.api_key is not None,
             model=address.model or (info.model_id if info else ""),
         )
+        async with in_turn(request, services.computing):
+            programs = await anyio.to_thread.run_sync(write)
         if body.again is not None:
             here = own_address(request, settings)
             login = settings.auth == "users"
@@ -119,7 +124,7 @@ def engine_routes(services: Services) -> APIRouter:
     async def measure_conversation(request: Request, body: TokenizeBody) -> Response:
         """A conversation as it would be sent, and its length in tokens."""
         engine, most = engines.get(body.engine), body.max_new_tokens
-        async with in_turn(request, services.counting):
+        async with in_turn(request, services.counting[engines.address(body.engine).id]):
             budget = await plan(engine, body.messages, most, settings.context_tokens)
         return json_answer(
             {
@@ -134,7 +139,7 @@ def engine_routes(services: Services) -> APIRouter:
     @router.post("/api/render", **answering(schemas.BlocksAnswer, 429))
     async def render_markdown(request: Request, body: RenderBody) -> Response:
         """Markdown as blocks of safe HTML."""
-        async with in_turn(request, services.rendering_turns):
+        async with in_turn(request, services.computing):
             blocks = await services.rendering.blocks(body.text)
         return json_answer({"blocks": blocks})
 

@@ -3,12 +3,13 @@
 from dataclasses import asdict
 
 import anyio
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from playground.api import schemas
 from playground.api.document import answering
 from playground.api.http import json_router
 from playground.api.services import Services
+from playground.api.turns import in_turn
 from playground.auth.responses import json_answer
 from playground.domain.samplers import PARAMETERS
 from playground.formats import bodies
@@ -41,10 +42,11 @@ def preset_routes(services: Services) -> APIRouter:
             }
         )
 
-    @router.post("/api/presets/import", **answering(schemas.ImportAnswer))
-    async def import_presets(body: bodies.ImportBody) -> Response:
+    @router.post("/api/presets/import", **answering(schemas.ImportAnswer, 429))
+    async def import_presets(request: Request, body: bodies.ImportBody) -> Response:
         """The presets of a text; what cannot be read is in `problems`, with its line."""
-        imported = await anyio.to_thread.run_sync(read_presets, body.text, body.format)
+        async with in_turn(request, services.computing):
+            imported = await anyio.to_thread.run_sync(read_presets, body.text, body.format)
         return json_answer(bodies.imported_json(imported))
 
     @router.post("/api/presets/export", **answering(schemas.ExportAnswer))

@@ -10,6 +10,7 @@ import anyio
 from fastapi import Request, Response
 
 from playground.api.services import Services
+from playground.api.turns import in_turn
 from playground.auth.middleware import principal_of
 from playground.auth.responses import json_answer
 from playground.domain.errors import ShuttingDown
@@ -25,7 +26,7 @@ from playground.telemetry.usage import AnswerUsage
 class Proofs:
     """Makes the proof for whoever asks first, in as many places as it has generations at a time.
 
-    Those who ask meanwhile wait for it without a place. When the one it is made for leaves, it
+    Those who ask meanwhile wait for it without such a place. When the one it is made for leaves, it
     ends, and the next one's begins.
     """
 
@@ -45,20 +46,15 @@ class Proofs:
 
         Raises:
             EngineError: The engine does not do its part.
-            PlaygroundError: What `open_stream` raises, for a proof that is still to be made.
+            PlaygroundError: What `open_stream` raises, for a proof that is still to be made, and
+                `in_turn`.
         """
-        with anyio.CancelScope() as reading:
-            leaving = asyncio.create_task(_cancel_with_the_reader(request, reading))
-            try:
-                settings = self._services.settings
-                most = min(settings.max_streams, settings.max_streams_per_user)
-                places = min(at_once(info), most)
-                making = self._admitted(principal_of(request.scope), places)
-                prover = self._provers[address.id]
-                return json_answer(asdict(await prover.proof(info, places, making)))
-            finally:
-                leaving.cancel()
-        return Response(status_code=499)  # to nobody
+        settings = self._services.settings
+        places = min(at_once(info), settings.max_streams, settings.max_streams_per_user)
+        async with in_turn(request, self._services.proving):
+            making = self._admitted(principal_of(request.scope), places)
+            proof = await self._provers[address.id].proof(info, places, making)
+        return json_answer(asdict(proof))
 
     @asynccontextmanager
     async def _admitted(self, asker: Principal, places: int) -> AsyncIterator[AnswerUsage]:
@@ -84,9 +80,3 @@ class Proofs:
             admission.leave(ticket)
             with anyio.CancelScope(shield=True):
                 await daily_tokens.count(asker.account, [usage])
-
-
-async def _cancel_with_the_reader(request: Request, reading: anyio.CancelScope) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    reading.cancel()

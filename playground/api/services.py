@@ -1,6 +1,6 @@
 """What the routes work with, put together once by the composition root."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from playground.api.bodies import Bodies
@@ -28,24 +28,37 @@ class Services:
     store: Store
     guesses: LinkGuesses = field(default_factory=LinkGuesses)
     new_links: NewLinks = field(default_factory=NewLinks)
-    # Of what others wait for, by kind. Two engine requests at a time leave it to the answers.
-    counting: Gate = field(default_factory=lambda: Gate(at_once=2))
-    rendering_turns: Gate = field(default_factory=lambda: Gate(at_once=1))
-    link_turns: Gate = field(default_factory=lambda: Gate(at_once=1))
+    # Work that others wait for, by kind: what each engine makes of texts, two of them at a time, so
+    # that it has time for answers; what this process makes of them itself, in a thread; the same
+    # for strangers, who wait for strangers; and the proof that somebody else has asked for.
+    counting: Mapping[str, Gate] = field(init=False)
+    computing: Gate = field(default_factory=lambda: Gate(at_once=1))
+    link_computing: Gate = field(default_factory=lambda: Gate(at_once=1))
+    proving: Gate = field(default_factory=lambda: Gate(at_once=256))
     rendering: Renderer = field(default_factory=Renderer)
-    link_rendering: Renderer = field(default_factory=Renderer)  # strangers wait for strangers
+    link_rendering: Renderer = field(default_factory=Renderer)
     bodies: Bodies = field(init=False)
     admission: Admission = field(init=False)
     metrics: Metrics = field(init=False)
     daily_tokens: DailyTokens = field(init=False)
     emulation: EmulationPolicy = field(init=False)
 
+    @property
+    def gates(self) -> Sequence[Gate]:
+        """All of them."""
+        return *self.counting.values(), self.computing, self.link_computing, self.proving
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "bodies", Bodies(self.settings.max_body_bytes))
+        object.__setattr__(self, "counting", {id_: Gate(at_once=2) for id_ in self.engines.ids})
         admission = Admission.from_settings(self.settings)
         object.__setattr__(self, "admission", admission)
         metrics = Metrics(
-            admission, self.engines.states, self.store.answers, engines=self.engines.ids
+            admission,
+            self.engines.states,
+            self.store.answers,
+            engines=self.engines.ids,
+            texts_waiting=lambda: sum(gate.waiting for gate in self.gates),
         )
         object.__setattr__(self, "metrics", metrics)
         daily_tokens = DailyTokens(Usage(self.store.database), self.settings.tokens_per_day)

@@ -66,7 +66,7 @@ def share_routes(services: Services) -> APIRouter:
     async def show_share(request: Request, token: str) -> Response:
         """The record exactly as it was stored, and beside it the answers' texts as HTML."""
         snapshot = await read_snapshot(services, request, token)
-        async with in_turn(request, services.link_turns):
+        async with in_turn(request, services.link_computing):
             blocks = await _rendered(services.link_rendering, snapshot.record)
         return json_answer(
             {

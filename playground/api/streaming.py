@@ -15,6 +15,7 @@ from playground.api import schemas
 from playground.api.document import answering, streaming
 from playground.api.http import json_router, refused
 from playground.api.services import Services
+from playground.api.turns import while_read
 from playground.auth.middleware import principal_of
 from playground.auth.responses import json_answer
 from playground.domain.errors import ConversationTooLong, PlaygroundError
@@ -78,7 +79,8 @@ class EventStream(Response):
         """Open the stream, send it to its end or its reader's, and close it."""
         async with AsyncExitStack() as stack:
             try:
-                opened = await stack.enter_async_context(self._opening)
+                async with while_read(receive):
+                    opened = await stack.enter_async_context(self._opening)
             except PlaygroundError as error:
                 await refused(scope, error)(scope, receive, send)
                 return
@@ -139,8 +141,6 @@ async def open_stream(
     """
     asker = principal_of(scope)
     pane_engines = engines or [services.engines.get(pane.engine) for pane in panes]
-    if services.settings.max_prompt_tokens is not None:
-        await _check_prompts(pane_engines, panes, services.settings)
     admission, metrics = services.admission, services.metrics
     stops = [Stop() for _ in panes]
     usages = [AnswerUsage(metrics.flow) for _ in panes]
@@ -173,6 +173,12 @@ async def open_stream(
 
     await _fit(services)
     ticket = admission.enter(asker, stops)
+    if services.settings.max_prompt_tokens is not None:
+        try:  # with its places: what counts a prompt is the engine, which others wait for
+            await _check_prompts(pane_engines, panes, services.settings)
+        except BaseException:
+            admission.leave(ticket, begun=False)
+            raise
     try:
         batches = _queued(ticket, begin) if ticket.place else begin(range(len(panes)))
         async with closing(hidden(batches)) as shown:

@@ -5,6 +5,7 @@ import logging
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from types import FrameType
 from typing import Final, cast
 
@@ -13,6 +14,7 @@ from fastapi import FastAPI
 
 from playground.cli.connections import Connections
 from playground.limits.admission import Admission
+from playground.limits.gate import Gate
 from playground.settings import Settings
 
 # What else is under way when the last answer has ended may take so long.
@@ -85,6 +87,7 @@ class Server(uvicorn.Server):
         )
         super().__init__(config)
         self._admission: Admission = app.state.admission
+        self._gates: Sequence[Gate] = app.state.gates
         self._grace = settings.grace_seconds
         self._behind_proxy = bool(settings.trusted_proxies)
 
@@ -110,6 +113,8 @@ class Server(uvicorn.Server):
         if self._behind_proxy:
             for listening in self.servers:
                 listening.close()
+        for gate in self._gates:
+            gate.close()
         draining = asyncio.create_task(self._admission.drain(self._grace))
         while not (draining.done() or self.force_exit):
             await asyncio.wait([draining], timeout=0.1)

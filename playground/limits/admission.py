@@ -200,12 +200,17 @@ class Admission:
         self._own[account] += size
         return ticket
 
-    def leave(self, ticket: Ticket) -> None:
-        """Give the places back, or leave the queue."""
+    def leave(self, ticket: Ticket, *, begun: bool = True) -> None:
+        """Give the places back, or leave the queue.
+
+        Args:
+            begun: Whether its time says how long requests take.
+        """
         if self._running.pop(ticket.number, None):
             self.writing -= ticket.size
-            lasted = time.monotonic() - ticket.since
-            self._usual_s += _LATEST * (lasted - self._usual_s)
+            if begun:
+                lasted = time.monotonic() - ticket.since
+                self._usual_s += _LATEST * (lasted - self._usual_s)
         else:
             self._queue.remove(ticket)
         self._release(ticket, ticket.size)

@@ -1,8 +1,8 @@
 """Work that others wait for, beside answers: how much of it is done at a time, and who is next.
 
-Markdown of a long text, the tokens of one, the database: what one asks for takes from all others.
-So there is a line for each kind, of bounded length. As in the queue of answers, an account's second
-request stands behind the first ones of all others, and no account has more than its share.
+Markdown of a long text, the tokens of one: what one asks for takes from all others. So there is a
+line for each kind, of bounded length. As in the queue of answers, an account's second request
+stands behind the first ones of all others, and no account has more than its share.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from playground.domain.errors import Busy
+from playground.domain.errors import Busy, ShuttingDown
 from playground.domain.principal import kind_of
 
 
@@ -20,7 +20,8 @@ from playground.domain.principal import kind_of
 class _Place:
     account: str
     turn: int
-    come: asyncio.Event = field(default_factory=asyncio.Event)
+    working: bool = False
+    told: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Gate:
@@ -40,6 +41,18 @@ class Gate:
         self._line: list[_Place] = []
         self._own: Counter[str] = Counter()
         self._turn = 0
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """How many wait in the line."""
+        return len(self._line)
+
+    def close(self) -> None:
+        """Begin nothing more: who waits is told now, and what is being done may end."""
+        self._closed = True
+        for place in self._line:
+            place.told.set()
 
     @asynccontextmanager
     async def turn(self, account: str) -> AsyncIterator[None]:
@@ -47,10 +60,15 @@ class Gate:
 
         Raises:
             Busy: The account has its share of the line, or the line is full.
+            ShuttingDown: This server begins nothing more.
         """
+        if self._closed:
+            raise ShuttingDown("This server is stopping. Try again.")
         place = self._enter(account)
         try:
-            await place.come.wait()
+            await place.told.wait()
+            if not place.working:
+                raise ShuttingDown("This server is stopping. Try again.")
             yield
         finally:
             self._leave(place)
@@ -72,7 +90,7 @@ class Gate:
         return place
 
     def _leave(self, place: _Place) -> None:
-        if place.come.is_set():
+        if place.working:
             self._working -= 1
         else:
             self._line.remove(place)
@@ -82,8 +100,9 @@ class Gate:
         self._move()
 
     def _move(self) -> None:
-        while self._line and self._working < self._at_once:
+        while self._line and self._working < self._at_once and not self._closed:
             place = self._line.pop(0)
             self._turn = place.turn
             self._working += 1
-            place.come.set()
+            place.working = True
+            place.told.set()

@@ -86,6 +86,7 @@ class Metrics:
         engine_states: Of each engine one of STATES.
         store_answers: Whether the database does; both are asked for each scrape.
         engines: The ids of all engines.
+        texts_waiting: How many wait for their turn.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Metrics:
         store_answers: Callable[[], Awaitable[bool]],
         *,
         engines: Sequence[str] = ("default",),
+        texts_waiting: Callable[[], int] = lambda: 0,
     ) -> None:
         self.flow = TokenFlow()
         self._asked_states = engine_states
@@ -103,7 +105,7 @@ class Metrics:
         self._asking: asyncio.Task[None] | None = None
         registry = self._registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        registry.register(_Read(load, self.flow))
+        registry.register(_Read(load, self.flow, texts_waiting))
         self._answers = Counter(
             "playground_answers",
             "Answers that ended: done, stopped by the reader, left by the reader, or failed",
@@ -217,9 +219,10 @@ class Metrics:
 class _Read(Collector):
     """Figures that are there anyway, read when they are asked for."""
 
-    def __init__(self, load: Load, flow: TokenFlow) -> None:
+    def __init__(self, load: Load, flow: TokenFlow, texts_waiting: Callable[[], int]) -> None:
         self._load = load
         self._flow = flow
+        self._texts_waiting = texts_waiting
 
     def collect(
         self,
@@ -230,6 +233,11 @@ class _Read(Collector):
             ("streams_limit", "Answers that may be written at a time", load.limit),
             ("waiting", "Requests in line", load.waiting),
             ("waiting_limit", "Requests that may wait in line", load.queue_limit),
+            (
+                "texts_waiting",
+                "Texts in line to be counted, rendered or read",
+                self._texts_waiting(),
+            ),
         ):
             yield GaugeMetricFamily(f"playground_{name}", words, value)
         yield CounterMetricFamily(

@@ -61,7 +61,7 @@ class Site:
 @asynccontextmanager
 async def serving(connections: Connections) -> AsyncIterator[Site]:
     app = FastAPI()
-    app.state.admission = _Admission()
+    app.state.admission, app.state.gates = _Admission(), ()
     begun: list[str] = []
     gate = asyncio.Event()
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from playground.domain.errors import Busy
+from playground.domain.errors import Busy, ShuttingDown
 from playground.limits.gate import Gate
 
 
@@ -72,3 +72,18 @@ async def test_who_is_cancelled_leaves_the_line() -> None:
     assert workers.begun == ["user:a", "user:a"]
     await workers.end()
     await asyncio.gather(first, third)
+
+
+async def test_who_waits_at_the_end_is_told_and_who_works_may_end() -> None:
+    gate = Gate(at_once=1)
+    workers = Workers(gate)
+    working, waiting = await workers.ask("user:a"), await workers.ask("user:b")
+    gate.close()
+    with pytest.raises(ShuttingDown):
+        await waiting
+    with pytest.raises(ShuttingDown):
+        await (await workers.ask("user:c"))
+    assert not working.done()
+    await workers.end()
+    await working
+    assert workers.begun == ["user:a"]
