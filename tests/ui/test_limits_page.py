@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.pages import opened, serve
 from tests.servers import Server
@@ -102,3 +103,43 @@ def test_trials_wait_for_a_busy_server(chromium: Browser, narrow: str) -> None:
             expect(status).to_contain_text("waiting, 1st in line")
         expect(page.get_by_role("button", name="Start again")).to_be_visible()
         expect(page.get_by_role("row", name="Min-p").get_by_role("cell").first).to_have_text("1")
+
+
+def test_what_the_page_asks_for_by_itself_it_asks_for_again(page: Page) -> None:
+    """The tokens and the Markdown of a conversation, its prompt, and where answers differ."""
+    refused: list[str] = []
+
+    def refuse_once(route: Route) -> None:
+        path = urlsplit(route.request.url).path
+        if path in refused:
+            route.fallback()
+            return
+        refused.append(path)
+        busy = {"error": "Too many.", "kind": "busy", "field": None}
+        route.fulfill(status=429, json=busy, headers={"Retry-After": "1"})
+
+    say(page, "Name two animals.")
+    finished_answer(page)
+    page.fill("#chat-prompt", "A draft")
+    with page.context.new_page() as tab:  # which goes on with it, and has no HTML of it
+        for name in ("tokenize", "render", "pieces", "code"):
+            tab.route(f"**/api/{name}", refuse_once)
+        tab.goto(page.url.partition("#")[0])
+        expect(tab.locator("#chat-prompt")).to_have_value("A draft")
+        expect(tab.locator("#context-meter")).to_contain_text("/")
+        answered = finished_answer(tab)
+        expect(answered.locator(".block-html").first).to_be_visible()
+        answered.get_by_role("button", name="Receipt").click()
+        answered.get_by_role("tab", name="Code").click()
+        expect(answered.locator("pre")).to_contain_text("curl")
+        compare(tab)
+        with tab.expect_response(lambda response: "/api/pieces" in response.url and response.ok):
+            ask(tab, "Name two animals.")
+        finished(tab)
+    assert set(refused) == {"/api/tokenize", "/api/render", "/api/code", "/api/pieces"}
+
+
+def finished_answer(page: Page) -> Locator:
+    written = page.locator('#chat [data-testid="message"][data-role="assistant"]')
+    expect(written).to_have_attribute("data-state", "done")
+    return written

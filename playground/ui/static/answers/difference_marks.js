@@ -1,7 +1,7 @@
 // Shows where the columns differ: marks over the text, by the CSS Custom Highlight API, which
 // leaves the page's elements as they are, and the same in words at each column.
 
-import { json } from '../lib/api.js';
+import { patientJson } from '../lib/api.js';
 import { differentWords, firstDifference, firstPiece, places } from '../lib/diff.js';
 
 const pace = 250; // ms between two looks while answers are being written
@@ -164,11 +164,12 @@ export class Marks {
 
   async #cut(engine, wanted) {
     try {
-      const { pieces } = await json('api/pieces', { texts: wanted.map(([, { text }]) => text), engine });
+      const { pieces } = await patientJson('api/pieces', { texts: wanted.map(([, { text }]) => text), engine });
       wanted.forEach(([key], i) => this.pieces.set(key, pieces[i]));
       this.update(true);
-    } catch {
-      // words do, and the next look at other texts asks again
+    } catch (error) {
+      // words do, and the next look at other texts asks again, or at these where all were busy
+      if (error.kind === 'busy') for (const [key] of wanted) this.pieces.delete(key);
     }
   }
 }

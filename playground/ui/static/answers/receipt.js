@@ -4,7 +4,7 @@
 // The prompt is not stored with the conversation. After a reload the server renders it again, and
 // its hash in the receipt says whether it is the same text.
 
-import { json } from '../lib/api.js';
+import { patientJson } from '../lib/api.js';
 import { copyButton, element } from '../lib/dom.js';
 import { tabs } from '../lib/tabs.js';
 import { count, number, unturned } from '../lib/text.js';
@@ -32,7 +32,7 @@ async function promptOf(message, before, alone = false) {
   const messages = before.filter(({ content }) => content !== '').map(({ role, content }) => ({ role, content }));
   if (receipt.system) messages.unshift({ role: 'system', content: receipt.system });
   if (receipt.continued > 0) messages.push({ role: 'assistant', content: [...message.content].slice(0, receipt.continued).join('') });
-  const again = await json('api/tokenize', { messages, max_new_tokens: receipt.max_new_tokens ?? receipt.sent.max_new_tokens, engine: receipt.engine_id });
+  const again = await patientJson('api/tokenize', { messages, max_new_tokens: receipt.max_new_tokens ?? receipt.sent.max_new_tokens, engine: receipt.engine_id });
   if (again.prompt_sha256 !== receipt.prompt_sha256) throw new Error(gone);
   prompts.set(receipt.prompt_sha256, again.prompt);
   return again.prompt;
@@ -148,7 +148,7 @@ async function codeTab(message, before) {
   const prompt = await promptOf(message, before);
   const asked = { sampler: {}, stop: [], system: '', seed: null, max_new_tokens: null };
   const again = paneAgain({ messages: [...before, message], setting: asked }, Object.keys(receipt.applied));
-  const { snippets } = await json('api/code', { prompt, sent: receipt.sent, engine: receipt.engine_id, again });
+  const { snippets } = await patientJson('api/code', { prompt, sent: receipt.sent, engine: receipt.engine_id, again });
   const shown = tabs('Program', snippets.map((snippet) => ({
     label: snippet.label,
     content: () => [

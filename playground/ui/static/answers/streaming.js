@@ -3,7 +3,7 @@
 /** @typedef {import('./pane.js').Pane} Pane */
 
 import { look } from '../engine/state.js';
-import { json, stream } from '../lib/api.js';
+import { patientJson, stream } from '../lib/api.js';
 
 /**
  * What the server is sent of a conversation: the system text and the messages up to `answer`, which
@@ -78,9 +78,10 @@ export async function answerInto(panes, body, signal, {
  */
 export async function renderRest(pane, answer, at = 'api') {
   if (!['done', 'stopped', 'failed'].includes(answer.state) || pane.rest(answer).trim() === '') return;
+  const text = answer.content;
   try {
-    const { blocks } = await json(`${at}/render`, { text: answer.content });
-    if (answer.state !== 'streaming') pane.setBlocks(answer, blocks);
+    const { blocks } = await patientJson(`${at}/render`, { text });
+    if (answer.state !== 'streaming' && answer.content === text) pane.setBlocks(answer, blocks);
   } catch {
     // the plain text stays, and the next start tries again
   }

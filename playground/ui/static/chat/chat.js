@@ -3,7 +3,7 @@
 import { newAnswer, Pane } from '../answers/pane.js';
 import { answerInto, conversation, renderAll } from '../answers/streaming.js';
 import { engine, followedEngine, onEngine } from '../engine/state.js';
-import { json } from '../lib/api.js';
+import { patientJson } from '../lib/api.js';
 import { $, fit, isSend, whenTaller } from '../lib/dom.js';
 import { Notice } from '../lib/notice.js';
 import { PageEnd } from '../lib/page_end.js';
@@ -322,7 +322,7 @@ export class Chat {
     this.measuring?.abort();
     this.measuring = new AbortController();
     try {
-      const count = await json('api/tokenize', { messages, engine: followedEngine() }, this.measuring.signal);
+      const count = await patientJson('api/tokenize', { messages, engine: followedEngine() }, this.measuring.signal);
       const share = count.prompt_tokens / count.max_total_tokens;
       shown.querySelector('meter').value = share;
       shown.querySelector('span').textContent = `${number.format(count.prompt_tokens)} / ${number.format(count.max_total_tokens)}`;

@@ -1,7 +1,7 @@
 // The last prompt with several seeds for every column: how much answers differ by luck alone, and
 // how much by the settings.
 
-import { stream } from '../lib/api.js';
+import { pause, stream } from '../lib/api.js';
 import { openDialog } from '../lib/dialog.js';
 import { button, element } from '../lib/dom.js';
 import { download } from '../lib/download.js';
@@ -98,10 +98,7 @@ async function* patiently(body, signal, say) {
       if (error.kind !== 'busy') throw error;
       const seconds = Math.max(error.retryAfter, 1);
       say(`The server is busy; asking again in ${seconds} s`);
-      await new Promise((/** @type {(value?: unknown) => void} */ resolve) => {
-        const timer = setTimeout(resolve, 1000 * seconds);
-        signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); }, { once: true });
-      });
+      await pause(seconds, signal);
     }
   }
 }

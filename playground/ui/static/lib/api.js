@@ -2,6 +2,7 @@
 // (<root>/ui/<version>/lib/api.js), so that a proxy may put the page under any path.
 
 const root = new URL('../../../', import.meta.url);
+const patience = 5; // times that a busy server is asked again
 
 // An event of the document: a request was refused since nobody is logged in any more, or somebody else
 // is.
@@ -80,6 +81,37 @@ async function request(path, body, signal, method = body === undefined ? 'GET' :
  */
 export async function json(path, body, signal) {
   return (await request(path, body, signal)).json();
+}
+
+/**
+ * Ends after so many seconds, or when `signal` aborts.
+ * @param {number} seconds
+ * @param {AbortSignal} [signal]
+ */
+export function pause(seconds, signal) {
+  return new Promise((/** @type {(value?: unknown) => void} */ resolve) => {
+    const timer = setTimeout(resolve, 1000 * seconds);
+    signal?.addEventListener('abort', () => { clearTimeout(timer); resolve(); }, { once: true });
+  });
+}
+
+/**
+ * As `json`, for what a page shows by itself: a server that is busy, or stops, is asked again when
+ * it says, a few times. Throws its last refusal.
+ * @param {string} path
+ * @param {unknown} [body]
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<any>}
+ */
+export async function patientJson(path, body, signal) {
+  for (let left = patience; ; left -= 1) {
+    try {
+      return await json(path, body, signal);
+    } catch (error) {
+      if (!['busy', 'shutdown'].includes(error.kind) || left === 0) throw error;
+      await pause(Math.max(error.retryAfter, 1), signal);
+    }
+  }
 }
 
 /**

@@ -1,7 +1,7 @@
 // The page /s/<token>: a frozen conversation or comparison, as its owner saw it.
 
 import { Marks } from '../answers/difference_marks.js';
-import { address, json } from '../lib/api.js';
+import { address, json, patientJson } from '../lib/api.js';
 import { $, button, copyButton, element } from '../lib/dom.js';
 import { distinct, overlap } from '../lib/statistics.js';
 import { dates, number, openings } from '../lib/text.js';
@@ -164,7 +164,7 @@ async function compareEngine(columns, note, run) {
 
 async function open() {
   try {
-    draw(await json(`api/shares/${encodeURIComponent(token)}`));
+    draw(await patientJson(`api/shares/${encodeURIComponent(token)}`));
     document.documentElement.dataset.snapshot = 'ready';
   } catch (error) {
     page.replaceChildren(element('div', { className: 'sheet', role: 'alert' },

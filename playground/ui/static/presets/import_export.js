@@ -1,6 +1,6 @@
 // Presets in and out: texts in other programs' formats, and links. The server reads and writes them.
 
-import { json } from '../lib/api.js';
+import { json, patientJson } from '../lib/api.js';
 import { openDialog } from '../lib/dialog.js';
 import { button, copyButton, element, note } from '../lib/dom.js';
 import { download } from '../lib/download.js';
@@ -80,7 +80,7 @@ export async function importPresets(panel) {
     if (area.value.trim() === '') return result.replaceChildren();
     let nodes;
     try {
-      const answer = await json('api/presets/import', { text: area.value, ...(format.value && { format: format.value }) });
+      const answer = await patientJson('api/presets/import', { text: area.value, ...(format.value && { format: format.value }) });
       const drafts = found(answer, panel);
       nodes = [note(`Read as: ${answer.label || 'nothing that is known'}.`)];
       if (answer.problems.length > 0) nodes.push(element('h3', { textContent: 'This cannot be read' }), element('ul', { className: 'problems' }, ...answer.problems.map(problem)));
@@ -153,7 +153,7 @@ export async function offerPreset(text, panel) {
   const nodes = [];
   let drafts = [];
   try {
-    const answer = await json('api/presets/import', { text: decoded(text), format: 'json' });
+    const answer = await patientJson('api/presets/import', { text: decoded(text), format: 'json' });
     drafts = found(answer, panel);
     if (answer.problems.length > 0) nodes.push(note('This link holds no preset that can be read.'), element('ul', { className: 'problems' }, ...answer.problems.map(problem)));
   } catch (error) {

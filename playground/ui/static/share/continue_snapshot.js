@@ -1,6 +1,6 @@
 // Goes on here with what a snapshot holds.
 
-import { json } from '../lib/api.js';
+import { patientJson } from '../lib/api.js';
 import { openDialog } from '../lib/dialog.js';
 import { button, element } from '../lib/dom.js';
 import { brief } from '../lib/text.js';
@@ -10,7 +10,7 @@ import { openRecord } from '../records/records.js';
 // Where it cannot, the page says why. False when it may be opened later.
 export async function continueFrom(token) {
   try {
-    const { share, record } = await json(`api/shares/${encodeURIComponent(token)}`);
+    const { share, record } = await patientJson(`api/shares/${encodeURIComponent(token)}`);
     return await openRecord(record, `Continued from the snapshot “${brief(share.title)}”.`);
   } catch (error) {
     const window = openDialog('The snapshot was not opened',
