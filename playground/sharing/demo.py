@@ -153,6 +153,11 @@ class VisitBody(Body):
     panes: Annotated[list[VisitPaneBody], Field(fail_fast=True, max_length=MAX_PANES)] | None = (
         Field(default=None, description="As many as the demo has.")
     )
+    new_seed: bool = Field(
+        default=False,
+        description="Whether seeds that the owner fixed are left out for this once, so that "
+        "another try gives another answer.",
+    )
 
     def asked(self, demo: Demo) -> tuple[PaneRequest, ...]:
         """The demo's panes with what its visitor said.
@@ -177,7 +182,7 @@ class VisitBody(Body):
             ]
         head = (Message("system", demo.system),) if demo.system else ()
         return tuple(
-            replace(pane, messages=head + turns)
+            replace(pane, messages=head + turns, seed=None if self.new_seed else pane.seed)
             for pane, turns in zip(demo.panes, spoken, strict=True)
         )
 
