@@ -138,7 +138,7 @@ def test_the_presets_answer_side_by_side_with_one_seed(page: Page) -> None:
 def test_system_text_and_stop_sequences_hold_for_every_column(page: Page) -> None:
     compare(page)
     page.get_by_role("button", name="system text, stop").click()
-    expect(page.locator("#compare-system")).to_be_focused()
+    expect(page.locator("#compare-beginning")).to_be_focused()
     page.fill("#compare-system", "Be kind.")
     page.fill("#compare-stop-sequences", "a\nb\nc\nd")
     ask(page, STORY)

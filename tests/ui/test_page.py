@@ -97,25 +97,27 @@ def test_the_same_seed_repeats_an_answer_and_another_does_not(page: Page) -> Non
     page.fill("#seed", "7")
     ask(page, "Tell me a story about a lighthouse.")
     first = finished(page)
-    page.get_by_role("button", name="Retry").click()
+    page.get_by_role("button", name="Seed of another version").click()
+    page.get_by_role("button", name="Same seed: 7").click()
     expect(answers(page).last).not_to_have_attribute("data-state", "done")
     assert finished(page) == first
     page.fill("#seed", "8")
     page.get_by_role("button", name="Retry").click()
     expect(answers(page).last).not_to_have_attribute("data-state", "done")
     assert finished(page) != first
+    expect(answers(page).last.locator(".facts-line")).to_contain_text("seed 8")
 
 
-def test_edit_and_resend_then_undo(page: Page) -> None:
+def test_an_edited_question_is_a_version_of_it(page: Page) -> None:
     ask(page, "Name ten animals.")
     finished(page)
     questions(page).hover()
-    page.get_by_role("button", name="Edit").click()
+    questions(page).get_by_role("button", name="Edit").click()
     page.get_by_label("Edit the message").fill("Hello!")
     page.keyboard.press("Enter")
     expect(questions(page)).to_have_text(re.compile("Hello!"))
     finished(page)
-    page.get_by_role("button", name="Undo").click()
+    questions(page).get_by_role("button", name="Previous version").click()
     expect(questions(page)).to_have_text(re.compile("Name ten animals."))
 
 
@@ -124,6 +126,7 @@ def test_delete_and_a_new_chat_can_be_undone(page: Page) -> None:
     finished(page)
     answers(page).get_by_role("button", name="Delete").click()
     expect(answers(page)).to_have_count(0)
+    expect(questions(page)).to_have_count(0)
     page.get_by_role("button", name="Undo").click()
     expect(answers(page)).to_have_count(1)
     page.get_by_role("button", name="New chat").click()

@@ -181,6 +181,7 @@ interface StreamRequest {
   messages?: SentMessage[];
   panes: RequestPane[];
   blind?: boolean;
+  new_seed?: boolean; // of a demo
 }
 
 // One conversation or comparison as data.

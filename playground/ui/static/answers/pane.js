@@ -1,13 +1,17 @@
-// One column of conversation: a list of messages and the answer that streams into the last one.
+// One column of conversation: the messages that are shown of a tree, and the answer that streams into
+// the last one.
 //
 // A message is a plain value that can be stored.
 
 import { address } from '../lib/api.js';
 import { $, button, copyButton, element, fit, isSend, markdown } from '../lib/dom.js';
+import { menu } from '../lib/menu.js';
 import { patch } from '../lib/patch.js';
 import { count, ordinal } from '../lib/text.js';
+import { Tree } from '../lib/tree.js';
 import { loadPreview, preview } from './preview.js';
 import { receiptView, takeReceipt } from './receipt.js';
+import { asideOf, isBare, seedOf, versionSwitch } from './versions.js';
 
 const reasons = {
   eos_token: '',
@@ -28,20 +32,24 @@ function problemWords(content, problem) {
   return content === '' ? problem.message : `Incomplete. ${problem.message.replace(/^The text is not complete[.:] (.)/, (_, first) => first.toUpperCase())}`;
 }
 
-/** @returns {Answer} */
-export const newAnswer = () => ({ role: 'assistant', content: '', blocks: [], state: 'streaming' });
+const longest = 50_000; // characters of an answer that a snapshot takes
 
 export class Pane {
-  // actions: {presetName(id)} and, for what is to be offered: retry(index), resume(index),
-  // edit(index, text), remove(index), stop(index), toChat(index). With `plain`, the figures stand
+  // actions: {presetName(id)} and, for what is to be offered: retry(index, same), with the same seed
+  // or another one, resume(index), edit(index, text), rewrite(index, text), remove(index),
+  // stop(index), toChat(index); repeats(), whether a seed can be asked for again; busy(), whether no
+  // other version can be shown now, and chosen(index), one is. With `plain`, the figures stand
   // elsewhere. With `alone`, receipts ask nothing of the server.
   constructor(log, actions, { plain = false, alone = false } = {}) {
     this.log = log;
     this.actions = actions;
     this.plain = plain;
     this.alone = alone;
-    /** @type {Message[]} */
-    this.messages = [];
+    this.tree = new Tree();
+    /** @type {HTMLDetailsElement | null} */
+    this.aside = null; // what followed another version
+    this.told = element('span', { className: 'visually-hidden' }); // which version is shown
+    this.told.setAttribute('role', 'status');
     /** @type {HTMLElement | null} */
     this.place = null; // says where the request stands in line, while it does
     this.replay = false; // whether an answer that is continued has not been sent anew yet
@@ -51,6 +59,22 @@ export class Pane {
     this.rested = 0; // when it may be drawn again: a long block leaves the page time for the rest
   }
 
+  /**
+   * The messages that are shown.
+   * @returns {Message[]}
+   */
+  get messages() {
+    return this.tree.path;
+  }
+
+  /**
+   * All of them, other versions included, as data.
+   * @returns {Branches}
+   */
+  get branches() {
+    return this.tree.branches;
+  }
+
   // The answer that the last message is.
   get lastAnswer() {
     const last = this.messages.at(-1);
@@ -58,30 +82,99 @@ export class Pane {
     return last;
   }
 
-  /** @param {Message[]} messages */
-  show(messages) {
-    this.messages = messages;
-    this.log.replaceChildren(...messages.map((message) => this.#article(message)));
+  /**
+   * @param {Message[]} messages
+   * @param {number} [shown]
+   */
+  show(messages, shown) {
+    this.tree = new Tree(messages, shown);
+    this.draw(0);
   }
 
   /**
    * @template {Message} Added
    * @param {Added} message
+   * @param {Message | null} [beside] What it is a version of; else it goes behind the last one.
    */
-  add(message) {
-    this.messages.push(message);
-    this.log.append(this.#article(message));
+  add(message, beside = null) {
+    const place = beside ? this.messages.indexOf(beside) : this.messages.length;
+    this.tree.add(message, beside);
+    this.draw(place);
     return message;
   }
 
-  truncate(length) {
-    this.messages.length = length;
-    while (this.log.children.length > length) this.log.lastElementChild.remove();
+  // Whether another try at an answer would take its place: it is the last one and has no word.
+  isBare(index) {
+    const answer = this.messages[index];
+    return answer.role === 'assistant' && isBare(answer) && index === this.messages.length - 1;
   }
 
+  /**
+   * Another try at an answer.
+   * @param {Message} answer
+   * @param {Answer} version
+   * @param {boolean} [bare] Whether it takes the answer's place.
+   */
+  again(answer, version, bare = this.isBare(this.messages.indexOf(answer))) {
+    const place = this.messages.indexOf(answer);
+    this.tree.add(version, answer);
+    if (bare) this.tree.remove(answer);
+    this.tree.choose(version);
+    this.draw(place);
+  }
+
+  // Takes out a message: see Tree.remove. Gives what is gone and what brings it back.
   remove(index) {
-    this.messages.splice(index, 1);
-    this.log.children[index].remove();
+    const { gone, restore } = this.tree.remove(this.messages[index]);
+    this.draw(Math.max(0, index - 1));
+    return { gone, restore: () => { restore(); this.draw(0); } };
+  }
+
+  // Shows another version of one of the messages that are shown.
+  choose(version) {
+    const place = this.messages.findIndex((each) => this.tree.versions(version).includes(each));
+    this.tree.choose(version);
+    this.draw(place);
+    return place;
+  }
+
+  // The same for who asked for it by an arrow, which keeps the focus.
+  #leaf(version, arrow) {
+    if (this.actions.busy?.()) return;
+    const place = this.choose(version);
+    const versions = this.tree.versions(version);
+    this.told.textContent = `Version ${versions.indexOf(version) + 1} of ${versions.length}`;
+    const node = this.log.children[place];
+    const [previous, next] = node.querySelectorAll('.versions .arrow');
+    (arrow === 'next' ? next : previous).focus();
+    this.actions.chosen?.(place);
+  }
+
+  // Brings the last message that is shown into sight.
+  reveal() {
+    this.log.lastElementChild?.scrollIntoView({ block: 'nearest' });
+  }
+
+  // Draws what is shown from a place on, and what is not but followed another version.
+  draw(place = 0) {
+    while (this.log.children.length > place) this.log.lastElementChild.remove();
+    this.log.append(...this.messages.slice(place).map((message) => this.#article(message)));
+    this.#drawAside();
+  }
+
+  #drawAside() {
+    const { aside } = this.tree;
+    const open = this.aside?.open ?? true;
+    this.aside?.remove();
+    this.aside = null;
+    if (!this.told.isConnected) this.log.after(this.told);
+    if (!aside) return;
+    const back = () => {
+      if (!this.actions.busy?.()) this.actions.chosen?.(this.choose(aside.version));
+    };
+    this.aside = asideOf(aside, this.tree.versions(aside.version), (message) => this.#article(message), back,
+      { open, lasting: this.actions.retry !== undefined });
+    this.log.after(this.aside);
   }
 
   /**
@@ -214,7 +307,10 @@ export class Pane {
 
   #redraw(message) {
     const index = this.messages.indexOf(message);
-    if (index < 0) return;
+    if (index < 0) {
+      if (this.tree.aside?.messages.includes(message)) this.#drawAside();
+      return;
+    }
     const [before, drawn] = [this.log.children[index], this.#article(message)];
     const [body, made] = [$('.body', before), $('.body', drawn)];
     patch(body, made);
@@ -233,8 +329,12 @@ export class Pane {
     const at = (action) => () => this.actions[action](this.#index(article));
     const body = element('div', { className: 'body' });
     article.append(body);
+    const versions = this.tree.versions(message);
+    const leafing = versions.length < 2 ? []
+      : [versionSwitch(message, versions, (version, arrow) => this.#leaf(version, arrow))];
     if (message.role === 'user') {
       body.textContent = message.content;
+      article.append(...leafing);
       if (!this.actions.edit) return article;
       const edit = button('Edit', () => this.#editor(article, message));
       article.append(element('div', { className: 'actions' },
@@ -254,7 +354,9 @@ export class Pane {
       return article;
     }
     if (rest.trim() !== '') body.append(underWay(rest, false));
-    article.append(...this.#ending(message), this.#meta(article, message, at));
+    const meta = this.#meta(article, message, at);
+    meta.prepend(...leafing);
+    article.append(...this.#ending(message), meta);
     return article;
   }
 
@@ -290,9 +392,11 @@ export class Pane {
       facts.push(this.actions.presetName(receipt?.preset ?? message.preset) + edited);
     }
     if (message.letter) facts.push(`answer ${message.letter}${message.chosen ? ', chosen' : ''}`);
+    if (message.prefilled) facts.push('beginning prefilled');
+    if (message.rewritten) facts.push('edited by hand');
     if (message.state === 'stopped') facts.push('stopped');
     if (message.state === 'failed') facts.push('incomplete');
-    if (done) {
+    if (done && !message.rewritten) {
       facts.push(
         count(done.generated_tokens, 'token'),
         !this.plain && done.ttft_ms !== null && `first ${Math.round(done.ttft_ms)} ms`,
@@ -303,10 +407,11 @@ export class Pane {
     const seed = done?.seed ?? receipt?.sent?.seed;
     if (seed !== undefined && seed !== null) facts.push(`seed ${seed}`);
     const unfinished = message.content !== ''
-      && (message.state !== 'done' || ['length', 'budget'].includes(done?.finish_reason ?? ''));
+      && (message.rewritten || message.state !== 'done' || ['length', 'budget'].includes(done?.finish_reason ?? ''));
     const actions = [
       message.content !== '' && copyButton('Copy', () => message.content),
-      this.actions.retry && button('Retry', at('retry')),
+      this.actions.retry && this.#retryButtons(article, message),
+      message.content !== '' && this.actions.rewrite && button('Edit', () => this.#editor(article, message)),
       unfinished && this.actions.resume && button('Continue', at('resume')),
       message.content !== '' && this.actions.toChat && button('Continue in chat', at('toChat')),
       receipt && this.#receiptButton(article, message),
@@ -316,6 +421,19 @@ export class Pane {
       element('div', { className: 'facts-line' },
         ...facts.filter(Boolean).map((text) => element('span', { textContent: text }))),
       element('div', { className: 'actions' }, ...actions.filter(Boolean)));
+  }
+
+  // Retry, and with which seed: another one where nothing is chosen.
+  #retryButtons(article, message) {
+    const again = (same) => this.actions.retry(this.#index(article), same);
+    const retry = button('Retry', () => again(false));
+    retry.title = 'Another version, with a seed that none had';
+    const seed = seedOf(message);
+    if (seed === null || this.actions.repeats?.() === false) return retry;
+    return element('span', { className: 'retry' }, retry, menu('Seed of another version', () => [
+      { label: 'New seed', run: () => again(false) },
+      { label: `Same seed: ${seed}`, run: () => again(true) },
+    ], '▾'));
   }
 
   #receiptButton(article, message) {
@@ -333,30 +451,34 @@ export class Pane {
     return toggle;
   }
 
+  // A question is sent anew; the text of an answer becomes a version of it.
   #editor(article, message) {
+    const answer = message.role === 'assistant';
     const area = element('textarea', { value: message.content, rows: 1 });
-    area.setAttribute('aria-label', 'Edit the message');
+    if (answer) area.maxLength = longest;
+    area.setAttribute('aria-label', answer ? 'Edit the answer' : 'Edit the message');
     const close = () => {
       const drawn = this.#article(message);
       article.replaceWith(drawn);
-      $('button', drawn).focus();
+      $(answer ? '.actions button' : 'button', drawn).focus();
     };
     const send = () => {
-      const text = area.value.trim();
-      if (text !== '') this.actions.edit(this.#index(article), text);
+      const text = answer ? area.value.trimEnd() : area.value.trim();
+      if (answer && text === message.content) close();
+      else if (text.trim() !== '') this.actions[answer ? 'rewrite' : 'edit'](this.#index(article), text);
     };
     area.addEventListener('input', () => fit(area));
     area.addEventListener('keydown', (event) => {
       if (event.key === 'Escape') {
         event.stopPropagation();
         close();
-      } else if (isSend(event)) {
+      } else if (answer ? event.key === 'Enter' && (event.ctrlKey || event.metaKey) : isSend(event)) {
         event.preventDefault();
         send();
       }
     });
     article.replaceChildren(element('div', { className: 'editor' }, area,
-      element('div', { className: 'row' }, button('Cancel', close), button('Send', send, 'primary'))));
+      element('div', { className: 'row' }, button('Cancel', close), button(answer ? 'Save as a version' : 'Send', send, 'primary'))));
     fit(area);
     area.focus();
   }

@@ -7,8 +7,11 @@
 import { patientJson } from '../lib/api.js';
 import { copyButton, element } from '../lib/dom.js';
 import { tabs } from '../lib/tabs.js';
-import { count, number, unturned } from '../lib/text.js';
+import { brief, count, number, unturned } from '../lib/text.js';
+import { before as inFrontOf } from '../lib/tree.js';
 import { paneAgain } from './request_again.js';
+import { conversation } from './turns.js';
+import { beginningOf } from './versions.js';
 
 const prompts = new Map(); // by the hash that the receipt has
 
@@ -29,8 +32,7 @@ async function promptOf(message, before, alone = false) {
   if (alone) throw new Error('The prompt is not kept with this answer.');
   const gone = 'This browser no longer has the prompt of this answer: what stands before it was changed since.';
   if (!receipt.prompt_sha256) throw new Error('This answer is older than the prompts in receipts.');
-  const messages = before.filter(({ content }) => content !== '').map(({ role, content }) => ({ role, content }));
-  if (receipt.system) messages.unshift({ role: 'system', content: receipt.system });
+  const messages = conversation(before, null, receipt.system);
   if (receipt.continued > 0) messages.push({ role: 'assistant', content: [...message.content].slice(0, receipt.continued).join('') });
   const again = await patientJson('api/tokenize', { messages, max_new_tokens: receipt.max_new_tokens ?? receipt.sent.max_new_tokens, engine: receipt.engine_id });
   if (again.prompt_sha256 !== receipt.prompt_sha256) throw new Error(gone);
@@ -38,13 +40,13 @@ async function promptOf(message, before, alone = false) {
   return again.prompt;
 }
 
-// Gives the receipts of these messages their prompts, as far as they are to be had.
+// Gives the receipts of these messages, a tree's, their prompts, as far as they are to be had.
 export async function addPrompts(messages) {
   for (const [i, message] of messages.entries()) {
     const { receipt } = message;
     if (!receipt || receipt.prompt !== undefined) continue;
     try {
-      receipt.prompt = await promptOf(message, messages.slice(0, i));
+      receipt.prompt = await promptOf(message, inFrontOf(messages, i));
     } catch {
       // its hash is there all the same
     }
@@ -56,13 +58,16 @@ const list = (pairs) => element('dl', {}, ...pairs.flatMap(([name, text]) => [
   element('dt', { textContent: name }), element('dd', { textContent: String(text) })]));
 const heading = (text) => element('h3', { textContent: text });
 
-/**
- * @param {Receipt} receipt
- * @param {Done | null} [done]
- */
-function facts(receipt, done) {
+const quoted = (words) => `“${brief(words)}”`;
+
+/** @param {Answer} message */
+function facts(message) {
+  const { done, prefilled, rewritten } = message;
+  const receipt = /** @type {Receipt} */ (message.receipt);
   const edits = Object.entries(receipt.edits ?? {}).map(([name, { from, to }]) => `${name} ${value(from)} → ${value(to)}`);
   const pairs = [
+    ...(prefilled ? [['beginning', `prefilled by the reader: ${quoted(beginningOf(message))}`]] : []),
+    ...(rewritten ? [['text', 'edited by hand: what follows is of the text that the model wrote']] : []),
     ['preset', `${receipt.preset ?? 'none'}${edits.length > 0 ? ', edited' : ''}`],
     ...(edits.length > 0 ? [['edits', edits.join(', ')]] : []),
     ['engine', receipt.engine],
@@ -117,7 +122,7 @@ function receiptTab(message) {
   const left = Object.entries(receipt.left_out ?? {});
   const ways = Object.entries(receipt.applied).filter(([name, way]) => (way.how !== 'native' || way.reason) && !(name in (receipt.left_out ?? {})));
   return [
-    facts(receipt, done),
+    facts(message),
     heading('Sent to the engine, with the prompt'),
     element('pre', { textContent: unturned(JSON.stringify(receipt.sent, null, 2)), tabIndex: 0 }),
     ...emulation(receipt, done ? done.emulation : message.emulation),
@@ -126,7 +131,8 @@ function receiptTab(message) {
       list(ways.map(([name, way]) => [name, `${way.how === 'unsupported' ? 'not applied' : way.how}: ${way.reason}`]))] : []),
     copyButton('Copy as JSON', () => {
       const prompt = prompts.get(receipt.prompt_sha256);
-      return JSON.stringify({ receipt: prompt === undefined ? receipt : { ...receipt, prompt }, done }, null, 2);
+      const { prefilled, rewritten } = message; // JSON leaves out what is undefined
+      return JSON.stringify({ receipt: prompt === undefined ? receipt : { ...receipt, prompt }, done, prefilled, rewritten }, null, 2);
     }),
   ];
 }
@@ -157,7 +163,10 @@ async function codeTab(message, before) {
       copyButton('Copy the program', () => snippet.code),
     ],
   })));
-  return [element('p', { className: 'note', textContent: programWords(receipt) }), shown];
+  const notes = [programWords(receipt)];
+  if (receipt.continued > 0) notes.push('The prompt ends inside the answer: they print what follows.');
+  if (message.rewritten) notes.push('The text was edited by hand since: they print what the model wrote.');
+  return [element('p', { className: 'note', textContent: notes.join(' ') }), shown];
 }
 
 // By the format, its turn markers. Nobody can write one: in a message they are made harmless.

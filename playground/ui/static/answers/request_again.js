@@ -1,5 +1,7 @@
 // An answer's request, to be sent once more: what its receipt says of it. Pure.
 
+import { conversation } from './turns.js';
+
 const older = ['<|user|>']; // what the server put in front of the reader's own stop sequences, where the receipt does not say
 
 // What engines call what is asked for here under another name.
@@ -34,7 +36,7 @@ const engineAgain = (receipt, setting, ids) => [receipt?.engine_id, setting.engi
 export function paneAgain({ messages, setting }, parameters, ids = []) {
   const answer = messages.at(-1);
   const { receipt, done } = answer;
-  const turns = messages.slice(0, -1).filter(({ content }) => content !== '').map(({ role, content }) => ({ role, content }));
+  const turns = conversation(messages.slice(0, -1));
   /** @type {RequestPane} */
   const pane = { sampler: setting.sampler, stop: setting.stop, messages: turns };
   let { system, seed, max_new_tokens: limit } = setting;

@@ -5,23 +5,6 @@
 import { look } from '../engine/state.js';
 import { patientJson, stream } from '../lib/api.js';
 
-/**
- * What the server is sent of a conversation: the system text and the messages up to `answer`, which
- * itself is sent only when it is continued. An answer without text says nothing and is left out.
- * @param {Message[]} messages
- * @param {Message | null} [answer]
- * @returns {SentMessage[]}
- */
-export function conversation(messages, answer = null, system = '') {
-  /** @type {SentMessage[]} */
-  const sent = system === '' ? [] : [{ role: 'system', content: system }];
-  for (const message of messages) {
-    if (message.content !== '') sent.push({ role: message.role, content: message.content });
-    if (message === answer) break;
-  }
-  return sent;
-}
-
 // A page that is left aborts its requests: what that breaks off was stopped, and did not fail.
 let leaving = false;
 addEventListener('beforeunload', () => {
@@ -92,10 +75,11 @@ export async function renderRest(pane, answer, at = 'api') {
  * @param {Pane} pane
  * @param {() => void} [after] After each.
  */
-export async function renderAll(pane, after = () => {}) {
-  for (const message of pane.messages.toReversed()) {
+export async function renderAll(pane, after = () => {}, at = 'api') {
+  const beside = pane.tree.aside?.messages ?? [];
+  for (const message of [...beside.toReversed(), ...pane.messages.toReversed()]) {
     if (message.role !== 'assistant') continue;
-    await renderRest(pane, message);
+    await renderRest(pane, message, at);
     after();
   }
 }

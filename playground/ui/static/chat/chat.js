@@ -1,14 +1,16 @@
 // The tab Chat: one conversation, its composer, and what is done to its messages.
 
-import { newAnswer, Pane } from '../answers/pane.js';
-import { answerInto, conversation, renderAll } from '../answers/streaming.js';
+import { Pane } from '../answers/pane.js';
+import { answerInto, renderAll } from '../answers/streaming.js';
+import { conversation } from '../answers/turns.js';
+import { beginningOf, newAnswer, rewritten, seedOfRetry } from '../answers/versions.js';
 import { engine, followedEngine, onEngine } from '../engine/state.js';
 import { patientJson } from '../lib/api.js';
 import { $, fit, isSend, whenTaller } from '../lib/dom.js';
 import { Notice } from '../lib/notice.js';
 import { PageEnd } from '../lib/page_end.js';
 import { handOver, load, save, whenRefused } from '../lib/storage.js';
-import { number } from '../lib/text.js';
+import { count, number } from '../lib/text.js';
 import { closeDrawer, currentRequest, presetName } from '../presets/panel.js';
 import { panelSetting } from '../presets/resolved_setting.js';
 import { Entry } from '../records/archive_entry.js';
@@ -26,11 +28,16 @@ export class Chat {
     this.entry = new Entry(kept.entry, () => this.record(), () => this.#keep());
     /** @type {HTMLTextAreaElement} */
     this.prompt = $('#chat-prompt');
+    /** @type {HTMLTextAreaElement} */
+    this.beginning = $('#chat-beginning');
     this.pane = new Pane($('[data-testid="pane-0"]'), {
-      retry: (index) => this.retry(index),
+      retry: (index, same) => this.retry(index, same),
       resume: (index) => this.resume(index),
       edit: (index, text) => this.edit(index, text),
+      rewrite: (index, text) => this.rewrite(index, text),
       remove: (index) => this.remove(index),
+      busy: () => !this.#idle(),
+      chosen: () => this.#chosen(),
       presetName,
     });
     /** @type {AbortController | null} */
@@ -47,9 +54,10 @@ export class Chat {
 
   async start() {
     whenRefused((message) => this.notice.show(message));
-    const messages = await this.#kept();
-    this.pane.show(messages);
+    const { messages, shown } = await this.#kept();
+    this.pane.show(messages, shown);
     this.prompt.value = load('draft', '');
+    this.#begin(load('beginning', ''));
     this.#listen();
     this.#settle();
     this.#render();
@@ -61,18 +69,19 @@ export class Chat {
   }
 
   // The conversation that the tab showed before, as it was handed over or as the archive has it.
+  /** @returns {Promise<Branches>} */
   async #kept() {
-    const { messages, setting } = this.kept;
+    const { messages, shown, setting } = this.kept;
     if (Array.isArray(messages)) {
       for (const message of messages) if (message.state === 'streaming') message.state = 'stopped';
       this.setting = readSetting(setting);
-      return messages;
+      return { messages, shown };
     }
     const record = await this.entry.read();
-    if (record === null) return [];
+    if (record === null) return { messages: [] };
     const [column] = record.columns;
     this.setting = column.setting;
-    return shownMessages(column.messages);
+    return { messages: shownMessages(column.messages), shown: column.shown };
   }
 
   #listen() {
@@ -90,6 +99,15 @@ export class Chat {
         event.preventDefault();
         this.send(this.prompt.value);
       }
+    });
+    this.beginning.addEventListener('input', () => {
+      fit(this.beginning);
+      save('beginning', this.beginning.value);
+    });
+    $('#chat-begin-open').addEventListener('click', () => {
+      const open = $('#chat-begin').hidden;
+      this.#begin(open ? this.beginning.value : '', open);
+      (open ? this.beginning : this.prompt).focus();
     });
     $('#chat-stop').addEventListener('click', () => this.stop());
     $('#chat-new').addEventListener('click', () => this.clear());
@@ -111,50 +129,85 @@ export class Chat {
     const request = this.#request();
     if (!request) return;
     if (this.notice.stays) this.notice.hide();
+    const beginning = this.beginning.value.trimEnd();
     this.pane.add({ role: 'user', content: text.trim() });
+    this.#begin('');
     if (text === this.prompt.value) {
       this.prompt.value = '';
       save('draft', '');
       fit(this.prompt);
     }
-    this.#answer(request);
+    this.#answer(request, beginning);
   }
 
-  retry(index) {
+  // Shows what the next answer begins with, in its own field.
+  #begin(text, open = text !== '') {
+    this.beginning.value = text;
+    save('beginning', text);
+    $('#chat-begin').hidden = !open;
+    $('#chat-begin-open').setAttribute('aria-expanded', String(open));
+    fit(this.beginning);
+  }
+
+  // Another version of an answer; what followed stays with the one that it followed.
+  retry(index, same) {
     const request = this.#request();
-    if (!request) return;
-    this.#change('Replaced the answer.', () => this.pane.truncate(index));
-    this.#answer(request);
+    const { pane } = this;
+    const answer = pane.messages[index];
+    if (!request || answer.role !== 'assistant') return;
+    const seed = seedOfRetry(answer, pane.tree.versions(answer), request.pane.seed ?? null, same);
+    const version = newAnswer(beginningOf(answer));
+    pane.again(answer, version);
+    void this.#run({ ...request, pane: { ...request.pane, seed } }, version);
   }
 
+  // Another version of a question, whose answer begins a branch.
   edit(index, text) {
     const request = this.#request();
     if (!request) return;
-    this.#change('Replaced the message and what followed.', () => this.pane.truncate(index));
-    this.pane.add({ role: 'user', content: text });
+    this.pane.add({ role: 'user', content: text }, this.pane.messages[index]);
     this.#answer(request);
   }
 
-  resume(index) {
-    const request = this.#request();
-    if (!request) return;
-    if (index + 1 < this.pane.messages.length) {
-      this.#change('Left out what followed.', () => this.pane.truncate(index + 1));
-    }
-    void this.#run(request, this.pane.lastAnswer);
+  // Another version of an answer, in the reader's own words.
+  rewrite(index, text) {
+    const answer = this.pane.messages[index];
+    if (!this.#idle() || answer.role !== 'assistant') return;
+    this.pane.add(rewritten(answer, text), answer);
+    this.#chosen();
+    this.#focusPrompt();
   }
 
-  // A question goes with its answer, which would be an answer to nothing.
+  // An answer that was gone on with is continued as another version, so that it stays what it was.
+  resume(index) {
+    const request = this.#request();
+    const answer = this.pane.messages[index];
+    if (!request || answer.role !== 'assistant') return;
+    const last = index + 1 === this.pane.messages.length;
+    void this.#run(request, last ? answer : this.pane.add(structuredClone(answer), answer));
+  }
+
+  // One version of an answer, or a question with its answers. What followed stays.
   remove(index) {
     if (!this.#idle()) return;
-    const [question, answer] = this.pane.messages.slice(index, index + 2);
-    const both = question.role === 'user' && answer?.role === 'assistant';
-    this.#change(both ? 'Deleted the message and its answer.' : 'Deleted the message.', () => {
-      if (both) this.pane.remove(index + 1);
-      this.pane.remove(index);
-    });
-    this.#settle();
+    const { gone, restore } = this.pane.remove(index);
+    const [first, ...answers] = gone;
+    const words = first.role === 'assistant' ? 'Deleted this version of the answer.'
+      : answers.length === 0 ? 'Deleted the message.'
+        : `Deleted the message and its ${answers.length === 1 ? 'answer' : count(answers.length, 'answer')}.`;
+    this.notice.show(words, { undo: () => {
+      this.stop();
+      restore();
+      this.#chosen();
+    } });
+    this.#chosen();
     this.#focusPrompt();
+  }
+
+  // Another branch is shown than before.
+  #chosen() {
+    this.#settle();
+    this.#render();
   }
 
   clear() {
@@ -183,8 +236,8 @@ export class Chat {
     }
   }
 
-  #answer(request) {
-    void this.#run(request, this.pane.add(newAnswer()));
+  #answer(request, beginning = '') {
+    void this.#run(request, this.pane.add(newAnswer(beginning)));
   }
 
   /**
@@ -199,18 +252,24 @@ export class Chat {
     this.running = new AbortController();
     this.#settle();
     if (!focused()) $('#chat-stop').focus({ preventScroll: true });
-    this.end.show();
+    if (this.pane.aside) this.pane.reveal();
+    else this.end.show();
     await answerInto([this.pane], { messages, panes: [request.pane] }, this.running.signal, {
       onEvent: () => {
         this.entry.touch();
-        this.end.follow();
+        this.#follow();
       },
     });
     const stopping = document.activeElement === $('#chat-stop');
     this.running = null;
     this.#settle();
     if (stopping) this.#focusPrompt();
-    this.end.follow();
+    this.#follow();
+  }
+
+  // Below an answer that others follow the page has another end.
+  #follow() {
+    if (!this.pane.aside) this.end.follow();
   }
 
   get visible() {
@@ -225,16 +284,16 @@ export class Chat {
   // setting: what it was asked for with. handle: of the entry that it is kept in, {} for one that it
   // need not be kept in as it is; else it gets a new one. undone(): it was.
   /**
-   * @param {Message[]} messages
+   * @param {Branches} branches
    * @param {string} words
    * @param {{ setting?: Setting | null, handle?: Handle, undone?: () => void }} [options]
    */
-  adopt(messages, words, { setting = null, handle, undone } = {}) {
+  adopt({ messages, shown }, words, { setting = null, handle, undone } = {}) {
     this.entry.flush();
     this.stop();
     this.#change(words, () => {
       this.setting = setting;
-      this.pane.show(messages);
+      this.pane.show(messages, shown);
       if (handle) this.entry.take(handle);
       else this.entry.begin();
     }, { undone, stay: true });
@@ -244,12 +303,12 @@ export class Chat {
   }
 
   #render() {
-    void renderAll(this.pane, () => this.end.follow());
+    void renderAll(this.pane, () => this.#follow());
   }
 
   #change(words, change, { undone = () => {}, stay = false } = {}) {
-    const before = structuredClone(this.pane.messages);
-    for (const message of before) if (message.role === 'assistant' && message.state === 'streaming') message.state = 'stopped';
+    const before = structuredClone(this.pane.branches);
+    for (const message of before.messages) if (message.role === 'assistant' && message.state === 'streaming') message.state = 'stopped';
     const { setting } = this;
     const { handle } = this.entry;
     change();
@@ -258,7 +317,7 @@ export class Chat {
       this.entry.flush();
       this.setting = setting;
       this.entry.handle = handle;
-      this.pane.show(before);
+      this.pane.show(before.messages, before.shown);
       undone();
       this.#settle();
       this.#render();
@@ -285,7 +344,7 @@ export class Chat {
   // whole: with the conversation, which the archive does not have.
   #state(whole) {
     const { handle } = this.entry;
-    return whole ? { messages: this.pane.messages, setting: this.setting, entry: handle } : { entry: handle };
+    return whole ? { ...this.pane.branches, setting: this.setting, entry: handle } : { entry: handle };
   }
 
   #keep() {
@@ -307,9 +366,8 @@ export class Chat {
   async #measure() {
     if (engine().state !== 'ready' || this.running) return;
     const shown = $('#context-meter');
-    const messages = conversation(this.pane.messages, null, $('#system').value.trim());
-    const draft = this.prompt.value.trim();
-    if (draft !== '') messages.push({ role: 'user', content: draft });
+    const draft = { role: /** @type {'user'} */ ('user'), content: this.prompt.value.trim() };
+    const messages = conversation([...this.pane.messages, draft], null, $('#system').value.trim());
     if (!messages.some((message) => message.role === 'user')) {
       this.measuring?.abort();
       this.measured = null;

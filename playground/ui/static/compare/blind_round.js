@@ -4,9 +4,10 @@
 // knows which is which until it asks the server to open the seals. A round is a plain value that
 // can be stored: {prompt, answers: [message], outcome}, where each message has its `seals`.
 
-import { newAnswer, Pane } from '../answers/pane.js';
+import { Pane } from '../answers/pane.js';
 import { takeReceipt } from '../answers/receipt.js';
 import { answerInto, renderRest } from '../answers/streaming.js';
+import { newAnswer } from '../answers/versions.js';
 import { json } from '../lib/api.js';
 import { button, element } from '../lib/dom.js';
 import { presetName } from '../presets/panel.js';
@@ -52,8 +53,9 @@ export class BlindRound {
     this.#vote();
   }
 
-  async run(prompt, panes) {
-    const answers = panes.map(() => ({ ...newAnswer(), seals: [] }));
+  // beginning: what the answers begin with, which the panes have already.
+  async run(prompt, panes, beginning) {
+    const answers = panes.map(() => ({ ...newAnswer(beginning), seals: [] }));
     this.round = { prompt, answers };
     this.#draw(this.round);
     this.controller = new AbortController();

@@ -19,7 +19,8 @@ function pace({ ttft_ms: first, tokens_per_second: rate }) {
 export class Column {
   /**
    * @param {EditedSetting} setting
-   * @param {any} board {changed(), retry(column), stop(column), toChat(column), join(column), menu(column)}
+   * @param {any} board {changed(), retry(column, index, same), rewrite(column, index, text), stop(column),
+   *   toChat(column, index), join(column), chosen(column), menu(column), notice(words)}
    */
   constructor(setting, board) {
     this.setting = setting;
@@ -32,9 +33,12 @@ export class Column {
     this.log = element('div', { className: 'log' });
     this.log.setAttribute('role', 'log');
     this.pane = new Pane(this.log, {
-      retry: () => board.retry(this),
+      retry: (index, same) => board.retry(this, index, same),
+      rewrite: (index, text) => board.rewrite(this, index, text),
       stop: () => board.stop(this),
-      toChat: () => board.toChat(this),
+      toChat: (index) => board.toChat(this, index),
+      busy: () => this.busy(),
+      chosen: () => board.chosen(this),
       presetName,
     }, { plain: true });
     this.select = element('select', { className: 'preset-of' });
@@ -76,6 +80,12 @@ export class Column {
 
   get messages() {
     return this.pane.messages;
+  }
+
+  // Whether an answer is being written here, which is then said.
+  busy() {
+    if (this.running) this.board.notice('Stop the answer first.');
+    return this.running !== null;
   }
 
   // The last answer, if the last message is one.

@@ -11,7 +11,7 @@ export const most = 4;
 const margin = 6; // pixels above a question that stands at the top
 
 export class Board {
-  // actions: {retry, stop, toChat, join} of a column, changed(), notice(words, undo)
+  // actions: {retry, rewrite, stop, toChat, join, chosen} of a column, changed(), notice(words, undo)
   constructor(node, actions) {
     this.node = node;
     this.actions = actions;
@@ -33,9 +33,9 @@ export class Board {
     }, { passive: true });
   }
 
-  // kept: [{setting, messages}]; reference: a position among them.
+  // kept: [{setting, messages, shown}]; reference: a position among them.
   show(kept, reference) {
-    for (const { setting: value, messages } of kept) this.#insert(value, messages);
+    for (const { setting: value, ...branches } of kept) this.#insert(value, branches);
     this.reference = this.columns[reference] ?? this.columns[0];
     this.#arrange();
   }
@@ -52,14 +52,14 @@ export class Board {
     };
   }
 
-  #insert(value, messages, at = this.columns.length) {
+  #insert(value, { messages, shown }, at = this.columns.length) {
     for (const message of messages) if (message.state === 'streaming') message.state = 'stopped';
     const column = new Column(value, {
       ...this.actions,
       changed: () => { this.#name(); this.actions.changed(); },
       menu: (each) => this.#menu(each),
     });
-    column.pane.show(messages);
+    column.pane.show(messages, shown);
     void renderAll(column.pane);
     this.columns.splice(at, 0, column);
     for (const part of column.heads) this.levelling.observe(part);
@@ -108,15 +108,15 @@ export class Board {
   #addColumn() {
     const used = new Set(this.columns.map(({ setting: { preset } }) => preset));
     const free = allPresets().find(({ id }) => !used.has(id));
-    this.#put(free ? { ...setting(free.id), engine: this.reference.setting.engine } : structuredClone(this.reference.setting), [], this.columns.length);
+    this.#put(free ? { ...setting(free.id), engine: this.reference.setting.engine } : structuredClone(this.reference.setting), { messages: [] }, this.columns.length);
   }
 
   duplicate(column) {
-    this.#put(structuredClone(column.setting), structuredClone(column.messages), this.columns.indexOf(column) + 1);
+    this.#put(structuredClone(column.setting), structuredClone(column.pane.branches), this.columns.indexOf(column) + 1);
   }
 
-  #put(value, messages, at) {
-    const added = this.#insert(value, messages, at);
+  #put(value, branches, at) {
+    const added = this.#insert(value, branches, at);
     this.widen(null);
     this.#arrange();
     added.node.scrollIntoView({ inline: 'nearest', block: 'nearest' });

@@ -1,8 +1,9 @@
 // The tab Compare: two to four columns, one composer for all, all answers in one stream.
 
 import { Marks } from '../answers/difference_marks.js';
-import { newAnswer } from '../answers/pane.js';
-import { answerInto, conversation } from '../answers/streaming.js';
+import { answerInto, renderAll } from '../answers/streaming.js';
+import { conversation } from '../answers/turns.js';
+import { beginningOf, newAnswer, rewritten, seedOfRetry } from '../answers/versions.js';
 import { areSeveral, engineOf, engines, onEngines } from '../engine/choice.js';
 import { seedDoubt } from '../engine/parameter_support.js';
 import { engine, onEngine } from '../engine/state.js';
@@ -45,9 +46,11 @@ class Comparison {
       },
     });
     this.board = new Board(this.node.querySelector('.board'), {
-      retry: (column) => this.retry(column),
+      retry: (column, index, same) => this.retry(column, index, same),
+      rewrite: (column, index, text) => this.rewrite(column, index, text),
       stop: (column) => this.stop(column),
-      toChat: (column) => this.toChat(column),
+      toChat: (column, index) => this.toChat(column, index),
+      chosen: (column) => this.#chosen(column),
       join: (column) => this.join(column),
       changed: () => this.settle(),
       notice: (words, undo) => this.notice.show(words, { undo }),
@@ -108,7 +111,7 @@ class Comparison {
     if (record === null) return columns.map((column) => ({ ...column, messages: [] }));
     const archived = shownColumns(record).map(({ column }) => column);
     // The settings as they were being edited, unless columns came or went since.
-    return archived.length === columns.length ? archived.map(({ messages }, i) => ({ ...columns[i], messages })) : archived;
+    return archived.length === columns.length ? archived.map(({ messages, shown }, i) => ({ ...columns[i], messages, shown })) : archived;
   }
 
   #listen() {
@@ -173,52 +176,89 @@ class Comparison {
       this.notice.show(error.message);
       return;
     }
-    for (const pane of panes) pane.messages.push(question);
+    const { beginning } = this.options;
+    const answer = newAnswer(beginning);
+    panes.forEach((pane, i) => {
+      pane.messages = conversation([...this.columns[i].messages, question, answer], answer, this.options.system);
+    });
+    this.options.use({ beginning: '' });
     if (text === this.prompt.value) this.prompt.value = '';
     fit(this.prompt);
     this.notice.hide();
     this.options.fold();
     if (this.options.blind) {
-      this.blind.run(question.content, panes);
+      this.blind.run(question.content, panes, beginning);
       this.settle();
       return;
     }
-    for (const column of this.columns) column.pane.add({ ...question });
+    for (const column of this.columns) {
+      column.pane.add({ ...question });
+      column.pane.add(newAnswer(beginning));
+    }
     this.board.following = true;
     void this.#run(this.columns, panes);
   }
 
-  // Answers the last message of the user once more, in this column alone.
-  retry(column) {
-    if (column.running) return;
-    const before = column.answer ? column.messages.slice(0, -1) : column.messages;
-    let panes;
-    try {
-      panes = panesOf([column], this.options);
-    } catch (error) {
-      this.notice.show(error.message);
-      return;
-    }
-    panes[0].messages = conversation(before, null, this.options.system);
-    column.pane.truncate(before.length);
-    void this.#run([column], panes);
+  // Another version of one answer, in its column alone; what followed stays with the one it followed.
+  retry(column, index, same) {
+    const answer = column.messages[index];
+    if (column.busy() || answer.role !== 'assistant') return;
+    const pane = this.#request(column);
+    if (!pane) return;
+    const seed = seedOfRetry(answer, column.pane.tree.versions(answer), pane.seed ?? null, same);
+    const version = newAnswer(beginningOf(answer));
+    column.pane.again(answer, version);
+    this.#answer(column, { ...pane, seed }, version);
+  }
+
+  // Another version of an answer, in the reader's own words.
+  rewrite(column, index, text) {
+    const answer = column.messages[index];
+    if (column.busy() || answer.role !== 'assistant') return;
+    column.pane.add(rewritten(answer, text), answer);
+    this.#chosen(column);
+  }
+
+  // Another branch of a column is shown.
+  #chosen(column) {
+    this.settle();
+    void renderAll(column.pane).then(() => this.marks.update(true));
   }
 
   // A column that was added later takes over the conversation of the one that all are compared
   // against, and answers its last prompt.
   join(column) {
     const { messages } = this.board.reference;
+    const pane = this.#request(column);
+    if (!pane) return;
     const last = messages.findLastIndex(({ role }) => role === 'user');
     column.pane.show(structuredClone(messages.slice(0, last + 1)));
-    this.retry(column);
+    this.#answer(column, pane, column.pane.add(newAnswer()));
   }
 
+  // What a column's settings ask for, or null when one of them cannot be read, which is said.
+  /** @returns {RequestPane | null} */
+  #request(column) {
+    try {
+      return panesOf([column], this.options)[0];
+    } catch (error) {
+      this.notice.show(error.message);
+      return null;
+    }
+  }
+
+  #answer(column, pane, answer) {
+    const messages = conversation(column.messages, answer, this.options.system);
+    void this.#run([column], [{ ...pane, messages }]);
+  }
+
+  // The panes' answers are the last messages of the columns.
   async #run(chosen, panes) {
     const columns = [...chosen];
     const controller = new AbortController();
     columns.forEach((column, pane) => {
       column.running = { controller, pane, id: null, alone: columns.length === 1 };
-      column.pane.add({ ...newAnswer(), preset: column.setting.preset });
+      column.pane.lastAnswer.preset = column.setting.preset;
     });
     const answered = answerInto(columns.map((column) => column.pane), { panes }, controller.signal, {
       onOpen: (id) => columns.forEach((column) => { if (column.running) column.running.id = id; }),
@@ -263,8 +303,10 @@ class Comparison {
     this.blind.stop();
   }
 
-  toChat(column) {
-    this.chat.adopt(structuredClone(column.messages), `Continued from ${column.label} of the comparison.`);
+  // The conversation of a column, as far as this answer, goes on in the chat.
+  toChat(column, index) {
+    const { tree, messages } = column.pane;
+    this.chat.adopt(structuredClone(tree.until(messages[index])), `Continued from ${column.label} of the comparison.`);
     const { system, stop } = this.options.value;
     usePreset(column.setting.preset, column.setting.edits, column.setting.limit, { system, stop, engine: column.setting.engine, emulate: column.setting.emulate !== false });
     $('#view-chat-button').click();
@@ -318,14 +360,17 @@ class Comparison {
 
   clear() {
     this.entry.flush();
-    const before = this.columns.map((column) => ({ column, messages: [...column.messages] }));
+    const before = this.columns.map((column) => ({ column, ...column.pane.branches }));
     const { handle } = this.entry;
     for (const column of this.columns) column.pane.show([]);
     this.entry.begin();
     this.settle();
     this.notice.show('Started a new comparison.', { undo: () => {
       this.entry.flush();
-      for (const { column, messages } of before) column.pane.show(messages);
+      for (const { column, messages, shown } of before) {
+        column.pane.show(messages, shown);
+        void renderAll(column.pane);
+      }
       this.entry.handle = handle;
       this.settle();
     } });
@@ -362,7 +407,7 @@ class Comparison {
   // whole: with the conversations, which the archive does not have.
   #state(whole) {
     return {
-      columns: this.columns.map(({ setting: value, messages }) => (whole ? { setting: value, messages } : { setting: value })),
+      columns: this.columns.map(({ setting: value, pane }) => (whole ? { setting: value, ...pane.branches } : { setting: value })),
       reference: this.columns.indexOf(this.board.reference),
       ...this.options.value,
       draft: this.prompt.value,

@@ -29,7 +29,7 @@ export class Options {
       this.#showTexts(this.#texts.hidden);
       if (this.#texts.hidden) return;
       this.fold(); // there is no room for both on a narrow page
-      $('#compare-system').focus();
+      $('#compare-beginning').focus();
     });
     $('#compare-options').addEventListener('click', () => this.#open(!this.panel.classList.contains('open')));
   }
@@ -46,15 +46,19 @@ export class Options {
       blind: this.blind,
       system: $('#compare-system').value,
       stop: $('#compare-stop-sequences').value,
+      beginning: $('#compare-beginning').value,
     };
   }
 
-  // Takes what `value` was, or a part of it.
-  use({ sameSeed = this.sameSeed, seed, difference, blind = this.blind, system, stop }) {
+  /**
+   * Takes what `value` was, or a part of it.
+   * @param {any} kept
+   */
+  use({ sameSeed = this.sameSeed, seed, difference, blind = this.blind, system, stop, beginning }) {
     this.sameSeed = sameSeed;
     $('#compare-same-seed').checked = sameSeed;
     $('#compare-blind').checked = blind;
-    const fields = { seed, difference, system, 'stop-sequences': stop };
+    const fields = { seed, difference, system, 'stop-sequences': stop, beginning };
     for (const [name, text] of Object.entries(fields)) {
       if (text !== undefined) $(`#compare-${name}`).value = text;
     }
@@ -75,6 +79,11 @@ export class Options {
 
   get system() {
     return $('#compare-system').value.trim();
+  }
+
+  // What the next answers begin with.
+  get beginning() {
+    return $('#compare-beginning').value.trimEnd();
   }
 
   // Throws in words, and shows the place.
@@ -103,7 +112,7 @@ export class Options {
   // What the folded texts are, in words.
   get #said() {
     const stops = $('#compare-stop-sequences').value.split('\n').filter((line) => line !== '').length;
-    return [this.system !== '' && 'system text', stops > 0 && count(stops, 'stop sequence')].filter(Boolean);
+    return [this.beginning !== '' && 'beginning', this.system !== '' && 'system text', stops > 0 && count(stops, 'stop sequence')].filter(Boolean);
   }
 
   // On a narrow page the options are folded away behind a button that sums them up.
@@ -130,7 +139,7 @@ export class Options {
     $('#compare-against').replaceChildren(...labels.map((label, i) => new Option(label, i)));
     $('#compare-against').value = reference;
     $('#compare-against-label').hidden = this.difference === 'off';
-    $('#compare-texts-open').textContent = this.#said.join(', ') || 'system text, stop';
+    $('#compare-texts-open').textContent = this.#said.join(', ') || 'system text, stop, beginning';
     $('#compare-options').textContent = [
       this.sameSeed ? `seed ${$('#compare-seed').value || 'random'}` : 'own seeds',
       ...this.#said,

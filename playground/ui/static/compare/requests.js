@@ -1,6 +1,6 @@
 // What a comparison asks the server for.
 
-import { conversation } from '../answers/streaming.js';
+import { conversation } from '../answers/turns.js';
 import { wholeNumber } from '../lib/values.js';
 import { paneOf } from '../presets/setting.js';
 

@@ -7,7 +7,7 @@
 import { isObject } from './validate.js';
 
 const prefix = 'kto-playground.v1.';
-const ofTheTab = new Set(['chat', 'draft', 'comparison', 'samplers']);
+const ofTheTab = new Set(['chat', 'draft', 'beginning', 'comparison', 'samplers']);
 const known = new Map(); // what this tab read or wrote last, by name
 let refused = false;
 /** @type {(words: string) => void} */

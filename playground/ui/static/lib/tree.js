@@ -140,7 +140,11 @@ export class Tree {
     return this.#of(message).before?.next.map((each) => each.message) ?? [];
   }
 
-  // Adds a message behind those that are shown, or as a version of `beside`, and shows it.
+  /**
+   * Adds a message behind those that are shown, or as a version of `beside`, and shows it.
+   * @param {any} message
+   * @param {any} [beside]
+   */
   add(message, beside = null) {
     const last = this.path.at(-1);
     const parent = beside ? this.#of(beside).before : last ? this.#of(last) : this.root;

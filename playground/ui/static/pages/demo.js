@@ -3,8 +3,10 @@
 // The page asks the server again and again whether the link still works and what is left of its
 // budget. Whatever comes back, what was written stays; a reload finds it, too, in this browser tab.
 
-import { newAnswer, Pane } from '../answers/pane.js';
-import { answerInto, conversation, renderRest } from '../answers/streaming.js';
+import { Pane } from '../answers/pane.js';
+import { answerInto, renderAll } from '../answers/streaming.js';
+import { conversation } from '../answers/turns.js';
+import { newAnswer } from '../answers/versions.js';
 import { nameModel } from '../engine/model_name.js';
 import { progressBar } from '../engine/progress.js';
 import { json, stopPane } from '../lib/api.js';
@@ -34,12 +36,19 @@ class Demo {
     this.prompt = $('#demo-prompt');
     const logs = [...page.querySelectorAll('[role="log"]')];
     const single = logs.length === 1;
-    this.actions = { presetName: (name) => name };
-    this.offers = { retry: (index) => this.retry(index) };
+    this.actions = {
+      presetName: (name) => name,
+      busy: () => this.busy(),
+      repeats: () => this.known?.panes.some(({ seed }) => seed !== null) ?? false,
+    };
+    this.offers = { retry: (index, same) => this.retry(index, same) };
     if (single) this.offers.resume = (index) => this.resume(index);
     Object.assign(this.actions, this.offers);
     this.offering = true; // whether the answers have these buttons
-    this.panes = logs.map((log) => new Pane(log, this.actions, { alone: true, plain: !single }));
+    this.panes = logs.map((log, i) => {
+      const actions = Object.assign(Object.create(this.actions), { chosen: (place) => this.#chosen(i, place) });
+      return new Pane(log, actions, { alone: true, plain: !single });
+    });
     /** @type {{ controller: AbortController, id: string | null } | null} */
     this.running = null; // the stream of the answers under way
     this.known = null; // what the server said of the link last
@@ -59,10 +68,10 @@ class Demo {
   start() {
     const kept = load();
     this.panes.forEach((pane, i) => {
-      const messages = kept.messages?.[i] ?? [];
+      const { messages = kept.messages?.[i] ?? [], shown } = kept.panes?.[i] ?? {}; // of earlier versions: messages
       for (const message of messages) if (message.state === 'streaming') message.state = 'stopped';
-      pane.show(messages);
-      for (const message of messages) if (message.role === 'assistant') void renderRest(pane, message, at);
+      pane.show(messages, shown);
+      void renderAll(pane, () => {}, at);
     });
     this.prompt.value = kept.draft ?? '';
     this.#listen();
@@ -111,17 +120,36 @@ class Demo {
     this.#ask();
   }
 
-  // Asks once more for an answer; in all columns, which are at the same turn.
-  retry(index) {
+  // Asks once more for an answer; in all columns, which are at the same turn and show the same version.
+  retry(index, same) {
     if (this.running || this.closed) return;
-    this.#change('Replaced the answer.', () => this.panes.forEach((pane) => pane.truncate(index)));
-    this.#ask();
+    const bare = this.panes.every((pane) => pane.isBare(index));
+    for (const pane of this.panes) pane.again(pane.messages[index], newAnswer(), bare);
+    void this.#run({ new_seed: !same && !bare });
   }
 
   resume(index) {
     if (this.running || this.closed) return;
-    this.panes[0].truncate(index + 1);
+    const [pane] = this.panes;
+    const answer = pane.messages[index];
+    if (index + 1 < pane.messages.length) pane.add(structuredClone(answer), answer);
     void this.#run();
+  }
+
+  busy() {
+    if (this.running) this.notice.show('Stop the answer first.');
+    return this.running !== null;
+  }
+
+  // The other columns show the same version.
+  #chosen(chosen, place) {
+    const [message, tree] = [this.panes[chosen].messages[place], this.panes[chosen].tree];
+    const number = tree.versions(message).indexOf(message);
+    this.panes.forEach((pane, i) => {
+      if (i !== chosen) pane.choose(pane.tree.versions(pane.messages[place])[number]);
+      void renderAll(pane, () => {}, at);
+    });
+    this.#settle();
   }
 
   clear() {
@@ -149,17 +177,19 @@ class Demo {
     void this.#run();
   }
 
-  async #run() {
+  async #run(asked = {}) {
     const controller = new AbortController();
     this.running = { controller, id: null };
     const panes = this.panes.map((pane) => ({ messages: conversation(pane.messages) }));
     this.#settle();
-    this.end.show();
+    const follow = () => { if (!this.panes[0].aside) this.end.follow(); };
+    if (this.panes[0].aside) this.panes[0].reveal();
+    else this.end.show();
     const keeping = setInterval(() => this.#keep(), 1000);
-    await answerInto(this.panes, { panes }, controller.signal, {
+    await answerInto(this.panes, { panes, ...asked }, controller.signal, {
       at,
       onOpen: (id) => { if (this.running) this.running.id = id; },
-      onEvent: () => this.end.follow(),
+      onEvent: follow,
       onFailure: () => {},
     });
     clearInterval(keeping);
@@ -170,11 +200,11 @@ class Demo {
 
   // Does something that can be taken back.
   #change(words, change) {
-    const before = this.panes.map((pane) => structuredClone(pane.messages));
+    const before = this.panes.map((pane) => structuredClone(pane.branches));
     change();
     const undo = () => {
       if (this.running) this.running.controller.abort();
-      this.panes.forEach((pane, i) => pane.show(before[i]));
+      this.panes.forEach((pane, i) => pane.show(before[i].messages, before[i].shown));
       this.#settle();
     };
     this.notice.show(words, { undo });
@@ -227,13 +257,13 @@ class Demo {
     if (offering === this.offering) return;
     this.offering = offering;
     for (const [name, action] of Object.entries(this.offers)) this.actions[name] = offering ? action : undefined;
-    for (const pane of this.panes) pane.show(pane.messages);
+    for (const pane of this.panes) pane.draw();
   }
 
   #keep() {
     try {
-      const messages = this.panes.map((pane) => pane.messages);
-      sessionStorage.setItem(place, JSON.stringify({ messages, draft: this.prompt.value }));
+      const panes = this.panes.map((pane) => pane.branches);
+      sessionStorage.setItem(place, JSON.stringify({ panes, draft: this.prompt.value }));
     } catch {
       // forbidden or full: the conversation is on the page, and only a reload loses it
     }

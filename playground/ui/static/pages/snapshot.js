@@ -24,7 +24,7 @@ const distinctValues = (values) => [...new Set(values)];
 
 // Who wrote the answers, in words: each model with its engine.
 function writers(columns) {
-  const receipts = columns.flatMap(({ messages }) => messages).map(({ receipt }) => receipt).filter(Boolean);
+  const receipts = columns.flatMap(({ all }) => all).map(({ receipt }) => receipt).filter(Boolean);
   return distinctValues(receipts.map(({ model_id: id, engine }) => `${id} on ${engine}`));
 }
 
@@ -59,7 +59,7 @@ function statistics(columns) {
   const rows = chat
     ? columns[0].messages.filter(({ role }) => role === 'assistant').map((answer, i) => [`Answer ${i + 1}`, answer])
     : columns.filter(({ answer }) => answer).map(({ label, answer }) => [label, answer]);
-  if (rows.length === 0) return '';
+  if (rows.length === 0) return element('div');
   const percent = (share) => (share === null ? '–' : `${Math.round(100 * share)} %`);
   const heads = ['', 'tokens', 'first token', 'tokens/s', 'duration', 'different words', ...(chat ? [] : ['word pairs shared with the first'])];
   const lines = rows.map(([label, { content, done }]) => [
@@ -83,7 +83,20 @@ function statistics(columns) {
 function draw(snapshot) {
   const { share, record, blocks } = snapshot;
   const chat = record.kind === 'chat';
-  const columns = record.columns.map((column, i) => new FrozenColumn(column, blocks[i], { parameters, index: i, alone: chat }));
+  const columns = record.columns.map((column, i) => new FrozenColumn(column, blocks[i], {
+    parameters,
+    index: i,
+    alone: chat,
+    busy: () => again.running !== null,
+    chosen: () => {
+      again.renew();
+      const { open } = figures;
+      figures.replaceWith(figures = statistics(columns));
+      figures.open = open;
+    },
+  }));
+  /** @type {any} */
+  let figures = statistics(columns);
   const board = element('div', { className: `frozen ${record.kind}` }, ...columns.map(({ node }) => node));
   board.style.setProperty('--columns', columns.length);
 
@@ -112,6 +125,7 @@ function draw(snapshot) {
     changed: () => {
       const { running, shown, versions } = again;
       run.textContent = running ? 'Stop' : shown ? 'Run again' : offered;
+      run.hidden = !again.possible;
       other.hidden = !shown || running !== null;
       hide.hidden = other.hidden;
       hide.textContent = versions.length === 1 ? 'Hide the new answer' : 'Hide the new answers';
@@ -121,7 +135,6 @@ function draw(snapshot) {
     },
   });
   again.changed();
-  run.hidden = !again.possible;
 
   page.classList.toggle('comparison-of-columns', !chat);
   const actions = element('div', { className: 'row' },
@@ -131,7 +144,7 @@ function draw(snapshot) {
       element('h1', { textContent: share.title }), facts(snapshot, columns),
       element('p', { className: 'frozen-note', textContent: 'This is a frozen copy. It stays as it was made, and under each answer its receipt says exactly what was sent.' }),
       note, actions, outcome),
-    board, statistics(columns));
+    board, figures);
   marks.update(true);
   void compareEngine(columns, note, run);
 }

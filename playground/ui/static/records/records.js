@@ -1,9 +1,10 @@
 // Records: one conversation or comparison as data, without any HTML. History keeps them, files and
 // snapshots hold them, and Chat and Compare are filled from them.
 //
-// {format, version, kind: chat or comparison, title, columns: [{label, setting, messages}]}, where a
-// setting has all of its values (presets/resolved_setting.js) and a message is {role, content} and,
-// for an answer, {state, preset, receipt, done, problem, letter, chosen, notices, emulation}.
+// {format, version, kind: chat or comparison, title, columns: [{label, setting, messages, shown}]}, where a
+// setting has all of its values (presets/resolved_setting.js), the messages are a tree as data
+// (lib/tree.js), and each is {role, content, after} and, for an answer, {state, preset, receipt, done,
+// problem, letter, chosen, notices, emulation, prefilled, rewritten}.
 
 import { $ } from '../lib/dom.js';
 import { panelState, usePanel, usePreset } from '../presets/panel.js';
@@ -39,10 +40,13 @@ function presetText(preset) {
  * @returns {any}
  */
 function recorded(message) {
-  if (message.role === 'user') return { role: message.role, content: message.content };
-  const { role, content, state, preset, receipt = null, done = null, problem = null, notices = [], emulation } = message;
+  const place = message.after === undefined ? {} : { after: message.after };
+  if (message.role === 'user') return { role: message.role, content: message.content, ...place };
+  const { role, content, state, preset, receipt = null, done = null, problem = null, notices = [], emulation, prefilled = 0 } = message;
   /** @type {any} */
-  const answer = { role, content, state: state === 'streaming' ? 'stopped' : state, preset: presetText(preset), receipt, done, problem };
+  const answer = { role, content, state: state === 'streaming' ? 'stopped' : state, preset: presetText(preset), receipt, done, problem, ...place };
+  if (prefilled > 0) answer.prefilled = prefilled;
+  if (message.rewritten) answer.rewritten = true;
   if (problem) answer.problem = { kind: problem.kind ?? 'unknown', message: problem.message, retryable: problem.retryable ?? false };
   if (notices.length > 0) answer.notices = notices;
   if (emulation) answer.emulation = emulation;
@@ -56,21 +60,21 @@ function recorded(message) {
  */
 function record(kind, columns) {
   if (columns.every(({ messages }) => messages.length === 0)) return null;
-  const made = columns.map(({ label, setting, messages }) => ({ label, setting, messages: messages.map(recorded) }));
+  const made = columns.map(({ label, setting, messages, ...shown }) => ({ label, setting, messages: messages.map(recorded), ...shown }));
   // A copy: what is shown goes on changing.
   return structuredClone({ format, version, kind, title: titleOf(made), columns: made });
 }
 
 // The conversation of the tab Chat with the settings of its last answer, or null without messages.
-export function chatRecord({ pane: { messages }, setting }) {
-  const shown = setting ?? panelSetting();
-  return record('chat', [{ label: labelOf(shown), setting: shown, messages }]);
+export function chatRecord({ pane: { branches }, setting }) {
+  const asked = setting ?? panelSetting();
+  return record('chat', [{ label: labelOf(asked), setting: asked, ...branches }]);
 }
 
 // The columns of the tab Compare, or null without messages.
 export function comparisonRecord({ columns, options }) {
-  return record('comparison', columns.map(({ label, setting, messages }) => (
-    { label, setting: columnSetting(setting, options.value), messages })));
+  return record('comparison', columns.map(({ label, setting, pane: { branches } }) => (
+    { label, setting: columnSetting(setting, options.value), ...branches })));
 }
 
 /**
@@ -80,20 +84,20 @@ export function comparisonRecord({ columns, options }) {
 export const shownMessages = (messages) => structuredClone(messages).map((message) => (
   message.role === 'user' ? message : { ...message, blocks: [], shown: 0 }));
 
-function openChat(chat, { columns: [{ setting, messages }] }, words, handle) {
+function openChat(chat, { columns: [{ setting, messages, shown }] }, words, handle) {
   const before = panelState();
   const { preset, edits, limit, note, ...others } = editable(setting);
-  chat.adopt(shownMessages(messages), [words, note].filter(Boolean).join(' '), { setting, handle, undone: () => usePanel(before) });
+  chat.adopt({ messages: shownMessages(messages), shown }, [words, note].filter(Boolean).join(' '), { setting, handle, undone: () => usePanel(before) });
   usePreset(preset, edits, limit, others);
   return true;
 }
 
 // The columns of a record as Compare has them, and all that `editable` says of their settings.
 export function shownColumns({ columns }) {
-  return columns.map(({ setting, messages }) => {
+  return columns.map(({ setting, messages, shown }) => {
     const made = editable(setting);
     const { preset, edits, limit, seed, engine, emulate } = made;
-    return { made, column: { setting: { preset, edits, limit, seed, engine, emulate }, messages: shownMessages(messages) } };
+    return { made, column: { setting: { preset, edits, limit, seed, engine, emulate }, messages: shownMessages(messages), shown } };
   });
 }
 

@@ -3,7 +3,8 @@
 import { addPrompts } from '../answers/receipt.js';
 import { json } from '../lib/api.js';
 import { alertOf, element, note } from '../lib/dom.js';
-import { count } from '../lib/text.js';
+import { count, number } from '../lib/text.js';
+import { Tree } from '../lib/tree.js';
 import { showLink } from './link_list.js';
 
 const day = 86_400;
@@ -18,7 +19,9 @@ const named = () => document.getElementById('account') !== null;
 function visible({ kind, columns }) {
   const messages = columns.flatMap((column) => column.messages);
   const answers = messages.filter(({ role }) => role === 'assistant').length;
-  const said = [`the whole ${kind === 'chat' ? 'conversation' : 'comparison'} (${count(messages.length, 'message')})`];
+  const others = messages.length - columns.reduce((sum, { messages: own, shown }) => sum + new Tree(structuredClone(own), shown).path.length, 0);
+  const kept = others === 0 ? '' : `, ${number.format(others)} of them other versions that can be leafed to`;
+  const said = [`the whole ${kind === 'chat' ? 'conversation' : 'comparison'} (${count(messages.length, 'message')}${kept})`];
   const systems = new Set(columns.flatMap(({ setting, messages: own }) => [setting.system, ...own.map(({ receipt }) => receipt?.system ?? '')]));
   systems.delete('');
   if (systems.size > 0) said.push('the system text');
@@ -32,10 +35,13 @@ async function complete(record) {
   const whole = structuredClone(record);
   const most = (await json('api/visitor')).max_body_bytes - beside;
   for (const { messages } of whole.columns) await addPrompts(messages);
-  const size = () => new Blob([JSON.stringify(whole)]).size;
+  const size = (value) => new Blob([JSON.stringify(value)]).size;
+  let taken = size(whole);
   for (const { receipt } of whole.columns.flatMap(({ messages }) => messages)) {
-    if (size() <= most) break;
-    delete receipt?.prompt;
+    if (taken <= most) break;
+    if (receipt?.prompt === undefined) continue;
+    taken -= size(receipt.prompt) + size('prompt') + 2;
+    delete receipt.prompt;
   }
   return whole;
 }

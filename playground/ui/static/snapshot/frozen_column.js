@@ -29,11 +29,11 @@ function values({ sampler, max_new_tokens: limit, seed, stop, system, engine = n
 
 export class FrozenColumn {
   // column: of a record. blocks: the rendered texts of its messages. alone: a chat has one column,
-  // whose answers say all their figures themselves.
-  constructor(column, blocks, { parameters, index, alone }) {
+  // whose answers say all their figures themselves. busy(), chosen(): see Pane.
+  constructor(column, blocks, { parameters, index, alone, busy, chosen }) {
     this.label = column.label;
     this.setting = column.setting;
-    this.messages = column.messages.map((message, i) => (message.role === 'user' ? message : {
+    this.all = column.messages.map((message, i) => (message.role === 'user' ? message : {
       ...message,
       receipt: message.receipt && takeReceipt(message.receipt),
       blocks: blocks[i] ?? [],
@@ -43,13 +43,18 @@ export class FrozenColumn {
     this.log.setAttribute('role', 'log');
     this.log.setAttribute('aria-label', alone ? 'Conversation' : `Conversation of column ${index + 1}`);
     this.verdict = element('p', { className: 'verdict', hidden: true });
-    this.pane = new Pane(this.log, { presetName: (name) => name });
-    this.pane.show(this.messages);
+    this.pane = new Pane(this.log, { presetName: (name) => name, busy, chosen });
     this.node = element('section', { className: 'column' },
       element('header', {},
         element('h2', { textContent: column.label }),
         values(column.setting, parameters), this.verdict),
       this.log);
+    this.pane.show(this.all, column.shown);
+  }
+
+  // The messages that are shown.
+  get messages() {
+    return this.pane.messages;
   }
 
   // The last answer, if the last message is one.

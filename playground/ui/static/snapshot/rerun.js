@@ -1,8 +1,9 @@
 // A frozen answer asked for once more: the new one beside it, and in words what changed.
 
-import { newAnswer, Pane } from '../answers/pane.js';
+import { Pane } from '../answers/pane.js';
 import { paneAgain } from '../answers/request_again.js';
 import { answerInto } from '../answers/streaming.js';
+import { newAnswer } from '../answers/versions.js';
 import { json } from '../lib/api.js';
 import { element } from '../lib/dom.js';
 import { drawSeed } from '../lib/values.js';
@@ -35,7 +36,7 @@ class Version {
     this.node = element('section', { className: 'again' },
       element('h3', { textContent: 'New answer' }), this.log, this.verdict, this.changes);
     // What the marks compare: the frozen answer and this one, under the same question.
-    const { answer, log, messages } = column;
+    const { answer, log, messages } = column; // as it is shown now: another choice makes another of these
     this.frozen = { label: 'the frozen answer', answer, log, messages, say: () => {} };
     const version = this;
     this.now = {
@@ -79,6 +80,7 @@ class Version {
     if (!now) return;
     const gone = then ? engineGone(then, this.engines) : '';
     const found = then ? [...(gone ? [gone] : []), ...differences(then, now)] : ['The frozen answer has no receipt to compare with.'];
+    if (this.column.answer.rewritten) found.unshift('The frozen text was edited by hand; the new one is the model’s own.');
     this.untouched = found.length === 0;
     const lines = this.untouched ? ['Model, engine, values, seed and prompt are the same.'] : found;
     this.changes.replaceChildren(...lines.map((textContent) => element('li', { textContent })));
@@ -101,13 +103,26 @@ export class Again {
   // changed(): a run has begun or ended. look(now): there is something to compare anew. told(): a
   // comparison has said what came out.
   constructor(columns, parameters, { changed, look, told }) {
+    this.columns = columns;
+    this.told = told;
     this.parameters = parameters;
     this.changed = changed;
     this.look = look;
     /** @type {AbortController | null} */
     this.running = null;
     this.shown = false;
-    this.versions = columns.filter(({ answer }) => answer !== null).map((column) => new Version(column, () => this.stop(), told));
+    this.versions = this.#last();
+  }
+
+  #last() {
+    return this.columns.filter(({ answer }) => answer !== null).map((column) => new Version(column, () => this.stop(), this.told));
+  }
+
+  // The columns show other answers than before.
+  renew() {
+    this.hide();
+    this.versions = this.#last();
+    this.changed();
   }
 
   // What came out, in a line; '' until all answers are there.
