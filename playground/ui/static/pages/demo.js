@@ -214,8 +214,10 @@ class Demo {
   async look() {
     clearTimeout(this.timer);
     this.loggedOut = false;
+    const first = this.known === null;
     try {
       this.known = await json(at);
+      if (first && !this.running) for (const pane of this.panes) pane.draw(); // whether a seed can be repeated
       this.gone = false;
       this.trouble = this.known.engine.reason;
     } catch (error) {

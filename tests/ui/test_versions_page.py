@@ -1,0 +1,433 @@
+"""Versions of answers and questions in a real browser: nothing that was written is ever lost."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Locator, Page, Request, expect
+
+from tests.conversations import answer as written
+from tests.conversations import branched
+from tests.pages import READY
+from tests.ui.test_comparison_page import body as body_of
+from tests.ui.test_comparison_page import column, compare
+from tests.ui.test_comparison_page import finished as compared
+from tests.ui.test_demo_page import made, visiting
+from tests.ui.test_history_page import CURRENT, call, choose, history, saved, upload
+from tests.ui.test_page import answers, ask, finished, growing, questions
+
+pytestmark = pytest.mark.browser
+
+STORY = "Tell me a story about a lighthouse."
+
+
+def requests(page: Page, path: str = "/stream") -> list[Any]:
+    """The bodies of the streams that the page asks for from now on."""
+    bodies: list[Any] = []
+
+    def note(request: Request) -> None:
+        if request.url.endswith(path):
+            bodies.append(request.post_data_json)
+
+    page.on("request", note)
+    return bodies
+
+
+def said(body: Any) -> list[tuple[str, str]]:
+    """The conversation of a request."""
+    messages = body.get("messages") or body["panes"][0]["messages"]
+    return [(each["role"], each["content"]) for each in messages]
+
+
+def versions(message: Locator) -> Locator:
+    return message.get_by_test_id("versions")
+
+
+def current(page: Page) -> Any:
+    return call(page, "records/views.js", CURRENT)
+
+
+def alternate(body: Any) -> bool:
+    roles = [role for role, _ in said(body) if role != "system"]
+    return all(role == ("user", "assistant")[i % 2] for i, role in enumerate(roles))
+
+
+def test_a_retry_adds_a_version_and_leaves_what_follows(page: Page) -> None:
+    sent = requests(page)
+    ask(page, "Hello!")
+    finished(page)
+    ask(page, "Thank you.")
+    finished(page)
+    first = current(page)["columns"][0]["messages"]
+    answers(page).first.get_by_role("button", name="Retry").click()
+    expect(answers(page)).to_have_count(1)
+    finished(page)
+    expect(versions(answers(page).first)).to_contain_text("2/2")
+    assert said(sent[-1]) == [("user", "Hello!")]
+    aside = page.locator(".aside")
+    expect(aside).to_contain_text("2 messages that followed version 1")
+    expect(aside).to_contain_text("Thank you.")
+    [tree] = current(page)["columns"]
+    assert tree["messages"][:4] == first  # with their receipts
+    assert (tree["messages"][4]["after"], tree.get("shown")) == (0, None)
+    seeds = [tree["messages"][i]["done"]["seed"] for i in (1, 4)]
+    assert seeds[0] != seeds[1]
+
+    versions(answers(page).first).get_by_role("button", name="Previous version").click()
+    expect(answers(page)).to_have_count(2)
+    expect(aside).to_have_count(0)
+    expect(page.get_by_role("button", name="Previous version")).to_be_focused()
+    page.keyboard.press("ArrowLeft")  # there is none before it
+    page.keyboard.press("ArrowRight")
+    expect(answers(page)).to_have_count(1)
+    expect(page.get_by_role("button", name="Next version")).to_be_focused()
+    expect(page.get_by_role("status").filter(has_text="Version 2 of 2")).to_have_count(1)
+
+    ask(page, "And now?")
+    finished(page)
+    expect(aside).to_have_count(0)
+    second = tree["messages"][4]["content"]
+    assert said(sent[-1]) == [("user", "Hello!"), ("assistant", second), ("user", "And now?")]
+
+    questions(page).last.get_by_role("button", name="Edit").click()
+    page.get_by_label("Edit the message").fill("What now?")
+    page.keyboard.press("Enter")
+    finished(page)
+    assert said(sent[-1])[-2:] == [("assistant", second), ("user", "What now?")]
+    expect(versions(questions(page).last)).to_contain_text("2/2")
+    kept = current(page)
+    assert [
+        each["content"] for each in kept["columns"][0]["messages"] if each["role"] == "user"
+    ] == [
+        "Hello!",
+        "Thank you.",
+        "And now?",
+        "What now?",
+    ]
+
+    page.reload()
+    page.wait_for_selector(READY)
+    finished(page)
+    assert current(page) == kept
+    title = kept["title"]
+    history(page)
+    one = saved(page, f"More for “{title}”", "Export as JSON")
+    markdown = saved(page, f"More for “{title}”", "Export as Markdown")
+    assert json.loads(one) == kept
+    assert "**Answer, version 2 of 2** to “Hello!”" in markdown
+    choose(page, title, "Delete")
+    upload(page, one_json=one, one_md=markdown)
+    expect(page.locator("#history-notice")).to_contain_text("1 was here already")
+    page.get_by_role("tab", name="Chat", exact=True).click()
+    page.get_by_role("button", name="New chat").click()
+    history(page).first.get_by_role("button", name=title, exact=True).click()
+    finished(page)
+    assert current(page) == kept
+
+
+def test_what_is_deleted_leaves_no_question_without_an_answer_and_comes_back(page: Page) -> None:
+    sent = requests(page)
+    ask(page, "Hello!")
+    finished(page)
+    ask(page, "Thank you.")
+    finished(page)
+    whole = current(page)["columns"]
+    answers(page).last.get_by_role("button", name="Delete").click()
+    expect(questions(page)).to_have_count(1)
+    expect(page.locator("#notice")).to_contain_text("Deleted the message and its answer.")
+    ask(page, "Name ten animals.")
+    finished(page)
+    assert alternate(sent[-1])
+    page.locator("#notice").get_by_role("button", name="Undo").click()
+    expect(versions(questions(page).last)).to_contain_text("1/2")  # and what was said since stays
+    assert current(page)["columns"][0]["messages"][:4] == whole[0]["messages"]
+
+    answers(page).first.get_by_role("button", name="Retry").click()
+    expect(answers(page)).to_have_count(1)
+    finished(page)
+    kept = current(page)["columns"]
+    answers(page).first.get_by_role("button", name="Delete").click()
+    expect(page.locator("#notice")).to_contain_text("Deleted this version of the answer.")
+    expect(answers(page)).to_have_count(2)
+    page.locator("#notice").get_by_role("button", name="Undo").click()
+    expect(answers(page)).to_have_count(1)
+    assert current(page)["columns"] == kept
+    page.get_by_role("button", name="Back to version 1").click()
+    answers(page).first.get_by_role("button", name="Delete").click()
+    expect(questions(page).last).to_contain_text(
+        "Thank you."
+    )  # it goes on behind the other version
+    ask(page, "And now?")
+    finished(page)
+    assert alternate(sent[-1])
+    assert said(sent[-1])[1][1] == kept[0]["messages"][-1]["content"]
+
+
+def test_an_answer_is_begun_and_edited_by_its_reader_and_says_so(page: Page) -> None:
+    sent = requests(page)
+    page.get_by_role("button", name="Begin the answer").click()
+    expect(page.locator("#chat-beginning")).to_be_focused()
+    page.fill("#chat-beginning", "Sure, my ten 🐑:\n")
+    ask(page, "Name ten animals.")
+    begun = finished(page)
+    assert said(sent[-1]) == [("user", "Name ten animals."), ("assistant", "Sure, my ten 🐑:")]
+    assert begun.startswith("Sure, my ten 🐑:")
+    expect(page.locator("#chat-beginning")).to_be_hidden()
+    expect(answers(page)).to_contain_text("beginning prefilled")
+    answers(page).get_by_role("button", name="Receipt").click()
+    receipt = answers(page).locator(".receipt")
+    expect(receipt).to_contain_text("prefilled by the reader: “Sure, my ten 🐑:”")
+    receipt.get_by_role("tab", name="Prompt").click()
+    expect(receipt.locator("pre")).to_contain_text("<|assistant|>\nSure, my ten 🐑:")
+    answers(page).get_by_role("button", name="Retry").click()
+    expect(versions(answers(page))).to_contain_text("2/2")
+    assert finished(page).startswith("Sure, my ten 🐑:")
+    assert said(sent[-1])[-1] == ("assistant", "Sure, my ten 🐑:")
+
+    answers(page).get_by_role("button", name="Edit").click()
+    page.get_by_label("Edit the answer").fill("My *own* words, for")
+    page.keyboard.press("Control+Enter")
+    expect(versions(answers(page))).to_contain_text("3/3")
+    expect(answers(page).locator("em")).to_have_text("own")
+    expect(answers(page)).to_contain_text("edited by hand")
+    expect(answers(page)).not_to_contain_text("beginning prefilled")
+    answers(page).get_by_role("button", name="Receipt").click()
+    expect(answers(page).locator(".receipt")).to_contain_text("edited by hand")
+    one, two, three = current(page)["columns"][0]["messages"][1:]
+    assert [each.get("prefilled") for each in (one, two, three)] == [15, 15, None]
+    assert [each.get("rewritten") for each in (one, two, three)] == [None, None, True]
+    assert three["receipt"] == two["receipt"]
+    answers(page).get_by_role("button", name="Continue").click()
+    expect(answers(page)).not_to_have_attribute("data-state", "streaming")
+    assert said(sent[-1])[-1] == ("assistant", "My *own* words, for")
+    expect(answers(page)).to_contain_text("edited by hand")
+    expect(versions(answers(page))).to_contain_text("3/3")
+
+
+def test_while_an_answer_is_written_and_over_a_reload_every_version_stays(page: Page) -> None:
+    ask(page, "Hello!")
+    text = finished(page)
+    ask(page, STORY)
+    growing(page)
+    for name in ("Retry", "Delete"):
+        answers(page).first.get_by_role("button", name=name).click()
+        expect(page.locator("#notice")).to_contain_text("Stop the answer first.")
+    page.press("body", "Escape")
+    expect(answers(page).last).to_have_attribute("data-state", "stopped")
+    story = answers(page).last.locator(".body").inner_text()
+    answers(page).first.get_by_role("button", name="Retry").click()
+    expect(answers(page)).to_have_count(1)
+    finished(page)
+    ask(page, STORY)
+    growing(page)
+    versions(answers(page).first).get_by_role("button", name="Previous version").click()
+    expect(page.locator("#notice")).to_contain_text("Stop the answer first.")
+    page.reload()
+    page.wait_for_selector(READY)
+    expect(answers(page).last).to_have_attribute("data-state", "stopped")
+    expect(versions(answers(page).first)).to_contain_text("2/2")
+    versions(answers(page).first).get_by_role("button", name="Previous version").click()
+    expect(answers(page)).to_have_count(2)
+    assert answers(page).first.locator(".body").inner_text() == text
+    assert answers(page).last.locator(".body").inner_text().split() == story.split()
+
+
+def test_a_retry_in_a_column_acts_on_its_own_answer(page: Page) -> None:
+    sent = requests(page)
+    compare(page)
+    for text in ("Hello!", "Thank you."):
+        page.fill("#compare-prompt", text)
+        page.press("#compare-prompt", "Enter")
+        compared(page)
+    last = body_of(page, 1)
+    pinned = sent[-1]["panes"][1]["seed"]
+    said_there = column(page, 1).locator('[data-testid="message"][data-role="assistant"]')
+    said_there.first.get_by_role("button", name="Retry").click()
+    expect(said_there).to_have_count(1)
+    compared(page)
+    assert said(sent[-1]) == [("user", "Hello!")]
+    assert sent[-1]["panes"][0]["seed"] != pinned
+    expect(column(page, 1).locator(".aside")).to_contain_text(last.split("\n")[0][:20])
+    said_there.first.get_by_role("button", name="Seed of another version").click()
+    page.get_by_role("button", name="Same seed").click()
+    expect(versions(said_there.first)).to_contain_text("3/3")
+    compared(page)
+    assert sent[-1]["panes"][0]["seed"] == sent[-2]["panes"][0]["seed"]
+    column(page, 1).get_by_role("button", name="Back to version 1").click()
+    assert body_of(page, 1) == last
+    record = current(page)
+    assert [len(each["messages"]) for each in record["columns"]] == [4, 6, 4]
+    page.reload()
+    page.wait_for_selector(READY)
+    compare(page)
+    compared(page)
+    assert current(page) == record
+    said_there.first.get_by_role("button", name="Continue in chat").click()
+    chat = page.locator('#chat [data-testid="message"][data-role="assistant"]')
+    expect(chat).to_have_count(1)
+    expect(versions(chat)).to_contain_text("1/3")
+
+
+def test_a_snapshot_holds_every_version_and_asks_again_for_the_one_that_is_shown(
+    page: Page, site: str
+) -> None:
+    tree = branched()
+    messages = tree["columns"][0]["messages"]
+    messages += [written("Third", after=0) for _ in range(2)]
+    for message in messages:
+        if message["role"] == "assistant":
+            message["done"] = {**message["done"], "seed": 7}
+    with httpx.Client(base_url=site, trust_env=False) as client:
+        token = client.post("/api/shares", json={"record": tree}).json()["token"]
+    sent = requests(page)
+    page.goto(f"{site}/s/{token}")
+    shown = page.locator('.frozen [data-testid="message"]')
+    expect(shown).to_have_count(4)
+    expect(shown.last).to_contain_text("edited by hand")
+    versions(shown.nth(1)).get_by_role("button", name="Next version").click()
+    expect(shown).to_have_count(2)
+    expect(shown.last).to_contain_text("Well, second")
+    expect(shown.last).to_contain_text("beginning prefilled")
+    expect(page.locator(".frozen .aside")).to_contain_text("And then?")
+    expect(page.locator(".statistics tbody tr")).to_have_count(1)
+    page.get_by_role("button", name="again and show what changed").click()
+    expect(page.locator(".changes li").first).to_be_visible()
+    assert said(sent[-1]) == [("user", "Hi")]
+    page.get_by_role("button", name="Hide the new answer").click()
+    versions(shown.nth(1)).get_by_role("button", name="Next version").click()
+    expect(shown.last).to_contain_text("Third")
+    page.get_by_role("link", name="Continue from here").click()
+    page.wait_for_selector(READY)
+    expect(versions(answers(page).first)).to_contain_text("1/4")
+    expect(answers(page)).to_have_count(2)
+
+
+def test_another_version_in_a_demo_has_a_new_seed_in_every_column(
+    chromium: Browser, site: str
+) -> None:
+    with httpx.Client(base_url=site, trust_env=False) as owner:
+        token = made(owner, panes=[{"preset": name, "seed": 7} for name in ("min-p", "alpacaeval")])
+    with visiting(chromium, f"{site}/d/{token}") as page:
+        sent = requests(page)
+        page.fill("#demo-prompt", "Hello!")
+        page.press("#demo-prompt", "Enter")
+        for pane in (0, 1):
+            expect(answers(page).nth(pane)).to_have_attribute("data-state", "done")
+        seeds = page.locator(".facts-line").filter(has_text="seed 7")
+        expect(seeds).to_have_count(2)
+        answers(page).first.get_by_role("button", name="Retry").click()
+        expect(seeds).to_have_count(0)
+        for pane in (0, 1):
+            expect(answers(page).nth(pane)).to_have_attribute("data-state", "done")
+            expect(versions(answers(page).nth(pane))).to_contain_text("2/2")
+        assert [body["new_seed"] for body in sent[1:]] == [True]
+        versions(answers(page).nth(1)).get_by_role("button", name="Previous version").click()
+        expect(seeds).to_have_count(2)  # the columns stay at one turn
+        page.reload()
+        page.wait_for_selector(READY)
+        expect(page.locator("#demo-left")).to_contain_text("tokens left")
+        expect(seeds).to_have_count(2)
+        page.get_by_role("button", name="Seed of another version").first.click()
+        page.get_by_role("button", name="Same seed: 7").click()
+        expect(versions(answers(page).first)).to_contain_text("3/3")
+        expect(seeds).to_have_count(2)
+
+
+# Trees that are changed at random hold together: what is shown is a branch, the data makes the same
+# tree again, and whatever was deleted comes back.
+RANDOM = """(() => {
+    let state = 7;
+    const draw = (n) => { state = (state * 48271) % 2147483647; return state % n; };
+    const text = (tree) => JSON.stringify(tree.branches);
+    let count = 0;
+    const say = (role) => ({ role, content: String(count += 1) });
+    const changes = {
+        add(tree) { tree.add(say('user')); tree.add(say('assistant')); },
+        vary(tree, some) {
+            tree.add(say(some.role), some);
+            if (some.role === 'user') tree.add(say('assistant'));
+        },
+        leaf(tree, some) {
+            const all = tree.versions(some);
+            tree.choose(all[draw(all.length)]);
+        },
+        remove(tree, some) {
+            const before = JSON.parse(text(tree));
+            const { gone, restore } = tree.remove(some);
+            if (tree.path.some((each) => gone.includes(each))) return 'what is gone is shown';
+            const roles = tree.path.map(({ role }) => role);
+            if (roles.some((role, i) => role !== ['user', 'assistant'][i % 2])) return 'orphan';
+            if (draw(2)) return null;
+            restore();
+            return m.contains(tree.branches.messages, before.messages) ? null : 'not restored';
+        },
+    };
+    for (let round = 0; round < 40; round += 1) {
+        const tree = new m.Tree();
+        for (let step = 0; step < 40; step += 1) {
+            const { path } = tree;
+            const names = path.length < 2 ? ['add'] : ['add', 'vary', 'leaf', 'remove'];
+            const name = names[draw(names.length)];
+            const wrong = changes[name](tree, path[draw(path.length || 1)]);
+            if (wrong) return `${wrong}: ${text(tree)}`;
+            const copy = JSON.parse(text(tree));
+            m.checkTree(copy, '');
+            if (!m.contains(tree.branches.messages, copy.messages)) return 'not contained';
+            const again = new m.Tree(copy.messages, copy.shown);
+            if (text(again) !== text(tree)) return `another tree: ${text(tree)} ${text(again)}`;
+            if (JSON.stringify(again.path) !== JSON.stringify(tree.path)) return 'another branch';
+        }
+    }
+    return 'held';
+})()"""
+
+# Lists that are no trees, or large ones.
+LISTS = """(() => {
+    const refused = (messages, shown) => {
+        try { m.checkTree({ messages, shown }, 'columns[0]'); return null; }
+        catch ({ message }) { return message; }
+    };
+    const says = (content, after) => (
+        { role: 'assistant', content, ...(after === undefined ? {} : { after }) });
+    const many = (after) => Array.from({ length: 10000 }, (_, i) => says(String(i), after));
+    const sizes = [[says('0', null), ...many(0)], many()].map((list) => {
+        const tree = new m.Tree(list);
+        const { path, branches: { messages } } = tree;
+        return [path.length, messages.length, tree.versions(path.at(-1)).length];
+    });
+    return [
+        refused([says('a', 0)]), refused([says('a', 1), says('b', 0)]), refused([says('a')], 1),
+        refused([says('a', null), says('b', null)], 0), sizes,
+        m.contains([says('ab'), says('c', 0), says('d', 0)], [says('a'), says('d', 0)]),
+        m.contains([says('a')], [says('a'), says('b', 0)]),
+    ];
+})()"""
+
+
+def test_the_tree_of_a_conversation_holds_together(page: Page) -> None:
+    assert call(page, "lib/tree.js", RANDOM) == "held"
+    circle, mutual, beyond, fine, sizes, within, missing = call(page, "lib/tree.js", LISTS)
+    assert circle == "columns[0].messages[0].after must be the place of a message before it."
+    assert mutual == circle
+    assert beyond == "columns[0].shown must be the place of a message."
+    assert fine is None
+    assert sizes == [[2, 10_001, 10_000], [10_000, 10_000, 1]]
+    assert (within, missing) == (True, False)
+
+
+def test_an_import_that_is_no_tree_is_refused_in_words(page: Page) -> None:
+    history(page)
+    broken = branched()
+    broken["columns"][0]["messages"][4]["after"] = 4
+    large = branched(title="Large")
+    bare = {"after": 0, "receipt": None, "done": None}
+    large["columns"][0]["messages"] += [written(str(i), **bare) for i in range(3000)]
+    upload(page, broken_json=json.dumps(broken), large_json=json.dumps(large))
+    notice = page.locator("#history-notice")
+    expect(notice).to_contain_text("columns[0].messages[4].after must be the place of a message")
+    expect(notice).to_contain_text("Imported 1 entry.")
+    page.get_by_role("button", name="Large", exact=True).click()
+    expect(versions(answers(page).first)).to_contain_text("1/3002")
+    answers(page).first.get_by_role("button", name="Delete").click()
+    expect(versions(answers(page).first)).to_contain_text("1/3001")
