@@ -73,13 +73,11 @@ export async function renderRest(pane, answer, at = 'api') {
 /**
  * The same for all answers of a pane, the last ones first.
  * @param {Pane} pane
- * @param {() => void} [after] After each.
  */
-export async function renderAll(pane, after = () => {}, at = 'api') {
+export async function renderAll(pane, at = 'api') {
   const beside = pane.tree.aside?.messages ?? [];
   for (const message of [...beside.toReversed(), ...pane.messages.toReversed()]) {
     if (message.role !== 'assistant') continue;
     await renderRest(pane, message, at);
-    after();
   }
 }

@@ -6,9 +6,9 @@ import { conversation } from '../answers/turns.js';
 import { beginningOf, newAnswer, rewritten, seedOfRetry } from '../answers/versions.js';
 import { engine, followedEngine, onEngine } from '../engine/state.js';
 import { patientJson } from '../lib/api.js';
-import { $, fit, isSend, whenTaller } from '../lib/dom.js';
+import { $, fit, isSend } from '../lib/dom.js';
 import { Notice } from '../lib/notice.js';
-import { PageEnd } from '../lib/page_end.js';
+import { ScrollEnd } from '../lib/scroll_end.js';
 import { handOver, load, save, whenRefused } from '../lib/storage.js';
 import { count, number } from '../lib/text.js';
 import { closeDrawer, currentRequest, presetName } from '../presets/panel.js';
@@ -45,7 +45,7 @@ export class Chat {
     /** @type {Setting | null} */
     this.setting = null; // what the last answer was asked for with, all values
     this.notice = new Notice($('#notice'));
-    this.end = new PageEnd(() => { $('.jump').hidden = this.end.followed; });
+    this.end = new ScrollEnd(document.documentElement, [$('#chat .talk')], $('#chat .dock'), () => this.visible && this.pane.messages.length > 0);
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.metering = undefined;
     /** @type {string | null} */
@@ -117,8 +117,6 @@ export class Chat {
     for (const starter of document.querySelectorAll('.starter')) {
       starter.addEventListener('click', () => this.send(starter.textContent));
     }
-    $('.jump').addEventListener('click', () => this.end.show());
-    whenTaller($('#chat .dock'), () => { if (this.pane.messages.length > 0) this.end.follow(); });
     addEventListener('pagehide', () => this.#leave());
   }
 
@@ -252,24 +250,17 @@ export class Chat {
     this.running = new AbortController();
     this.#settle();
     if (!focused()) $('#chat-stop').focus({ preventScroll: true });
-    if (this.pane.aside) this.pane.reveal();
-    else this.end.show();
+    if (this.pane.aside) {
+      this.pane.reveal();
+      this.end.leave();
+    } else this.end.show();
     await answerInto([this.pane], { messages, panes: [request.pane] }, this.running.signal, {
-      onEvent: () => {
-        this.entry.touch();
-        this.#follow();
-      },
+      onEvent: () => this.entry.touch(),
     });
     const stopping = document.activeElement === $('#chat-stop');
     this.running = null;
     this.#settle();
     if (stopping) this.#focusPrompt();
-    this.#follow();
-  }
-
-  // Below an answer that others follow the page has another end.
-  #follow() {
-    if (!this.pane.aside) this.end.follow();
   }
 
   get visible() {
@@ -303,7 +294,7 @@ export class Chat {
   }
 
   #render() {
-    void renderAll(this.pane, () => this.#follow());
+    void renderAll(this.pane);
   }
 
   #change(words, change, { undone = () => {}, stay = false } = {}) {

@@ -10,6 +10,7 @@ import { answerInto, renderRest } from '../answers/streaming.js';
 import { newAnswer } from '../answers/versions.js';
 import { json } from '../lib/api.js';
 import { button, element } from '../lib/dom.js';
+import { ScrollEnd } from '../lib/scroll_end.js';
 import { presetName } from '../presets/panel.js';
 import { isEdited, paneOf, summary } from '../presets/setting.js';
 import { addVote } from './votes.js';
@@ -17,11 +18,11 @@ import { addVote } from './votes.js';
 export const letter = (i) => String.fromCharCode(65 + i);
 
 export class BlindRound {
-  // place: where the answers are shown; ballot: where the vote is. revealed(round, outcome, best)
+  // place: where the answers are shown; ballot: where the vote is, in the dock. revealed(round, outcome, best)
   // gets every answer with `column`, its place in the request, and its receipt and figures;
   // dropped(): the round cannot be revealed and is given up; changed(): it is worth storing. doubt():
   // why the same seed may not repeat the answers, or ''.
-  constructor(place, ballot, { revealed, dropped, changed, doubt }) {
+  constructor(place, ballot, dock, { revealed, dropped, changed, doubt }) {
     this.place = place;
     this.ballot = ballot;
     this.revealed = revealed;
@@ -34,6 +35,7 @@ export class BlindRound {
     this.controller = null;
     /** @type {Pane[]} */
     this.panes = [];
+    this.end = new ScrollEnd(place, [place], dock, () => this.open);
   }
 
   get open() {
@@ -58,6 +60,7 @@ export class BlindRound {
     const answers = panes.map(() => ({ ...newAnswer(beginning), seals: [] }));
     this.round = { prompt, answers };
     this.#draw(this.round);
+    this.end.show();
     this.controller = new AbortController();
     this.#vote();
     await answerInto(this.panes, { panes, blind: true }, this.controller.signal, {
@@ -77,6 +80,7 @@ export class BlindRound {
     this.place.replaceChildren();
     this.place.hidden = true;
     this.ballot.hidden = true;
+    this.end.show(); // with nothing in it
   }
 
   #draw({ prompt, answers }) {
@@ -89,6 +93,7 @@ export class BlindRound {
       const pane = new Pane(log, { presetName }, { plain: true });
       pane.show([{ role: 'user', content: prompt }, answer]);
       this.panes.push(pane);
+      this.end.observe(log);
       const column = element('section', { className: 'column' },
         element('header', {}, element('div', { className: 'title' }, element('h3', { textContent: `Answer ${letter(i)}` }))), log);
       column.setAttribute('aria-label', `Answer ${letter(i)}`);

@@ -1,26 +1,25 @@
 // The columns of a comparison: which there are, in what order, under what names.
 
 import { renderAll } from '../answers/streaming.js';
-import { $, button } from '../lib/dom.js';
+import { button } from '../lib/dom.js';
+import { ScrollEnd } from '../lib/scroll_end.js';
 import { allPresets } from '../presets/presets.js';
 import { setting } from '../presets/setting.js';
 import { Column } from './column.js';
 
 export const fewest = 2;
 export const most = 4;
-const margin = 6; // pixels above a question that stands at the top
 
 export class Board {
-  // actions: {retry, rewrite, stop, toChat, join, chosen} of a column, changed(), notice(words, undo)
-  constructor(node, actions) {
+  // dock: what stands below. actions: {retry, rewrite, stop, toChat, join, chosen} of a column,
+  // changed(), notice(words, undo)
+  constructor(node, dock, actions) {
     this.node = node;
     this.actions = actions;
     /** @type {Column[]} */
     this.columns = [];
     /** @type {any} */
     this.reference = null; // the column that the others are compared against
-    this.scrolling = 0;
-    this.following = true; // whether the board scrolls along with the answers
     // As high as the highest head, so that the conversations begin side by side.
     this.levelling = new ResizeObserver(() => {
       const highest = Math.max(...this.columns.map((column) => column.headHeight));
@@ -28,9 +27,7 @@ export class Board {
     });
     this.add = button('Add column', () => this.#addColumn(), 'quiet add-column');
     node.append(this.add);
-    node.addEventListener('scroll', () => {
-      this.following = node.scrollHeight - node.scrollTop - node.clientHeight < 60;
-    }, { passive: true });
+    this.end = new ScrollEnd(node, [node], dock, () => this.columns.some(({ messages }) => messages.length > 0));
   }
 
   // kept: [{setting, messages, shown}]; reference: a position among them.
@@ -63,6 +60,7 @@ export class Board {
     void renderAll(column.pane);
     this.columns.splice(at, 0, column);
     for (const part of column.heads) this.levelling.observe(part);
+    this.end.observe(column.log);
     return column;
   }
 
@@ -145,22 +143,5 @@ export class Board {
   widen(column) {
     this.node.classList.toggle('single', column !== null);
     for (const each of this.columns) each.node.classList.toggle('wide', each === column);
-  }
-
-  // Scrolls along with the answers until their question stands at the top: several answers that
-  // grow at once are read from their beginnings. Never scrolls back.
-  follow() {
-    if (!this.following) return;
-    cancelAnimationFrame(this.scrolling);
-    this.scrolling = requestAnimationFrame(() => {
-      const { node } = this;
-      const tops = this.columns.map(({ log, node: column }) => {
-        const question = [...log.querySelectorAll('[data-role="user"]')].at(-1);
-        if (!question) return Infinity;
-        return question.getBoundingClientRect().top - $('header', column).getBoundingClientRect().bottom;
-      });
-      const end = node.scrollHeight - node.clientHeight;
-      node.scrollTop = Math.max(node.scrollTop, Math.min(end, node.scrollTop + Math.min(...tops) - margin));
-    });
   }
 }

@@ -8,7 +8,7 @@ import { areSeveral, engineOf, engines, onEngines } from '../engine/choice.js';
 import { seedDoubt } from '../engine/parameter_support.js';
 import { engine, onEngine } from '../engine/state.js';
 import { stopPane } from '../lib/api.js';
-import { $, button, fit, isSend, whenTaller } from '../lib/dom.js';
+import { $, button, fit, isSend } from '../lib/dom.js';
 import { download } from '../lib/download.js';
 import { menu } from '../lib/menu.js';
 import { Notice } from '../lib/notice.js';
@@ -45,7 +45,7 @@ class Comparison {
         this.settle();
       },
     });
-    this.board = new Board(this.node.querySelector('.board'), {
+    this.board = new Board(this.node.querySelector('.board'), $('.compare-dock'), {
       retry: (column, index, same) => this.retry(column, index, same),
       rewrite: (column, index, text) => this.rewrite(column, index, text),
       stop: (column) => this.stop(column),
@@ -60,7 +60,7 @@ class Comparison {
       reference: this.board.reference,
       mode: this.options.difference,
     }));
-    this.blind = new BlindRound(this.node.querySelector('.blind-board'), this.node.querySelector('.ballot'), {
+    this.blind = new BlindRound(this.node.querySelector('.blind-board'), this.node.querySelector('.ballot'), $('.compare-dock'), {
       revealed: (...round) => this.#revealed(...round),
       dropped: () => this.settle(),
       changed: () => this.keep(),
@@ -134,7 +134,6 @@ class Comparison {
       starter.addEventListener('click', () => this.send(starter.textContent));
     }
     addEventListener('pagehide', () => this.#leave());
-    whenTaller($('.compare-dock'), () => this.board.follow());
     new ResizeObserver(() => {
       const { top } = this.node.getBoundingClientRect();
       if (this.node.offsetParent !== null) this.node.style.setProperty('--above', `${top + scrollY}px`);
@@ -195,7 +194,7 @@ class Comparison {
       column.pane.add({ ...question });
       column.pane.add(newAnswer(beginning));
     }
-    this.board.following = true;
+    this.board.end.show();
     void this.#run(this.columns, panes);
   }
 
@@ -278,7 +277,6 @@ class Comparison {
     this.entry.touch();
     if (name !== 'delta' || column.figures.textContent === 'waiting') column.showFigures();
     this.marks.update();
-    this.board.follow();
   }
 
   // Stops one column. The server ends its answer; where it cannot, its text is no longer shown.
@@ -353,8 +351,7 @@ class Comparison {
     const words = deal(this.columns, round, outcome, best);
     this.settle();
     this.notice.show(words, { more: button('Votes', showVotes), stay: true });
-    this.board.following = true;
-    this.board.follow();
+    this.board.end.show();
     this.prompt.focus({ preventScroll: true });
   }
 

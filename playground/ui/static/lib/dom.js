@@ -77,16 +77,6 @@ export function fit(area) {
   area.style.height = `${area.scrollHeight + area.offsetHeight - area.clientHeight}px`;
 }
 
-// Calls `grown` whenever a node that is seen gets taller.
-export function whenTaller(node, grown) {
-  let height = 0;
-  new ResizeObserver(() => {
-    const before = height;
-    height = node.offsetHeight;
-    if (before > 0 && height > before) grown();
-  }).observe(node);
-}
-
 // Calls `found` with every element that matches, now and whenever one is added under `root`.
 export function whenAdded(root, selector, found) {
   const seen = new WeakSet();

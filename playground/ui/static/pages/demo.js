@@ -10,9 +10,9 @@ import { newAnswer } from '../answers/versions.js';
 import { nameModel } from '../engine/model_name.js';
 import { progressBar } from '../engine/progress.js';
 import { json, stopPane } from '../lib/api.js';
-import { $, fit, isSend, whenTaller } from '../lib/dom.js';
+import { $, fit, isSend } from '../lib/dom.js';
 import { Notice } from '../lib/notice.js';
-import { PageEnd } from '../lib/page_end.js';
+import { ScrollEnd } from '../lib/scroll_end.js';
 import { number } from '../lib/text.js';
 
 const calm = 15_000; // ms between looks while everything is well
@@ -58,7 +58,7 @@ class Demo {
     this.notice = new Notice($('#demo-notice'));
     this.progress = progressBar();
     $('#demo-note').after(this.progress.node);
-    this.end = new PageEnd();
+    this.end = new ScrollEnd(document.documentElement, [page, ...logs], $('.dock, .compare-dock'), () => this.messages.length > 0);
   }
 
   get messages() {
@@ -71,7 +71,7 @@ class Demo {
       const { messages = kept.messages?.[i] ?? [], shown } = kept.panes?.[i] ?? {}; // of earlier versions: messages
       for (const message of messages) if (message.state === 'streaming') message.state = 'stopped';
       pane.show(messages, shown);
-      void renderAll(pane, () => {}, at);
+      void renderAll(pane, at);
     });
     this.prompt.value = kept.draft ?? '';
     this.#listen();
@@ -101,7 +101,6 @@ class Demo {
     document.addEventListener('visibilitychange', () => { if (!document.hidden) void this.look(); });
     addEventListener('online', () => this.look());
     addEventListener('focus', () => { if (this.loggedOut) void this.look(); });
-    whenTaller($('.dock, .compare-dock'), () => { if (this.messages.length > 0) this.end.follow(); });
     addEventListener('pagehide', () => this.#keep());
   }
 
@@ -147,7 +146,7 @@ class Demo {
     const number = tree.versions(message).indexOf(message);
     this.panes.forEach((pane, i) => {
       if (i !== chosen) pane.choose(pane.tree.versions(pane.messages[place])[number]);
-      void renderAll(pane, () => {}, at);
+      void renderAll(pane, at);
     });
     this.#settle();
   }
@@ -182,14 +181,14 @@ class Demo {
     this.running = { controller, id: null };
     const panes = this.panes.map((pane) => ({ messages: conversation(pane.messages) }));
     this.#settle();
-    const follow = () => { if (!this.panes[0].aside) this.end.follow(); };
-    if (this.panes[0].aside) this.panes[0].reveal();
-    else this.end.show();
+    if (this.panes[0].aside) {
+      this.panes[0].reveal();
+      this.end.leave();
+    } else this.end.show();
     const keeping = setInterval(() => this.#keep(), 1000);
     await answerInto(this.panes, { panes, ...asked }, controller.signal, {
       at,
       onOpen: (id) => { if (this.running) this.running.id = id; },
-      onEvent: follow,
       onFailure: () => {},
     });
     clearInterval(keeping);

@@ -1,0 +1,104 @@
+// Keeps the end of what scrolls in sight while it grows, until the reader moves up; at the end it is
+// followed again.
+//
+// Nothing is asked of a later frame: a frame that was asked for before the reader moved would scroll
+// back. What has grown is followed in the frame in which it has, when it is laid out.
+
+import { button } from './dom.js';
+
+const near = 60; // pixels from the end at which moving down arrives there
+const doubt = 250; // ms after which a movement that moved nothing, as over another box, counts as none
+
+const upward = new Set(['ArrowUp', 'PageUp', 'Home']);
+
+export class ScrollEnd {
+  /**
+   * @param {HTMLElement} scroller The page's own, or a box that scrolls.
+   * @param {Element[]} grown What makes it longer.
+   * @param {HTMLElement} dock Above which the way back to the end floats.
+   * @param {() => boolean} filled Whether there is anything to follow.
+   */
+  constructor(scroller, grown, dock, filled) {
+    this.scroller = scroller;
+    this.filled = filled;
+    this.followed = true;
+    this.top = scroller.scrollTop;
+    this.height = scroller.scrollHeight;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.doubting = undefined;
+    this.jump = button('Jump to the latest', () => this.show(), 'quiet jump');
+    this.jump.hidden = true;
+    dock.append(this.jump);
+    this.growing = new ResizeObserver(() => this.#grown());
+    this.observe(...grown);
+    addEventListener('resize', () => this.#grown());
+    const page = scroller === document.documentElement;
+    this.#listen(page ? document : scroller);
+  }
+
+  // Watches more parts that make it longer.
+  observe(...parts) {
+    for (const part of parts) this.growing.observe(part);
+  }
+
+  // Goes to the end, and stays there.
+  show() {
+    this.followed = true;
+    this.#grown();
+  }
+
+  // Stays where it is, until the reader moves to the end.
+  leave() {
+    this.followed = false;
+    this.#settle();
+  }
+
+  get #left() {
+    const { scrollHeight, scrollTop, clientHeight } = this.scroller;
+    return scrollHeight - scrollTop - clientHeight;
+  }
+
+  #grown() {
+    if (this.followed && this.filled()) this.scroller.scrollTo({ top: this.scroller.scrollHeight, behavior: 'instant' });
+    this.#settle();
+  }
+
+  #settle() {
+    this.top = this.scroller.scrollTop;
+    this.height = this.scroller.scrollHeight;
+    this.jump.hidden = this.followed || !this.filled() || this.#left < near;
+  }
+
+  #listen(hears) {
+    hears.addEventListener('scroll', () => this.#scrolled(), { passive: true });
+    hears.addEventListener('wheel', ({ deltaY }) => { if (deltaY < 0) this.#up(); }, { passive: true });
+    hears.addEventListener('keydown', ({ key, shiftKey, target }) => {
+      if (!target.matches('input, textarea, select') && (upward.has(key) || (key === ' ' && shiftKey))) this.#up();
+    });
+    let finger = 0;
+    hears.addEventListener('touchstart', ({ touches }) => { finger = touches[0].clientY; }, { passive: true });
+    hears.addEventListener('touchmove', ({ touches }) => {
+      if (touches[0].clientY > finger) this.#up();
+      finger = touches[0].clientY;
+    }, { passive: true });
+  }
+
+  // The reader moves up: from now on, and not from when it has moved, nothing is followed.
+  #up() {
+    if (!this.followed || this.scroller.scrollTop <= 0) return;
+    this.followed = false;
+    const from = this.top; // it may have moved already
+    clearTimeout(this.doubting);
+    this.doubting = setTimeout(() => {
+      if (!this.followed && this.scroller.scrollTop >= from) this.show();
+    }, doubt);
+  }
+
+  #scrolled() {
+    const { scrollTop, scrollHeight } = this.scroller;
+    // What has become shorter moves up by itself.
+    if (scrollTop < this.top && scrollHeight >= this.height && this.#left > 1) this.followed = false;
+    else if (scrollTop > this.top && this.#left < near) this.followed = true;
+    this.#settle();
+  }
+}

@@ -1,0 +1,119 @@
+"""Whether the end is followed while an answer grows, and whether the reader can get away from it."""
+
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.bench.processes import upstream
+from tests.pages import READY, opened, serve
+
+pytestmark = pytest.mark.browser
+
+SMALL = {"viewport": {"width": 1000, "height": 480}}
+PHONE = {"viewport": {"width": 390, "height": 600}, "has_touch": True, "is_mobile": True}
+PAGE = "document.documentElement"
+BOARD = "document.querySelector('.comparison .board')"
+
+
+@pytest.fixture(scope="module")
+def paced() -> Iterator[str]:
+    """A playground whose engine writes 50 long words a second, as many as it is asked for."""
+    with upstream() as engine, serve(engine.url, rate_limit=1000) as site:
+        yield site.url
+
+
+def short_of_the_end(page: Page, box: str) -> float:
+    left = f"(e => e.scrollHeight - e.scrollTop - e.clientHeight)({box})"
+    value: float = page.evaluate(left)
+    return value
+
+
+def grows(page: Page, box: str, pixels: int) -> None:
+    """Wait until so much more has been written."""
+    page.evaluate(f"window.before = {box}.scrollHeight")
+    page.wait_for_function(f"{box}.scrollHeight > window.before + {pixels}")
+
+
+def begin(page: Page, prompt: str, box: str) -> None:
+    """An answer that has filled the window and goes on."""
+    page.fill(prompt, "Hello!")
+    page.press(prompt, "Enter")
+    page.wait_for_function(f"(e => e.scrollTop > 100)({box})")
+    assert short_of_the_end(page, box) <= 1, "the end is not followed"
+
+
+def hold(page: Page, box: str, move: Callable[[], None]) -> None:
+    """After the movement the text stays where it is, and the way back leads to the end."""
+    move()
+    page.wait_for_function(f"(e => e.scrollHeight - e.scrollTop - e.clientHeight > 60)({box})")
+    place = page.evaluate(f"{box}.scrollTop")
+    grows(page, box, 120)
+    assert page.evaluate(f"{box}.scrollTop") <= place
+    jump = page.get_by_role("button", name="Jump to the latest")
+    expect(jump).to_be_in_viewport(ratio=1)
+    jump.click()
+    expect(jump).to_be_hidden()
+    grows(page, box, 60)
+    assert short_of_the_end(page, box) <= 1
+
+
+def wheel(page: Page, ticks: int, pixels: int) -> None:
+    for _ in range(ticks):
+        page.mouse.wheel(0, pixels)
+
+
+def drag(page: Page, pixels: int) -> None:
+    """A finger that goes down by so much in small steps."""
+    touch = page.context.new_cdp_session(page)
+    for i, kind in enumerate(["touchStart", *["touchMove"] * (pixels // 5), "touchEnd"]):
+        points = [] if kind == "touchEnd" else [{"x": 200, "y": 150 + 5 * i}]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+
+def test_any_movement_up_leaves_the_end_of_a_chat(chromium: Browser, paced: str) -> None:
+    with opened(chromium, paced + "/", **SMALL) as page:
+        expect(page.get_by_role("button", name="Jump to the latest")).to_be_hidden()
+        begin(page, "#chat-prompt", PAGE)
+        page.mouse.move(300, 200)
+        hold(page, PAGE, lambda: wheel(page, 8, -10))
+        hold(page, PAGE, lambda: wheel(page, 1, -90))
+        page.evaluate("document.activeElement.blur()")
+        hold(page, PAGE, lambda: page.keyboard.press("ArrowUp"))
+        wheel(page, 1, -400)
+        grows(page, PAGE, 60)
+        page.mouse.wheel(0, 4000)  # the end takes hold again
+        page.wait_for_function(f"(e => e.scrollHeight - e.scrollTop - e.clientHeight < 2)({PAGE})")
+        grows(page, PAGE, 60)
+        assert short_of_the_end(page, PAGE) <= 1
+
+
+def test_a_finger_leaves_the_end_of_a_chat(chromium: Browser, paced: str) -> None:
+    with opened(chromium, paced + "/", **PHONE) as page:
+        begin(page, "#chat-prompt", PAGE)
+        hold(page, PAGE, lambda: drag(page, 100))
+
+
+def test_a_comparison_follows_and_can_be_stopped(chromium: Browser, paced: str) -> None:
+    with opened(chromium, paced + "/", **SMALL) as page:
+        page.get_by_role("tab", name="Compare").click()
+        expect(page.locator("section.column")).to_have_count(3)
+        begin(page, "#compare-prompt", BOARD)
+        page.mouse.move(300, 250)
+        hold(page, BOARD, lambda: wheel(page, 8, -10))
+        for stop in page.get_by_role("button", name="Stop").all():
+            expect(stop).to_be_in_viewport(ratio=1)
+
+
+def test_a_demo_follows(chromium: Browser, paced: str) -> None:
+    terms = {"title": "Two", "panes": [{}, {}], "budget_tokens": 100_000}
+    with httpx.Client(base_url=paced, trust_env=False) as owner:
+        token = owner.post("/api/demos", json=terms).raise_for_status().json()["token"]
+        page = chromium.new_page(bypass_csp=True, **SMALL)  # type: ignore[arg-type]
+        page.goto(f"{paced}/d/{token}")
+        page.wait_for_selector(READY)
+        begin(page, "#demo-prompt", PAGE)
+        page.mouse.move(300, 100)
+        hold(page, PAGE, lambda: wheel(page, 8, -10))
+        page.close()
