@@ -1,111 +1,21 @@
 """An answer's Markdown as HTML, block by block, while it is being written.
 
-CommonMark with tables and strikethrough. Raw HTML is text, links go to http, https and mailto only,
-images become links, and fenced code is coloured (highlight.py). Link reference definitions are left
-out of the grammar: one at the end of an answer would change blocks that are already shown.
-
-`Blocks` finds the ends of blocks from the starts of lines, and parses a block when it has ended.
-What the lines suggest is checked by that parse, so a wrong guess can only make a block longer.
-The blocks joined are what the whole text renders to.
+`Blocks` finds the ends of blocks from the starts of lines, and parses a block (grammar.py) when it
+has ended. What the lines suggest is checked by that parse, so a wrong guess can only make a block
+longer. The blocks joined are what the whole text renders to.
 """
 
 import re
-from collections.abc import MutableMapping, Sequence
-from html import escape
-from typing import Any, Final, Literal
+from collections.abc import Sequence
+from typing import Final, Literal
 
-from markdown_it import MarkdownIt
-from markdown_it.common.utils import unescapeAll
-from markdown_it.renderer import RendererHTML
-from markdown_it.rules_block import StateBlock, table
 from markdown_it.token import Token
-from markdown_it.utils import OptionsDict
 
 from playground.domain.messages import Block, Delta
-from playground.generation.highlight import Allowance, highlight
+from playground.generation.grammar import CLOSERS, level_headings, make_parser
+from playground.generation.highlight import Allowance
 
-_LINK: Final = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
-
-
-def _render_code(
-    renderer: RendererHTML,
-    tokens: Sequence[Token],
-    i: int,
-    options: OptionsDict,
-    env: MutableMapping[str, Any],
-) -> str:
-    code, info = tokens[i].content, unescapeAll(tokens[i].info).split()
-    language = info[0] if info else ""
-    body = highlight(code, language, env["allowance"])
-    caption = f"<figcaption>{escape(language)}</figcaption>" if language else ""
-    return f'<figure class="code">{caption}<pre><code>{body}</code></pre></figure>\n'
-
-
-def _render_link_open(
-    renderer: RendererHTML,
-    tokens: Sequence[Token],
-    i: int,
-    options: OptionsDict,
-    env: MutableMapping[str, Any],
-) -> str:
-    tokens[i].attrs |= {"rel": "noopener noreferrer nofollow", "target": "_blank"}
-    return renderer.renderToken(tokens, i, options, env)
-
-
-def _render_image(
-    renderer: RendererHTML,
-    tokens: Sequence[Token],
-    i: int,
-    options: OptionsDict,
-    env: MutableMapping[str, Any],
-) -> str:
-    """A link to the image, or its text alone where a link cannot stand: nothing is loaded."""
-    source = str(tokens[i].attrs.get("src", ""))
-    text = renderer.renderInlineAsText(tokens[i].children or [], options, env) or source
-    depth = sum(token.nesting for token in tokens[:i] if token.type.startswith("link_"))
-    if depth or not source:
-        return escape(text)
-    return (
-        f'<a href="{escape(source)}" rel="noopener noreferrer nofollow" target="_blank">'
-        f"{escape(text)}</a>"
-    )
-
-
-def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Tables; one ends where filling up its rows would take more cells than it has characters.
-
-    GFM fills a short row up to the width of the head: 3 kB of text can ask for 60,000 cells, which
-    take seconds.
-    """
-    begins = table(state, start, end, True)
-    if silent or not begins:
-        return begins
-    mark = state.src[state.bMarks[start + 1] : state.eMarks[start + 1]]
-    columns = max(1, mark.count("|") - 1)
-    last = start + 2
-    while last < end and (last - start) * columns <= state.eMarks[last] - state.bMarks[start]:
-        last += 1
-    return table(state, start, last, False)
-
-
-def _parser() -> MarkdownIt:
-    markdown = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-    markdown.disable("reference")
-    markdown.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
-    markdown.validateLink = lambda url: _LINK.match(url) is not None  # type: ignore[method-assign]
-    for name, rule in (
-        ("fence", _render_code),
-        ("code_block", _render_code),
-        ("link_open", _render_link_open),
-        ("image", _render_image),
-    ):
-        markdown.add_render_rule(name, rule)
-    # Its lists of rules are made at the first use, which must not be that of two threads at once.
-    markdown.render("a")
-    return markdown
-
-
-_MARKDOWN: Final = _parser()
+_MARKDOWN: Final = make_parser()
 
 # What a whole line is. A break also matches the underline of a heading of the second rank.
 _FENCE: Final = re.compile(r" {0,3}(?:(`{3,})[^`\n]*|(~{3,})[^\n]*)\n")
@@ -114,6 +24,7 @@ _BREAK: Final = re.compile(r" {0,3}(?:-+|(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ 
 _QUOTE: Final = re.compile(r" {0,3}>")
 _ITEM: Final = re.compile(r" {0,3}(?:[-+*]|\d{1,9}[.)])[ \t\n]")
 _INDENTED: Final = re.compile(r" {4}| {0,3}\t")
+_MATHS: Final = re.compile(r" {0,3}(\$\$|\\\[)")
 # Starts of lines, at the margin, that begin a block even right after a line of text …
 _BEGINS: Final = re.compile(r"#{1,6}[ \t\n]|>|~~~|```[^`\n]*\n")
 _BEGINS_LIST: Final = re.compile(r"(?:[-+*]|1[.)])[ \t]+[^\s]")
@@ -126,6 +37,9 @@ _LONGEST_MARK: Final = 80
 
 # Blocks that go on after a blank line.
 _LASTING: Final = frozenset({"bullet_list_close", "ordered_list_close", "code_block"})
+
+
+_State = Literal["empty", "text", "quote", "list", "fence", "maths"]
 
 
 class Blocks:
@@ -145,8 +59,10 @@ class Blocks:
         self._size = 0  # of it, in characters
         self._refused = 0  # its size when it was last found to go on
         self._held: str | None = ""  # the start of the line; None when it has been judged
-        self._state: Literal["empty", "text", "quote", "list", "fence"] = "empty"
-        self._fence = ""  # the characters that opened the fence
+        self._state: _State = "empty"
+        self._fence = ""  # the characters that opened the fence, or close the maths
+        self._outside: _State = "empty"  # what it was before the maths began
+        self._headings: list[int] = []
         self._after_blank = False
         self._delta: list[str] = []
         self._events: list[Delta | Block] = []
@@ -165,7 +81,7 @@ class Blocks:
         self._append(self._held or "")
         self._held = ""
         text = "".join(self._chunk)
-        if text and (html := _html(_parse(text), self._allowance)):
+        if text and (html := self._html(_parse(text))):
             self._close(html)
         self._reset()
         return self._take_events()
@@ -204,7 +120,7 @@ class Blocks:
 
     def _begins(self, start: str) -> bool | None:
         """Whether a line with this start ends the block before it; None: not to be said yet."""
-        if self._state in ("empty", "fence"):
+        if self._state in ("empty", "fence", "maths"):
             return False
         if len(start) > _LONGEST_MARK:
             return False
@@ -227,9 +143,22 @@ class Blocks:
             end = line.strip(" \t\r\n")
             if end.startswith(self._fence) and not end.strip(self._fence[0]):
                 self._end("x\n", lasting=False)
-        elif not line.strip(" \t\r\n"):
+            return
+        if self._state == "maths":
+            if line.strip(" \t\r\n"):
+                if line.rstrip(" \t\r\n").endswith(self._fence):
+                    self._end("x\n", lasting=False)
+                return
+            self._state = self._outside  # it never was any
+        if not line.strip(" \t\r\n"):
             self._after_blank = True
             if self._state in ("text", "quote"):
+                self._end("x\n", lasting=False)
+        elif match := _MATHS.match(line):
+            self._fence = CLOSERS[match[1]]
+            self._outside = "text" if self._state == "empty" else self._state
+            self._state, self._after_blank = "maths", False
+            if self._fence in line[match.end() :]:
                 self._end("x\n", lasting=False)
         elif self._state == "list":
             self._after_blank = False
@@ -260,7 +189,7 @@ class Blocks:
             if token.level == 0 and token.nesting >= 0 and token.map and token.map[0] == line:
                 before = tokens[:i]
                 if before and (lasting or before[-1].type not in _LASTING):
-                    self._close(_html(before, self._allowance))
+                    self._close(self._html(before))
                     return
                 break
         self._refused = self._size
@@ -284,6 +213,11 @@ class Blocks:
         self._index += 1
         self._reset()
 
+    def _html(self, tokens: Sequence[Token]) -> str:
+        level_headings(tokens, self._headings)
+        env = {"allowance": self._allowance}
+        return str(_MARKDOWN.renderer.render(tokens, _MARKDOWN.options, env))
+
     def _reset(self) -> None:
         self._chunk, self._line = [], 0
         self._size = self._refused = 0
@@ -293,11 +227,6 @@ class Blocks:
 def _parse(text: str) -> list[Token]:
     # A carriage return is no line's end here: half of one may be all that has arrived.
     return _MARKDOWN.parse(text.replace("\r\n", "\n").replace("\r", " "))
-
-
-def _html(tokens: Sequence[Token], allowance: Allowance) -> str:
-    env = {"allowance": allowance}
-    return str(_MARKDOWN.renderer.render(tokens, _MARKDOWN.options, env))
 
 
 def render(text: str) -> list[str]:

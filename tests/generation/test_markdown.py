@@ -11,7 +11,9 @@ from markdown_it import MarkdownIt
 from markdown_it.ruler import Ruler
 
 from playground.domain.messages import Block, Delta
-from playground.generation.markdown import Blocks, _parser, render
+from playground.generation.grammar import level_headings, make_parser
+from playground.generation.highlight import Allowance
+from playground.generation.markdown import Blocks, render
 
 
 def feed(pieces: list[str]) -> list[Delta | Block]:
@@ -88,32 +90,25 @@ LINES = st.sampled_from(
         *("- ", "* ", "+ ", "1. ", "2) ", "2. ", "10. ", "-", "- x\n", "# ", "## ", "> "),
         *("```", "```py\n", "~~~", "\n```\n", "---", "===", "***", "--- | ---\n", "|", "| a |\n"),
         *("|---|---|\n", "*x*", "`c`", "[a](http://x)", "![i](http://y)", "<b>", "[r]: http://z"),
+        *("$$", "$$\n", "\n$$", "\\[", "\\[\n", "x^2\\]\n", "$x$", "\\(a_1\\)", "$5 ", "<br>"),
+        *("https://a.b/c. ", "- [ ] ", "- [x] y\n", "**「あ」**", "**(b)**は", "~~z~~"),
     ]
 )
 TEXTS = st.lists(LINES, max_size=25).map("".join)
 
 
 def whole(text: str) -> str:
-    """The text rendered at once by the parser alone, in the same grammar."""
-    markdown = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-    markdown.disable(["reference", "html_block", "html_inline"])
-    return str(markdown.render(text.replace("\r\n", "\n").replace("\r", " ")))
-
-
-def plain(markup: str) -> str:
-    """HTML without what we render in our own way: code, links' attributes, images."""
-    markup = re.sub(r'<figure class="code">(?:<figcaption>.*?</figcaption>)?', "", markup)
-    markup = markup.replace("</figure>", "")
-    markup = re.sub(r' class="language-[^"]*"', "", markup)
-    markup = re.sub(r"</?span[^>]*>", "", markup)
-    markup = re.sub(r' rel="[^"]*" target="_blank"', "", markup)
-    return re.sub(r'<img src="([^"]*)" alt="([^"]*)" />', r'<a href="\1">\2</a>', markup)
+    """The text rendered at once."""
+    markdown, above = make_parser(), list[int]()
+    tokens = markdown.parse(text.replace("\r\n", "\n").replace("\r", " "))
+    level_headings(tokens, above)
+    return str(markdown.renderer.render(tokens, markdown.options, {"allowance": Allowance()}))
 
 
 @given(text=TEXTS)
 @settings(max_examples=500)
 def test_the_blocks_joined_are_the_whole_text_rendered(text: str) -> None:
-    assert plain("".join(render(text))) == plain(whole(text))
+    assert "".join(render(text)) == whole(text)
 
 
 @given(text=TEXTS, cuts=st.lists(st.integers(0, 60), max_size=20))
@@ -154,7 +149,7 @@ def tags(text: str) -> list[tuple[str, dict[str, str | None]]]:
 
 HARMLESS = {
     *("p", "em", "strong", "s", "a", "br", "hr", "ul", "ol", "li", "blockquote", "span"),
-    *("code", "pre", "figure", "figcaption", "table", "thead", "tbody", "tr", "th", "td"),
+    *("code", "pre", "figure", "figcaption", "table", "thead", "tbody", "tr", "th", "td", "div"),
     *("h1", "h2", "h3", "h4", "h5", "h6"),
 }
 
@@ -179,12 +174,15 @@ HARMLESS = {
         "```py onload=x\n<script>\n```",
         "~~~html\n<script>alert(1)</script>\n~~~",
         "[![i](http://a/i.png)](http://b)",
+        '$"><script>x^2</script>$ \\[<img src=x onerror=alert(1)>=\\]',
+        "javascript://a.b/%0aalert(1) data:text/html,x ftp://a.b",
+        "|a|\n|---|\n|<br onload=x><img src=x>|",
     ],
 )
 def test_nothing_in_a_text_runs_or_loads(text: str) -> None:
     for tag, attributes in tags(text):
         assert tag in HARMLESS
-        assert set(attributes) <= {"href", "rel", "target", "title", "class"}
+        assert set(attributes) <= {"href", "rel", "target", "title", "class", "dir", "tabindex"}
         if tag == "a":
             assert re.match(r"(https?://|mailto:)", attributes["href"] or "")
             assert attributes["rel"] == "noopener noreferrer nofollow"
@@ -210,7 +208,7 @@ def test_links_are_kept_and_images_become_links() -> None:
 
 def test_code_is_coloured_by_classes() -> None:
     [code] = render("```python\nif x:\n    y = '<'\n```")
-    assert code.startswith('<figure class="code"><figcaption>python</figcaption><pre><code>')
+    assert code.startswith('<figure class="code" dir="ltr"><figcaption>python</figcaption><pre')
     assert '<span class="hl-k">if</span>' in code
     assert "style=" not in code
     assert re.sub(r"<[^>]*>", "", code) == "pythonif x:\n    y = '&lt;'\n\n"
@@ -273,8 +271,84 @@ def test_rows_of_a_whole_table_are_all_in_it() -> None:
 
 def test_rules_are_put_together_before_anybody_renders(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two threads that do it at once, one has only some of them."""
-    parser = _parser()
+    parser = make_parser()
     compiled: list[Ruler[object]] = []
     monkeypatch.setattr(Ruler, "__compile__", compiled.append)
     parser.render("# A *b*\n\n| c |\n|---|\n| `d` |\n")
     assert compiled == []
+
+
+def text_of(markup: str) -> str:
+    """HTML without directions of writing, in one line."""
+    return markup.replace(' dir="auto"', "").replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("**太字（例）**は", "<p><strong>太字（例）</strong>は</p>"),
+        ("这是**“词”**的", "<p>这是<strong>“词”</strong>的</p>"),
+        ("**「あ」**なので**「い」**です", "<strong>「い」</strong>です"),
+        ("**중요(예)**은", "<strong>중요(예)</strong>은"),
+        ("a**(b)**c", "a**(b)**c"),  # as CommonMark has it
+        ("One\nTwo", "<p>One<br />Two</p>"),
+        ("| a |\n|---|\n| b<br>c<BR/>d |", "b<br />c<br />d"),
+        ("a <br> b", "a &lt;br&gt; b"),
+        ("- [ ] a\n- [x] b\n- [y] c", ">☐</span> a</li>"),
+        ("- [ ] a\n- [x] b\n- [y] c", '<li class="task"><span class="task" role="img" aria-label'),
+        ("- [y] c", "<ul><li>[y] c</li></ul>"),
+        ("See https://a.b/c_(d), or (http://x.y).", ">https://a.b/c_(d)</a>, or ("),
+        ("See https://a.b/c_(d), or (http://x.y).", ">http://x.y</a>)."),
+        ("**https://a.b/**", ">https://a.b/</a></strong>"),
+        ("`https://a.b` [x https://c.d](https://e.f)", "<code>https://a.b</code>"),
+        ("xhttps://a.b", "<p>xhttps://a.b</p>"),
+        ("| | a |\n|---|---|\n| 1 | 2 |", "<tr><td></td><th>a</th></tr>"),
+    ],
+)
+def test_what_is_added_to_commonmark(text: str, expected: str) -> None:
+    assert expected in text_of("".join(render(text)))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("$a*b*c$", '<code class="math">a*b*c</code>'),
+        ("\\(a_1 \\cdot b\\)", '<code class="math">a_1 \\cdot b</code>'),
+        ("so \\[ x^2 \\].", 'so <code class="math display">x^2</code>.'),
+        ("a\n$$\nx\n- y\n= z\n$$\nb", '<p><code class="math display">x\n- y\n= z</code></p>'),
+        ("\\[\n# x\n\\]", '<p><code class="math display"># x</code></p>'),
+        ("- a\n\n  $$\n  x\n  $$", '<p><code class="math display">x</code></p>\n</li>'),
+    ],
+)
+def test_maths_is_kept_as_it_is(text: str, expected: str) -> None:
+    assert expected in "".join(render(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It costs $5.",
+        "$5 and $10",
+        "between $5 or 10$ a day",
+        "$HOME/bin:$PATH",
+        "\\[citation needed\\]",
+        "\\$x\\$",
+        "`$x$`",
+        "$ x $",
+        "$$\nx\n\ny\n$$",
+    ],
+)
+def test_what_only_looks_like_maths_stays_text(text: str) -> None:
+    assert "math" not in "".join(render(text))
+
+
+def test_headings_leave_no_level_out() -> None:
+    found = re.findall(r"<(h\d)", "".join(render("## A\n#### B\n### C\n# D\n- # E\n")))
+    assert found == ["h3", "h4", "h4", "h3", "h3"]
+
+
+def test_every_block_has_the_direction_of_its_text() -> None:
+    markup = "".join(render("# a\n\nb\n\n- c\n\n  d\n\n| e |\n|---|\n| f |\n\n> g\n"))
+    for tag in ("h3", "ul", "th", "td"):
+        assert f'<{tag} dir="auto">' in markup
+    assert markup.count('<p dir="auto">') == 2  # a list gives its items its own

@@ -18,9 +18,14 @@ pytestmark = pytest.mark.browser
 # draws(texts): each as a block under way. whole(texts): each as if nothing followed. start() begins
 # an answer; take(events) gives it events, and tells how high it has become, and its HTML.
 HELPERS = """async (root) => {
-    const [{ Pane, newAnswer }, { loadPreview, preview, renderWhole }] = await Promise.all(
-        ['pane', 'preview'].map((name) => import(`${root}/answers/${name}.js`)));
+    const load = (name) => import(`${root}/answers/${name}.js`);
+    const { Pane, newAnswer } = await load('pane');
+    const { loadPreview, preview, renderWhole } = await load('preview');
+    const { setMaths } = await load('maths');
     await loadPreview();
+    const formula = document.createElement('p');
+    formula.innerHTML = '<code class="math">x</code>';
+    document.body.append(formula);
     const log = document.createElement('div');
     log.className = 'log';
     document.querySelector('main').replaceChildren(log);
@@ -28,6 +33,11 @@ HELPERS = """async (root) => {
     const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
     const body = () => log.lastElementChild.querySelector('.body');
     Object.assign(window, {
+        maths: async () => {
+            setMaths(formula);
+            while (!formula.querySelector('math')) await frame();
+            formula.remove();
+        },
         draws: (texts) => texts.map(preview),
         whole: (texts) => texts.map(renderWhole),
         start: () => {
@@ -54,7 +64,10 @@ def drawing(chromium: Browser, site: str) -> Iterator[Page]:
 
 
 def uncoloured(html: str) -> str:
-    return re.sub(r"</?span[^>]*>", "", html).replace("&#x27;", "'").replace("&#39;", "'")
+    """HTML without the levels of headings and what colours code."""
+    html = re.sub(r"<span class=\"hl[^>]*>([^<]*)</span>", r"\1", html)
+    html = re.sub(r"<(/?)h[3-6]\b", r"<\1h3", html)
+    return html.replace("&#x27;", "'").replace("&#39;", "'")
 
 
 def pieces(text: str) -> list[tuple[str, str]]:
@@ -83,17 +96,23 @@ def test_a_text_is_the_same_in_the_browser_wherever_a_block_ends(
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("```py\nx = 1", "<pre><code>x = 1</code></pre>"),
-        ("```py\nx = 1\n``", "<pre><code>x = 1</code></pre>"),
-        ("```py\nx = 1\n```", "<pre><code>x = 1</code></pre>"),
-        ("| a | b", "<th>b</th>"),
-        ("| a | b |\n|--", "<th>b</th>"),
-        ("| a | b |\n|---|---|\n| 1 | 2", "<td>2</td>"),
+        ("```py\nx = 1", "<code>x = 1</code>"),
+        ("```py\nx = 1\n``", "<code>x = 1</code>"),
+        ("```py\nx = 1\n```", "<code>x = 1</code>"),
+        ("| a | b", '<th dir="auto">b</th>'),
+        ("| a | b |\n|--", '<th dir="auto">b</th>'),
+        ("| a | b |\n|---|---|\n| 1 | 2", '<td dir="auto">2</td>'),
         ("- a\n- **b**", "<strong>b</strong></li>"),
-        ("- a\n  -", "<ul>\n<li>a</li>\n</ul>"),  # no heading, as a whole text has it
-        ("1. a\n2", "<ol>\n<li>a</li>\n</ol>"),  # no second line of the item
-        ("a\n=", "<p>a</p>"),
+        ("- a\n  -", '<ul dir="auto">\n<li>a</li>\n</ul>'),  # no heading, as a whole text has it
+        ("1. a\n2", '<ol dir="auto">\n<li>a</li>\n</ol>'),  # no second line of the item
+        ("a\n=", '<p dir="auto">a</p>'),
         ("a *b* **c", "<em>b</em> **c"),
+        ("a $x", "a $x</p>"),
+        ("a $x$", '<code class="math">x</code>'),
+        ("$$\nx^2\n- y", '<code class="math display open">x^2\n- y</code>'),
+        ("$$\nx^2\n$", '<code class="math display open">x^2</code>'),
+        ("- a\n- [x", "<li>a</li>\n</ul>"),
+        ("- [x] a", 'aria-label="done">☑</span> a'),
     ],
 )
 def test_a_block_under_way_is_drawn_as_what_it_is_becoming(
@@ -120,13 +139,18 @@ def add(a, b):
 
 > A quote
 ## Next
-Text with [a link](https://a.b/c) and `code`.
+Text with [a link](https://a.b/c), `code` and $x^2$.
+
+$$
+x = \\frac{1}{2}
+$$
 """
 
 
 def test_nothing_jumps_while_an_answer_is_written(drawing: Page) -> None:
     """It only grows, and a block that has ended stays as it was drawn."""
     drawing.evaluate("start()")
+    drawing.evaluate("maths()")  # what sets it is fetched with the first formula
     blocks, before, ended = Blocks(), 0.0, 0
     for piece in (*re.findall(r"\s?\S{1,4}|\s", ANSWER), ""):
         for event in blocks.feed(piece) if piece else blocks.flush():
@@ -141,4 +165,29 @@ def test_nothing_jumps_while_an_answer_is_written(drawing: Page) -> None:
                 assert drawn["height"] == pytest.approx(before, abs=0.5), event.html
             assert drawn["height"] >= before - 0.5, drawn["html"]
             before = drawn["height"]
-    assert ended == 7
+    assert ended == 8
+    page = drawing.locator(".log")
+    assert page.locator("math").count() == 2
+    assert page.locator("mfrac").count() == 1
+
+
+def test_a_formula_asks_for_nothing_and_does_nothing(drawing: Page) -> None:
+    """What MathML could do beyond showing a formula is left out, and what is wrong stays text."""
+    asked: list[str] = []
+    drawing.on("request", lambda request: asked.append(request.url))
+    formulas = [
+        r"\href{https://a.b}{x}",
+        r"\includegraphics{https://a.b/c.png}",
+        r"\def\a{\a\a}\a",
+        r"\color{red;background:url(https://a.b)}x",
+        r"\text{<img src=x onerror=alert(1)>}",
+        r"\frac{1}{",
+    ]
+    drawing.evaluate("start()")
+    text = "\n\n".join(f"$${each}$$" for each in formulas)
+    html = drawing.evaluate(
+        "(text) => take([{ name: 'delta', data: { pane: 0, text } }])", text + "\n\nEnd"
+    )["html"]
+    assert html.count("<math") == 1  # the text with brackets
+    assert not re.search(r"<(?:img|a)\b|href=|\bon\w+=\"", html)
+    assert asked == []

@@ -1,4 +1,4 @@
-"""Whether the end is followed while an answer grows, and whether the reader can get away from it."""
+"""The end is followed while an answer grows, until the reader moves away from it."""
 
 from collections.abc import Callable, Iterator
 

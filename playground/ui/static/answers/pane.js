@@ -9,6 +9,7 @@ import { menu } from '../lib/menu.js';
 import { patch } from '../lib/patch.js';
 import { count, ordinal } from '../lib/text.js';
 import { Tree } from '../lib/tree.js';
+import { setMaths } from './maths.js';
 import { loadPreview, preview } from './preview.js';
 import { receiptView, takeReceipt } from './receipt.js';
 import { asideOf, isBare, seedOf, versionSwitch } from './versions.js';
@@ -333,7 +334,7 @@ export class Pane {
     const leafing = versions.length < 2 ? []
       : [versionSwitch(message, versions, (version, arrow) => this.#leaf(version, arrow))];
     if (message.role === 'user') {
-      body.textContent = message.content;
+      Object.assign(body, { textContent: message.content, dir: 'auto' });
       article.append(...leafing);
       if (!this.actions.edit) return article;
       const edit = button('Edit', () => this.#editor(article, message));
@@ -454,7 +455,7 @@ export class Pane {
   // A question is sent anew; the text of an answer becomes a version of it.
   #editor(article, message) {
     const answer = message.role === 'assistant';
-    const area = element('textarea', { value: message.content, rows: 1 });
+    const area = element('textarea', { value: message.content, rows: 1, dir: 'auto' });
     if (answer) area.maxLength = longest;
     area.setAttribute('aria-label', answer ? 'Edit the answer' : 'Edit the message');
     const close = () => {
@@ -490,6 +491,7 @@ function block(html) {
   for (const figure of node.querySelectorAll('figure.code')) {
     figure.append(copyButton('Copy', () => $('code', figure).textContent));
   }
+  setMaths(node);
   return node;
 }
 
@@ -498,14 +500,16 @@ function underWay(text, goesOn = true) {
   const html = preview(text);
   const node = html === null ? element('div', { className: 'plain', textContent: text.replace(/^\n+/, '') }) : block(html);
   node.classList.add('running');
-  if (goesOn) tip(node).classList.add('caret');
+  if (goesOn) tip(node)?.classList.add('caret');
   return node;
 }
 
 const opens = 'div, p, ul, ol, li, blockquote, table, thead, tbody, tr, td, th, figure, pre, code, h1, h2, h3, h4, h5, h6';
 
-// Where the text of a node ends, as deep as its blocks go.
+// Where the text of a node ends, as deep as its blocks go; null behind a formula with lines of its own.
 function tip(node) {
+  const end = node.lastChild;
+  if (end instanceof Element && end.matches('.math.display')) return end.matches('code') ? end : null;
   const last = [...node.children].findLast((child, i) => !child.matches('button, figcaption')
     && !(i > 0 && child.matches('td, th') && child.textContent === '')); // a row is filled up to the head's width
   const inner = last?.matches(opens) && !(last.matches('code') && !node.matches('pre'));

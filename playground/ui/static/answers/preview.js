@@ -27,7 +27,7 @@ export function loadPreview() {
 }
 
 // The marks that may open a line or stand alone on it: of an item, a heading, a quote, a fence, a rule.
-const marks = /^[ \t>]*(?:[-+*=_~`#\t ]*|\d{1,9}[.)]?|[-+*] +\[[ xX]?)$/;
+const marks = /^[ \t>]*(?:[-+*=_~`#$\\[\t ]*|\d{1,9}[.)]?[ \t]*|(?:[-+*]|\d{1,9}[.)]) +\[(?:[ xX]\]?)?)$/;
 const head = /^ {0,3}\|.*\|/;
 const underHead = /^[-:| \t]*$/;
 
@@ -44,14 +44,14 @@ export const renderWhole = (text) => grammar.render(clean(text), {});
 export function preview(text) {
   if (grammar === null) return null;
   const whole = clean(text);
-  const tokens = grammar.parse(whole, {});
+  const tokens = grammar.parse(whole, { open: true });
   const last = tokens.findLast(({ nesting }) => nesting >= 0);
   if (last?.type === 'fence') {
     last.content = shownCode(last);
     return grammar.renderer.render(tokens, grammar.options, {});
   }
   const settled = settle(whole);
-  return settled === whole ? grammar.renderer.render(tokens, grammar.options, {}) : grammar.render(settled, {});
+  return settled === whole ? grammar.renderer.render(tokens, grammar.options, {}) : grammar.render(settled, { open: true });
 }
 
 const codeLines = (content) => (content === '' ? [] : content.replace(/\n$/, '').split('\n'));

@@ -1,0 +1,69 @@
+// Maths of an answer: TeX, which comes as `code.math`, becomes MathML, which a browser sets without
+// a font or a script of ours. What cannot be read stays as it was written.
+
+import { element } from '../lib/dom.js';
+
+const files = new URL('../vendor/temml', import.meta.url).href;
+
+/** @type {any} */
+let temml = null;
+let loading = false;
+/** @type {Map<string, Element | null>} */
+const known = new Map(); // what was made of a formula
+const most = 500;
+
+/**
+ * Sets the maths within a node; later, where what sets it is still to be fetched.
+ * @param {ParentNode} node
+ */
+export function setMaths(node) {
+  const codes = node.querySelectorAll('code.math:not(.open)');
+  if (codes.length === 0) return;
+  if (temml === null) {
+    if (!loading) void load();
+    return;
+  }
+  for (const code of codes) {
+    const made = formula(code.textContent ?? '', code.classList.contains('display'));
+    if (made) code.replaceWith(made.cloneNode(true));
+  }
+}
+
+async function load() {
+  loading = true;
+  document.head.append(element('link', { rel: 'stylesheet', href: `${files}.css` }));
+  try {
+    await import(`${files}.js`);
+    ({ temml } = /** @type {any} */ (globalThis));
+    setMaths(document);
+  } catch {
+    loading = false; // the next formula tries again
+  }
+}
+
+function formula(tex, display) {
+  const key = `${display} ${tex}`;
+  if (!known.has(key)) {
+    if (known.size >= most) known.clear();
+    known.set(key, make(tex, display));
+  }
+  return known.get(key);
+}
+
+function make(tex, display) {
+  let html;
+  try {
+    html = temml.renderToString(tex, { displayMode: display, throwOnError: true, trust: false });
+  } catch {
+    return null;
+  }
+  const node = element('span', { className: display ? 'math display' : 'math', dir: 'ltr', innerHTML: html });
+  if (display) node.tabIndex = 0; // it may be wider than the page
+  return [...node.querySelectorAll('*')].every(harmless) ? node : null;
+}
+
+// Whether it is MathML that only says how a formula looks.
+function harmless({ namespaceURI, attributes }) {
+  return namespaceURI === 'http://www.w3.org/1998/Math/MathML'
+    && [...attributes].every(({ name, value }) => !/^on|href|src/i.test(name) && !/url\s*\(/i.test(value));
+}
