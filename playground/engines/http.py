@@ -17,8 +17,8 @@ from tgi.http import HTTPClient, Refusal, written
 
 T = TypeVar("T")
 
-# Tokens are read 28 times a second: each read costs more than the tokens it brings. A little slower
-# than they are flushed to the reader, or what is read would wait for the next flush.
+# Where there are many streams, each is read 28 times a second: text that grows so often looks as if
+# it grew continuously.
 PACE_S: Final = 0.036
 # What reading an answer raises where it is not made as it should be.
 MISREAD: Final = (AttributeError, LookupError, OverflowError, TypeError, ValueError)

@@ -1,12 +1,12 @@
-"""Many streams become one, and many small items become few batches.
+"""Many streams become one, in batches of what came together.
 
-A token is worth a few bytes, and handing it over costs the same as handing over twenty. So items
-are gathered by time: at most one batch an interval, urgent items at once. The clock is the event
-loop's. Nothing is known here of what an item is.
+A token is worth a few bytes, and handing it over costs the same as handing over twenty. So what
+comes in one turn of the event loop, and what comes while the reader takes its time, is one batch.
+Nothing is known here of what an item is.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import TypeVar
 
 import anyio
@@ -19,8 +19,6 @@ T = TypeVar("T")
 async def coalesce(
     sources: Sequence[AsyncGenerator[T, None]],
     *,
-    interval: float,
-    urgent: Callable[[int, T], bool] = lambda source, item: False,
     idle: float | None = None,
 ) -> AsyncGenerator[list[tuple[int, T]], None]:
     """Batches of (source's position, item), in the order of arrival.
@@ -30,14 +28,11 @@ async def coalesce(
     before it, and ends the others. Closing the generator closes all sources at once.
 
     Args:
-        interval: Seconds between two batches, at least. An item that finds the last batch longer
-            ago leaves at once; otherwise it opens a window that ends when the interval is over. An
-            item that is urgent ends the window.
         idle: After that many seconds without an item comes an empty batch, as a sign of life.
     """
     loop = asyncio.get_running_loop()
     buffer: list[tuple[int, T]] = []
-    some, hurry = _Bell(), _Bell()
+    some = _Bell()
     running = len(sources)
     failure: Exception | None = None
 
@@ -48,17 +43,13 @@ async def coalesce(
                 async for item in source:
                     buffer.append((position, item))
                     some.ring()
-                    if urgent(position, item):
-                        hurry.ring()
         except Exception as error:
             failure = error
         finally:
             running -= 1
             some.ring()
-            hurry.ring()
 
     tasks = [loop.create_task(pump(i, source)) for i, source in enumerate(sources)]
-    flushed = loop.time() - interval
     try:
         while running or buffer:
             if not buffer:
@@ -68,12 +59,7 @@ async def coalesce(
                 if not await some.rings(idle):
                     yield []
                 continue
-            left = flushed + interval - loop.time()
-            if left > 0:
-                await hurry.rings(left)
-            hurry.silence()
             batch, buffer = buffer, []
-            flushed = loop.time()
             yield batch
         if failure:
             raise failure

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from playground.domain.messages import Delta, Done, Event, Failed, PaneRequest
+from playground.domain.messages import Done, Event, Failed, PaneRequest
 from playground.engines.base import Engine
 from playground.engines.streams import closing
 from playground.generation.answer import answer
@@ -18,9 +18,6 @@ from playground.telemetry.usage import AnswerUsage
 # Events of all panes as they come, each with its pane's number; an empty batch says that there is
 # silence.
 Batches = AsyncGenerator[list[tuple[int, Event]], None]
-
-# 30 flushes a second look continuous, and a token more or less in one does not show.
-_INTERVAL_S: Final = 1 / 30
 
 _POLICY: Final = EmulationPolicy()
 _STOPPED: Final = Failed("stopped", "Stopped.", True)
@@ -78,7 +75,7 @@ async def compare(
     usages: Sequence[AnswerUsage] = (),
     emulation: EmulationPolicy = _POLICY,
 ) -> Batches:
-    """Batches of (pane, event), at most 30 a second; a pane's first text goes out at once.
+    """Batches of (pane, event), as they come.
 
     Every pane is answered in a task of its own, and its events end with exactly one Done or Failed.
     After `idle` seconds without an event comes an empty batch. Closing the generator cancels all.
@@ -92,21 +89,11 @@ async def compare(
     """
     stops = stops or [Stop() for _ in requests]
     usages = usages or [AnswerUsage() for _ in requests]
-    begun: set[int] = set()
-
-    def begins(pane: int, event: Event) -> bool:
-        if pane in begun or not isinstance(event, Delta):
-            return False
-        begun.add(pane)
-        return True
-
     answers = [
         _answer(engine, request, context_tokens, stop, usage, emulation)
         for engine, request, stop, usage in zip(engines, requests, stops, usages, strict=True)
     ]
-    async with closing(
-        coalesce(answers, interval=_INTERVAL_S, urgent=begins, idle=idle)
-    ) as batches:
+    async with closing(coalesce(answers, idle=idle)) as batches:
         async for batch in batches:
             yield batch
 

@@ -1,7 +1,6 @@
-"""Batches by time, on a clock that is turned by hand: the event loop's own, made virtual."""
+"""What comes together leaves together, on a clock that is turned by hand: the loop's, virtual."""
 
 import asyncio
-import itertools
 import selectors
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
@@ -16,7 +15,6 @@ from playground.engines.streams import closing
 from playground.generation.batching import coalesce
 
 T = TypeVar("T")
-INTERVAL = 0.5
 
 Timed = tuple[float, str]  # how long after the item before it, and the item
 
@@ -62,41 +60,41 @@ def now() -> float:
 
 def batches(
     *sources: Sequence[Timed],
-    urgent: Callable[[int, str], bool] = lambda source, item: False,
     idle: float | None = None,
+    reading: float = 0.0,
 ) -> list[tuple[float, list[tuple[int, str]]]]:
     async def main() -> list[tuple[float, list[tuple[int, str]]]]:
-        stream = coalesce(
-            [source(items) for items in sources], interval=INTERVAL, urgent=urgent, idle=idle
-        )
-        async with aclosing(stream):
-            return [(round(now(), 6), batch) async for batch in stream]
+        came = []
+        async with aclosing(coalesce([source(items) for items in sources], idle=idle)) as stream:
+            async for batch in stream:
+                came.append((round(now(), 6), batch))
+                await asyncio.sleep(reading)
+        return came
 
     return run(main)
 
 
-def test_the_first_item_leaves_at_once_and_later_ones_by_the_interval() -> None:
-    items = [(0.1, "a"), (0.1, "b"), (0.1, "c"), (1.0, "d"), (0.2, "e"), (5.0, "f")]
-    assert batches(items) == [
+def test_an_item_leaves_when_it_comes() -> None:
+    assert batches([(0.1, "a"), (0.1, "b"), (5.0, "c")]) == [
         (0.1, [(0, "a")]),
-        (0.6, [(0, "b"), (0, "c")]),
-        (1.3, [(0, "d")]),
-        (1.8, [(0, "e")]),
-        (6.5, [(0, "f")]),
+        (0.2, [(0, "b")]),
+        (5.2, [(0, "c")]),
     ]
 
 
-def test_the_end_does_not_wait_for_the_window() -> None:
-    assert batches([(0.0, "a"), (0.1, "b")]) == [(0.0, [(0, "a")]), (0.1, [(0, "b")])]
+def test_what_comes_together_leaves_together() -> None:
+    one, other = [(0.1, "a"), (0.0, "b")], [(0.1, "x")]
+    [(at, batch), *rest] = batches(one, other)
+    assert (at, sorted(batch)) == (0.1, [(0, "a"), (1, "x")])
+    assert [batch for _, batch in rest] == [[(0, "b")]]
 
 
-def test_an_urgent_item_takes_along_what_waits() -> None:
-    items = [(0.0, "a"), (0.1, "b"), (0.1, "C"), (0.1, "d"), (9.0, "e")]
-    assert batches(items, urgent=lambda source, item: item.isupper()) == [
-        (0.0, [(0, "a")]),
-        (0.2, [(0, "b"), (0, "C")]),
-        (0.7, [(0, "d")]),
-        (9.3, [(0, "e")]),
+def test_a_slow_reader_has_larger_batches() -> None:
+    assert batches([(0.1, str(i)) for i in range(9)], reading=0.35) == [
+        (0.1, [(0, "0")]),
+        (0.45, [(0, "1"), (0, "2"), (0, "3")]),
+        (0.8, [(0, "4"), (0, "5"), (0, "6")]),
+        (1.15, [(0, "7"), (0, "8")]),
     ]
 
 
@@ -127,28 +125,22 @@ timed = st.lists(
 )
 
 
-@given(sources=st.lists(timed, max_size=4))
-def test_nothing_is_lost_or_late_or_too_often(sources: list[list[Timed]]) -> None:
-    given_at: list[tuple[float, int]] = []
-    for position, items in enumerate(sources):
+@given(sources=st.lists(timed, max_size=4), reading=st.sampled_from([0.0, 0.3, 2.0]))
+def test_nothing_is_lost_or_late(sources: list[list[Timed]], reading: float) -> None:
+    given_at: list[float] = []
+    for items in sources:
         moment = 0.0
         for delay, _ in items:
             moment += delay
-            given_at.append((moment, position))
-    result = batches(*sources)
+            given_at.append(moment)
+    result = batches(*sources, reading=reading)
     for position, items in enumerate(sources):
         texts = [text for _, batch in result for at, text in batch if at == position]
         assert texts == [text for _, text in items], "each source's items in their order"
     assert all(batch for _, batch in result), "no batch is empty"
-    ends = {round(sum(delay for delay, _ in items), 6) for items in sources}
-    for (before, _), (after, _) in itertools.pairwise(result):
-        assert after - before >= INTERVAL - 1e-6 or any(
-            before - 1e-6 <= end <= after + 1e-6 for end in ends
-        ), "no oftener than the interval, but when a source has ended"
-    arrivals = sorted(moment for moment, _ in given_at)
     flushed = sorted(moment for moment, batch in result for _ in batch)
-    for arrival, flush in zip(arrivals, flushed, strict=True):
-        assert -1e-6 <= flush - arrival <= INTERVAL + 1e-6, "nothing waits longer than that"
+    for arrival, flush in zip(sorted(given_at), flushed, strict=True):
+        assert -1e-6 <= flush - arrival <= reading + 1e-6, "nothing waits longer than its reader"
 
 
 class Watched:
@@ -170,7 +162,7 @@ def test_closing_closes_every_silent_source() -> None:
     watched = [Watched(), Watched()]
 
     async def main() -> float:
-        async with aclosing(coalesce([w.items() for w in watched], interval=INTERVAL)) as stream:
+        async with aclosing(coalesce([w.items() for w in watched])) as stream:
             await anext(stream)
         return now()
 
@@ -193,18 +185,17 @@ def test_a_stream_is_closed_to_its_end_in_a_scope_that_was_cancelled() -> None:
     assert watched.closed
 
 
-@pytest.mark.parametrize("in_the_window", [False, True])
-def test_cancelling_the_reader_closes_every_source(in_the_window: bool) -> None:
+def test_cancelling_the_reader_closes_every_source() -> None:
     watched = [Watched(), Watched()]
 
     async def read() -> None:
-        async with closing(coalesce([w.items() for w in watched], interval=INTERVAL)) as stream:
+        async with closing(coalesce([w.items() for w in watched])) as stream:
             async for _ in stream:
                 pass
 
     async def main() -> None:
         task = asyncio.create_task(read())
-        await asyncio.sleep(0.1 if in_the_window else 2.0)
+        await asyncio.sleep(2.0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -223,7 +214,7 @@ def test_an_error_of_a_source_comes_after_its_items_and_closes_the_others() -> N
     seen = []
 
     async def main() -> None:
-        async with aclosing(coalesce([watched.items(), failing()], interval=INTERVAL)) as stream:
+        async with aclosing(coalesce([watched.items(), failing()])) as stream:
             async for batch in stream:
                 seen.extend(batch)
 
