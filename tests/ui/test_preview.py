@@ -19,12 +19,14 @@ pytestmark = pytest.mark.browser
 # an answer; take(events) gives it events, and tells how high it has become, and its HTML.
 HELPERS = """async (root) => {
     const load = (name) => import(`${root}/answers/${name}.js`);
-    const { Pane, newAnswer } = await load('pane');
+    const { Pane } = await load('pane');
+    const { newAnswer } = await load('versions');
     const { loadPreview, preview, renderWhole } = await load('preview');
     const { setMaths } = await load('maths');
     await loadPreview();
     const formula = document.createElement('p');
-    formula.innerHTML = '<code class="math">x</code>';
+    const code = document.createElement('code');
+    formula.append(Object.assign(code, { className: 'math', textContent: 'x' }));
     document.body.append(formula);
     const log = document.createElement('div');
     log.className = 'log';

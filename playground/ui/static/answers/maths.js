@@ -51,13 +51,12 @@ function formula(tex, display) {
 }
 
 function make(tex, display) {
-  let html;
+  const node = element('span', { className: display ? 'math display' : 'math', dir: 'ltr' });
   try {
-    html = temml.renderToString(tex, { displayMode: display, throwOnError: true, trust: false });
+    temml.render(tex, node, { displayMode: display, throwOnError: true, trust: false });
   } catch {
     return null;
   }
-  const node = element('span', { className: display ? 'math display' : 'math', dir: 'ltr', innerHTML: html });
   if (display) node.tabIndex = 0; // it may be wider than the page
   return [...node.querySelectorAll('*')].every(harmless) ? node : null;
 }
