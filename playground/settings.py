@@ -50,6 +50,8 @@ OLDER: Final = {
     "tgi_api_key": "engine_api_key",
     "tgi_api_key_file": "engine_api_key_file",
 }
+# Settings that docker-compose.yml takes from variables with names of their own.
+IN_COMPOSE: Final = {"model_id": "MODEL_ID", "published_host": "BIND", "published_port": "PORT"}
 # What has the prefix and is no setting of this program: of compose, and of the tests.
 _COMPOSE: Final = frozenset({"playground_version", "playground_memory"})
 _TESTS: Final = "playground_tests_"
@@ -220,6 +222,14 @@ class Settings(BaseSettings):
             title="the address under which others see what HOST listens on, where a container or "
             "a port forwarding stands between",
             description="an address",
+        ),
+    ] = None
+    published_port: Annotated[
+        str | None,
+        Field(
+            title="the port under which others see what PORT listens on, likewise",
+            pattern=r"^\d{1,5}(-\d{1,5})?$",
+            description="a port, or a range of them such as 7860-7869",
         ),
     ] = None
     users_file: Annotated[
@@ -539,7 +549,10 @@ def load_settings(**overrides: Any) -> Settings:
             wanted = str(field.description)
             if isinstance(reason, _Unreadable):
                 wanted += f", and is not: {reason}"
-            lines.append(f"{PREFIX}{name.upper()} {given}; it must be {wanted} ({field.title}).")
+            variable = f"{PREFIX}{name.upper()}"
+            if name in IN_COMPOSE:
+                variable += f" (in compose {IN_COMPOSE[name]})"
+            lines.append(f"{variable} {given}; it must be {wanted} ({field.title}).")
         raise SettingsError("\n".join(lines)) from error
 
 

@@ -9,8 +9,8 @@ _TUNNEL: Final = "the tunnel's public address"
 # Proxies are few, and stand together: by the version of IP, the widest network that is theirs.
 _WIDEST: Final = {4: 24, 6: 64}
 _CLOSED: Final = (
-    "let only this machine in (PLAYGROUND_HOST=127.0.0.1, or PLAYGROUND_PUBLISHED_HOST=127.0.0.1 "
-    "where a container is published there)"
+    "let only this machine in (PLAYGROUND_HOST=127.0.0.1; in compose BIND=127.0.0.1, and where "
+    "another container is published there PLAYGROUND_PUBLISHED_HOST=127.0.0.1)"
 )
 
 

@@ -200,17 +200,20 @@ def _token(link: str) -> str:
 
 def _address(settings: Settings) -> tuple[str, bool]:
     """Where the page is, and whether that is only a guess."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    seen = settings.seen_host()
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(seen, seen)
     host = f"[{host}]" if ":" in host else host
-    base = settings.public_url or f"http://{host}:{settings.port}"
+    port = (settings.published_port or str(settings.port)).partition("-")[0]
+    base = settings.public_url or f"http://{host}:{port}"
     return base.removesuffix(settings.root_path) + settings.root_path, not settings.public_url
 
 
 def _say_guessed(guessed: bool) -> None:
     if guessed:
         print(
-            "The address is a guess from PLAYGROUND_HOST and PLAYGROUND_PORT: set "
-            "PLAYGROUND_PUBLIC_URL to the one that others have. The end of the link is right.",
+            "The address is a guess from PLAYGROUND_HOST and PLAYGROUND_PORT (in compose BIND and "
+            "PORT): set PLAYGROUND_PUBLIC_URL to the one that others have. The end of the link is "
+            "right.",
             file=sys.stderr,
         )
 

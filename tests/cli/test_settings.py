@@ -66,7 +66,6 @@ def test_an_address_holds_no_password_and_none_is_repeated(monkeypatch: pytest.M
         ("ROOT_PATH", "playground/", "a path such as /playground"),
         ("MAX_STREAMS", "0", "from 1"),
         ("CONTEXT_TOKENS", "12", "from 256"),
-        ("MODEL_ID", "a b", "owner/name"),
         ("ENGINE_API_KEY_FILE", "/nowhere/key", "a file that can be read"),
         ("TRUSTED_PROXIES", "10.0.0.0/8,proxy,::1/129", "addresses or networks with commas"),
         ("TRUSTED_PROXIES", "none", "addresses or networks with commas"),
@@ -83,6 +82,18 @@ def test_names_the_variable_its_value_and_what_is_accepted(
     [line] = str(caught.value).splitlines()
     assert line.startswith(f"PLAYGROUND_{name} is {value!r}; it must be ")
     assert accepted in line
+
+
+def test_names_the_variable_of_compose_where_that_is_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PLAYGROUND_MODEL_ID", "a b")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value).startswith(
+        "PLAYGROUND_MODEL_ID (in compose MODEL_ID) is 'a b'; it must"
+    )
+    assert "owner/name" in str(caught.value)
 
 
 def test_says_why_a_file_cannot_be_read_and_nothing_of_what_is_in_it(

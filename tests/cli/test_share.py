@@ -12,6 +12,7 @@ from httpx_sse import aconnect_sse
 from playground.cli.main import main
 from tests import commands
 from tests.api.test_demo_links import ASK, ROOMY, browser, dripping
+from tests.composition import BASE, compose
 from tests.conversations import record
 from tests.servers import ROOT
 from tests.stock import playground, tgi
@@ -29,6 +30,25 @@ async def share(data: Path, *arguments: str) -> "subprocess.CompletedProcess[str
         text=True,
         timeout=60,
     )
+
+
+@pytest.mark.parametrize(
+    ("variables", "address"),
+    [
+        ({}, "http://127.0.0.1:7860/d/"),
+        ({"PORT": "7999"}, "http://127.0.0.1:7999/d/"),
+        ({"PORT": "7870-7879", "BIND": "::1"}, "http://[::1]:7870/d/"),
+        ({"PLAYGROUND_PUBLIC_URL": PUBLIC, "PORT": "7999"}, f"{PUBLIC}d/"),
+    ],
+)
+def test_a_link_that_is_made_in_compose_leads_to_where_the_page_is_published(
+    tmp_path: Path, variables: dict[str, str], address: str
+) -> None:
+    page = compose(BASE, variables=variables)["services"]["playground"]["environment"]
+    env = {**page, "PLAYGROUND_DATA_DIR": str(tmp_path), "PLAYGROUND_HOST": "0.0.0.0"}
+    demo = ("demo", "--preset", "min-p", "--budget", "20000", "--title", "One")
+    done = commands.playground("share", *demo, env=env)
+    assert done.stdout.startswith(address), done.stderr
 
 
 async def test_an_operator_makes_lists_switches_and_deletes_links(

@@ -20,7 +20,7 @@ import yaml
 from playground.cli.demo.gguf import Header
 from playground.cli.demo.llamacpp import create_parser
 from playground.cli.demo.room import Layout, lay_out
-from playground.settings import PREFIX, Settings, is_loopback, load_settings
+from playground.settings import IN_COMPOSE, PREFIX, Settings, is_loopback, load_settings
 from tests.composition import (
     BASE,
     CPU,
@@ -145,6 +145,17 @@ def test_every_variable_has_a_default_and_is_explained() -> None:
                 variables = variables.value
             for name, value in variables.items():
                 assert value is not None or name in explained, f"{name} is not in .env.example"
+
+
+def test_the_settings_of_compose_with_names_of_their_own_are_known() -> None:
+    """So that what is said of one can name the variable that works."""
+    page = yaml.load(BASE.read_text(), Loader)["services"]["playground"]["environment"]
+    other = {}
+    for name, value in page.items():
+        found = VARIABLE.fullmatch(value)
+        if found and found[3] == ":-" and found[2] != name:
+            other[name.removeprefix(PREFIX).lower()] = found[2]
+    assert other == IN_COMPOSE
 
 
 def test_every_variable_that_is_explained_exists() -> None:

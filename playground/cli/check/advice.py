@@ -38,6 +38,7 @@ class Advice:
     log: str
 
 
+_MODEL_ID: Final = "PLAYGROUND_MODEL_ID (in compose MODEL_ID)"
 _SET_KEY: Final = "Set PLAYGROUND_ENGINE_API_KEY, or PLAYGROUND_ENGINE_API_KEY_FILE, to "
 _OWN_PROMPTS: Final = (
     "The page writes its prompts itself. If the model was trained on that other format, say so "
@@ -64,7 +65,7 @@ _UNKNOWN: Final = Advice(
         "PLAYGROUND_ENGINE says what it is (tgi, llamacpp, vllm, sglang or openai) where it cannot "
         "be asked."
     ),
-    model="Set PLAYGROUND_MODEL_ID to what it serves.",
+    model=f"Set {_MODEL_ID} to what it serves.",
     context=_LOWER + "PLAYGROUND_CONTEXT_TOKENS may as well be what the engine takes.",
     stops="Let the engine take more, where it can be told to.",
     template=_OWN_PROMPTS + ".",
@@ -89,7 +90,7 @@ _TGI: Final = Advice(
         "Ask what listens there: `curl $PLAYGROUND_ENGINE_URL/info` of a TGI gives its model. "
         "PLAYGROUND_ENGINE_URL must be its root, without /v1 or /generate."
     ),
-    model="Start TGI with that MODEL_ID, or set PLAYGROUND_MODEL_ID to what it serves.",
+    model=f"Start TGI with that MODEL_ID, or set {_MODEL_ID} to what it serves.",
     context=(
         _LOWER + "raise MAX_TOTAL_TOKENS (and MAX_INPUT_TOKENS) of TGI if the GPU has the memory, "
         "1 GiB for 8,192 tokens."
@@ -122,7 +123,7 @@ _LLAMACPP: Final = Advice(
         "Ask what listens there: `curl $PLAYGROUND_ENGINE_URL/props` of a llama.cpp gives its "
         f"model. {_ROOT}"
     ),
-    model="Start llama.cpp with that model's GGUF, or set PLAYGROUND_MODEL_ID to what it serves.",
+    model=f"Start llama.cpp with that model's GGUF, or set {_MODEL_ID} to what it serves.",
     context=(
         _LOWER + "start llama.cpp with a larger --ctx-size, which its slots share (8,192 tokens "
         "for each of 4 is 32768), if the machine has the memory."
@@ -151,7 +152,7 @@ _VLLM: Final = Advice(
     ),
     model=(
         "Start vLLM with that model, set PLAYGROUND_ENGINE_MODEL where it serves several, or set "
-        "PLAYGROUND_MODEL_ID to what it serves."
+        f"{_MODEL_ID} to what it serves."
     ),
     context=_LOWER + "raise vLLM's --max-model-len if the GPU has the memory.",
     stops="Update vLLM, which takes 4.",
@@ -175,7 +176,7 @@ _SGLANG: Final = Advice(
         "Ask what listens there: `curl $PLAYGROUND_ENGINE_URL/model_info` of an SGLang gives its "
         f"model. {_ROOT}"
     ),
-    model="Start SGLang with that --model-path, or set PLAYGROUND_MODEL_ID to what it serves.",
+    model=f"Start SGLang with that --model-path, or set {_MODEL_ID} to what it serves.",
     context=_LOWER + "raise SGLang's --context-length if the GPU has the memory.",
     stops="Update SGLang, which takes 32.",
     template=_OWN_PROMPTS + ": start SGLang with --chat-template for them.",
@@ -199,7 +200,7 @@ _OPENAI: Final = Advice(
     ),
     model=(
         "Set PLAYGROUND_ENGINE_MODEL to the model's name as the service has it, or "
-        "PLAYGROUND_MODEL_ID to what it serves."
+        f"{_MODEL_ID} to what it serves."
     ),
     context=_LOWER + "it is the service's, and the page cuts conversations to it.",
     stops="The page refuses an answer with more stop sequences; nothing need be done.",
