@@ -445,7 +445,9 @@ async def test_docker_without_nvidias_runtime(
     daemon = DAEMON % '"runc": {}'
     program(alone, "docker", f"[ $1 = info ] && echo '{daemon}' || exit 1")
     report = await examined(capsys, f"http://127.0.0.1:{free_port}")
+    assert "could not select device driver" in report.of("Docker", "fault")["says"]
     assert "nvidia-ctk runtime configure" in report.of("Docker", "fault")["fix"]
+    assert "tgi/serve/cpu.yml" in report.of("Docker", "fault")["fix"]
     assert "docker compose pull tgi" in report.of("image", "note")["fix"]
     assert "GB are free" in report.of("disk")["says"]
 

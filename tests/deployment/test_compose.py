@@ -308,6 +308,14 @@ def test_the_engine_stops_after_the_page(files: Sequence[Path]) -> None:
     assert ENGINES & set(services) <= reached
 
 
+def test_what_docker_says_without_a_gpu_stands_beside_the_command_that_helps() -> None:
+    for name in ("docker-compose.yml", "README.md", "tgi/serve/README.md"):
+        text = (ROOT / name).read_text()
+        _, helps, after = text.partition("-f docker-compose.yml -f tgi/serve/cpu.yml up")
+        assert helps, name
+        assert 'could not select device driver "nvidia"' in " ".join(after.split())[:400], name
+
+
 @pytest.mark.parametrize("profiles", [(), *((each,) for each in PROFILES), PROFILES])
 @every_set
 def test_a_profile_adds_and_needs_nothing_else(

@@ -102,7 +102,8 @@ def _runtime(info: dict[str, object]) -> Finding:
         "Docker",
         "It has no runtime for NVIDIA's GPUs (compose would say: could not select device driver).",
         "Install nvidia-container-toolkit, then `sudo nvidia-ctk runtime configure "
-        "--runtime=docker` and `sudo systemctl restart docker`.",
+        "--runtime=docker` and `sudo systemctl restart docker`. Without a GPU: `docker compose -f "
+        "docker-compose.yml -f tgi/serve/cpu.yml up`.",
     )
 
 
