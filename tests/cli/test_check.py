@@ -505,6 +505,27 @@ async def test_the_hubs_answer(
 # The playground's own
 
 
+@pytest.mark.parametrize(
+    ("settings", "noted"),
+    [
+        ({"published_host": "0.0.0.0"}, True),
+        ({"published_host": "0.0.0.0", "public_url": "https://playground.example"}, True),
+        ({"public_url": "http://playground.example"}, True),
+        ({"public_url": "https://playground.example"}, False),  # as on Kubernetes
+        ({"published_host": "127.0.0.1"}, False),
+        ({"published_host": "0.0.0.0", "auth": "none", "open": True}, False),
+    ],
+)
+async def test_passwords_that_can_be_read_on_the_way(
+    capsys: pytest.CaptureFixture[str], free_port: int, settings: Mapping[str, Any], noted: bool
+) -> None:
+    settings = {"host": "0.0.0.0", "auth": "users", **settings}
+    report = await examined(capsys, f"http://127.0.0.1:{free_port}", engine="openai", **settings)
+    found = [each for each in report.findings if each["name"] == "way in"]
+    assert bool(found) == noted
+    assert all("BIND=127.0.0.1" in each["fix"] for each in found)
+
+
 async def test_the_database_is_looked_at_and_not_made(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

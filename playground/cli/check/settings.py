@@ -10,7 +10,7 @@ from playground.auth.startup_checks import check_exposure
 from playground.auth.users import UsersError, users_file
 from playground.cli.check.findings import Finding, fault, note, ok, skipped
 from playground.domain.errors import StoreError
-from playground.settings import Settings, SettingsError
+from playground.settings import Settings, SettingsError, is_loopback
 from playground.store.database import Database
 from playground.store.tables import REVISION
 
@@ -18,9 +18,11 @@ _PATIENCE_S: Final = 5.0
 
 
 async def examine_settings(settings: Settings) -> AsyncIterator[Finding]:
-    """The database, and then the login."""
+    """The database, the login, and whether what is typed there can be read on the way."""
     yield await _database(settings)
     yield _login(settings)
+    if (bare := _bare_passwords(settings)) is not None:
+        yield bare
 
 
 async def examine_hub(model_id: str) -> Finding:
@@ -60,6 +62,23 @@ async def examine_hub(model_id: str) -> Finding:
     if answer.is_success:
         return ok(name, f"{model_id} can be downloaded")
     return note(name, f"It answers {answer.status_code} for {model_id}.", "Try again later.")
+
+
+def _bare_passwords(settings: Settings) -> Finding | None:
+    """A way in for others on which passwords are not encrypted; ``None`` where there is none."""
+    seen = settings.seen_host()
+    if settings.auth != "users" or is_loopback(seen):
+        return None
+    # Behind a proxy with TLS all come by it, unless what it asks is published as well.
+    if (settings.public_url or "").startswith("https://") and settings.published_host is None:
+        return None
+    return note(
+        "way in",
+        f"On {seen} the page speaks plain HTTP: whoever is on the way reads passwords and talks.",
+        "Let a proxy with TLS be the only way in: with compose the profile tls, "
+        "PLAYGROUND_PUBLIC_URL=https://… and BIND=127.0.0.1; without it a proxy of yours, and "
+        "PLAYGROUND_HOST=127.0.0.1.",
+    )
 
 
 async def _database(settings: Settings) -> Finding:
