@@ -76,9 +76,11 @@ class Connection(asyncio.Protocol):
         except ssl.SSLError as error:
             raise _no_http(origin, _words(error)) from error
         except socket.gaierror as error:
+            # A name without a dot is one of a network of containers, if it is no mistake.
+            stopped = "" if "." in host else "a container that is stopped has none, so "
             raise UnknownHost(
-                f"There is no address for the name {host} ({_words(error)}): check the "
-                f"address {origin}."
+                f"There is no address for the name {host} ({_words(error)}): {stopped}check "
+                f"{'that it runs, and ' if stopped else ''}the address {origin}."
             ) from error
         except OSError as error:
             raise ConnectFailed(

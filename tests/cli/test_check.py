@@ -169,15 +169,21 @@ async def test_a_wrong_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert "getent hosts gpu-box.invalid" in report.of("address")["fix"]
 
 
-async def test_composes_name_outside_of_it(
+async def test_composes_name_outside_of_it_and_inside(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def nowhere(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", nowhere)
+    monkeypatch.setattr("playground.cli.check.engine._IN_CONTAINER", Path("/nowhere"))
     report = await examined(capsys, "http://tgi:8080")
     assert "docker compose exec playground" in report.of("address")["fix"]
+    assert "a container that is stopped has none" in report.document["reason"]
+    monkeypatch.setattr("playground.cli.check.engine._IN_CONTAINER", Path(__file__))
+    for name in ("tgi", "llamacpp"):
+        report = await examined(capsys, f"http://{name}:8080")
+        assert f"docker compose logs {name}" in report.of("address")["fix"]
 
 
 async def test_a_closed_port(capsys: pytest.CaptureFixture[str], free_port: int) -> None:
@@ -500,6 +506,20 @@ async def test_the_hubs_answer(
         report = await examined(capsys, f"http://127.0.0.1:{free_port}")
     assert words in report.of("Hub", verdict)["fix"]
     assert "hf_canary" not in json.dumps(report.document)
+
+
+async def test_a_token_that_cannot_be_read(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    free_port: int,
+) -> None:
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path))
+    report = await examined(capsys, f"http://127.0.0.1:{free_port}")
+    found = report.of("Hub", "fault")
+    assert f"{tmp_path} cannot be read: Is a directory" in found["says"]
+    assert "HF_TOKEN_FILE" in found["fix"]
 
 
 # The playground's own

@@ -710,6 +710,24 @@ def test_tgi_gets_its_token_from_the_file(tmp_path: Path) -> None:
     assert "HF_TOKEN" not in told()  # TGI would take "" for a token
     token.write_text("hf_canary\n")
     assert "HF_TOKEN=hf_canary\n" in told()
+    token.unlink()
+    token.mkdir()  # which nobody can read as a file, root neither
+    done = subprocess.run(run, env=environ, capture_output=True, text=True)
+    assert done.returncode
+    assert "chmod 644 for HF_TOKEN_FILE" in done.stdout
+    assert "Is a directory" in done.stderr
+
+
+@pytest.mark.parametrize(("file", "name"), [(VLLM, "vllm"), (SGLANG, "sglang")])
+def test_another_engine_says_when_its_token_cannot_be_read(
+    file: Path, name: str, tmp_path: Path
+) -> None:
+    service = compose(BASE, file)["services"][name]
+    environ = {"PATH": os.environ["PATH"], "HF_TOKEN_PATH": str(tmp_path)}
+    done = subprocess.run(service["entrypoint"], env=environ, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "chmod 644 for HF_TOKEN_FILE" in done.stdout
+    assert "Is a directory" in done.stderr
 
 
 @pytest.mark.parametrize("variables", [{}, {"REVISION": "0123abc", "OFFLINE": "true"}])
@@ -752,6 +770,7 @@ def test_a_profile_says_what_it_must_be_given(tmp_path: Path) -> None:
                 "postgres",
                 ("/run/secrets/database_password", str(file)),
                 ("docker-entrypoint.sh", "echo docker-entrypoint.sh"),
+                ("/docker-entrypoint-initdb.d/", f"{ROOT}/tgi/serve/"),
             ),
             {},
         ),
@@ -765,6 +784,12 @@ def test_a_profile_says_what_it_must_be_given(tmp_path: Path) -> None:
         file.write_text("word")
         done = subprocess.run(run, env=environ | ready, capture_output=True, text=True, check=True)
         assert re.search("^(caddy|docker)", done.stdout)
+    file.unlink()
+    file.mkdir()
+    done = subprocess.run(run, env=environ, capture_output=True, text=True)
+    assert done.returncode
+    assert "a file that user 999 can read" in done.stdout
+    assert "docker-entrypoint.sh" not in done.stdout
 
 
 @pytest.mark.parametrize(

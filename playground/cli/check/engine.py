@@ -33,6 +33,7 @@ _PATIENCE_S: Final = 5.0
 # A token of a model that others are using as well.
 _ANSWER_S: Final = 60.0
 _IN_CONTAINER: Final = Path("/.dockerenv")
+_COMPOSE: Final = ("tgi", "balancer", "vllm", "sglang", "llamacpp")  # its engines
 _LIKELIEST: Final = 20  # as many as the playground asks for
 _OFFERED_STOPS: Final = 3  # the page's, beside those of the prompt's format
 _TALK: Final = (
@@ -81,7 +82,12 @@ async def _address(url: str) -> tuple[Finding, bool]:
         async with asyncio.timeout(_PATIENCE_S):
             found = await asyncio.get_running_loop().getaddrinfo(host, None)
     except (OSError, UnicodeError, TimeoutError):
-        if host in ("tgi", "balancer"):
+        if host in _COMPOSE and _IN_CONTAINER.exists():
+            fix = (
+                f"Its container does not run: `docker compose ps --all {host}` shows whether it "
+                f"has ended, `docker compose logs {host}` why, and `docker compose up -d` starts it."
+            )
+        elif host in _COMPOSE:
             fix = (
                 f"{host} is a name inside of Compose's network alone: run the check there, with "
                 "`docker compose exec playground playground check`."

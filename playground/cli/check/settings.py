@@ -30,7 +30,15 @@ async def examine_hub(model_id: str) -> Finding:
     name = "Hub"
     if constants.HF_HUB_OFFLINE:
         return skipped(name, "HF_HUB_OFFLINE is set.")
-    token = get_token()
+    try:
+        token = get_token()
+    except OSError as error:
+        return fault(
+            name,
+            f"The token in {error.filename} cannot be read: {error.strerror}.",
+            "Give this user the right to read it (with compose `chmod 644` for HF_TOKEN_FILE), or "
+            "unset it: this model needs none.",
+        )
     url = f"{constants.ENDPOINT}/api/models/{model_id}/auth-check"
     try:
         async with httpx.AsyncClient(timeout=_PATIENCE_S, follow_redirects=True) as client:

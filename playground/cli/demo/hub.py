@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeGuard
 
-from huggingface_hub import HfApi, constants
+from huggingface_hub import HfApi, constants, get_token
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 from huggingface_hub.file_download import repo_folder_name
 
@@ -65,7 +65,15 @@ def find_on_hub(repository: str, quantisation: str) -> Model:
     if (path := _cached(repository, quantisation)) is not None:
         return LocalModel(repository, path)
     try:
-        found = HfApi().model_info(
+        token = get_token()
+    except OSError as error:
+        raise ModelError(
+            f"The Hub's token in {error.filename} cannot be read: {error.strerror}. Give this user "
+            "the right to (with compose `chmod 644` for HF_TOKEN_FILE), or unset it: few models "
+            "need one."
+        ) from error
+    try:
+        found = HfApi(token=token).model_info(
             repository, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT
         )
     except GatedRepoError as error:

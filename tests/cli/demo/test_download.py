@@ -281,6 +281,14 @@ def test_a_token_opens_what_is_private_and_goes_to_the_hub_alone(
     assert "Bearer hf_canary" in {token for _, token in hub.tokens}
 
 
+@pytest.mark.usefixtures("hub")
+def test_a_token_that_cannot_be_read_is_no_fault_of_the_hub(tmp_path: Path) -> None:
+    (tmp_path / "token").mkdir()
+    message = refused()
+    assert f"{tmp_path / 'token'} cannot be read: Is a directory" in message
+    assert "HF_TOKEN_FILE" in message
+
+
 def test_a_gated_file_names_the_token(hub: Hub, repository: Repository) -> None:
     repository.gated = True
     message = refused()
