@@ -85,7 +85,8 @@ async def _address(url: str) -> tuple[Finding, bool]:
         if host in _COMPOSE and _IN_CONTAINER.exists():
             fix = (
                 f"Its container does not run: `docker compose ps --all {host}` shows whether it "
-                f"has ended, `docker compose logs {host}` why, and `docker compose up -d` starts it."
+                f"has ended, `docker compose logs {host}` why, and `docker compose up -d` starts "
+                "it."
             )
         elif host in _COMPOSE:
             fix = (
