@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 export MODEL  # for the shell to read as it is, whatever is in it
-.PHONY: help demo serve test check settings browser bench fuzz soak mutants train vllm clean
+.PHONY: help demo serve test check settings browser bench fuzz soak licences audit mutants train vllm clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -75,6 +75,18 @@ fuzz: $(VENV)/.test  ## streams, prompts, links and imports at random, then the 
 
 soak: $(VENV)/.test  ## readers, failing engines, restarts: ten MINUTES, 200 READERS, or as many as said
 	$(BIN)/python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(READERS),--readers $(READERS))
+
+licences: $(VENV)/.test node_modules/.checkers  ## write the list of dependencies and their licences anew
+	$(BIN)/python -m tests.licences
+
+# In an environment of its own, since what it needs is no part of what it looks at.
+build/audit/bin/pip-audit:
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+
+audit: build/audit/bin/pip-audit  ## ask PyPI and npm for advisories about what is pinned; needs a network
+	build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+	$(BIN)/npm audit --package-lock=false
 
 train: $(VENV)/.test  ## train the bundled model anew (CPU, about an hour)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[training]'
