@@ -64,10 +64,10 @@ Apache-2.0.
 
 def licence(name: str) -> str:
     """The licence that an installed package states; "" when it states none that is known."""
-    stated = distribution(name).metadata
-    if expression := stated.get("License-Expression"):
+    stated = distribution(name).metadata.json
+    if expression := stated.get("license_expression"):
         return str(expression)
-    field = str(stated.get("License") or "").strip()
+    field = str(stated.get("license", "")).strip()
     known = _WORDS.get(field.lower(), field)
     if known and set(names(known)) <= ACCEPTED:
         return known
