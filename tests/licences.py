@@ -71,9 +71,7 @@ def licence(name: str) -> str:
     known = _WORDS.get(field.lower(), field)
     if known and set(names(known)) <= ACCEPTED:
         return known
-    classes = [
-        str(each) for each in stated.get_all("Classifier") or () if "License ::" in str(each)
-    ]
+    classes = [each for each in stated.get("classifier", ()) if "License ::" in each]
     found = {_WORDS.get(each.rpartition(" :: ")[2].lower(), "") for each in classes}
     return " AND ".join(sorted(found - {""})) or _of_text(field) or _of_text(_file(name))
 
