@@ -292,6 +292,8 @@ class ParameterData(TypedDict):
     help: str
     names: Mapping[str, str]
     """What formats of other programs call it."""
+    smallest: float
+    """The least value above 0."""
 
 
 @exact

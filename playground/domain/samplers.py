@@ -24,6 +24,8 @@ class Parameter:
         neutral: The value with which the parameter has no effect.
         names: What a format of others (playground/formats) calls it; absent where it has no such
             thing.
+        smallest: The least value above 0. Closer to it no engine computes what is meant: logits
+            divided by such a temperature are no numbers any more.
     """
 
     name: str
@@ -34,6 +36,18 @@ class Parameter:
     integer: bool
     help: str
     names: Mapping[str, str] = field(default_factory=dict)
+    smallest: float = 0.0
+
+    @property
+    def rule(self) -> str:
+        """What a value must do, in words."""
+        if self.smallest:
+            return f"be 0 or lie between {self.smallest:g} and {self.maximum:g}"
+        return f"lie between {self.minimum:g} and {self.maximum:g}"
+
+    def skips(self, value: object) -> bool:
+        """Whether a value is too close to 0, and not 0."""
+        return isinstance(value, int | float) and 0 < value < self.smallest
 
 
 def _called(name: str, *same: str, **other: str) -> dict[str, str]:
@@ -48,7 +62,7 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
     Parameter(
         "temperature", 0.0, 2.0, 0.05, 1.0, False,
         "Scales how far the choice may stray from the likeliest token; 0 always takes it (greedy).",
-        _called("temperature", *_WIDE, sillytavern="temp"),
+        _called("temperature", *_WIDE, sillytavern="temp"), 0.01,
     ),
     Parameter(
         "top_p", 0.01, 1.0, 0.01, 1.0, False,
@@ -130,13 +144,12 @@ def parse_value(parameter: Parameter, value: object, field: str) -> float | None
             f"{parameter.name} must be a whole number, not {shown_number(value)}.",
             field=field,
         )
-    if not parameter.minimum <= value <= parameter.maximum:
+    if not parameter.minimum <= value <= parameter.maximum or parameter.skips(value):
         raise InvalidRequest(
-            f"{parameter.name} must lie between {parameter.minimum:g} and {parameter.maximum:g}, "
-            f"and {shown_number(value)} does not.",
+            f"{parameter.name} must {parameter.rule}, and {shown_number(value)} does not.",
             field=field,
         )
-    return int(value) if parameter.integer else float(value)
+    return int(value) if parameter.integer else float(value) + 0.0  # which -0.0 becomes, too
 
 
 def shown_number(value: float) -> str:

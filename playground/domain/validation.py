@@ -16,12 +16,14 @@ from itertools import islice
 from typing import Annotated, Any, Final, Self, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
+    WithJsonSchema,
     model_validator,
     with_config,
 )
@@ -96,16 +98,32 @@ Plain = Annotated[Any, BeforeValidator(_plain)]
 Number = Annotated[float, Field(gt=-_BOUND, lt=_BOUND, allow_inf_nan=False)]
 
 
-def _range(parameter: Parameter) -> Any:
+def _range(parameter: Parameter, *, kept: bool) -> Any:
+    """The type of a parameter's value. kept: whether it was taken once, and is told only."""
     bounds = Field(ge=parameter.minimum, le=parameter.maximum)
-    return Annotated[int, bounds, whole] if parameter.integer else Annotated[float, bounds]
+    if parameter.integer:
+        return Annotated[int, bounds, whole]
+    if kept or not parameter.smallest:
+        return Annotated[float, bounds]
+
+    def not_skipped(value: float) -> float:
+        if parameter.skips(value):
+            raise PydanticCustomError("range", "too close to 0")
+        return value
+
+    above = {"type": "number", "minimum": parameter.smallest, "maximum": parameter.maximum}
+    schema = WithJsonSchema({"anyOf": [{"const": 0}, above]})
+    return Annotated[float, bounds, AfterValidator(not_skipped), schema]
 
 
 def _sampler(name: str, description: str, *, unset: bool) -> Any:
-    """The type of a sampler in a body. unset: whether null may stand for a value not set."""
+    """The type of a sampler in a body.
+
+    unset: whether null may stand for a value not set; where it may not, the values are a record's.
+    """
     fields = {
         each.name: Annotated[
-            _range(each) | None if unset else _range(each),
+            _range(each, kept=False) | None if unset else _range(each, kept=True),
             Field(description=each.help, examples=[each.neutral]),
         ]
         for each in PARAMETERS
@@ -116,7 +134,12 @@ def _sampler(name: str, description: str, *, unset: bool) -> Any:
     with_config(ConfigDict(strict=True, extra="forbid"))(made)
     return GetPydanticSchema(
         lambda _, handler: core_schema.no_info_after_validator_function(
-            lambda values: Sampler(**values),
+            lambda values: Sampler(
+                **{
+                    name: None if value is None else value + 0  # of -0.0, 0.0
+                    for name, value in values.items()
+                }
+            ),
             core_schema.no_info_before_validator_function(
                 lambda value: few_names(value, len(fields)), handler(made)
             ),
@@ -251,8 +274,8 @@ class _Place:
         while reference := schema.get("$ref"):
             schema = self._defs[reference.rpartition("/")[2]]
         if not nullable and "anyOf" in schema:
-            [schema] = [each for each in schema["anyOf"] if each.get("type") != "null"]
-            return self._resolved(schema)
+            kinds = [each for each in schema["anyOf"] if each.get("type") != "null"]
+            return self._resolved(kinds[0]) if len(kinds) == 1 else schema
         return schema
 
     def _type(self, schema: Mapping[str, Any]) -> str:

@@ -50,7 +50,7 @@ def read(text: str) -> Imported:
             if waiting is not None and (
                 _VALUE.fullmatch(line) or not _begins_set(lines, place + 1, sets)
             ):
-                _put(sets[-1], waiting, line, number, problems)
+                _put(sets[-1], waiting, line, number, problems, left_out)
                 waiting = None
                 continue
             waiting = None
@@ -66,7 +66,7 @@ def read(text: str) -> Imported:
         sets[-1].values[parameter.name] = None
         waiting = None if value else parameter
         if value:
-            _put(sets[-1], parameter, value, number, problems)
+            _put(sets[-1], parameter, value, number, problems, left_out)
     if not sets:
         problems.append(Problem("There is no parameter in this text.", 1))
     drafts = () if problems else tuple(Draft(each.name, _sampler(each)) for each in sets)
@@ -110,11 +110,22 @@ def _stands_before(lines: Sequence[tuple[int, str]], place: int, title: str) -> 
     return bool(title) and place > 0 and lines[place - 1][1] == title
 
 
-def _put(target: _Set, parameter: Parameter, text: str, line: int, problems: list[Problem]) -> None:
+def _put(
+    target: _Set,
+    parameter: Parameter,
+    text: str,
+    line: int,
+    problems: list[Problem],
+    left_out: list[LeftOut],
+) -> None:
     if text.lower() in _UNSET:
         return
     try:
         value: object = float(text.replace(",", ".")) if "," in text else _number(text)
+        if parameter.skips(value):
+            reason = f"here it must {parameter.rule}"
+            left_out.append(LeftOut(parameter.name, value, reason, line=line))
+            return
         target.values[parameter.name] = parse_value(parameter, value, parameter.name)
     except ValueError:
         reason = f"{text[:40]!r} is no value for {parameter.name}; write a number, or – for unset."

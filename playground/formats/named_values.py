@@ -36,6 +36,9 @@ def interpret(
                 continue
             if parameter.name == "top_k" and value == -1:
                 value = 0  # another way to keep all
+            if parameter.skips(value):
+                left_out.append(LeftOut(key, value, f"here it must {parameter.rule}", line=line))
+                continue
             try:
                 values[parameter.name] = parse_value(parameter, value, key)
             except InvalidRequest as error:

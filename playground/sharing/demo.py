@@ -275,10 +275,7 @@ def _read_sampler(kept: Mapping[str, Any]) -> tuple[Sampler, list[str]]:
         try:
             values[name] = parse_value(parameter, value, name)
         except InvalidRequest:
-            lost.append(
-                f"{name} {value} does not apply any more: this server takes {parameter.minimum:g} "
-                f"to {parameter.maximum:g}."
-            )
+            lost.append(f"{name} {value} does not apply any more: here it must {parameter.rule}.")
     return Sampler(**values), lost
 
 

@@ -290,7 +290,7 @@ async def test_what_was_accepted_once_stays_listed_open_and_deletable(tmp_path: 
     """As after an update that narrowed a range, and one that took a parameter away."""
     kept = {"temperature": 2.5, "min_p": 0.1, "typical_p": 0.9}
     notes = [
-        "temperature 2.5 does not apply any more: this server takes 0 to 2.",
+        "temperature 2.5 does not apply any more: here it must be 0 or lie between 0.01 and 2.",
         "typical_p 0.9 does not apply any more: this server does not know it.",
     ]
     async with (

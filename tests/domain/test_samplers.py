@@ -36,13 +36,18 @@ def test_a_parameter_is_described_soundly(parameter: Parameter) -> None:
     assert math.isclose(steps, round(steps), abs_tol=1e-6), "the control cannot reach the neutral"
 
 
+def numbers(parameter: Parameter) -> st.SearchStrategy[float]:
+    low, high = parameter.minimum, parameter.maximum
+    if parameter.integer:
+        return st.integers(int(low), int(high))
+    return st.floats(low, high).filter(lambda value: not parameter.skips(value))
+
+
 @st.composite
 def accepted(draw: st.DrawFn) -> dict[str, float | None]:
     values: dict[str, float | None] = {}
     for parameter in draw(st.lists(parameters, unique_by=lambda p: p.name)):
-        low, high = parameter.minimum, parameter.maximum
-        number = st.integers(int(low), int(high)) if parameter.integer else st.floats(low, high)
-        values[parameter.name] = draw(st.none() | number)
+        values[parameter.name] = draw(st.none() | numbers(parameter))
     return values
 
 
@@ -59,7 +64,7 @@ def test_takes_every_value_in_range_and_leaves_the_rest_unset(
 
 @given(parameter=parameters, value=st.floats(allow_nan=True, allow_infinity=True))
 def test_refuses_every_value_out_of_range(parameter: Parameter, value: float) -> None:
-    inside = parameter.minimum <= value <= parameter.maximum
+    inside = parameter.minimum <= value <= parameter.maximum and not parameter.skips(value)
     whole = not parameter.integer or value.is_integer()
     if inside and whole:
         assert getattr(parse_sampler({parameter.name: value}), parameter.name) == value
@@ -95,3 +100,11 @@ def test_an_integer_parameter_stays_an_integer() -> None:
 def test_iterates_over_all_with_unset_as_none() -> None:
     pairs = {parameter.name: value for parameter, value in Sampler(min_p=0.1)}
     assert pairs == dict.fromkeys(BY_NAME) | {"min_p": 0.1}
+
+
+@pytest.mark.parametrize("value", [5e-324, 1e-9, 0.001, 0.0099999])
+def test_a_temperature_is_zero_or_far_enough_from_it(value: float) -> None:
+    with pytest.raises(InvalidRequest, match=r"must be 0 or lie between 0\.01 and 2, and .* does"):
+        parse_sampler({"temperature": value})
+    assert parse_sampler({"temperature": 0.01}).temperature == 0.01
+    assert str(parse_sampler({"temperature": -0.0}).temperature) == "0.0"

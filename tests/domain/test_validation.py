@@ -52,7 +52,13 @@ def pane(**values: Any) -> dict[str, Any]:
             StreamBody,
             pane(sampler={"temperature": 3}),
             "panes[0].sampler.temperature",
-            "temperature must be a number from 0 to 2, or null.",
+            "temperature must be 0 or a number from 0.01 to 2, or null.",
+        ),
+        (
+            StreamBody,
+            pane(sampler={"temperature": 5e-324}),
+            "panes[0].sampler.temperature",
+            "temperature must be 0 or a number from 0.01 to 2, or null.",
         ),
         (
             StreamBody,
@@ -209,3 +215,12 @@ def test_a_body_that_is_wrong_everywhere_makes_few_errors(body: dict[str, Any]) 
     cause = caught.value.__cause__
     assert cause is not None
     assert getattr(cause, "error_count")() < 20  # noqa: B009
+
+
+def test_a_record_may_tell_a_temperature_that_was_taken_once() -> None:
+    kept = column()
+    kept["setting"]["sampler"] = {"temperature": 0.001}
+    check(ShareBody, {"record": record(kept)})
+    [tidy] = check(StreamBody, pane(sampler={"temperature": -0.0})).panes
+    assert tidy.sampler is not None
+    assert str(tidy.sampler.temperature) == "0.0"

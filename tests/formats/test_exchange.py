@@ -414,10 +414,11 @@ def test_refuses_several_presets_where_a_format_holds_one() -> None:
 def samplers(draw: st.DrawFn) -> Sampler:
     values: dict[str, Any] = {}
     for parameter in PARAMETERS:
+        low = parameter.smallest or parameter.minimum
         number = (
-            st.integers(int(parameter.minimum), int(parameter.maximum))
+            st.integers(int(low), int(parameter.maximum))
             if parameter.integer
-            else st.floats(parameter.minimum, parameter.maximum)
+            else st.just(max(parameter.minimum, 0.0)) | st.floats(low, parameter.maximum)
         )
         values[parameter.name] = draw(st.none() | number)
     return Sampler(**values)
@@ -500,6 +501,23 @@ def test_says_that_tgi_means_something_else_by_frequency_penalty() -> None:
     written = write_presets([Draft("A", Sampler(frequency_penalty=0.5))], "tgi")
     assert written.notes == (note,)
     assert write_presets([Draft("A", Sampler(frequency_penalty=0.0))], "tgi").notes == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ('{"temperature": 1e-05, "top_p": 0.5}', "openai"),
+        ("temperature: 0.00001\ntop_p: 0.5", "textgen"),
+        ("temperature\n0.00001\ntop_p\n0.5", "page"),
+    ],
+)
+def test_a_temperature_that_no_engine_computes_is_left_out_and_told(text: str, form: str) -> None:
+    read = read_presets(text, form)
+    [draft] = read.drafts
+    assert draft.sampler == Sampler(top_p=0.5)
+    [lost] = read.left_out
+    assert (lost.name, lost.effect, lost.line) == ("temperature", True, 1 + (form == "page"))
+    assert lost.reason == "here it must be 0 or lie between 0.01 and 2"
 
 
 async def test_import_and_export_over_http(stand_in_url: str) -> None:

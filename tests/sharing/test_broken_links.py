@@ -66,12 +66,12 @@ def ending(more: str) -> str:
         (
             TEXT.replace("0.7", "7"),
             "column[0].temperature",
-            "temperature must lie between 0 and 2, and 7.0 does not.",
+            "temperature must be 0 or lie between 0.01 and 2, and 7.0 does not.",
         ),
         (
             TEXT.replace("0.7", "0.7:9"),
             "column[0].temperature",
-            "temperature must lie between 0 and 2, and 9.0 does not.",
+            "temperature must be 0 or lie between 0.01 and 2, and 9.0 does not.",
         ),
         (
             TEXT.replace("0.7", "nan"),

@@ -174,15 +174,15 @@ def test_every_document_is_readable_and_what_does_not_apply_is_said() -> None:
     assert found.title == "A title"
     assert found.notes == (
         "Column 1: heat 3 does not apply any more: this server does not know it.",
-        "Column 1: top_p 7 does not apply any more: this server takes 0.01 to 1.",
-        "Column 2: min_p -1 does not apply any more: this server takes 0 to 1.",
+        "Column 1: top_p 7 does not apply any more: here it must lie between 0.01 and 1.",
+        "Column 2: min_p -1 does not apply any more: here it must lie between 0 and 1.",
     )
     assert [pane.sampler for pane in found.panes] == [pane.sampler for pane in demo().panes]
     assert [pane.edited for pane in found.panes] == [("top_p",), ("temperature", "top_p", "min_p")]
     document["panes"] = [first]
     assert read_demo("A title", document).notes == (
         "heat 3 does not apply any more: this server does not know it.",
-        "top_p 7 does not apply any more: this server takes 0.01 to 1.",
+        "top_p 7 does not apply any more: here it must lie between 0.01 and 1.",
     )
 
 

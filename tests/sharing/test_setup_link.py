@@ -33,7 +33,8 @@ def value(parameter: Parameter) -> st.SearchStrategy[float | None]:
     low, high = parameter.minimum, parameter.maximum
     if parameter.integer:
         return st.none() | st.integers(int(low), int(high))
-    return st.none() | st.floats(low, high, allow_subnormal=False).map(lambda x: x + 0.0)
+    values = st.floats(low, high, allow_subnormal=False).map(lambda x: x + 0.0)
+    return st.none() | values.filter(lambda value: not parameter.skips(value))
 
 
 SAMPLERS: Final = st.builds(Sampler, **{each.name: value(each) for each in PARAMETERS})

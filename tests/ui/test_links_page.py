@@ -420,7 +420,7 @@ REFUSED = [
     (TEXT.replace("setup=1", "setup=4"), "link_too_new", "newer playground"),
     (TEXT.replace("&end", f"&system={'x' * MAX_CHARS}&end"), "link_too_long", "8,000"),
     (TEXT.replace("alpacaeval", "gone"), "link_broken", "There is no preset gone"),
-    (TEXT.replace("0.7", "2.1"), "link_broken", "between 0 and 2, and 2.1 does not"),
+    (TEXT.replace("0.7", "2.1"), "link_broken", "between 0.01 and 2, and 2.1 does not"),
     (TEXT.replace("top_p", "top_q"), "link_broken", "top_q is not a sampler parameter"),
     (TEXT.replace("&end", "&system=%zz&end"), "link_broken", "percent-encoding was changed"),
     (TEXT.replace("&end", "&system=%C3%28&end"), "link_broken", "percent-encoding"),

@@ -119,6 +119,7 @@ interface Parameter {
   name: string;
   minimum: number;
   maximum: number;
+  smallest: number;
   neutral: number;
   integer: boolean;
 }

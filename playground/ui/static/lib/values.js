@@ -11,12 +11,13 @@ export const drawSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
  * @param {Parameter} parameter
  * @returns {{ value?: number | null, problem?: string }}
  */
-export function readValue(written, { name, minimum, maximum, integer }) {
+export function readValue(written, { name, minimum, maximum, smallest, integer }) {
   const text = written.trim().replace(',', '.');
   if (text === '' || text === '–' || text === '-') return { value: null };
   const value = Number(text);
   if (!Number.isFinite(value)) return { problem: `${name} must be a number, or empty for unset.` };
   if (value < minimum || value > maximum) return { problem: `${name} must lie between ${minimum} and ${maximum}.` };
+  if (value > 0 && value < smallest) return { problem: `${name} must be 0 or lie between ${smallest} and ${maximum}.` };
   if (integer && !Number.isInteger(value)) return { problem: `${name} must be a whole number.` };
   return { value };
 }
