@@ -22,6 +22,7 @@ from pydantic.types import GetPydanticSchema
 from pydantic_core import core_schema
 from typing_extensions import TypedDict
 
+from playground.domain.blank import is_blank
 from playground.domain.errors import InvalidRequest
 from playground.domain.messages import Message, PaneRequest, Role
 from playground.domain.presets import Preset
@@ -80,7 +81,7 @@ def _conversation(bodies: Sequence[MessageBody]) -> tuple[Message, ...]:
         raise broken("The conversation has no message to answer.")
     if turns[0].role != "user":
         raise broken("The conversation must begin with the user.")
-    if turns[-1].role == "user" and not turns[-1].content.strip():
+    if turns[-1].role == "user" and is_blank(turns[-1].content):
         raise broken("The last message is empty.", f"[{len(messages) - 1}]")
     return messages
 

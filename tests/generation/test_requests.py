@@ -84,6 +84,7 @@ def test_a_pane_is_asked_for_with_all_that_it_names() -> None:
             "messages[3]",
             "The last message is empty.",
         ),
+        ([{"role": "user", "content": "\u200b"}], "messages[0]", "The last message is empty."),
     ],
 )
 def test_a_conversation_that_cannot_be_answered(

@@ -7,7 +7,7 @@ import { address } from '../lib/api.js';
 import { $, button, copyButton, element, fit, isSend, markdown } from '../lib/dom.js';
 import { menu } from '../lib/menu.js';
 import { patch } from '../lib/patch.js';
-import { count, ordinal } from '../lib/text.js';
+import { count, isBlank, ordinal } from '../lib/text.js';
 import { Tree } from '../lib/tree.js';
 import { setMaths } from './maths.js';
 import { loadPreview, preview } from './preview.js';
@@ -466,7 +466,7 @@ export class Pane {
     const send = () => {
       const text = answer ? area.value.trimEnd() : area.value.trim();
       if (answer && text === message.content) close();
-      else if (text.trim() !== '') this.actions[answer ? 'rewrite' : 'edit'](this.#index(article), text);
+      else if (!isBlank(text)) this.actions[answer ? 'rewrite' : 'edit'](this.#index(article), text);
     };
     area.addEventListener('input', () => fit(area));
     area.addEventListener('keydown', (event) => {

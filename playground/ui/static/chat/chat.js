@@ -10,7 +10,7 @@ import { $, fit, isSend } from '../lib/dom.js';
 import { Notice } from '../lib/notice.js';
 import { ScrollEnd } from '../lib/scroll_end.js';
 import { handOver, load, save, whenRefused } from '../lib/storage.js';
-import { count, number } from '../lib/text.js';
+import { count, isBlank, number } from '../lib/text.js';
 import { closeDrawer, currentRequest, presetName } from '../presets/panel.js';
 import { panelSetting } from '../presets/resolved_setting.js';
 import { Entry } from '../records/archive_entry.js';
@@ -123,7 +123,7 @@ export class Chat {
   // Sends a new user message. What cannot be sent stays in the composer, and so does a draft when
   // it is not what is sent.
   send(text) {
-    if (text.trim() === '') return;
+    if (isBlank(text)) return;
     const request = this.#request();
     if (!request) return;
     if (this.notice.stays) this.notice.hide();
@@ -358,7 +358,8 @@ export class Chat {
     if (engine().state !== 'ready' || this.running) return;
     const shown = $('#context-meter');
     const draft = { role: /** @type {'user'} */ ('user'), content: this.prompt.value.trim() };
-    const messages = conversation([...this.pane.messages, draft], null, $('#system').value.trim());
+    const asked = isBlank(draft.content) ? this.pane.messages : [...this.pane.messages, draft];
+    const messages = conversation(asked, null, $('#system').value.trim());
     if (!messages.some((message) => message.role === 'user')) {
       this.measuring?.abort();
       this.measured = null;

@@ -13,6 +13,7 @@ import { download } from '../lib/download.js';
 import { menu } from '../lib/menu.js';
 import { Notice } from '../lib/notice.js';
 import { handOver, load, save, whenRefused } from '../lib/storage.js';
+import { isBlank } from '../lib/text.js';
 import { touch } from '../lib/url_hash.js';
 import { usePreset } from '../presets/panel.js';
 import { allPresets } from '../presets/presets.js';
@@ -165,7 +166,7 @@ class Comparison {
 
   // What cannot be sent stays in the composer.
   send(text) {
-    if (this.busy || this.blind.open || text.trim() === '') return;
+    if (this.busy || this.blind.open || isBlank(text)) return;
     /** @type {Question} */
     const question = { role: 'user', content: text.trim() };
     let panes;

@@ -13,7 +13,7 @@ import { json, stopPane } from '../lib/api.js';
 import { $, fit, isSend } from '../lib/dom.js';
 import { Notice } from '../lib/notice.js';
 import { ScrollEnd } from '../lib/scroll_end.js';
-import { number } from '../lib/text.js';
+import { isBlank, number } from '../lib/text.js';
 
 const calm = 15_000; // ms between looks while everything is well
 const keen = 3_000; // and while it is not
@@ -112,7 +112,7 @@ class Demo {
 
   send() {
     const text = this.prompt.value.trim();
-    if (text === '' || this.running || this.closed) return;
+    if (isBlank(text) || this.running || this.closed) return;
     for (const pane of this.panes) pane.add({ role: 'user', content: text });
     this.prompt.value = '';
     fit(this.prompt);
