@@ -13,9 +13,15 @@ from playground.settings import Settings
 
 _PENALTIES: Final = ("presence_penalty", "frequency_penalty")
 _CUTS: Final = ("top_k", "top_p", "min_p")
+<<<<<<< HEAD
 # Tokens that come while an engine is being left: at a restart, and near a request's end.
 _AT_A_RESTART: Final = 3
 _AT_A_SEAM: Final = 64
+=======
+# Where the engine may leave out unlikely tokens itself, it draws from so many: few places need
+# more, and each further one is drawn in vain now and then.
+_NARROW: Final = 20
+>>>>>>> 3d34dee (Have TGI leave out itself what min_p leaves nothing of, choose between the two rules by the error for each new draw saved, and bound cuts by what they leave in the end)
 _OFF: Final = "Emulation is off, and the engine has no such parameter: it is not sent."
 
 
@@ -54,6 +60,8 @@ class Plan:
         native: What the engine is asked for where emulation is given up.
         emulated: Of each parameter that is applied here and so is not sent, the value.
         likeliest: How many of the likeliest tokens the engine is asked to tell.
+        narrow: How many of the likeliest tokens the engine is to draw from where more are not
+            needed, 0 where all are.
     """
 
     request: GenerationRequest
@@ -62,6 +70,7 @@ class Plan:
     native: Sampler
     emulated: Mapping[str, float] = field(default_factory=dict)
     likeliest: int = 0
+    narrow: int = 0
 
     @property
     def held_back(self) -> bool:
@@ -113,6 +122,10 @@ def plan_generation(request: GenerationRequest, info: EngineInfo, *, emulate: bo
     )
     target = Target(temperature, **kept)  # type: ignore[arg-type]  # a top_k is whole
     native = replace(request.sampler, temperature=sampler.temperature)
+    narrow = 0
+    few = 0 < target.top_k < _NARROW
+    if not greedy and (few or (target.min_p and target.top_p == 1 and not values.get("top_p"))):
+        narrow = _NARROW if sampler.top_k is None else min(_NARROW, sampler.top_k)
     return Plan(
         replace(first, sampler=sampler),
         request.max_new_tokens,
@@ -120,6 +133,7 @@ def plan_generation(request: GenerationRequest, info: EngineInfo, *, emulate: bo
         native,
         kept,
         info.probabilities.most,
+        0 if narrow == sampler.top_k else narrow,
     )
 
 

@@ -9,20 +9,27 @@ is not):
 - Speculative sampling (Leviathan et al., arXiv 2211.17192): accept x with min(1, q(x) / p(x)), else
   write one drawn from (q - p)+. It needs fewer new draws, and the sum that q is divided by.
 
-Which one is taken depends on what is shown of p alone, never on x. Probabilities in, a decision
-out: no I/O here.
+Which one is taken depends on what is shown of p alone, never on x. Where min_p leaves nothing of
+the unlikely tokens anyway, the engine may leave them out itself (its top_k): p is narrow then, and
+fewer tokens are drawn in vain. A place where min_p may leave more of them is drawn anew from all.
+Probabilities in, a decision out: no I/O here.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from random import Random
 from typing import Final, Literal
 
 from playground.engines.base import Candidate, Step
 
-# An unknown share of q's sum up to which speculative sampling may be taken, as an error of a step.
+# The error of a step up to which speculative sampling may be taken: at least this, and so much for
+# each new draw that it saves. Behind a word that is nearly sure, and was written often, rejection
+# would take dozens of these.
 _UNKNOWN: Final = 0.002
+_PRICE: Final = 0.01
 # How much rarer it must make a new draw: writing a token by its text has to be checked.
 _RARER: Final = 0.75
 # Sums of float32 logarithms.
@@ -37,12 +44,14 @@ class Verdict:
         way: "write" is to write `token` in its place.
         error: The most by which the choice at this place is off, as total variation distance.
         kept_error: The same where the engine's own token is taken whatever the verdict.
+        wide: Whether this place is to be drawn from all tokens.
     """
 
     way: Literal["accept", "redraw", "write"]
     error: float
     kept_error: float
     token: Candidate | None = None
+    wide: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +69,25 @@ class Target:
     top_p: float = 1.0
     min_p: float = 0.0
 
-    def judge(self, step: Step, counts: Mapping[int, int], draw: Random) -> Verdict:
+    def judge(
+        self, step: Step, counts: Mapping[int, int], draw: Random, narrow: int = 0
+    ) -> Verdict:
         """The verdict on a token.
 
         Args:
             counts: How often each token stands in the answer before it.
+            narrow: How many of the likeliest tokens the engine draws from, 0 for all of them.
         """
         if self.temperature == 0:
             return self._greedy(step, counts)
         seen = _View(self, step, counts)
+        wide = not seen.closed_by(narrow or len(seen.p))
+        if narrow and wide:
+            return Verdict("redraw", 0.0, 1.0, wide=True)
         if seen.plain:
             share = seen.ratio(step) / seen.highest
             way: Literal["accept", "redraw"] = "accept" if draw.random() < share else "redraw"
-            return Verdict(way, seen.error, seen.distance)
+            return Verdict(way, seen.error, seen.distance, wide=wide)
         if draw.random() * math.exp(step.logprob) < seen.q(step):
             return Verdict("accept", seen.error, seen.distance)
         return Verdict("write", seen.error, seen.distance, seen.residual(draw))
@@ -114,21 +129,21 @@ class _View:
     def __init__(self, target: Target, step: Step, counts: Mapping[int, int]) -> None:
         top = _top(step)
         self._target, self._counts, self._top = target, counts, top
-        self._p = [math.exp(each.logprob) for each in top]
-        unseen = max(0.0, 1.0 - sum(self._p))
+        self.p = [math.exp(each.logprob) for each in top]
+        unseen = max(0.0, 1.0 - sum(self.p))
         if unseen < _ROUNDING:
             unseen = 0.0
         inside = {each.id for each in top}
         away = [self._factor(count) for token, count in counts.items() if token not in inside]
         low, high = min([1.0, *away]), max([1.0, *away])
         factors = [self._factor(counts.get(each.id, 0)) for each in top]
-        weights = [p * c for p, c in zip(self._p, factors, strict=True)]
+        weights = [p * c for p, c in zip(self.p, factors, strict=True)]
+        self._high, self._unseen, self._edge = high, unseen, 0.0
         # No token that is not shown has more than the last one shown.
-        most = min(self._p) if unseen else 0.0
+        most = min(self.p) if unseen else 0.0
         penalised = min(unseen, most * len(away))
         rest = [unseen - penalised + penalised * low, unseen - penalised + penalised * high]
-        self._floor, self._kept, cut = self._cut(weights, most * high, unseen, rest)
-        self._open = unseen > 0 and self._floor < most * high
+        self._floor, self._kept, self._open, cut = self._cut(weights, most * high, unseen, rest)
         seen = sum(w for w, kept in zip(weights, self._kept, strict=True) if kept)
         if not self._open:
             rest = [0.0, 0.0]
@@ -144,16 +159,26 @@ class _View:
         self._q = [
             w / self._sum if kept else 0.0 for w, kept in zip(weights, self._kept, strict=True)
         ]
-        gains = [max(0.0, q - p) for q, p in zip(self._q, self._p, strict=True)]
+        gains = [max(0.0, q - p) for q, p in zip(self._q, self.p, strict=True)]
         outside = max(0.0, max(rest) / self._sum - unseen) if self._open else 0.0
         # Of the tokens that are not shown none can be written: (q - p)+ of theirs is left out.
         speculative = unknown + outside
         anew = self.highest / self._sum - 1
         self._gains = gains
         self.distance = min(1.0, sum(gains) + outside + unknown + cut + dropped)
-        few = sum(gains) + outside < _RARER * anew
-        self.plain = not (few and speculative <= _UNKNOWN and sum(gains) > 0)
+        corrected = sum(gains) + outside
+        few = corrected < _RARER * anew and sum(gains) > 0
+        self.plain = not (few and speculative <= max(_UNKNOWN, _PRICE * (anew - corrected)))
         self.error = min(1.0, cut if self.plain else cut + speculative)
+
+    def closed_by(self, narrow: int) -> bool:
+        """Whether nothing is left of the tokens behind so many of the likeliest."""
+        if len(self.p) < narrow and not self._unseen:
+            return True  # there are no others
+        last = min(self.p)
+        if len(self.p) < narrow:
+            last = min(last, self._unseen / (narrow - len(self.p)))
+        return self._edge > last * self._high
 
     def ratio(self, step: Step) -> float:
         """What q of the engine's token is as a multiple of p, before it is divided by its sum."""
@@ -180,64 +205,62 @@ class _View:
 
     def _cut(
         self, weights: list[float], most: float, unseen: float, rest: list[float]
-    ) -> tuple[float, list[bool], float]:
+    ) -> tuple[float, list[bool], bool, float]:
         """What top_k, top_p and min_p leave.
 
+        Each leaves the first so many of all tokens by weight. Those that are shown are surely the
+        first ones down to `most`; where it ends below, what is not shown is left or dropped as a
+        whole, by what can be said of the two.
+
         Returns:
-            The least weight of a token that is left, which of those shown are, and the most that
-            cannot be told, as a share of all.
+            The least weight of a token that is left, which of those shown are, whether some that
+            are not shown may be, and the most that cannot be told, as a share of all.
         """
-        target, error = self._target, 0.0
+        target = self._target
         order = sorted(range(len(weights)), key=weights.__getitem__, reverse=True)
         ladder = [weights[each] for each in order]
-        # Below this a token that is not shown may stand between two that are.
-        sure = sum(weight >= most for weight in ladder)
-        floor, left, total = 0.0, len(ladder), sum(ladder)
-        if target.top_k:
-            last = min(target.top_k, len(ladder))
-            floor = ladder[last - 1]
-            if target.top_k > sure and unseen:
-                # What is kept too much weighs no more than what is not shown.
-                error = min(1.0, rest[1] / sum(ladder[:last]))
-            left = sum(weight >= floor for weight in ladder)
-        closed = not unseen or floor >= most > 0
+        sums = list(accumulate(ladder, initial=0.0))
+        sure = sum(weight >= most for weight in ladder) if unseen else len(ladder)
+        beyond = len(ladder) + 1
+        by_min, floor = beyond, ladder[0] * target.min_p * (1 - _ROUNDING)
+        # What weighs less is left out whatever there is of it: top_p is a share of the whole.
+        self._edge = floor if target.top_p == 1 else 0.0
+        if 0 < target.top_k <= len(ladder):
+            self._edge = max(self._edge, ladder[target.top_k - 1])
+        if target.min_p and floor >= most:
+            by_min = sum(weight >= floor for weight in ladder)
+        left = [sums[-1] + each for each in rest]  # top_p is a share of this
+        by_k = beyond
+        if 0 < target.top_k <= sure:
+            by_k = sum(weight >= ladder[target.top_k - 1] for weight in ladder)
+            left = [sums[by_k]] * 2
+        elif target.top_k and unseen:
+            most_left = sums[sure] + (target.top_k - sure) * most
+            left = [sums[min(target.top_k, len(ladder))], min(left[1], most_left)]
+        least, by_p = left[0] if target.top_k else math.inf, [beyond] * 2
         if target.top_p < 1:
-            kept = sum(ladder[:left])
-            ends = [kept] * 2 if closed else [kept + each for each in rest]
-            places = [_reached(ladder[:left], target.top_p * (end - _ROUNDING)) for end in ends]
-            if places[1] < sure or closed:
-                left = min(places[1] + 1, left)
-                floor = max(floor, ladder[left - 1])
-                closed = True
-                if places[0] != places[1]:
-                    error += sum(ladder[places[0] + 1 : left]) / sum(ladder[:left])
-            else:
-                error += 1 - target.top_p
-            # An error weighs the more the less is left.
-            error = min(1.0, error / target.top_p)
-        if target.min_p:
-            floor = max(floor, ladder[0] * target.min_p * (1 - _ROUNDING))
-            kept = sum(weight for weight in ladder if weight >= floor)
-            # One that is not shown is never the likeliest where the likeliest shown is sure.
-            whole = total + max(rest[1], 0.0)
-            error = min(1.0, error * whole / kept) if sure or not unseen else 1.0
-        if closed and unseen:
-            floor = max(floor, most)
-        chosen = set(order[:left])
-        kept_ones = [each in chosen and weights[each] >= floor for each in range(len(weights))]
-        return floor, kept_ones, error
+            ends = [bisect_left(sums, target.top_p * (each - _ROUNDING)) for each in left]
+            by_p = [max(end, 1) if end <= sure else beyond for end in ends]
+            least = target.top_p * left[0]
+        low, high = (min(by_k, each, by_min) for each in by_p)
+        if high <= sure or not unseen:
+            low, high = min(low, len(ladder)), min(high, len(ladder))
+            chosen = set(order[:high])
+            kept = [each in chosen for each in range(len(weights))]
+            return ladder[high - 1], kept, False, 1 - sums[low] / sums[high]
+        kept = [weight >= floor for weight in weights]
+        if not sure:
+            return floor, kept, True, float(target.min_p > 0 or least < math.inf)
+        ours = sum(weight for weight in ladder if weight >= floor)
+        with_all = max(0.0, 1 - least / (ours + rest[1]))
+        more = (target.top_k - sure) * most if target.top_k else math.inf
+        truth = sums[sure] + min(rest[1], more)
+        if target.top_p < 1:
+            truth = min(truth, target.top_p * left[1] + most)
+        without = 1 - min(sums[min(low, sure)] / ours, sums[sure] / max(truth, ours))
+        return floor, kept, with_all <= without, min(with_all, without)
 
 
 def _top(step: Step) -> tuple[Candidate, ...]:
     """The likeliest tokens, the engine's own one at least."""
     return step.likeliest or (Candidate(step.id, step.text, step.logprob, step.special),)
-
-
-def _reached(ladder: list[float], mass: float) -> int:
-    """Which one, from 0, is the first that brings the sum to this mass; one more if none does."""
-    total = 0.0
-    for place, weight in enumerate(ladder):
-        total += weight
-        if total >= mass:
-            return place
-    return len(ladder)

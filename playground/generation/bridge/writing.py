@@ -87,6 +87,8 @@ class Bridge:
         self._patience = 0
         self._try_at = 0
         self._unjudged = False  # the next token is taken as it comes
+        self._narrow = plan.narrow  # of the stream under way
+        self._wide = False  # the next stream is to draw from all tokens
         self._texts: dict[int, str] = {}  # of tokens, as they came
         self._error = self._waited = 0.0
         self._restarts = self._proposed = self._accepted = self._reread = 0
@@ -239,10 +241,12 @@ class Bridge:
             self._restarts += 1
         self._streams += 1
         self._here += 1
+        self._narrow = 0 if self._wide or self._target is None else plan.narrow
+        sampler = replace(self._sampler, top_k=self._narrow) if self._narrow else self._sampler
         return replace(
             plan.request,
             prompt=plan.request.prompt + self._text + (guess or ""),
-            sampler=self._sampler,
+            sampler=sampler,
             max_new_tokens=min(left, max(room, 1), self._info.longest_request or left),
             seed=seed,
         )
@@ -317,7 +321,7 @@ class Bridge:
             return True, None
         if self._telling:
             self._place = self._target.log_probabilities(step, self._counts)
-        verdict = self._target.judge(step, self._counts, self._draw)
+        verdict = self._target.judge(step, self._counts, self._draw, self._narrow)
         self._proposed += 1
         if verdict.way == "accept":
             self._accepted += 1
@@ -325,6 +329,9 @@ class Bridge:
             return True, None
         if why := self._hopeless():
             return self._give_up(why)
+        # Inside a character the next stream is to write again what this one could.
+        kept = bool(self._inside) and not self._narrow
+        self._wide = kept or (verdict.wide and verdict.token is None)
         if self._inside:
             word = verdict.token
             likely = 1.0 if word is None else math.exp(word.logprob)
@@ -354,7 +361,7 @@ class Bridge:
         self._target = None
         parameters = " and ".join(self._plan.emulated)
         notice = Notice(_GIVEN_UP.format(why=why, parameters=parameters))
-        if self._plan.held_back and self._restartable:
+        if (self._plan.held_back or self._narrow) and self._restartable:
             self._sampler = self._plan.native
             self._drop_inside()
             return False, notice

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -15,6 +15,8 @@ from playground.engines.base import Candidate, Step
 from playground.generation.bridge.target import Target, Verdict
 
 Floats = NDArray[np.float64]
+
+_LEAST: Final = 2.0**-30  # of what tells apart
 
 
 class Fixed(Random):
@@ -62,25 +64,31 @@ def wanted(p: Floats, target: Target, counts: Mapping[int, int]) -> Floats:
     return q
 
 
-def law(p: Floats, target: Target, counts: Mapping[int, int], most: int) -> tuple[Floats, Verdict]:
+def law(
+    p: Floats, target: Target, counts: Mapping[int, int], most: int, narrow: int = 0
+) -> tuple[Floats, Verdict]:
     """How likely each token is to be written at a place, and a verdict with its bounds."""
     accepted, ways = np.zeros(len(p)), set()
     weights: Mapping[int, float] = {}
     for token in np.flatnonzero(p).tolist():
         step = shown(p, token, most)
         low, high = 0.0, 1.0  # the most that may be drawn for it to be accepted
-        for _ in range(24):
-            middle = (low + high) / 2
-            if target.judge(step, counts, Fixed(middle)).way == "accept":
-                low = middle
+        for middle in (1 - _LEAST, _LEAST, *[None] * 18):
+            if high - low <= _LEAST:
+                break
+            drawn = (low + high) / 2 if middle is None else middle
+            if target.judge(step, counts, Fixed(drawn), narrow).way == "accept":
+                low = drawn
             else:
-                high = middle
-        accepted[token] = high if high > 1e-6 else 0.0
+                high = drawn
+        accepted[token] = 1.0 if low >= 1 - _LEAST else high if low else 0.0
         refusing = Fixed(1.0)
-        verdict = target.judge(step, counts, refusing)
+        verdict = target.judge(step, counts, refusing, narrow)
         ways.add(verdict.way)
         weights = dict(refusing.weights) or weights
     assert len(ways - {"accept"}) <= 1, "the rule depends on the token"
+    if verdict.wide and narrow:
+        return p, verdict
     drawn = p * accepted
     if "write" not in ways:
         return drawn / drawn.sum(), verdict
@@ -123,6 +131,35 @@ def test_no_choice_is_further_off_than_its_bound(place: Any) -> None:
     assert distance(p, q) <= verdict.kept_error + 1e-5
     if most >= len(p):
         assert verdict.error < 1e-5
+
+
+def test_a_cut_that_is_made_by_another_one_first_is_no_error() -> None:
+    p = np.array([0.5, 0.2, 0.1, 0.02, 0.02, *[0.01] * 16])
+    got, verdict = law(p, Target(1.0, presence_penalty=0.5, top_k=10, min_p=0.1), {0: 1}, 5)
+    assert verdict.error == 0
+    assert distance(got, wanted(p, Target(1.0, 0.0, 0.5, 10, min_p=0.1), {0: 1})) < 1e-5
+
+
+@settings(max_examples=60, deadline=None)
+@given(place=places(), narrow=st.sampled_from((1, 4, 8, 20)))
+def test_what_the_engine_leaves_out_itself_changes_nothing_or_is_asked_for(
+    place: Any, narrow: int
+) -> None:
+    p, target, counts, most = place
+    left = np.where(p >= np.sort(p)[-min(narrow, len(p))], p, 0)
+    got, verdict = law(left / left.sum(), target, counts, most, narrow)
+    if not verdict.wide:
+        assert distance(got, wanted(p, target, counts)) <= verdict.error + 1e-5
+
+
+@pytest.mark.parametrize(("min_p", "wide"), [(0.3, False), (0.05, True)])
+def test_a_place_with_many_likely_tokens_is_drawn_from_all_of_them(
+    min_p: float, wide: bool
+) -> None:
+    p = np.array([0.4, 0.3, 0.1, *[0.02] * 10])
+    left = np.where(p >= 0.02, p, 0)[:5] / p[:5].sum()
+    verdict = Target(1.0, min_p=min_p).judge(shown(left, 0, 5), {}, Random(1), 5)
+    assert (verdict.way, verdict.wide) == (("redraw", True) if wide else ("accept", False))
 
 
 @pytest.mark.parametrize("most", [1, 5, 20])
