@@ -136,8 +136,8 @@ class Emulation:
         restarts: How often the engine was asked anew behind what was accepted.
         proposed: Tokens of the engine that were judged.
         accepted: Of these.
-        bound: The most by which the choice of a token was off, on average over the answer, as total
-            variation distance, 0 to 1; 0 is exact.
+        bound: The most by which the choice of a token was off, on average over the tokens that were
+            emulated, as total variation distance, 0 to 1; 0 is exact.
         reread: Restarts at which the engine read the accepted text in other tokens than those that
             were accepted.
         added_ms: Time in which nothing came because a restart was under way.

@@ -35,7 +35,7 @@ class EmulationPolicy:
     """
 
     allowed: bool = True
-    restarts: float = 0.25
+    restarts: float = 0.5
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "EmulationPolicy":
@@ -61,7 +61,8 @@ class Plan:
         emulated: Of each parameter that is applied here and so is not sent, the value.
         likeliest: How many of the likeliest tokens the engine is asked to tell.
         narrow: How many of the likeliest tokens the engine is to draw from where more are not
-            needed, 0 where all are.
+            needed, 0 where all are; it stands as top_k in `request`.
+        wide: What the engine is asked for where more are needed.
     """
 
     request: GenerationRequest
@@ -71,6 +72,7 @@ class Plan:
     emulated: Mapping[str, float] = field(default_factory=dict)
     likeliest: int = 0
     narrow: int = 0
+    wide: Sampler | None = None
 
     @property
     def held_back(self) -> bool:
@@ -126,14 +128,16 @@ def plan_generation(request: GenerationRequest, info: EngineInfo, *, emulate: bo
     few = 0 < target.top_k < _NARROW
     if not greedy and (few or (target.min_p and target.top_p == 1 and not values.get("top_p"))):
         narrow = _NARROW if sampler.top_k is None else min(_NARROW, sampler.top_k)
+    narrow = 0 if narrow == sampler.top_k else narrow
     return Plan(
-        replace(first, sampler=sampler),
+        replace(first, sampler=replace(sampler, top_k=narrow) if narrow else sampler),
         request.max_new_tokens,
         target,
         native,
         kept,
         info.probabilities.most,
-        0 if narrow == sampler.top_k else narrow,
+        narrow,
+        sampler,
     )
 
 

@@ -33,7 +33,7 @@ from playground.generation.bridge.plan import EmulationPolicy, Plan
 # many tokens before its end on; one that does not is tried again so many later.
 _SEAM: Final = 64
 _NEXT_TRY: Final = 8
-# A short answer is not given up, unless it stands still.
+# So many tokens more count as written, so that chance gives up no answer at its beginning.
 _SPARED: Final = 20
 _STUCK: Final = 200
 # What the engine must write by itself is waited for where it comes once in so many times at least,
@@ -109,12 +109,13 @@ class Bridge:
         """What it has taken so far, ``None`` where nothing was to be emulated."""
         if self._plan.target is None:
             return None
+        judged = len(self._ids) if self._given_up_at is None else self._given_up_at
         return Emulation(
             tuple(self._plan.emulated),
             self._restarts,
             self._proposed,
             self._accepted,
-            min(1.0, self._error / max(1, len(self._ids))),
+            min(1.0, self._error / max(1, judged)),
             self._reread,
             1000 * self._waited,
             self._given_up_at,
@@ -241,12 +242,12 @@ class Bridge:
             self._restarts += 1
         self._streams += 1
         self._here += 1
-        self._narrow = 0 if self._wide or self._target is None else plan.narrow
-        sampler = replace(self._sampler, top_k=self._narrow) if self._narrow else self._sampler
+        wide = plan.wide if self._wide and self._target else None
+        self._narrow = 0 if wide or self._target is None else plan.narrow
         return replace(
             plan.request,
             prompt=plan.request.prompt + self._text + (guess or ""),
-            sampler=sampler,
+            sampler=wide or self._sampler,
             max_new_tokens=min(left, max(room, 1), self._info.longest_request or left),
             seed=seed,
         )
@@ -351,7 +352,7 @@ class Bridge:
         if not self._restartable:
             return "its text has become longer than a prompt may be"
         written = len(self._ids)
-        often = written >= _SPARED and self._restarts >= self._policy.restarts * written
+        often = self._restarts > self._policy.restarts * (written + _SPARED)
         if often or self._here >= _STUCK:
             return f"{self._restarts} of {written} tokens had to be asked for anew"
         return ""
@@ -361,7 +362,7 @@ class Bridge:
         self._target = None
         parameters = " and ".join(self._plan.emulated)
         notice = Notice(_GIVEN_UP.format(why=why, parameters=parameters))
-        if (self._plan.held_back or self._narrow) and self._restartable:
+        if (self._plan.held_back or self._plan.narrow) and self._restartable:
             self._sampler = self._plan.native
             self._drop_inside()
             return False, notice

@@ -76,11 +76,11 @@ def law(
         for middle in (1 - _LEAST, _LEAST, *[None] * 18):
             if high - low <= _LEAST:
                 break
-            drawn = (low + high) / 2 if middle is None else middle
-            if target.judge(step, counts, Fixed(drawn), narrow).way == "accept":
-                low = drawn
+            number = (low + high) / 2 if middle is None else middle
+            if target.judge(step, counts, Fixed(number), narrow).way == "accept":
+                low = number
             else:
-                high = drawn
+                high = number
         accepted[token] = 1.0 if low >= 1 - _LEAST else high if low else 0.0
         refusing = Fixed(1.0)
         verdict = target.judge(step, counts, refusing, narrow)
