@@ -100,7 +100,7 @@ def read(beat: Beat, rate: float, seconds: float) -> list[tuple[float, list[floa
 @pytest.mark.parametrize("rate", [20, 50, 110])
 def test_each_token_of_one_stream_is_handed_over_when_it_comes(rate: float) -> None:
     batches = read(Beat(PACE), rate, 2)
-    assert [len(batch) for _, batch in batches] == [1] * 2 * rate
+    assert [len(batch) for _, batch in batches] == [1] * int(2 * rate)
     assert all(at - batch[0] < 1e-6 for at, batch in batches)
 
 

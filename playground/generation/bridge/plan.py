@@ -13,15 +13,12 @@ from playground.settings import Settings
 
 _PENALTIES: Final = ("presence_penalty", "frequency_penalty")
 _CUTS: Final = ("top_k", "top_p", "min_p")
-<<<<<<< HEAD
 # Tokens that come while an engine is being left: at a restart, and near a request's end.
 _AT_A_RESTART: Final = 3
 _AT_A_SEAM: Final = 64
-=======
 # Where the engine may leave out unlikely tokens itself, it draws from so many: few places need
 # more, and each further one is drawn in vain now and then.
 _NARROW: Final = 20
->>>>>>> 3d34dee (Have TGI leave out itself what min_p leaves nothing of, choose between the two rules by the error for each new draw saved, and bound cuts by what they leave in the end)
 _OFF: Final = "Emulation is off, and the engine has no such parameter: it is not sent."
 
 
