@@ -1,6 +1,7 @@
 """What the page says of parameters that are emulated, and how emulation is switched off."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.servers import stand_in
 from tests.ui.test_engine_page import Said
 
 EMULATED = {"how": "emulated", "reason": "It is applied to the tokens that TGI writes."}
+EMULATED_HERE = ("frequency_penalty", "presence_penalty", "min_p")
 NEEDS = "Needs min_p, which this engine does not apply without emulation"
 
 
@@ -39,8 +41,7 @@ def test_the_switch_is_there_where_something_is_emulated(chromium: Browser, stoc
     with opened(chromium, stock + "/") as page:
         said = Said(page)
         switch = page.get_by_role("checkbox", name="emulate what the engine lacks")
-        lacking = ("frequency_penalty", "presence_penalty", "min_p")
-        said.now(applied={name: {"how": "native", "reason": ""} for name in lacking})
+        said.now(applied={each: {"how": "native", "reason": ""} for each in EMULATED_HERE})
         expect(switch).to_be_hidden()
         said.now(applied={"min_p": EMULATED})
         expect(switch).to_be_checked()
@@ -148,3 +149,123 @@ def test_a_notice_is_shown_while_the_answer_goes_on_and_stays(
         page.goto(stock + "/livez")
         found = page.evaluate(NOTICES, f"/ui/{static_version()}/answers/pane.js")
     assert found == [["One.", "Two."]] * 3
+
+
+def test_the_three_presets_carry_no_warning_on_stock_tgi(chromium: Browser, stock: str) -> None:
+    with opened(chromium, stock + "/") as page:
+        for name in ("AlpacaEval", "HuggingChat", "Min-p"):
+            tab = page.get_by_role("tab", name=name)
+            tab.click()
+            expect(page.locator(".preset:visible .warning")).to_be_hidden()
+            assert not tab.get_attribute("aria-description")
+            words = [how(page, each).inner_text() for each in EMULATED_HERE]
+            assert words == ["emulated"] * 3
+            levels = page.locator(".preset:visible .how").evaluate_all(
+                "all => all.map((e) => e.className)"
+            )
+            assert not any("unsupported" in each for each in levels)
+
+
+def test_no_seed_is_promised_that_repeats_only_alone(chromium: Browser, stock: str) -> None:
+    together = "These are written at the same time, and here a seed repeats only alone."
+    with opened(chromium, stock + "/") as page:
+        said = Said(page)
+        alone = "The same seed repeats while no other answer is being written, for anybody."
+        expect(page.locator("#seed-note")).to_have_text(alone)
+        page.get_by_role("tab", name="Compare").click()
+        note = page.locator("#compare-seed-note")
+        expect(note).to_have_text(together)
+        said.now(engine={"seeds": {"repeat": "always", "condition": ""}})
+        expect(note).to_be_hidden()
+        said.now(engine={"seeds": {"repeat": "never", "condition": ""}})
+        expect(note).to_have_text("The same seed does not repeat its answer here.")
+        said.now()
+        page.check("#compare-blind")
+        page.locator("#compare-prompt").fill("Hi")
+        page.locator("#compare-send").click()
+        expect(page.get_by_role("button", name="Tie")).to_be_visible()
+        expect(page.locator(".ballot small")).to_have_text(together)
+
+
+def test_an_emulated_answer_is_asked_for_again(chromium: Browser, stock: str) -> None:
+    """In the tab Compare, by its trials, and from a snapshot."""
+    with opened(chromium, stock + "/") as page:
+        page.evaluate(LISTENING)
+        page.get_by_role("tab", name="Compare").click()
+        column = page.get_by_role("group", name="Column 3 of 3")
+        page.locator("#compare-seed").fill("3")
+        page.locator("#compare-prompt").fill("Name two animals.")
+        page.locator("#compare-send").click()
+        expect(column.get_by_role("button", name="Retry")).to_be_visible()
+        column.get_by_role("button", name="Retry").click()
+        expect(page.locator("#compare-send")).to_be_visible()
+        page.get_by_role("button", name="More for the comparison").click()
+        page.get_by_role("button", name="Seeds × presets…").click()
+        page.get_by_label("answers per column").select_option("1")
+        page.get_by_role("button", name="Start").click()
+        expect(page.get_by_role("button", name="Start again")).to_be_visible()
+        page.keyboard.press("Escape")
+        page.wait_for_function("() => document.querySelectorAll('dialog[open]').length === 0")
+        page.wait_for_function("() => window.received.split('event: done').length === 8")
+        took = re.findall(r'"emulation":\{"parameters":(.*?),"restarts"', page.evaluate("received"))
+        assert took == ['["min_p"]'] * 3, "the column's, the column's again, and its trial"
+
+        record = page.evaluate(RECORD, f"/ui/{static_version()}")
+        [*_, frozen] = record["columns"]
+        assert frozen["messages"][1]["done"]["emulation"]["parameters"] == ["min_p"]
+        alone = {**record, "kind": "chat", "columns": [frozen]}
+        changed = json.loads(json.dumps(alone))
+        changed["columns"][0]["messages"][1]["content"] = "Cats and dogs."
+        for shared, outcome in ((alone, "Same text."), (changed, "Another text")):
+            token = page.request.post(f"{stock}/api/shares", data={"record": shared}).json()[
+                "token"
+            ]
+            page.goto(f"{stock}/s/{token}")
+            page.get_by_role("button", name="Run again and show what changed").click()
+            expect(page.locator(".outcome")).to_contain_text(outcome)
+            expect(page.locator(".changes li").first).to_have_text(
+                "Model, engine, values, seed and prompt are the same."
+            )
+            page.locator(".again").get_by_role("button", name="Receipt").click()
+            expect(page.locator(".again .receipt")).to_contain_text("min_p0.1restarts")
+        expect(page.locator(".unrepeated")).to_contain_text("only while it writes nothing else")
+
+
+RECORD = """async (root) => {
+  const { comparisonRecord } = await import(`${root}/records/records.js`);
+  const { viewOf } = await import(`${root}/records/views.js`);
+  return comparisonRecord(await viewOf('comparison'));
+}"""
+
+
+# What comes over the page's streams, as one text.
+LISTENING = """() => {
+  window.received = '';
+  const fetched = window.fetch;
+  window.fetch = async (...request) => {
+    const response = await fetched(...request);
+    if (String(request[0]).endsWith('api/stream')) {
+      response.clone().text().then((text) => { window.received += text; });
+    }
+    return response;
+  };
+}"""
+
+
+def test_a_longer_answer_is_asked_for_again_as_long(chromium: Browser, stock: str) -> None:
+    sent = {"max_new_tokens": 1024, "seed": 7, "stop": []}
+    receipt = {**RECEIPT, "sent": sent, "max_new_tokens": 2000, "applied": {}}
+    said = [{"role": "user", "content": "Hi"}, {"content": "", "receipt": receipt}]
+    setting: dict[str, Any] = {
+        "sampler": {},
+        "stop": [],
+        "system": "",
+        "seed": None,
+        "max_new_tokens": None,
+    }
+    with chromium.new_page() as page:
+        page.goto(stock + "/livez")
+        module = f"/ui/{static_version()}/answers/request_again.js"
+        again = "async ([path, column]) => (await import(path)).paneAgain(column, [])"
+        pane = page.evaluate(again, [module, {"messages": said, "setting": setting}])
+    assert pane["max_new_tokens"] == 2000

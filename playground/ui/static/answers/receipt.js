@@ -154,7 +154,8 @@ async function codeTab(message, before) {
   const prompt = await promptOf(message, before);
   const asked = { sampler: {}, stop: [], system: '', seed: null, max_new_tokens: null };
   const again = paneAgain({ messages: [...before, message], setting: asked }, Object.keys(receipt.applied));
-  const { snippets } = await patientJson('api/code', { prompt, sent: receipt.sent, engine: receipt.engine_id, again });
+  const body = { prompt, sent: receipt.sent, engine: receipt.engine_id };
+  const { snippets } = await patientJson('api/code', again.messages?.length ? { ...body, again } : body);
   const shown = tabs('Program', snippets.map((snippet) => ({
     label: snippet.label,
     content: () => [
