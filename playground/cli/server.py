@@ -113,13 +113,13 @@ class Server(uvicorn.Server):
         if self._behind_proxy:
             for listening in self.servers:
                 listening.close()
-        for gate in self._gates:
-            gate.close()
         draining = asyncio.create_task(self._admission.drain(self._grace))
         while not (draining.done() or self.force_exit):
             await asyncio.wait([draining], timeout=0.1)
             self._connections.look(time.monotonic())
         draining.cancel()
+        for gate in self._gates:  # now: a page has its answer's Markdown made when it has ended
+            gate.close()
         if self.force_exit:
             self.config.timeout_graceful_shutdown = 0
         await super().shutdown(sockets)
