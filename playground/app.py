@@ -24,6 +24,7 @@ from playground.domain.presets import Preset, load_presets
 from playground.engines.factory import make_engines
 from playground.engines.registry import Engines
 from playground.generation.highlight import stylesheet
+from playground.limits.rate_limits import Visitors
 from playground.settings import Settings
 from playground.store.ended_sessions import EndedSessions
 from playground.store.store import Store
@@ -104,6 +105,7 @@ def create_app(
         AuthMiddleware,
         proxy_headers=ProxyHeaders(settings.trusted_proxies, settings.proxy_user_header, hosts),
         login=login,
+        visitors=Visitors(settings.max_connections_per_address),
         links=settings.public_links,
     )
     app.add_middleware(HostMiddleware, hosts=hosts)

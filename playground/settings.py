@@ -303,8 +303,8 @@ class Settings(BaseSettings):
     max_connections_per_address: Annotated[
         int,
         Field(
-            title="connections of one address at the same time; those of TRUSTED_PROXIES, which "
-            "bring many readers, are not counted",
+            title="connections of one address at the same time; of TRUSTED_PROXIES, which bring "
+            "many readers, the requests of each address that they name",
             ge=8,
             description="a whole number from 8",
         ),

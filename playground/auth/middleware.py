@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import MutableSequence
+from contextlib import ExitStack
 from secrets import token_urlsafe
 from typing import Any, Final, Protocol
 from urllib.parse import quote, unquote
@@ -15,8 +16,9 @@ from playground.auth.hosts import path_below_root
 from playground.auth.proxy_headers import ProxyHeaders, RequestSource
 from playground.auth.responses import refusal
 from playground.domain.digest import digest
-from playground.domain.errors import Forbidden, LoginRequired, OtherLogin
+from playground.domain.errors import Busy, Forbidden, LoginRequired, OtherLogin
 from playground.domain.principal import Principal, network_of
+from playground.limits.rate_limits import Visitors
 
 # For whom a page was drawn, percent-encoded; every request that it makes of the API says so.
 _OPENED_AS: Final = "X-Opened-As"
@@ -64,15 +66,23 @@ class AuthMiddleware:
 
     Args:
         login: None lets everybody in.
+        visitors: Counts the requests under way of those whom a proxy brings.
         links: Whether shared links open without a login.
     """
 
     def __init__(
-        self, app: ASGIApp, *, proxy_headers: ProxyHeaders, login: Login | None, links: bool
+        self,
+        app: ASGIApp,
+        *,
+        proxy_headers: ProxyHeaders,
+        login: Login | None,
+        visitors: Visitors,
+        links: bool,
     ) -> None:
         self._app = app
         self._proxy_headers = proxy_headers
         self._login = login
+        self._visitors = visitors
         self._open = {
             method: re.compile(
                 "|".join(each[method] for each in (_ALWAYS, _LINKS)[: 1 + links] if method in each)
@@ -90,6 +100,19 @@ class AuthMiddleware:
             await self._app(scope, receive, send)
             return
         source = self._proxy_headers.read(scope)
+        with ExitStack() as under_way:
+            if source.visitor:
+                try:
+                    under_way.enter_context(self._visitors.counted(source.address))
+                except Busy as error:
+                    scope["refusal"] = error.kind  # for the access log
+                    await refusal(error)(scope, receive, send)
+                    return
+            await self._answer(source, scope, receive, send)
+
+    async def _answer(
+        self, source: RequestSource, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         path = path_below_root(scope)
         try:
             name = None if self._login is None else await self._login.name(source)

@@ -35,6 +35,7 @@ class RequestSource:
     Attributes:
         address: Of the browser, as far as it is known; ELSEWHERE as a principal's.
         trusted: Whether the peer is a trusted proxy.
+        visitor: Whether it is a trusted proxy that says the address, and of somebody else.
         user: The values of its header for the name.
         cookies: The whole header.
         host: The name that was asked for, without a port.
@@ -42,6 +43,7 @@ class RequestSource:
 
     address: str
     trusted: bool
+    visitor: bool
     user: Sequence[bytes]
     cookies: str
     host: str
@@ -93,7 +95,14 @@ class ProxyHeaders:
             ]
         if secure:
             scope["scheme"] = "https"
-        return RequestSource(address, trusted, users if trusted else (), "; ".join(cookies), host)
+        return RequestSource(
+            address=address,
+            trusted=trusted,
+            visitor=trusted and not self._trusted(address),
+            user=users if trusted else (),
+            cookies="; ".join(cookies),
+            host=host,
+        )
 
     def _forwarded(self, scope: Scope, address: str, secure: bool) -> tuple[str, bool]:
         """The address and whether it was https, by the word of a trusted proxy.

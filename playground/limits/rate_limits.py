@@ -1,9 +1,10 @@
-"""How often somebody may make a link, try links out, or try to log in.
+"""How often somebody may make a link, try links out, or try to log in, and ask at a time.
 
 Each process counts by itself, in its own memory: of several replicas, each has its own counters.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -76,6 +77,38 @@ class LinkGuesses:
         except NotFound:
             self._window.hit(whose)
             raise
+
+
+class Visitors:
+    """Counts the requests that an address has under way, of those that a proxy brings.
+
+    Over the few connections of a proxy each of its visitors could have as many as they like.
+
+    Args:
+        most: Of one address (of IPv6, its network of /64).
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._under_way: Counter[str] = Counter()
+
+    @contextmanager
+    def counted(self, address: str) -> Iterator[None]:
+        """A request is under way inside.
+
+        Raises:
+            Busy: The address has as many as it may.
+        """
+        whose = network_of(address)
+        if self._under_way[whose] >= self._most:
+            raise Busy("Your address has as many requests under way as it may. Try again.")
+        self._under_way[whose] += 1
+        try:
+            yield
+        finally:
+            self._under_way[whose] -= 1
+            if not self._under_way[whose]:
+                del self._under_way[whose]
 
 
 class LoginTries:

@@ -110,6 +110,39 @@ async def test_who_asks_for_many_texts_is_bounded_and_who_left_is_not_worked_for
             assert (await other).json() == {"pieces": [["other"]]}
 
 
+async def test_whom_a_proxy_brings_has_so_many_requests_under_way(
+    monkeypatch: pytest.MonkeyPatch, stand_in_url: str
+) -> None:
+    held = Held(monkeypatch)
+    with Application(stand_in_url, **BEHIND_A_PROXY, max_connections_per_address=8) as site:
+        async with browser(site.url) as client:
+            ask = asker(client, "/api/pieces")
+
+            async def status(*hops: str) -> int:
+                headers = {"X-Forwarded-For": ", ".join(hops)} if hops else {}
+                return (await client.get("/api/visitor", headers=headers)).status_code
+
+            under_way = [ask("10.0.0.1", {"texts": ["one"]}) for _ in range(8)]
+            await held.begun(2)
+
+            async def full() -> bool:
+                return await status("10.0.0.1") == 429
+
+            await until(full)
+            assert await status("10.0.0.9", "10.0.0.1") == 429, "what it makes up is not believed"
+            assert [await status("10.0.0.2"), await status(), await status("127.0.0.3")] == [
+                200
+            ] * 3
+            for task in under_way:
+                task.cancel()
+            await asyncio.wait(under_way)
+
+            async def free() -> bool:
+                return await status("10.0.0.1") == 200
+
+            await until(free)
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [

@@ -21,6 +21,7 @@ from playground.auth.proxy_headers import ProxyHeaders
 from playground.auth.startup_checks import check_exposure
 from playground.domain.errors import StoreError
 from playground.domain.principal import ELSEWHERE, network_of
+from playground.limits.rate_limits import Visitors
 from playground.settings import SettingsError, load_settings
 
 PROXY = "127.0.0.2"  # the address of the test's proxy; the test itself comes from 127.0.0.1
@@ -59,6 +60,7 @@ async def door(root_path: str = "", **settings: Any) -> AsyncIterator[str]:
         seen,
         proxy_headers=ProxyHeaders(values.trusted_proxies, values.proxy_user_header, hosts),
         login=login_from_settings(values, Away()),
+        visitors=Visitors(values.max_connections_per_address),
         links=values.public_links,
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -212,7 +214,11 @@ async def test_a_websocket_is_closed_before_it_opens(tmp_path: Path) -> None:
 
     proxy_headers = ProxyHeaders((), None, hosts)
     guarded = AuthMiddleware(
-        seen, proxy_headers=proxy_headers, login=login_from_settings(values, Away()), links=True
+        seen,
+        proxy_headers=proxy_headers,
+        login=login_from_settings(values, Away()),
+        visitors=Visitors(8),
+        links=True,
     )
     for path in ("/", "/login", "/api/stream"):
         scope: Scope = {"type": "websocket", "path": path, "headers": []}
