@@ -11,12 +11,13 @@ import tomllib
 import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from fnmatch import fnmatch
+from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from packaging.requirements import Requirement
 
 from playground.cli.demo.sources import find_model
 from playground.settings import load_settings
@@ -28,6 +29,15 @@ from tests.postgres import Cluster
 from tests.proxies import program, request_buffers
 
 DOCKERFILE = ROOT / "playground/Dockerfile"
+# For a Python in which some packages are not installed.
+_WITHOUT = """
+import sys
+class Nowhere:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Nowhere())
+"""
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -50,16 +60,26 @@ def health_check() -> list[str]:
 def ignored(path: str) -> bool:
     """Whether .dockerignore keeps a path of the top folder out of the build.
 
-    It knows the forms that ours uses: a name at the top, with all below it, and ``**/name``.
+    As far as ours goes: a path with all below it, where ``**`` stands for any folders or none.
     """
     out = False
     for line in (ROOT / ".dockerignore").read_text().splitlines():
         if line and not line.startswith("#"):
-            pattern = line.removeprefix("!")
-            parts = path.split("/") if pattern.startswith("**/") else [path.split("/")[0]]
-            if any(fnmatch(part, pattern.removeprefix("**/")) for part in parts):
+            pattern = re.escape(line.removeprefix("!")).replace(r"\*\*/", "(.*/)?")
+            if re.fullmatch(pattern.replace(r"\*", "[^/]*") + "(/.*)?", path):
                 out = not line.startswith("!")
     return out
+
+
+def stages() -> list[list[tuple[str, str]]]:
+    """The instructions of each stage, its FROM first."""
+    found: list[list[tuple[str, str]]] = []
+    for name, arguments in instructions():
+        if name == "FROM":
+            found.append([])
+        if found:
+            found[-1].append((name, arguments))
+    return found
 
 
 def test_the_image_is_made_of_files_that_exist() -> None:
@@ -75,17 +95,39 @@ def test_the_image_is_made_of_files_that_exist() -> None:
         assert ignored(private), private
 
 
+def test_what_changes_often_makes_nothing_anew_that_does_not_depend_on_it() -> None:
+    """Words for readers nothing at all, and our code one layer without the dependencies."""
+    dependencies, ours, final = stages()
+    copied = [each for name, each in dependencies if name == "COPY"]
+    assert copied == ["pyproject.toml constraints.txt ./"]
+    assert [each for name, each in ours if name == "COPY"] == [
+        "README.md LICENSE ./",
+        "playground playground",
+        "tgi tgi",
+    ]
+    layers = [each.split() for name, each in final if name == "COPY"]
+    assert [each[0] for each in layers] == ["--from=dependencies", "--from=build"]
+    assert not {each[-1] for each in layers[:1]} & {each[-1] for each in layers[1:]}
+    [installs] = [each for name, each in ours if name == "RUN"]
+    assert f"--target {layers[1][-1]} " in installs
+    assert "--no-index --no-deps" in installs  # nothing is fetched for it
+    for words in ("playground/README.md", "tgi/serve/vllm.yml", "tgi/README.md"):
+        assert ignored(words)
+    for code in ("playground/app.py", "playground/domain/presets.toml", "tgi/client.py"):
+        assert not ignored(code)
+
+
 def test_the_image_is_pinned_and_not_root() -> None:
     python = dict(each.split("=", 1) for name, each in instructions() if name == "ARG")["PYTHON"]
     assert re.fullmatch(r"3\.\d+-slim-\w+", python)
     assert instruction("USER") == "10001:10001"
-    installs = [each for name, each in instructions() if name == "RUN" and "pip install" in each]
+    dependencies, _, final = (
+        " ".join(each for name, each in stage if name == "RUN") for stage in stages()
+    )
+    assert "install libgomp1" in re.sub(r"--\S+ ", "", final)  # or llama.cpp does not load
+    installs = [each for each in dependencies.split("&&") if re.search("pip.* install ", each)]
     assert len(installs) == 2
-    systems = [each for name, each in instructions() if name == "RUN" and "apt-get install" in each]
-    assert len(systems) == 1
-    assert "libgomp1" in systems[0]  # or llama.cpp does not load
-    assert "--constraint constraints.txt" in installs[0]
-    assert "--no-deps" in installs[1]
+    assert all("--constraint constraints.txt" in each for each in installs)
 
 
 def test_the_command_of_the_image_is_a_script_of_the_package() -> None:
@@ -93,6 +135,33 @@ def test_the_command_of_the_image_is_a_script_of_the_package() -> None:
     command = json.loads(instruction("CMD"))
     assert command == ["playground", "serve"]
     assert project["scripts"]["playground"] == "playground.cli.main:main"
+
+
+def left_out() -> set[str]:
+    """The packages that the image does without, though others ask for them."""
+    [words] = [
+        found[1]
+        for _, each in stages()[0]
+        if (found := re.search(r" uninstall --yes ([\w -]+) &&", each))
+    ]
+    return set(words.split()) - {"kto-mistral-playground"}
+
+
+def test_nothing_but_gradio_asks_for_what_the_image_does_without() -> None:
+    """As far as the packages say that the playground needs."""
+    out = left_out()
+    assert "pandas" in out
+    pending, needed = {"kto-mistral-playground"}, dict[str, set[str]]()
+    while pending:
+        name = pending.pop()
+        needed[name] = {
+            each.name.lower()
+            for each in map(Requirement, distribution(name).requires or [])
+            if each.marker is None or each.marker.evaluate({"extra": ""})
+        }
+        pending |= needed[name] - set(needed) - {"uvloop"}
+    askers = {name for name, asks in needed.items() if asks & out}
+    assert askers - out == {"gradio"}
 
 
 @pytest.mark.parametrize("files", [(BASE,), (BASE, CPU)], ids=["GPU", "CPU"])
@@ -149,11 +218,20 @@ def test_llama_cpp_starts_as_compose_starts_it(tmp_path: Path) -> None:
 
 
 def test_the_page_starts_as_the_image_starts_it(tmp_path: Path) -> None:
-    """With no engine at all, in a folder that is not the project's, and it is up at once."""
+    """With no engine at all and without the packages that the image leaves out, in a folder that is
+    not the project's, and it is up at once."""
+    names = packages_distributions().items()
+    without = {module for module, packages in names if left_out().intersection(packages)}
+    assert "pandas" in without
+    (tmp_path / "sitecustomize.py").write_text(_WITHOUT.format(without))
     command = json.loads(instruction("CMD"))
     service = compose(BASE)["services"]["playground"]
     variables = {name: str(value) for name, value in service["environment"].items()}
-    variables |= {"PLAYGROUND_HOST": "127.0.0.1", "PLAYGROUND_PORT": "0", "PYTHONPATH": str(ROOT)}
+    variables |= {
+        "PLAYGROUND_HOST": "127.0.0.1",
+        "PLAYGROUND_PORT": "0",
+        "PYTHONPATH": f"{tmp_path}:{ROOT}",
+    }
     variables |= {"PLAYGROUND_ENGINE_URL": "http://127.0.0.1:1"}
     with servers.Server(
         ["-m", *command], ready="Playground: http", env=variables, cwd=tmp_path
@@ -161,6 +239,9 @@ def test_the_page_starts_as_the_image_starts_it(tmp_path: Path) -> None:
         assert run(health_check(), server.url) == 0
         with urllib.request.urlopen(server.url + "/api/engine") as answer:
             assert json.load(answer)["state"] != "ready"
+        for path in ("/", "/config", "/theme.css"):
+            with urllib.request.urlopen(server.url + path) as answer:
+                assert answer.status == 200
         server.terminate(timeout=seconds(service["stop_grace_period"]))
     assert run(health_check(), server.url) != 0
 

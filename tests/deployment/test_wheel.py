@@ -23,9 +23,10 @@ def test_the_wheel_has_all_files_that_are_not_python() -> None:
     assert {"playground/domain/presets.toml", "playground/cli/main.py"} <= files
 
 
-def test_nothing_of_the_tests_is_in_it() -> None:
+def test_nothing_of_the_tests_and_of_deployments_is_in_it() -> None:
     files = wheel()
-    assert not [each for each in files if each.startswith("tests")]
+    assert not [each for each in files if each.startswith(("tests", "tgi/serve", "tgi/kubernetes"))]
+    assert not [each for each in files if each.endswith((".md", "Dockerfile", ".yml", ".yaml"))]
     for name in files:
         if name.endswith(".py"):
             text = (ROOT / name).read_text(encoding="utf-8")
