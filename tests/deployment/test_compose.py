@@ -650,7 +650,8 @@ def test_the_engine_is_where_the_page_looks_for_it() -> None:
         services = compose(*files)["services"]
         page = services["playground"]["environment"]
         assert page["PLAYGROUND_ENGINE_URL"] == f"http://{name}:8080"
-        assert "http://127.0.0.1:8080/health" in services[name]["healthcheck"]["test"][-1]
+        check = services[name]["healthcheck"]["test"][-1]
+        assert "127.0.0.1:8080/health" in check or "127.0.0.1/8080 " in check
 
 
 # What TGI 3.3.7's launcher reads, as far as somebody could want to set it here.

@@ -5,7 +5,6 @@ import os
 import re
 import socket
 import subprocess
-import sys
 import threading
 import tomllib
 import urllib.request
@@ -14,6 +13,7 @@ from contextlib import aclosing
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -184,10 +184,11 @@ def test_no_volume_of_the_image_is_left_for_docker_to_make(files: Sequence[Path]
 
 def run(command: Sequence[str], url: str) -> int:
     """The exit status of a health check that asks `url` in the place of the container's own."""
-    moved = [re.sub(r"http://127\.0\.0\.1:\d+", url, word) for word in command]
+    moved = [
+        re.sub(r"/dev/tcp/127\.0\.0\.1/\d+", f"/dev/tcp/127.0.0.1/{urlsplit(url).port}", word)
+        for word in command
+    ]
     assert moved != list(command)
-    if moved[0] == "python":
-        moved[0] = sys.executable
     return subprocess.run(moved, capture_output=True, timeout=60).returncode
 
 
@@ -244,6 +245,32 @@ def test_the_page_starts_as_the_image_starts_it(tmp_path: Path) -> None:
                 assert answer.status == 200
         server.terminate(timeout=seconds(service["stop_grace_period"]))
     assert run(health_check(), server.url) != 0
+
+
+def test_a_health_check_takes_no_other_answer_for_a_good_one() -> None:
+    """Of an engine that still loads, of one that says nothing, and of what is no server."""
+    llamacpp = compose(BASE, CPU)["services"]["llamacpp"]["healthcheck"]["test"][1:]
+    for check in (health_check(), llamacpp):
+        for said, status in (
+            (b"HTTP/1.1 200 OK\r\n\r\n", 0),
+            (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", 1),
+            (b"", 1),
+            (b"HTTP/1.1 \r\n", 1),
+        ):
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+
+                def answer(listener: socket.socket = listener, said: bytes = said) -> None:
+                    peer, _ = listener.accept()
+                    with peer, peer.makefile("rb") as lines:
+                        while lines.readline().strip():  # the shell sends a line at a time
+                            pass
+                        peer.sendall(said)
+
+                thread = threading.Thread(target=answer)
+                thread.start()
+                host, port = listener.getsockname()
+                assert run(check, f"http://{host}:{port}") == status
+                thread.join()
 
 
 def test_the_database_is_asked_whether_it_is_ready(postgres: Cluster) -> None:
