@@ -127,6 +127,23 @@ class Metrics:
             buckets=_FIRST_BOUNDS,
             registry=registry,
         )
+        self._emulated = Counter(
+            "playground_emulated_answers",
+            "Answers of which parameters were emulated: to the end, or given up on the way",
+            ["outcome"],
+            registry=registry,
+        )
+        self._judged = Counter(
+            "playground_emulated_tokens",
+            "Tokens of an engine that were judged for an emulation",
+            ["verdict"],
+            registry=registry,
+        )
+        self._restarts = Counter(
+            "playground_emulation_restarts",
+            "Times that an engine was asked anew within an answer that is emulated",
+            registry=registry,
+        )
         self._waited = Histogram(
             "playground_wait_seconds",
             "Time in line of requests that were let in",
@@ -170,6 +187,10 @@ class Metrics:
             self._errors.labels(kind)
         for kind in _REFUSALS:
             self._refusals.labels(kind)
+        for outcome in ("kept", "given_up"):
+            self._emulated.labels(outcome)
+        for verdict in ("accepted", "rejected"):
+            self._judged.labels(verdict)
         self._show({})
 
     def answered(self, usage: AnswerUsage) -> None:
@@ -181,6 +202,11 @@ class Metrics:
         self._prompt_tokens.inc(usage.prompt_tokens)
         if usage.first_s is not None:
             self._first.observe(usage.first_s)
+        if (took := usage.emulation) is not None:
+            self._emulated.labels("kept" if took.given_up_at is None else "given_up").inc()
+            self._judged.labels("accepted").inc(took.accepted)
+            self._judged.labels("rejected").inc(took.proposed - took.accepted)
+            self._restarts.inc(took.restarts)
 
     def waited(self, seconds: float) -> None:
         """A request was let in after so long in the queue."""

@@ -269,11 +269,22 @@ async def test_without_emulation_its_parameters_are_said_to_be_left_out(stock: S
 async def test_an_answer_is_given_up_at_the_share_of_restarts_that_is_set(stock: Server) -> None:
     sampler = {"frequency_penalty": 2, "presence_penalty": 2, "temperature": 1}
     asked = {"sampler": sampler, "max_new_tokens": 60, "seed": 5}
-    with Application(stock.url, emulation_restarts=0) as site:
+    with Application(stock.url, emulation_restarts=0.01) as site:
         async with httpx.AsyncClient(base_url=site.url, timeout=30, trust_env=False) as client:
             [pane] = await answers(client, {"messages": HI, "panes": [asked]})
+            kept = {**asked, "sampler": {"min_p": 0.0001, "temperature": 0.5}}
+            await answers(client, {"messages": HI, "panes": [kept]})
+            metrics = (await client.get("/metrics")).text.splitlines()
     assert "no longer be emulated" in pane["notice"]["text"]
-    assert pane["done"]["emulation"]["given_up_at"] >= 20
+    took = pane["done"]["emulation"]
+    assert took["given_up_at"] >= 20
+    told = dict(line.rsplit(" ", 1) for line in metrics if "emulat" in line and line[0] != "#")
+    for outcome in ("kept", "given_up"):
+        assert told[f'playground_emulated_answers_total{{outcome="{outcome}"}}'] == "1.0"
+    assert float(told["playground_emulation_restarts_total"]) == took["restarts"] > 0
+    rejected = float(told['playground_emulated_tokens_total{verdict="rejected"}'])
+    assert rejected == took["proposed"] - took["accepted"] > 0
+    assert float(told['playground_emulated_tokens_total{verdict="accepted"}']) > took["accepted"]
 
 
 async def test_what_tgis_numbers_do_not_bear_is_said(stock: Server) -> None:
