@@ -1,7 +1,7 @@
 """The answers that a proof asks an engine for: counted, so many at a time, with every parameter."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any, Final, TypeVar
@@ -44,16 +44,23 @@ class Answers:
     Args:
         usage: Says at any time what they have used.
         at_once: How many are written at the same time.
+        told: Hears after each how many there are.
     """
 
     def __init__(
-        self, engine: ProvableEngine, info: EngineInfo, usage: AnswerUsage, at_once: int
+        self,
+        engine: ProvableEngine,
+        info: EngineInfo,
+        usage: AnswerUsage,
+        at_once: int,
+        told: Callable[[int], None] = lambda answers: None,
     ) -> None:
         self.info = info
         self.generations = 0
         self.tells_tokens = True
         self._engine = engine
         self._usage = usage
+        self._heard = told
         self._places = asyncio.Semaphore(at_once)
         self._prompts: dict[str, tuple[str, int]] = {}
         self._told: dict[tuple[tuple[str, float], ...], list[Written]] = {}
@@ -123,6 +130,7 @@ class Answers:
                 raise
         self._count(0, written.generated_tokens - tokens)
         self.generations += 1
+        self._heard(self.generations)
         return written
 
     def _count(self, read: int, written: int) -> None:

@@ -16,7 +16,7 @@ while it is alone is asked for one answer at a time.
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -113,6 +113,7 @@ class Prover:
         info: EngineInfo,
         places: int,
         making: AbstractAsyncContextManager[AnswerUsage] | None = None,
+        told: Callable[[int], None] = lambda answers: None,
     ) -> Proof:
         """The proof; whoever asks while it is being made waits for the same one.
 
@@ -123,6 +124,7 @@ class Prover:
             places: Answers at the same time, `at_once` at most.
             making: Surrounds the making of one that is not there yet, and gives what counts its
                 tokens.
+            told: Hears after each of its answers how many there are.
 
         Raises:
             EngineError: The engine does not do its part.
@@ -135,22 +137,29 @@ class Prover:
                         f"{info.name} cannot be asked for a proof.", kind="refused", retryable=False
                     )
                 async with making or nullcontext(AnswerUsage()) as usage:
-                    self._proof = (identity, await prove(self._engine, info, usage, places))
+                    self._proof = (identity, await prove(self._engine, info, usage, places, told))
             return self._proof[1]
 
 
-async def prove(engine: ProvableEngine, info: EngineInfo, usage: AnswerUsage, places: int) -> Proof:
+async def prove(
+    engine: ProvableEngine,
+    info: EngineInfo,
+    usage: AnswerUsage,
+    places: int,
+    told: Callable[[int], None] = lambda answers: None,
+) -> Proof:
     """Test the seven parameters on a running engine: about 260 short generations.
 
     Args:
         usage: Says at any time what they have used.
         places: How many run at the same time.
+        told: Hears after each how many there are.
 
     Raises:
         EngineError: When the engine does not answer.
     """
     began = time.monotonic()
-    asked = Answers(engine, info, usage, places)
+    asked = Answers(engine, info, usage, places, told)
     await asked.prepare()
     greedy = await asked.exact({"temperature": 0.0})
     hot = await asked.exact({"temperature": HOT})

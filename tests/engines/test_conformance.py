@@ -20,12 +20,12 @@ pytestmark = pytest.mark.timeout(240)
 
 @pytest.fixture(scope="module")
 def stock_url() -> Iterator[str]:
-    with stand_in() as server:
+    with stand_in("--max-top-n-tokens", "20") as server:
         yield server.url
 
 
-def check(url: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return commands.playground("check", "--samplers", "--tgi-url", url, *arguments, env=env)
+def check(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return commands.playground("check", "--samplers", "--tgi-url", url, *arguments)
 
 
 def test_seven_of_seven_on_the_stand_in(stand_in_url: str) -> None:
@@ -46,12 +46,49 @@ def test_seven_of_seven_on_the_stand_in(stand_in_url: str) -> None:
     assert document["contradictions"] == []
 
 
-def test_stock_tgi_without_emulation_lacks_two_and_one_is_weaker(stock_url: str) -> None:
-    done = check(stock_url, PLAYGROUND_EMULATION="false")
-    assert done.returncode == 0, done.stderr
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer and shorter answers than `playground check --samplers` has: it takes minutes."""
+    monkeypatch.setattr(answers, "QUESTIONS", answers.QUESTIONS[:3])
+    monkeypatch.setattr(answers, "_EXACT_SEEDS", (1,))
+    monkeypatch.setattr(answers, "_EXACT_TOKENS", 12)
+    monkeypatch.setattr(answers, "_PAIR_SEEDS", (1, 2, 3))
+    monkeypatch.setattr(answers, "PAIR_TOKENS", 40)
+
+
+def words_of(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """Of each parameter the line of the proof."""
     lines = done.stdout.partition("  proof\n")[2].splitlines()
     words = {line.split()[0]: line for line in lines if line.split()[0] in BY_NAME}
     assert set(words) == set(BY_NAME)
+    return words
+
+
+@pytest.mark.usefixtures("few")
+def test_seven_of_seven_on_stock_tgi_three_of_them_emulated(stock_url: str) -> None:
+    done = check(stock_url)
+    assert done.returncode == 0, done.stderr
+    words = words_of(done)
+    assert "7 of 7 proven" in done.stdout
+    assert {name for name, line in words.items() if " proven, emulated " in line} == {
+        *("frequency_penalty", "presence_penalty", "min_p")
+    }
+    for name in ("frequency_penalty", "presence_penalty"):
+        assert "100% of OpenAI's strength" in words[name]
+    assert "repeats its answer while it is alone" in done.stdout
+    asked, *told = done.stderr.splitlines()
+    assert asked.startswith("Asking TGI stand-in")
+    assert told == [f"  {count} of some 260" for count in range(20, 20 * len(told) + 1, 20)] != []
+
+
+@pytest.mark.usefixtures("few")
+def test_without_emulation_stock_tgi_lacks_exactly_two_and_one_is_weaker(
+    stock_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAYGROUND_EMULATION", "false")
+    done = check(stock_url)
+    assert done.returncode == 0, done.stderr
+    words = words_of(done)
     without = {name for name, line in words.items() if "without effect" in line}
     assert without == {"presence_penalty", "min_p"}
     assert {n for n, line in words.items() if "weaker than OpenAI's" in line} == {

@@ -31,6 +31,8 @@ _VERDICTS: Final = {
     "none": "without effect",
     "unclear": "not clear",
 }
+# After so many answers of a proof a line says how far it is, where no terminal reads it.
+_TOLD_EVERY: Final = 20
 _UNKNOWN: Final = {
     "ignored": "is accepted and ignored: that a field is accepted proves nothing",
     "refused": "is refused",
@@ -130,8 +132,22 @@ async def _proof(
             flush=True,
         )
     # A proof is not given up half-way, however often the engine is asked anew.
-    asked = with_emulation(engine, replace(policy, restarts=math.inf))
-    return await Prover(asked).proof(info, places)
+    prover = Prover(with_emulation(engine, replace(policy, restarts=math.inf)))
+    if quiet:
+        return await prover.proof(info, places)
+    try:
+        return await prover.proof(info, places, told=_tell)
+    finally:
+        if sys.stderr.isatty():
+            print(file=sys.stderr)  # below the line that was written over
+
+
+def _tell(answers: int) -> None:
+    """How far a proof is."""
+    if sys.stderr.isatty():
+        print(f"\r  {answers} of some 260", end="", file=sys.stderr, flush=True)
+    elif answers % _TOLD_EVERY == 0:
+        print(f"  {answers} of some 260", file=sys.stderr, flush=True)
 
 
 async def _machine(address: EngineAddress, state: EngineState, settings: Settings) -> list[Finding]:
