@@ -20,6 +20,9 @@ _AT_A_SEAM: Final = 64
 # more, and each further one is drawn in vain now and then.
 _NARROW: Final = 20
 _OFF: Final = "Emulation is off, and the engine has no such parameter: it is not sent."
+_WEAK: Final = (
+    "Emulation is off. The engine's own is far weaker than OpenAI's, and is not sent either."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +160,8 @@ def spare_tokens(pane: PaneRequest, info: EngineInfo, policy: EmulationPolicy) -
 def without_emulation(applied: Mapping[str, Applied]) -> dict[str, Applied]:
     """How an engine treats each parameter where emulation is off."""
     return {
-        name: Applied("unsupported", _OFF) if way.how == "emulated" else way
+        name: Applied("unsupported", _WEAK if name == "frequency_penalty" else _OFF)
+        if way.how == "emulated"
+        else way
         for name, way in applied.items()
     }

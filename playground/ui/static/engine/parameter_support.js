@@ -56,7 +56,10 @@ export const treated = (how) => Object.keys(applied).filter((name) => applied[na
 export function treatment(name, emulate = true) {
   const found = proof[name];
   const { how, reason } = applied[name] ?? { how: '', reason: '' };
-  if (how === 'emulated' && !emulate) return { words: 'Emulation is switched off below, and the engine does not apply it: it is not sent.', level: 'unsupported', word: 'off' };
+  if (how === 'emulated' && !emulate) {
+    const lacks = name === 'frequency_penalty' ? 'and the engine’s own is far weaker than OpenAI’s' : 'and the engine has none of its own';
+    return { words: `Emulation is switched off below, ${lacks}: it is not sent.`, level: 'unsupported', word: 'off' };
+  }
   if (found) {
     const words = `${verdicts[found.verdict]}${how === 'emulated' ? ', emulated' : ''}: ${found.evidence}.`;
     // What the engine means by it stays worth knowing.
