@@ -269,3 +269,17 @@ def test_a_longer_answer_is_asked_for_again_as_long(chromium: Browser, stock: st
         again = "async ([path, column]) => (await import(path)).paneAgain(column, [])"
         pane = page.evaluate(again, [module, {"messages": said, "setting": setting}])
     assert pane["max_new_tokens"] == 2000
+
+
+def test_on_a_phone_a_thumb_finds_what_is_emulated(chromium: Browser, stock: str) -> None:
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    with opened(chromium, stock + "/", **phone) as page:
+        page.locator(".drawer-open").click()
+        shown = [how(page, each).locator("summary") for each in EMULATED_HERE]
+        for target in (*shown, page.locator("#emulation")):
+            expect(target).to_be_visible()
+            box = target.bounding_box()
+            assert box is not None
+            assert box["height"] >= 44
+        shown[-1].tap()
+        expect(how(page, "min_p").locator("span")).to_contain_text("TGI has no min_p")

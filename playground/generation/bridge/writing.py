@@ -42,8 +42,8 @@ _RAREST: Final = 1 / 16
 _PATIENCE: Final = 4
 
 _GIVEN_UP: Final = (
-    "From here on the engine's own sampling writes this answer: {why}, so {parameters} could no "
-    "longer be emulated."
+    "After {tokens} tokens the engine's own sampling writes the rest of this answer: {why}, so "
+    "{parameters} could no longer be emulated."
 )
 
 
@@ -354,14 +354,14 @@ class Bridge:
         written = len(self._ids)
         often = self._restarts > self._policy.restarts * (written + _SPARED)
         if often or self._here >= _STUCK:
-            return f"{self._restarts} of {written} tokens had to be asked for anew"
+            return f"{self._restarts} of them had to be asked for anew"
         return ""
 
     def _give_up(self, why: str) -> tuple[bool, Notice]:
         self._given_up_at = len(self._ids)
         self._target = None
         parameters = " and ".join(self._plan.emulated)
-        notice = Notice(_GIVEN_UP.format(why=why, parameters=parameters))
+        notice = Notice(_GIVEN_UP.format(tokens=self._given_up_at, why=why, parameters=parameters))
         if (self._plan.held_back or self._plan.narrow) and self._restartable:
             self._sampler = self._plan.native
             self._drop_inside()
