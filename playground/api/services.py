@@ -7,7 +7,7 @@ from playground.api.bodies import Bodies
 from playground.domain.presets import Preset
 from playground.engines.registry import Engines
 from playground.generation.bridge.plan import EmulationPolicy
-from playground.generation.renderer import Renderer
+from playground.generation.renderer import AnswersMarkdown, Renderer
 from playground.limits.admission import Admission
 from playground.limits.daily_tokens import DailyTokens
 from playground.limits.gate import Gate
@@ -35,6 +35,7 @@ class Services:
     computing: Gate = field(default_factory=lambda: Gate(at_once=1))
     link_computing: Gate = field(default_factory=lambda: Gate(at_once=1))
     proving: Gate = field(default_factory=lambda: Gate(at_once=256))
+    markdown: AnswersMarkdown = field(default_factory=AnswersMarkdown)
     rendering: Renderer = field(default_factory=Renderer)
     link_rendering: Renderer = field(default_factory=Renderer)
     bodies: Bodies = field(init=False)

@@ -154,6 +154,7 @@ async def open_stream(
             stops=[stops[place] for place in places],
             usages=[usages[place] for place in places],
             emulation=services.emulation,
+            markdown=services.markdown,
         )
 
     async def done() -> None:

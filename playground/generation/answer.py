@@ -31,6 +31,7 @@ from playground.generation.bridge.plan import (
 )
 from playground.generation.bridge.writing import Bridge
 from playground.generation.markdown import Blocks
+from playground.generation.renderer import AnswersMarkdown
 from playground.generation.stop_sequences import StopFilter
 from playground.telemetry.usage import AnswerUsage
 
@@ -86,7 +87,8 @@ async def plan(
 class _Writing:
     """The answer's text on its way to events: stop sequences, what is continued, Markdown."""
 
-    def __init__(self, stops: Sequence[str], continued: str) -> None:
+    def __init__(self, stops: Sequence[str], continued: str, markdown: AnswersMarkdown) -> None:
+        self._markdown = markdown
         self._filter = StopFilter(stops, strip_start=not continued)
         self._blocks = Blocks()
         self._before = continued
@@ -95,19 +97,19 @@ class _Writing:
     def stopped(self) -> bool:
         return self._filter.stopped
 
-    def feed(self, text: str) -> list[Delta | Block]:
+    async def feed(self, text: str) -> list[Delta | Block]:
         text = self._filter.feed(text)
-        return self._with_before(text) if text else []
+        return await self._with_before(text) if text else []
 
-    def flush(self, *, complete: bool) -> list[Delta | Block]:
+    async def flush(self, *, complete: bool) -> list[Delta | Block]:
         """The rest. A complete answer has its beginning even if nothing was added to it."""
         rest = self._filter.flush()
-        events = self._with_before(rest) if rest or complete else []
-        return events + self._blocks.flush()
+        events = await self._with_before(rest) if rest or complete else []
+        return events + await self._markdown.take(self._blocks.flushing())
 
-    def _with_before(self, text: str) -> list[Delta | Block]:
+    async def _with_before(self, text: str) -> list[Delta | Block]:
         before, self._before = self._before, ""
-        return self._blocks.feed(before + text)
+        return await self._markdown.take(self._blocks.feeding(before + text))
 
 
 def left_out(
@@ -193,6 +195,7 @@ async def answer(
     context_tokens: int,
     usage: AnswerUsage | None = None,
     emulation: EmulationPolicy = _POLICY,
+    markdown: AnswersMarkdown | None = None,
 ) -> AsyncGenerator[Event, None]:
     """The events of one answer, the last of them Done or Failed, and only the last.
 
@@ -203,6 +206,7 @@ async def answer(
     Args:
         usage: Says at any time what the answer has used.
         emulation: What of it the operator allows.
+        markdown: Where what takes long is done, for all answers.
     """
     arrived = time.monotonic()
     usage = usage or AnswerUsage()
@@ -251,7 +255,7 @@ async def answer(
             emulated=made.emulated,
             max_new_tokens=made.max_new_tokens,
         )
-        writing = _Writing(stops, budget.fit.prompt.continued)
+        writing = _Writing(stops, budget.fit.prompt.continued, markdown or AnswersMarkdown())
         first_text = first = last = 0.0
         tokens = first_tokens = 0
         finish: Finish | None = None
@@ -276,7 +280,7 @@ async def answer(
                 usage.took(item.tokens, arrived, last)
                 if not first:
                     first, first_tokens = last, tokens
-                for event in writing.feed(item.text):
+                for event in await writing.feed(item.text):
                     first_text = first_text or last
                     yield event
             # Inside: the stream's end may take a while, and nothing here depends on it.
@@ -286,7 +290,7 @@ async def answer(
                     kind="incomplete",
                     retryable=True,
                 )
-            for event in writing.flush(complete=True):
+            for event in await writing.flush(complete=True):
                 first_text = first_text or last
                 yield event
             ended = time.monotonic()
@@ -304,7 +308,7 @@ async def answer(
             )
     except PlaygroundError as error:
         usage.refused()
-        for event in writing.flush(complete=False) if writing else ():
+        for event in await writing.flush(complete=False) if writing else ():
             yield event
         took = bridge.emulation if bridge else None
         yield Failed(error.kind, str(error), error.retryable, took)

@@ -12,6 +12,7 @@ from playground.engines.streams import closing
 from playground.generation.answer import answer
 from playground.generation.batching import coalesce
 from playground.generation.bridge.plan import EmulationPolicy
+from playground.generation.renderer import AnswersMarkdown
 from playground.telemetry.logging import request_words
 from playground.telemetry.usage import AnswerUsage
 
@@ -74,6 +75,7 @@ async def compare(
     stops: Sequence[Stop] = (),
     usages: Sequence[AnswerUsage] = (),
     emulation: EmulationPolicy = _POLICY,
+    markdown: AnswersMarkdown | None = None,
 ) -> Batches:
     """Batches of (pane, event), as they come.
 
@@ -86,11 +88,12 @@ async def compare(
             "stopped", or what else the stop says, and the others go on.
         usages: One for each pane, or none at all; they say at any time what each answer has used.
         emulation: What of it the operator allows.
+        markdown: Where what takes long of it is done, for all answers.
     """
     stops = stops or [Stop() for _ in requests]
     usages = usages or [AnswerUsage() for _ in requests]
     answers = [
-        _answer(engine, request, context_tokens, stop, usage, emulation)
+        _answer(engine, request, context_tokens, stop, usage, emulation, markdown)
         for engine, request, stop, usage in zip(engines, requests, stops, usages, strict=True)
     ]
     async with closing(coalesce(answers, idle=idle)) as batches:
@@ -105,6 +108,7 @@ async def _answer(
     stop: Stop,
     usage: AnswerUsage,
     emulation: EmulationPolicy,
+    markdown: AnswersMarkdown | None,
 ) -> AsyncGenerator[Event, None]:
     """One answer; a fault of our own becomes its Failed, and leaves the other panes alone."""
     if stop.asked:
@@ -114,7 +118,12 @@ async def _answer(
     stop.watch()
     try:
         events = answer(
-            engine, request, context_tokens=context_tokens, usage=usage, emulation=emulation
+            engine,
+            request,
+            context_tokens=context_tokens,
+            usage=usage,
+            emulation=emulation,
+            markdown=markdown,
         )
         async with closing(events):
             async for event in events:

@@ -6,8 +6,9 @@ longer. The blocks joined are what the whole text renders to.
 """
 
 import re
-from collections.abc import Sequence
-from typing import Final, Literal
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
+from typing import Any, Final, Literal, TypeVar
 
 from markdown_it.token import Token
 
@@ -35,6 +36,15 @@ _MAY_BE_ITEM: Final = re.compile(r"(?:[-+*]|\d{1,9}[.)]?)\Z")
 # A line's marks are short; nothing is kept back, or looked for, beyond that.
 _LONGEST_MARK: Final = 80
 
+# Text of more characters takes so long to parse that others would notice.
+LONG: Final = 1_000
+
+T = TypeVar("T")
+# How many characters it is about, and work that whoever takes the steps does where others are not
+# held up; its result is sent back.
+Work = tuple[int, Callable[[], Any]]
+Steps = Generator[Work, Any, T]
+
 # Blocks that go on after a blank line.
 _LASTING: Final = frozenset({"bullet_list_close", "ordered_list_close", "code_block"})
 
@@ -49,6 +59,9 @@ class Blocks:
     before it. Text is kept back only at the start of a line, until it is known whether a block
     begins there: a few characters. A piece costs the same whatever came before it; the running text
     is parsed when its last line suggests that a block has ended.
+
+    To parse a long one takes long: so there is `feeding` beside `feed`, and `flushing`, whose steps
+    are such work.
     """
 
     def __init__(self) -> None:
@@ -69,21 +82,41 @@ class Blocks:
 
     def feed(self, text: str) -> list[Delta | Block]:
         """What the text adds, in order. Neighbouring deltas are one."""
-        start = 0
-        while start < len(text):
-            end = text.find("\n", start) + 1 or len(text)
-            self._take(text[start:end])
-            start = end
-        return self._take_events()
+        return _at_once(self._lines(text))
 
     def flush(self) -> list[Delta | Block]:
         """The rest: what was kept back, and the last block. Feeding may go on with new text."""
+        return _at_once(self.flushing())
+
+    def feeding(self, text: str) -> Steps[list[Delta | Block]]:
+        """As `feed`, in steps; a long text is one."""
+        if len(text) > LONG:
+            events: list[Delta | Block] = yield len(text), partial(self.feed, text)
+            return events
+        return (yield from self._lines(text))
+
+    def flushing(self) -> Steps[list[Delta | Block]]:
+        """As `flush`, in steps."""
         self._append(self._held or "")
         self._held = ""
         text = "".join(self._chunk)
-        if text and (html := self._html(_parse(text))):
-            self._close(html)
+        if text:
+            html = yield from _aside(len(text), lambda: self._html(_parse(text)))
+            if html:
+                self._close(html)
         self._reset()
+        return self._take_events()
+
+    def _lines(self, text: str) -> Steps[list[Delta | Block]]:
+        start = 0
+        while start < len(text):
+            end = text.find("\n", start) + 1 or len(text)
+            piece = text[start:end]
+            if self._held is None and piece[-1] != "\n":  # as most are
+                self._append(piece)
+            else:
+                yield from self._take(piece)
+            start = end
         return self._take_events()
 
     def _take_events(self) -> list[Delta | Block]:
@@ -99,7 +132,7 @@ class Blocks:
             self._size += len(text)
             self._delta.append(text)
 
-    def _take(self, piece: str) -> None:
+    def _take(self, piece: str) -> Steps[None]:
         """A piece of one line, with the line's end or without."""
         if self._held is not None:
             self._held += piece
@@ -107,7 +140,7 @@ class Blocks:
             if begins is None and piece[-1] != "\n":
                 return
             if begins:
-                self._end(self._held, lasting=True)
+                yield from self._end(self._held, lasting=True)
             self._append(self._held)
             self._held = None
         else:
@@ -116,7 +149,8 @@ class Blocks:
             line = "".join(self._chunk[self._line :])
             self._line = len(self._chunk)
             self._held = ""
-            self._end_line(line)
+            if self._may_end(line):
+                yield from self._end("x\n", lasting=False)
 
     def _begins(self, start: str) -> bool | None:
         """Whether a line with this start ends the block before it; None: not to be said yet."""
@@ -137,45 +171,40 @@ class Blocks:
             return True
         return None if _MAY_BEGIN.match(start) else False
 
-    def _end_line(self, line: str) -> None:
-        """Takes note of what the line was, and ends the block if it was its last."""
+    def _may_end(self, line: str) -> bool:
+        """Takes note of what the line was; whether it may be the block's last."""
         if self._state == "fence":
             end = line.strip(" \t\r\n")
-            if end.startswith(self._fence) and not end.strip(self._fence[0]):
-                self._end("x\n", lasting=False)
-            return
+            return end.startswith(self._fence) and not end.strip(self._fence[0])
         if self._state == "maths":
             if line.strip(" \t\r\n"):
-                if line.rstrip(" \t\r\n").endswith(self._fence):
-                    self._end("x\n", lasting=False)
-                return
+                return line.rstrip(" \t\r\n").endswith(self._fence)
             self._state = self._outside  # it never was any
         if not line.strip(" \t\r\n"):
             self._after_blank = True
-            if self._state in ("text", "quote"):
-                self._end("x\n", lasting=False)
-        elif match := _MATHS.match(line):
+            return self._state in ("text", "quote")
+        if match := _MATHS.match(line):
             self._fence = CLOSERS[match[1]]
             self._outside = "text" if self._state == "empty" else self._state
             self._state, self._after_blank = "maths", False
-            if self._fence in line[match.end() :]:
-                self._end("x\n", lasting=False)
-        elif self._state == "list":
+            return self._fence in line[match.end() :]
+        if self._state == "list":
             self._after_blank = False
         elif match := _FENCE.match(line):
             self._state, self._fence = "fence", match[1] or match[2]
         elif (_HEADING.match(line) and "|" not in line) or (
             len(line) <= _LONGEST_MARK and _BREAK.match(line)
         ):  # with a bar, the next line may make it a table's head
-            self._end("x\n", lasting=False)
+            return True
         elif _ITEM.match(line) or _INDENTED.match(line):
             self._state, self._after_blank = "list", False
         elif _QUOTE.match(line):
             self._state = "quote"
         elif self._state == "empty":
             self._state = "text"
+        return False
 
-    def _end(self, start: str, *, lasting: bool) -> None:
+    def _end(self, start: str, *, lasting: bool) -> Steps[None]:
         """Ends the running block if a line with this start stands apart from it.
 
         lasting: whether that also ends a block that goes on after a blank line.
@@ -183,17 +212,26 @@ class Blocks:
         if self._size < 2 * self._refused:
             return  # or a text that refuses at every line would be parsed at every line
         text = "".join(self._chunk)
+        before, html = yield from _aside(
+            len(text), partial(self._before, text, start, lasting=lasting)
+        )
+        if html is not None:
+            self._close(html)
+            return
+        self._refused = self._size
+        self._judge(before)
+
+    def _before(
+        self, text: str, start: str, *, lasting: bool
+    ) -> tuple[Sequence[Token], str | None]:
+        """What stands before a line of this start behind a text, and its HTML if it ends there."""
         tokens, line = _parse(text + start), text.count("\n")
-        before = tokens
         for i, token in enumerate(tokens):
             if token.level == 0 and token.nesting >= 0 and token.map and token.map[0] == line:
                 before = tokens[:i]
-                if before and (lasting or before[-1].type not in _LASTING):
-                    self._close(self._html(before))
-                    return
-                break
-        self._refused = self._size
-        self._judge(before)
+                ends = before and (lasting or before[-1].type not in _LASTING)
+                return before, self._html(before) if ends else None
+        return tokens, None
 
     def _judge(self, tokens: Sequence[Token]) -> None:
         """Corrects the state by a parse that went against it."""
@@ -222,6 +260,25 @@ class Blocks:
         self._chunk, self._line = [], 0
         self._size = self._refused = 0
         self._state, self._after_blank = "empty", False
+
+
+def _at_once(steps: Steps[T]) -> T:
+    """What steps come to, all of their work done here."""
+    try:
+        _, work = next(steps)
+        while True:
+            _, work = steps.send(work())
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+def _aside(size: int, work: Callable[[], T]) -> Steps[T]:
+    """Work on so many characters; a step where that takes long."""
+    if size > LONG:
+        result: T = yield size, work
+        return result
+    return work()
 
 
 def _parse(text: str) -> list[Token]:

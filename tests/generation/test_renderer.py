@@ -2,12 +2,17 @@
 
 import asyncio
 import threading
+from collections.abc import Generator
+from functools import partial
+from typing import Any
 
 import pytest
+from markdown_it.token import Token
 
-from playground.generation import renderer
-from playground.generation.markdown import render
-from playground.generation.renderer import Renderer
+from playground.domain.messages import Block, Delta
+from playground.generation import markdown, renderer
+from playground.generation.markdown import LONG, Blocks, Work, render
+from playground.generation.renderer import AnswersMarkdown, Renderer
 
 TEXT = "One *two*\n\nThree"
 
@@ -61,3 +66,78 @@ async def test_what_is_kept_is_rendered_once_and_nobody_can_change_it(
     assert await shared.blocks("a") == ["a"], "by default nothing is"
     assert slow.texts == ["a", "a"]
     renderer._kept.cache_clear()
+
+
+TABLE = "|a|b|\n|-|-|\n" + "|x\n" * 600
+CODE = "```\n" + "code\n" * 500 + "```\n"
+
+
+def fed(pieces: list[str]) -> list[Delta | Block]:
+    blocks = Blocks()
+    return [event for piece in pieces for event in blocks.feed(piece)] + blocks.flush()
+
+
+@pytest.mark.parametrize("text", [TABLE, CODE, f"Hi.\n\n{TABLE}\nAnd.\n\n{CODE}", "- a\n" * 900])
+@pytest.mark.parametrize("size", [7, 999, 10_000])
+async def test_long_blocks_of_an_answer_are_parsed_beside_the_loop_in_their_order(
+    text: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[tuple[int, bool]] = []  # how long it was, and whether in the loop's thread
+    loop, parse = threading.get_ident(), markdown._parse
+
+    def watched(text: str) -> list[Token]:
+        parsed.append((len(text), threading.get_ident() == loop))
+        return parse(text)
+
+    monkeypatch.setattr(markdown, "_parse", watched)
+    pieces = [text[start : start + size] for start in range(0, len(text), size)]
+    blocks, aside = Blocks(), AnswersMarkdown()
+    events: list[Delta | Block] = []
+    for piece in pieces:
+        events += await aside.take(blocks.feeding(piece))
+    events += await aside.take(blocks.flushing())
+    assert any(length > LONG for length, _ in parsed)
+    for length, here in parsed:
+        assert not (here and length > LONG + len("x\n")), "it held up the loop"
+    assert events == fed(pieces)
+
+
+def held(over: threading.Event, done: list[int], size: int) -> Generator[Work, Any, int]:
+    """One step of work of a size, which waits for the test's word."""
+
+    def work() -> int:
+        assert over.wait(10)
+        done.append(size)
+        return size
+
+    result: int = yield size, work
+    return result
+
+
+async def test_the_shortest_is_next_and_what_is_long_keeps_nobody_waiting() -> None:
+    aside, over, never = AnswersMarkdown(), threading.Event(), threading.Event()
+    done: list[int] = []
+    long = asyncio.create_task(aside.take(held(never, done, 24_000)))
+    sizes = [3_000, 2_500, 1_100, 3_900, 1_500, 2_000]
+    waiting = []
+    for size in sizes:
+        waiting.append(asyncio.create_task(aside.take(held(over, done, size))))
+        await asyncio.sleep(0)
+    waiting[3].cancel()  # its reader leaves
+    over.set()
+    assert await asyncio.gather(*waiting[:3], *waiting[4:]) == [3_000, 2_500, 1_100, 1_500, 2_000]
+    assert done == [3_000, 1_100, 1_500, 2_000, 2_500]
+    never.set()
+    assert await long == 24_000
+    assert await aside.take(held(over, done, 24_001)) == 24_001
+
+
+async def test_work_that_fails_gives_its_turn_to_the_next() -> None:
+    def failing() -> Generator[Work, Any, None]:
+        yield 2_000, partial(int, "no number")
+
+    aside, over = AnswersMarkdown(), threading.Event()
+    over.set()
+    with pytest.raises(ValueError, match="no number"):
+        await aside.take(failing())
+    assert await aside.take(held(over, [], 2_000)) == 2_000
