@@ -3,7 +3,6 @@
 import asyncio
 import time
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import anyio
@@ -96,21 +95,23 @@ def engine_routes(services: Services) -> APIRouter:
         """An answer's request as programs, from the prompt and the parameters of its receipt."""
         address = engines.address(body.engine)
         info = (await engines.get(body.engine).state()).info
-        write = partial(
-            snippets,
-            address.url,
-            body.prompt,
-            body.sent,
-            keyed=address.api_key is not None,
-            model=address.model or (info.model_id if info else ""),
-        )
+
+        def write() -> Response:
+            programs = snippets(
+                address.url,
+                body.prompt,
+                body.sent,
+                keyed=address.api_key is not None,
+                model=address.model or (info.model_id if info else ""),
+            )
+            if body.again is not None:
+                here = own_address(request, settings)
+                login = settings.auth == "users"
+                programs += (playground_snippet(here, body.again.body(body.engine), login=login),)
+            return json_answer({"snippets": [asdict(each) for each in programs]})
+
         async with in_turn(request, services.computing):
-            programs = await anyio.to_thread.run_sync(write)
-        if body.again is not None:
-            here = own_address(request, settings)
-            login = settings.auth == "users"
-            programs += (playground_snippet(here, body.again.body(body.engine), login=login),)
-        return json_answer({"snippets": [asdict(each) for each in programs]})
+            return await anyio.to_thread.run_sync(write)
 
     @router.post("/api/proof", **answering(schemas.ProofAnswer, 429, 502, 503))
     async def prove_engine(request: Request, body: ProofBody) -> Response:

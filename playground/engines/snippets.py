@@ -72,6 +72,8 @@ _OPENAI_NAMES: Final = (
 )
 # TGI holds to max_new_tokens up to here only; receipts were once sent more.
 _TGI_LONGEST: Final = 1024
+# Nobody reads more strings of a prompt than these.
+_MOST_STRINGS: Final = 2_000
 # An answer is read here when it is whole.
 _STREAMING: Final = ("stream", "stream_options")
 
@@ -279,11 +281,14 @@ def _string(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    """A longer text as Python strings, a line each."""
-    lines = [repr(line + "\n") for line in text.split("\n")]
-    lines[-1] = repr(text.rpartition("\n")[2])
-    lines = [line for line in lines if line != "''"] or ["''"]
-    return "(\n" + "".join(f"    {line}\n" for line in lines) + ")"
+    """A longer text as Python strings, a line each; where there are very many, several lines."""
+    lines = text.split("\n")
+    together = 1 + len(lines) // _MOST_STRINGS
+    parts = ["\n".join(lines[at : at + together]) for at in range(0, len(lines), together)]
+    strings = [repr(f"{part}\n") for part in parts[:-1]]
+    if parts[-1] or not strings:
+        strings.append(repr(parts[-1]))
+    return "(\n" + "".join(f"    {string}\n" for string in strings) + ")"
 
 
 def _mapping(values: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """View code: every program is run, and writes the answer of the receipt again."""
 
+import ast
 import asyncio
 import os
 import subprocess
@@ -261,3 +262,18 @@ async def test_refuses_what_is_no_receipt(stand_in_url: str, body: object, field
     async with playground(stand_in_url) as url, httpx.AsyncClient(base_url=url) as client:
         answer = await client.post("/api/code", json=body)
     assert (answer.status_code, answer.json()["field"]) == (422, field)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "a", "a\nb", "a\n", "\n" * 9_000, "a\n" * 5_000 + "b"])
+def test_a_prompt_of_any_number_of_lines_is_written_in_few_strings(text: str) -> None:
+    programs = snippets("http://here", text, {"max_new_tokens": 1}, keyed=False)
+    for program in programs[1:]:
+        [written] = [
+            each.value
+            for each in ast.walk(ast.parse(program.code))
+            if isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == "prompt"
+        ]
+        assert ast.literal_eval(written) == text
+        assert program.code.count("\n") <= 2_050
+        if text.count("\n") < 2_000:
+            assert program.code.count("\\n'") == text.count("\n"), "a line each"
