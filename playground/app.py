@@ -113,6 +113,7 @@ def create_app(
     app.add_middleware(CORSMiddleware, allow_origins=[])
     services = Services(settings, presets, engines, store)
     app.state.admission, app.state.gates = services.admission, services.gates
+    app.state.metrics = services.metrics
     app.add_middleware(
         AccessLog,
         metrics=services.metrics,

@@ -88,6 +88,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._admission: Admission = app.state.admission
         self._gates: Sequence[Gate] = app.state.gates
+        app.state.metrics.connections_ended = self._connections.ended
         self._grace = settings.grace_seconds
         self._behind_proxy = bool(settings.trusted_proxies)
 

@@ -87,6 +87,10 @@ class Metrics:
         store_answers: Whether the database does; both are asked for each scrape.
         engines: The ids of all engines.
         texts_waiting: How many wait for their turn.
+
+    Attributes:
+        connections_ended: How many the server has refused or ended, by the reason; whoever counts
+            them puts it here.
     """
 
     def __init__(
@@ -99,13 +103,14 @@ class Metrics:
         texts_waiting: Callable[[], int] = lambda: 0,
     ) -> None:
         self.flow = TokenFlow()
+        self.connections_ended: Mapping[str, int] = {}
         self._asked_states = engine_states
         self._engines = engines
         self._store_answers = store_answers
         self._asking: asyncio.Task[None] | None = None
         registry = self._registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        registry.register(_Read(load, self.flow, texts_waiting))
+        registry.register(_Read(self, load, texts_waiting))
         self._answers = Counter(
             "playground_answers",
             "Answers that ended: done, stopped by the reader, left by the reader, or failed",
@@ -245,15 +250,15 @@ class Metrics:
 class _Read(Collector):
     """Figures that are there anyway, read when they are asked for."""
 
-    def __init__(self, load: Load, flow: TokenFlow, texts_waiting: Callable[[], int]) -> None:
+    def __init__(self, metrics: Metrics, load: Load, texts_waiting: Callable[[], int]) -> None:
+        self._metrics = metrics
         self._load = load
-        self._flow = flow
         self._texts_waiting = texts_waiting
 
     def collect(
         self,
     ) -> Iterator[GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily]:
-        load, flow = self._load, self._flow
+        load, flow = self._load, self._metrics.flow
         for name, words, value in (
             ("streams", "Answers being written", load.writing),
             ("streams_limit", "Answers that may be written at a time", load.limit),
@@ -266,6 +271,14 @@ class _Read(Collector):
             ),
         ):
             yield GaugeMetricFamily(f"playground_{name}", words, value)
+        ended = CounterMetricFamily(
+            "playground_connections_ended",
+            "Connections that were refused or ended, by the reason",
+            labels=["reason"],
+        )
+        for reason, count in self._metrics.connections_ended.items():
+            ended.add_metric([reason], count)
+        yield ended
         yield CounterMetricFamily(
             "playground_generated_tokens", "Tokens of answers", flow.generated
         )

@@ -5,11 +5,14 @@ import logging
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_network
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from fastapi import FastAPI, Request
 
@@ -17,6 +20,7 @@ from playground.cli.connections import Connections, Times
 from playground.cli.server import Server
 from playground.settings import load_settings
 from tests import stock
+from tests.application import Application
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
@@ -61,7 +65,7 @@ class Site:
 @asynccontextmanager
 async def serving(connections: Connections) -> AsyncIterator[Site]:
     app = FastAPI()
-    app.state.admission, app.state.gates = _Admission(), ()
+    app.state.admission, app.state.gates, app.state.metrics = _Admission(), (), SimpleNamespace()
     begun: list[str] = []
     gate = asyncio.Event()
 
@@ -124,6 +128,17 @@ async def test_an_address_has_so_many_connections_and_idle_ones_give_way() -> No
         assert refused.startswith(b"HTTP/1.1 429 ")
         assert b'"kind":"busy"' in refused
         assert not third.at_eof()
+
+
+async def test_what_was_ended_and_why_is_in_the_metrics() -> None:
+    with Application(max_connections_per_address=8) as site, ExitStack() as closing:
+        address = (urlsplit(site.url).hostname, urlsplit(site.url).port)
+        for _ in range(9):
+            closing.enter_context(socket.create_connection(address))
+        async with httpx.AsyncClient() as client:
+            text = (await client.get(f"{site.url}/metrics")).text
+    reason = "closed for another one, before it had begun a request"
+    assert f'playground_connections_ended_total{{reason="{reason}"}} 2.0' in text
 
 
 async def test_one_address_leaves_half_of_few_places_to_others() -> None:
