@@ -7,13 +7,18 @@ stands behind the first ones of all others, and no account has more than its sha
 
 import asyncio
 from bisect import insort
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from playground.domain.errors import Busy, ShuttingDown
 from playground.domain.principal import kind_of
+
+
+@dataclass(slots=True)
+class _Own:
+    count: int = 0
+    turn: int = -1
 
 
 @dataclass(slots=True)
@@ -39,7 +44,8 @@ class Gate:
         self._limit = limit
         self._working = 0
         self._line: list[_Place] = []
-        self._own: Counter[str] = Counter()
+        # Of each account how much it has under way or in line, and the turn of the last of it.
+        self._own: dict[str, _Own] = {}
         self._turn = 0
         self._closed = False
 
@@ -74,17 +80,18 @@ class Gate:
             self._leave(place)
 
     def _enter(self, account: str) -> _Place:
-        own = self._own[account]
-        if own >= self._limit_each:
+        own = self._own.get(account, _Own())
+        if own.count >= self._limit_each:
             raise Busy(
-                f"{own} requests of this kind by this {kind_of(account)} are under way or in line, "
-                "as many as it may have. Try again when one has ended."
+                f"{own.count} requests of this kind by this {kind_of(account)} are under way or in "
+                "line, as many as it may have. Try again when one has ended."
             )
         if self._working + len(self._line) >= self._limit:
             raise Busy("The line of those who wait for this is full. Try again in a moment.")
-        turns = [each.turn for each in self._line if each.account == account]
-        place = _Place(account, max([self._turn, *turns]) + 1)
-        self._own[account] += 1
+        own.turn = max(self._turn, own.turn + 1)
+        own.count += 1
+        self._own[account] = own
+        place = _Place(account, own.turn)
         insort(self._line, place, key=lambda each: each.turn)
         self._move()
         return place
@@ -94,8 +101,9 @@ class Gate:
             self._working -= 1
         else:
             self._line.remove(place)
-        self._own[place.account] -= 1
-        if not self._own[place.account]:
+        own = self._own[place.account]
+        own.count -= 1
+        if not own.count:
             del self._own[place.account]
         self._move()
 

@@ -3,7 +3,7 @@
 import asyncio
 import operator
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -51,7 +51,7 @@ class Held:
 
 @asynccontextmanager
 async def browser(url: str) -> AsyncIterator[httpx.AsyncClient]:
-    limits = httpx.Limits(max_connections=None)
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits) as client:
         yield client
 
@@ -79,6 +79,15 @@ def asker(
     return ask
 
 
+def waiting(client: httpx.AsyncClient, count: int) -> Callable[[], Awaitable[bool]]:
+    """Whether so many texts are in line."""
+
+    async def are() -> bool:
+        return f"playground_texts_waiting {count}.0" in (await client.get("/metrics")).text
+
+    return are
+
+
 async def test_who_asks_for_many_texts_is_bounded_and_who_left_is_not_worked_for(
     monkeypatch: pytest.MonkeyPatch, stand_in_url: str
 ) -> None:
@@ -86,28 +95,30 @@ async def test_who_asks_for_many_texts_is_bounded_and_who_left_is_not_worked_for
     with Application(stand_in_url, **BEHIND_A_PROXY) as site:
         async with browser(site.url) as client:
             ask = asker(client, "/api/pieces")
-            many = [ask("10.0.0.1", {"texts": [f"{i:<5}" * 9_999] * 4}) for i in range(150)]
+            many = [ask("10.0.0.1", {"texts": [f"{i:<5}" * 3_000]}) for i in range(40)]
             for refused, done in enumerate(asyncio.as_completed(many), 1):
                 answer = await done
                 assert (answer.status_code, answer.json()["kind"]) == (429, "busy")
                 assert answer.headers["Retry-After"]
-                if refused == 150 - 16:
+                if refused == 40 - 16:
                     break
             await held.begun(2)
             assert await first_token(client, "10.0.0.2")
             assert len(held.texts) == 2, "two at a time, and nobody's answer waits for any"
             other = ask("10.0.0.2", {"texts": ["other"]})
-            left = [task for task in many if not task.done()]
-            for task in left:  # those in line and those at work alike
-                task.cancel()
-            await asyncio.wait(left)
+            await until(waiting(client, 15))
+            held.end(0)
             await held.begun()
-            while "other" not in held.texts:
-                assert len(held.texts) < 6, held.texts
-                held.end(len(held.texts) - 1)
-                await held.begun()
-            held.end(held.texts.index("other"))
+            assert held.texts[2] == "other", "another's first text waits for no second one"
+            working = many[int(held.texts[1][:5])]
+            for task in many:
+                if task is not working:
+                    task.cancel()
+            await until(waiting(client, 0))
+            working.cancel()
+            held.end(2)
             assert (await other).json() == {"pieces": [["other"]]}
+            assert len(held.texts) == 3, "nobody is worked for who has left"
 
 
 async def test_whom_a_proxy_brings_has_so_many_requests_under_way(
@@ -225,10 +236,7 @@ async def test_one_text_at_a_time_is_worked_on_in_a_thread_and_none_at_the_end(
         assert await asyncio.to_thread(begun.acquire, timeout=20)
         others = [ask(f"10.0.0.{i}", body) for i in range(2, 6)]
 
-        async def waiting() -> bool:
-            return "playground_texts_waiting 4.0" in (await client.get("/metrics")).text
-
-        await until(waiting)
+        await until(waiting(client, 4))
         ending = asyncio.create_task(asyncio.to_thread(site.terminate))
         for answer in await asyncio.gather(*others):
             assert (answer.status_code, answer.json()["kind"]) == (503, "shutdown")
