@@ -1,5 +1,6 @@
 """A set-up as a link's text."""
 
+import re
 from decimal import Decimal
 from typing import Final
 from urllib.parse import quote
@@ -35,7 +36,12 @@ def format_link(setup: Setup) -> str:
 
 
 def _encoded(text: str) -> str:
-    return quote(text, safe="-_.")
+    """As the page encodes: a text's own %41 never looks like one that was encoded twice."""
+    return re.sub(
+        "%25([0-9A-Fa-f])(?=[0-9A-Fa-f])",
+        lambda found: f"%25%{ord(found[1]):X}",
+        quote(text, safe="-_."),
+    )
 
 
 def _format_column(column: Column) -> str:

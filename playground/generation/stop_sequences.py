@@ -1,6 +1,16 @@
 """Finds the end of an answer in its text: stop sequences, and white space that leads nowhere."""
 
+import re
 from collections.abc import Sequence
+from typing import Final
+
+_BLANK_LINES: Final = re.compile(r"\A(?:[^\S\n]*\n)+")
+
+
+def strip_start(text: str) -> str:
+    """An answer's text without blank lines before it, or a single space; indented, it stays so."""
+    text = _BLANK_LINES.sub("", text, count=1)
+    return text[1:] if text[:1] == " " and not text[1:2].isspace() else text
 
 
 class StopFilter:
@@ -12,7 +22,8 @@ class StopFilter:
 
     Args:
         stops: The sequences that end the answer and are no part of it; none is empty.
-        strip_start: Whether white space before the first text is left out.
+        strip_start: Whether blank lines before the first text are left out, and the space that many
+            a tokenizer puts in front. What is indented stays so.
     """
 
     def __init__(self, stops: Sequence[str], *, strip_start: bool) -> None:
@@ -37,14 +48,14 @@ class StopFilter:
         passed = text[:end].rstrip()
         self._kept = "" if self.stopped else text[len(passed) :]
         if self._strip_start and passed:
-            passed = passed.lstrip()
+            passed = strip_start(passed)
             self._strip_start = False
         return passed
 
     def flush(self) -> str:
         """What was kept, when the text has ended without a stop sequence."""
         rest, self._kept = self._kept.rstrip(), ""
-        return rest.lstrip() if self._strip_start else rest
+        return strip_start(rest) if self._strip_start else rest
 
     def _possible_start(self, text: str) -> int:
         """Where the longest beginning of a stop sequence stands at the text's end."""

@@ -8,14 +8,15 @@ is what that one was edited to, and ``-`` is unset. Own presets, which live in o
 ``-own:`` and their name; ``-none`` is none. A column may name its engine (``engine:tgi``), which
 the first version of links could not, and turn emulation off (``emulate:off``), which the second
 could not. Every name and text is percent-encoded, so that the separators
-``& = , :`` mean themselves. Nothing in a link is ignored, and nothing is guessed.
+``& = , :`` mean themselves. Nothing in a link is ignored, and nothing is guessed; what programs do
+to addresses on their way is undone where it is certain what the link was (`_as_it_was`).
 """
 
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 from playground.domain.errors import InvalidRequest
 from playground.domain.samplers import BY_NAME, Parameter, Sampler, parse_value
@@ -57,7 +58,8 @@ def parse_link(text: str) -> Setup:
     Raises:
         LinkError: The link cannot be used; names the place in it.
     """
-    head, _, rest = text.removeprefix("#").partition("&")
+    text = _as_it_was(text.removeprefix("#"))
+    head, _, rest = text.partition("&")
     version = _read_version(head)
     if len(text) > MAX_CHARS:
         raise LinkError(
@@ -96,6 +98,32 @@ def parse_link(text: str) -> Setup:
         blind="blind" in once,
         prompt=_text(once.get("prompt"), "prompt"),
     )
+
+
+_AGAIN: Final = re.compile(r"%25[0-9A-Fa-f]{2}")
+_SEPARATORS: Final = re.compile(r"%(?:26|3D|2C|3A)", re.IGNORECASE)
+_OF_COLUMNS: Final = re.compile(r"%(?:2C|3A)", re.IGNORECASE)
+_BEHIND: Final = re.compile(r"(&end)(?:[^\w&=%]+|&.*)\Z", re.DOTALL)
+
+
+def _as_it_was(text: str) -> str:
+    """A link as it was before chat programs and the like changed it.
+
+    They write ``&amp;`` for ``&``, encode the separators or all of it once more, and add what
+    belongs to a sentence or to a count of clicks behind its end. No link of ours has a ``;``, one
+    without ``&``, or one in which every ``%`` was encoded once more.
+    """
+    text = text.replace("&amp;", "&")
+    again = text.count("%") == len(_AGAIN.findall(text)) > 0
+    if "&" not in text and "%26" in text:
+        others = _SEPARATORS.sub("", text)
+        if others.count("%") == len(_AGAIN.findall(others)):
+            text = unquote(text)  # all of it was encoded
+        else:
+            text = _SEPARATORS.sub(lambda found: unquote(found[0]), text)
+    elif again:
+        text = text.replace("%25", "%")
+    return _BEHIND.sub(r"\1", text)
 
 
 def _read_version(part: str) -> int:
@@ -172,6 +200,8 @@ def _one_of(once: Mapping[str, str], name: str, known: Sequence[Any], default: A
 
 
 def _parse_column(text: str, field: str, version: int) -> Column:
+    if "," not in text and ":" not in text:  # these two were encoded on the way
+        text = _OF_COLUMNS.sub(lambda found: unquote(found[0]), text)
     head, *parts = text.split(",")
     kind: Literal["server", "own", "none"] = "server"
     name = head

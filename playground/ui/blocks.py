@@ -46,7 +46,7 @@ def mount(
         path="/",
         root_path=root_path or None,
         theme=theme(),
-        head=head(version),
+        head=head(version, root_path),
         favicon_path=str(STATIC / "favicon.svg"),
         footer_links=[],
         run_history=False,

@@ -35,11 +35,12 @@ def modules(entry: str) -> list[str]:
     return found
 
 
-def head(version: str) -> str:
+def head(version: str, root_path: str = "") -> str:
     """What the page's head needs: our stylesheets and modules, all from this server.
 
     The modules are named, so that the browser fetches them together, and not one rank of imports
     after the other.
     """
     entry, *others = modules("pages/main.js")
-    return render("head", version=version, entry=entry, preloads=others)
+    files = f"{root_path or '.'}/ui/{version}"
+    return render("head", files=files, entry=entry, preloads=others)

@@ -1,6 +1,7 @@
 """The end of an answer: stop sequences and white space, however the text is cut."""
 
 import itertools
+import re
 
 import pytest
 from hypothesis import given
@@ -54,5 +55,22 @@ def test_any_cut_gives_the_text_before_the_first_stop(
     ends = [text.find(stop) for stop in STOPS if stop in text]
     expected = text[: min(ends, default=len(text))].rstrip()
     if strip_start:
-        expected = expected.lstrip()
+        expected = re.sub(r"\A(?:[^\S\n]*\n)+", "", expected)
+        if re.match(r" \S", expected):
+            expected = expected[1:]
     assert "".join(run(pieces, STOPS, strip_start=strip_start)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (" Hello", "Hello"),
+        ("\n \n Hello", "Hello"),
+        ("\n    x = 1", "    x = 1"),
+        ("  - item", "  - item"),
+        ("\tx", "\tx"),
+        (" \n ", ""),
+    ],
+)
+def test_the_first_line_keeps_its_indentation(text: str, expected: str) -> None:
+    assert "".join(run(list(text), STOPS)) == expected

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -234,3 +235,37 @@ async def test_the_route_reads_a_link_by_the_presets_of_this_server() -> None:
         bodies: tuple[Any, ...] = ({}, [], {"link": 5}, {"link": TEXT, "more": 1})
         for body in bodies:
             assert (await client.post("/api/links/read", json=body)).status_code == 422
+
+
+LONG: Final = (
+    "setup=1&tab=chat&column=alpacaeval,temperature:0.7,top_p:0.95,max:2048"
+    "&stop=%23%23%23&system=Be%20brief&end"
+)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        LONG.replace("%", "%25"),
+        quote(LONG, safe=""),
+        LONG.replace("=", "%3D").replace("&", "%26"),
+        LONG.replace("&", "%26"),
+        LONG.replace("&", "&amp;"),
+        LONG.replace(",", "%2C").replace(":", "%3a"),
+        *(LONG + more for more in (".", ")", ",", "…", "*", "&fbclid=x", "&utm_source=a&b=c")),
+    ],
+)
+def test_what_programs_do_to_a_link_on_its_way_is_undone(changed: str) -> None:
+    assert parse_link(changed) == parse_link(LONG)
+
+
+@pytest.mark.parametrize("changed", [LONG + "x", LONG[:-1], LONG + "%20and", LONG[:60]])
+def test_a_link_that_may_be_another_is_refused(changed: str) -> None:
+    with pytest.raises(LinkError):
+        parse_link(changed)
+
+
+@pytest.mark.parametrize("system", ["100%41", "%%41", "50%", "%", "%4", "a%26b", "&amp;", "end."])
+def test_a_text_with_signs_of_an_encoding_is_read_as_it_was_written(system: str) -> None:
+    setup = replace(CHAT, system=system)
+    assert parse_link(format_link(setup)) == setup

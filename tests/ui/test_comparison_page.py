@@ -635,7 +635,8 @@ def test_on_a_phone_columns_scroll_sideways_and_open_full_width(
 ) -> None:
     with opened(chromium, site + "/", **PHONE) as page:
         compare(page)
-        ask(page, "Name ten animals.")
+        page.fill("#compare-prompt", "Name ten animals.")
+        page.tap("#compare-send")
         finished(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         composer = page.locator("#compare-composer").bounding_box()
@@ -708,14 +709,10 @@ def modules(chromium: Browser, site: str) -> Iterator[Page]:
 
 def pure(page: Page, module: str, expression: str, *arguments: object) -> Any:
     """The value of an expression over what a module exports as `m` and the arguments as `a`."""
-    main = page.locator("script[src*='main.js']").get_attribute("src")
-    assert main is not None
+    main: str = page.locator("script[src*='main.js']").evaluate("script => script.src")
     return page.evaluate(
         f"async ([url, a]) => {{ const m = await import(url); return {expression}; }}",
-        [
-            page.url.partition("#")[0] + main.removeprefix("./").replace("pages/main.js", module),
-            arguments,
-        ],
+        [main.replace("pages/main.js", module), arguments],
     )
 
 

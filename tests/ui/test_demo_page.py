@@ -185,7 +185,8 @@ def test_several_columns_on_a_phone_in_the_dark(
     ) as page:
         assert page.evaluate("document.documentElement.scrollWidth") == 390
         expect(page.get_by_role("heading", name="Min-p, edited")).to_be_attached()
-        ask(page)
+        page.fill("#demo-prompt", STORY)
+        page.tap("#demo-send")
         for pane in (0, 1):
             log = page.locator(f'[data-testid="pane-{pane}"]')
             expect(log.locator('[data-role="assistant"]')).to_have_attribute("data-state", "done")

@@ -281,7 +281,10 @@ def test_on_a_phone_the_samplers_are_a_drawer(chromium: Browser, site: str) -> N
         page.get_by_role("tab", name="Min-p").tap()
         page.get_by_role("button", name="Done").tap()
         expect(page.locator(".drawer-open")).to_contain_text("Min-p · temperature 1 · min_p 0.1")
-        ask(page, "Hello!")
+        page.fill("#chat-prompt", "Hello!")
+        page.press("#chat-prompt", "Enter")  # a phone has no other way to break a line
+        expect(page.locator("#chat-prompt")).to_have_value("Hello!\n")
+        page.tap("#chat-send")
         finished(page)
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= 390

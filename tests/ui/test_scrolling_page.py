@@ -39,7 +39,7 @@ def grows(page: Page, box: str, pixels: int) -> None:
 def begin(page: Page, prompt: str, box: str) -> None:
     """An answer that has filled the window and goes on."""
     page.fill(prompt, "Hello!")
-    page.press(prompt, "Enter")
+    page.click(prompt.replace("-prompt", "-send"))
     page.wait_for_function(f"(e => e.scrollTop > 100)({box})")
     assert short_of_the_end(page, box) <= 1, "the end is not followed"
 

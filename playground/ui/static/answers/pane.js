@@ -7,7 +7,7 @@ import { address } from '../lib/api.js';
 import { $, button, copyButton, element, fit, isSend, markdown } from '../lib/dom.js';
 import { menu } from '../lib/menu.js';
 import { patch } from '../lib/patch.js';
-import { count, isBlank, ordinal } from '../lib/text.js';
+import { content, count, isBlank, ordinal } from '../lib/text.js';
 import { Tree } from '../lib/tree.js';
 import { setMaths } from './maths.js';
 import { loadPreview, preview } from './preview.js';
@@ -464,7 +464,7 @@ export class Pane {
       $(answer ? '.actions button' : 'button', drawn).focus();
     };
     const send = () => {
-      const text = answer ? area.value.trimEnd() : area.value.trim();
+      const text = answer ? area.value.trimEnd() : content(area.value);
       if (answer && text === message.content) close();
       else if (!isBlank(text)) this.actions[answer ? 'rewrite' : 'edit'](this.#index(article), text);
     };

@@ -6,11 +6,11 @@ import { conversation } from '../answers/turns.js';
 import { beginningOf, newAnswer, rewritten, seedOfRetry } from '../answers/versions.js';
 import { engine, followedEngine, onEngine } from '../engine/state.js';
 import { patientJson } from '../lib/api.js';
-import { $, fit, isSend } from '../lib/dom.js';
+import { $, fit, isSend, labelEnter, onStop } from '../lib/dom.js';
 import { Notice } from '../lib/notice.js';
 import { ScrollEnd } from '../lib/scroll_end.js';
 import { handOver, load, save, whenRefused } from '../lib/storage.js';
-import { count, isBlank, number } from '../lib/text.js';
+import { content, count, isBlank, number } from '../lib/text.js';
 import { closeDrawer, currentRequest, presetName } from '../presets/panel.js';
 import { panelSetting } from '../presets/resolved_setting.js';
 import { Entry } from '../records/archive_entry.js';
@@ -109,7 +109,8 @@ export class Chat {
       this.#begin(open ? this.beginning.value : '', open);
       (open ? this.beginning : this.prompt).focus();
     });
-    $('#chat-stop').addEventListener('click', () => this.stop());
+    labelEnter(this.prompt);
+    onStop($('#chat-stop'), () => this.stop());
     $('#chat-new').addEventListener('click', () => this.clear());
     document.addEventListener('keydown', (event) => {
       if (event.key === 'Escape' && !closeDrawer() && this.prompt.checkVisibility()) this.stop();
@@ -128,7 +129,7 @@ export class Chat {
     if (!request) return;
     if (this.notice.stays) this.notice.hide();
     const beginning = this.beginning.value.trimEnd();
-    this.pane.add({ role: 'user', content: text.trim() });
+    this.pane.add({ role: 'user', content: content(text) });
     this.#begin('');
     if (text === this.prompt.value) {
       this.prompt.value = '';

@@ -8,12 +8,12 @@ import { areSeveral, engineOf, engines, onEngines } from '../engine/choice.js';
 import { seedDoubt } from '../engine/parameter_support.js';
 import { engine, onEngine } from '../engine/state.js';
 import { stopPane } from '../lib/api.js';
-import { $, button, fit, isSend } from '../lib/dom.js';
+import { $, button, fit, isSend, labelEnter, onStop } from '../lib/dom.js';
 import { download } from '../lib/download.js';
 import { menu } from '../lib/menu.js';
 import { Notice } from '../lib/notice.js';
 import { handOver, load, save, whenRefused } from '../lib/storage.js';
-import { isBlank } from '../lib/text.js';
+import { content, isBlank } from '../lib/text.js';
 import { touch } from '../lib/url_hash.js';
 import { usePreset } from '../presets/panel.js';
 import { allPresets } from '../presets/presets.js';
@@ -127,7 +127,8 @@ class Comparison {
         this.send(this.prompt.value);
       }
     });
-    $('#compare-stop').addEventListener('click', () => this.stopAll());
+    labelEnter(this.prompt);
+    onStop($('#compare-stop'), () => this.stopAll());
     document.addEventListener('keydown', (event) => {
       if (event.key === 'Escape' && this.node.offsetParent !== null) this.stopAll();
     });
@@ -168,7 +169,7 @@ class Comparison {
   send(text) {
     if (this.busy || this.blind.open || isBlank(text)) return;
     /** @type {Question} */
-    const question = { role: 'user', content: text.trim() };
+    const question = { role: 'user', content: content(text) };
     let panes;
     try {
       panes = panesOf(this.columns, this.options);

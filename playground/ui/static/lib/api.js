@@ -133,6 +133,9 @@ export async function stopPane(id, pane) {
   await change('DELETE', `api/stream/${id}/panes/${pane}`);
 }
 
+const patience = 40_000; // ms; the server gives a sign of life every 15 s
+const silent = 'Nothing has come from the playground for 40 seconds: the connection is gone, or this computer slept.';
+
 /**
  * The events of a POST. Ends without a word when `signal` aborts.
  * @param {StreamRequest} body
@@ -141,13 +144,21 @@ export async function stopPane(id, pane) {
  * @returns {AsyncGenerator<StreamEvent, void, void>}
  */
 export async function* stream(body, signal, onOpen = () => {}, path = 'api/stream') {
+  const silence = new AbortController();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let watch;
+  const alive = () => {
+    clearTimeout(watch);
+    watch = setTimeout(() => silence.abort(), patience);
+  };
   try {
-    const response = await request(path, body, signal);
+    const response = await request(path, body, AbortSignal.any([signal, silence.signal]));
     onOpen(response.headers.get('X-Stream-Id'));
     if (!response.body) return;
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = '';
     for (;;) {
+      alive();
       const { done, value } = await reader.read();
       if (done) return;
       const events = (rest + value).split('\n\n');
@@ -164,7 +175,10 @@ export async function* stream(body, signal, onOpen = () => {}, path = 'api/strea
     }
   } catch (error) {
     if (signal.aborted) return;
+    if (silence.signal.aborted) throw new RequestFailed(silent, 'silent', null, true);
     if (error instanceof RequestFailed) throw error;
     throw new RequestFailed('The connection to the playground broke.', 'unreachable', null, true);
+  } finally {
+    clearTimeout(watch);
   }
 }

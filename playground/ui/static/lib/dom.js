@@ -68,8 +68,33 @@ export function copyButton(label, text) {
   return copy;
 }
 
-// Enter sends; Shift+Enter breaks the line, and an input method's Enter takes its word.
-export const isSend = (event) => event.key === 'Enter' && !event.shiftKey && !event.isComposing;
+// A phone has no Shift+Enter: there Enter breaks the line, and the button sends.
+const phone = matchMedia('(hover: none) and (pointer: coarse)');
+
+// The Enter that takes an input method's word: WebKit ends the composition before it.
+const takesWord = ({ isComposing, keyCode }) => isComposing || keyCode === 229;
+
+// Enter sends and Shift+Enter breaks the line; Ctrl+Enter and ⌘+Enter send on every keyboard.
+export function isSend(event) {
+  if (event.key !== 'Enter' || event.shiftKey || takesWord(event)) return false;
+  return !phone.matches || event.ctrlKey || event.metaKey;
+}
+
+// Says on the keyboard of a phone what its Enter does.
+export function labelEnter(area) {
+  if (phone.matches) area.enterKeyHint = 'enter';
+}
+
+const hasty = 500; // ms within which a click was meant for what stood there before
+
+// A Stop takes the place of a Send: the second click of two is none on it.
+export function onStop(stop, run) {
+  let shown = -Infinity;
+  new MutationObserver(() => { if (!stop.hidden) shown = performance.now(); }).observe(stop, { attributeFilter: ['hidden'] });
+  stop.addEventListener('click', ({ detail }) => {
+    if (detail === 0 || performance.now() - shown > hasty) run(); // 0: by the keyboard
+  });
+}
 
 // As tall as its text, up to the stylesheet's max-height.
 export function fit(area) {

@@ -22,6 +22,8 @@ export const ordinal = (n) => `${n}${endings[rules.select(n)]}`;
 // Whether a text is empty to the eye; playground/domain/blank.py says the same of a request.
 const unseen = /^(?:\p{Cc}|\p{Cf}|\p{Z}|\u034f|[\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0]|[\u180b-\u180f]|[\ufe00-\ufe0f]|[\u{e0100}-\u{e01ef}])*$/u;
 export const isBlank = (text) => unseen.test(text);
+// A message as it is sent: its first line keeps its indentation.
+export const content = (text) => text.replace(/^(?:[^\S\n]*\n)+/, '').trimEnd();
 
 // A text in one line, cut at a word.
 export function brief(words, length = 60) {

@@ -40,11 +40,23 @@ export function touch() {
   if (describe) timer ??= setTimeout(write, pause);
 }
 
+// A link without any “=”, as a chat program encodes it as a whole; and whatever stands behind the
+// value of one that is not a set-up, whose reader sees to that.
+function whole(fragment) {
+  if (fragment.includes('=') || /^setup/i.test(fragment)) return fragment;
+  try {
+    return decodeURIComponent(fragment);
+  } catch {
+    return fragment;
+  }
+}
+
 async function dispatch() {
-  const [, name, value] = /^#([a-z]+)=(.*)$/s.exec(location.hash) ?? [];
+  const fragment = whole(location.hash.slice(1));
+  const [, name, value] = /^([a-z]+)(?:=|%3D)(.*)$/is.exec(fragment) ?? [];
   opening += 1;
   try {
-    if (await openers.get(name)?.(value, location.hash.slice(1)) === false) return;
+    if (await openers.get(name)?.(value, fragment) === false) return;
   } finally {
     opening -= 1;
     clearTimeout(timer);

@@ -10,10 +10,10 @@ import { newAnswer } from '../answers/versions.js';
 import { nameModel } from '../engine/model_name.js';
 import { progressBar } from '../engine/progress.js';
 import { json, stopPane } from '../lib/api.js';
-import { $, fit, isSend } from '../lib/dom.js';
+import { $, fit, isSend, labelEnter, onStop } from '../lib/dom.js';
 import { Notice } from '../lib/notice.js';
 import { ScrollEnd } from '../lib/scroll_end.js';
-import { isBlank, number } from '../lib/text.js';
+import { content, isBlank, number } from '../lib/text.js';
 
 const calm = 15_000; // ms between looks while everything is well
 const keen = 3_000; // and while it is not
@@ -95,7 +95,8 @@ class Demo {
       event.preventDefault();
       this.send();
     });
-    $('#demo-stop').addEventListener('click', () => this.stop());
+    labelEnter(this.prompt);
+    onStop($('#demo-stop'), () => this.stop());
     $('#demo-new').addEventListener('click', () => this.clear());
     document.addEventListener('keydown', (event) => { if (event.key === 'Escape') void this.stop(); });
     document.addEventListener('visibilitychange', () => { if (!document.hidden) void this.look(); });
@@ -111,7 +112,7 @@ class Demo {
   }
 
   send() {
-    const text = this.prompt.value.trim();
+    const text = content(this.prompt.value);
     if (isBlank(text) || this.running || this.closed) return;
     for (const pane of this.panes) pane.add({ role: 'user', content: text });
     this.prompt.value = '';

@@ -5,6 +5,7 @@ import { startAbout } from '../engine/about.js';
 import { nameModel } from '../engine/model_name.js';
 import { startNote } from '../engine/note.js';
 import { onEngine, watchEngine } from '../engine/state.js';
+import { address } from '../lib/api.js';
 import { $, whenAdded } from '../lib/dom.js';
 import { onFragment, startAddress, touch } from '../lib/url_hash.js';
 import { startSamplers } from '../presets/panel.js';
@@ -58,6 +59,10 @@ async function start() {
   startAddress(described, (tab) => tabButton(tab)?.click());
   document.documentElement.dataset.playground = 'ready';
 }
+
+// Below a path whose slash is missing, what Gradio's page asks for lies elsewhere.
+const root = new URL(address('')).pathname;
+if (`${location.pathname}/` === root) location.replace(root + location.search + location.hash);
 
 function drawn() {
   return ['#engine-state', '#chat-prompt', '.preset', '#request-form'].every((selector) => document.querySelector(selector));

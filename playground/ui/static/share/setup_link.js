@@ -2,6 +2,7 @@
 // reads them: playground/sharing/setup_link.py.
 
 import { engineId } from '../engine/choice.js';
+import { content } from '../lib/text.js';
 import { wholeNumber } from '../lib/values.js';
 import { limitOf, parameters, samplerOf, stopsOf } from '../presets/edited_values.js';
 import { panelState } from '../presets/panel.js';
@@ -17,10 +18,13 @@ const tabs = ['chat', 'compare', 'history', 'about'];
 export const tabButton = (tab) => document.getElementById(`view-${tab}-button`);
 export const currentTab = () => tabs.find((tab) => tabButton(tab)?.getAttribute('aria-selected') === 'true') ?? tabs[0];
 
+const byNumber = (mark) => `%${mark.charCodeAt(0).toString(16).toUpperCase()}`;
+
 // Percent-encodes all but letters, digits and - _ . ~, since programs that find links in texts leave
 // out a bracket or a mark at their end.
+// A text's own %41 becomes %25%341: where every % stands as %25, the link was encoded again on its way.
 const encoded = (text) => encodeURIComponent(text.toWellFormed?.() ?? text)
-  .replace(/[!'()*]/g, (mark) => `%${mark.charCodeAt(0).toString(16).toUpperCase()}`);
+  .replace(/[!'()*]/g, byNumber).replace(/%25([\da-f])(?=[\da-f])/gi, (_, digit) => `%25${byNumber(digit)}`);
 
 const written = (value) => (value === null ? '-' : String(value));
 
@@ -132,7 +136,7 @@ export function currentPrompt() {
   const view = viewIfDrawn({ chat: 'chat', compare: 'comparison' }[currentTab()]);
   if (!view) return '';
   const { messages } = view.pane ?? view.columns[0];
-  return (view.prompt.value.trim() || messages.findLast(({ role }) => role === 'user')?.content.trim()) ?? '';
+  return (content(view.prompt.value) || messages.findLast(({ role }) => role === 'user')?.content) ?? '';
 }
 
 // The text of the set-up, short enough to be read again. Throws in words.
