@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 export MODEL  # for the shell to read as it is, whatever is in it
-.PHONY: help demo serve test check settings browser bench fuzz soak licences audit mutants train vllm clean
+.PHONY: help demo serve test check settings browser bench emulation fuzz soak licences audit mutants train vllm clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -56,6 +56,11 @@ test: check browser  ## everything: lint, types, unit, server and browser tests
 
 bench: $(VENV)/.test browser  ## measure it beside a naive Gradio app: 8 minutes, or one with QUICK=1
 	$(BIN)/python -m tests.bench $(if $(QUICK),--quick)
+
+# SAMPLES=2000 for less, VIEW=5 for an engine that tells five likely tokens; ONLY='pace beside' names
+# parts (choices, controls, long, pace, beside). Writes emulation.md.
+emulation: $(VENV)/.test  ## hold emulated answers against native ones: half an hour on two cores
+	$(BIN)/python -m tests.emulation $(if $(SAMPLES),--samples $(SAMPLES)) $(if $(VIEW),--view $(VIEW)) $(if $(ONLY),--only $(ONLY))
 
 # Takes up where the last run ended; MUTANTS='tgi.decoding*' names those of one file.
 mutants: $(VENV)/.test  ## change the code in small ways, and list what no test notices (hours)

@@ -237,7 +237,10 @@ class _View:
         elif target.top_k and unseen:
             most_left = sums[sure] + (target.top_k - sure) * most
             left = [sums[min(target.top_k, len(ladder))], min(left[1], most_left)]
-        least, by_p = left[0] if target.top_k else math.inf, [beyond] * 2
+        # Each that min_p leaves weighs so much that there may be too few of them for top_k to cut.
+        few = sum(weight >= floor for weight in ladder) + rest[1] / floor if floor else math.inf
+        top_k = 0 if few <= target.top_k else target.top_k
+        least, by_p = left[0] if top_k else math.inf, [beyond] * 2
         if target.top_p < 1:
             ends = [bisect_left(sums, target.top_p * (each - _ROUNDING)) for each in left]
             by_p = [max(end, 1) if end <= sure else beyond for end in ends]
@@ -253,7 +256,7 @@ class _View:
             return floor, kept, True, float(target.min_p > 0 or least < math.inf)
         ours = sum(weight for weight in ladder if weight >= floor)
         with_all = max(0.0, 1 - least / (ours + rest[1]))
-        more = (target.top_k - sure) * most if target.top_k else math.inf
+        more = (top_k - sure) * most if top_k else math.inf
         truth = sums[sure] + min(rest[1], more)
         if target.top_p < 1:
             truth = min(truth, target.top_p * left[1] + most)

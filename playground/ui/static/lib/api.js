@@ -2,7 +2,7 @@
 // (<root>/ui/<version>/lib/api.js), so that a proxy may put the page under any path.
 
 const root = new URL('../../../', import.meta.url);
-const patience = 5; // times that a busy server is asked again
+const tries = 5; // times that a busy server is asked again
 
 // An event of the document: a request was refused since nobody is logged in any more, or somebody else
 // is.
@@ -104,7 +104,7 @@ export function pause(seconds, signal) {
  * @returns {Promise<any>}
  */
 export async function patientJson(path, body, signal) {
-  for (let left = patience; ; left -= 1) {
+  for (let left = tries; ; left -= 1) {
     try {
       return await json(path, body, signal);
     } catch (error) {
