@@ -7,6 +7,7 @@ file. It ends with 1 where something is not as it must be.
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -27,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     title = f"{options.samples:,} samples a case, a view of {options.view} tokens"
     report = Report(options.out, f"{title}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
+    # So that nothing that was started outlives this.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with ExitStack() as stack:
         run = Run(options.samples, options.view, report, stack)
         for part in options.only:

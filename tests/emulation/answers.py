@@ -134,13 +134,21 @@ async def opened(
     engine = TGIEngine(url)
     if remember:
         _ask_once(engine)
-    info = (await engine.state()).info
-    assert info is not None
-    writer = Writer(url, engine, info, policy, first_seed=first_seed)
+    writer = Writer(url, engine, await _ready(engine), policy, first_seed=first_seed)
     try:
         yield writer
     finally:
         await writer.aclose()
+
+
+async def _ready(engine: TGIEngine) -> EngineInfo:
+    """What an engine says of itself, once it is known what it can be made to do."""
+    async with asyncio.timeout(120):
+        while True:
+            info = (await engine.state()).info
+            if info and info.applied["min_p"].how != "unsupported":
+                return info
+            await asyncio.sleep(0.5)
 
 
 def _ask_once(engine: TGIEngine) -> None:

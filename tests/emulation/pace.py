@@ -18,7 +18,7 @@ from tests.emulation.cases import STORY, Case
 
 LENGTH: Final = 300
 # Those of one case write at a time, at the server's pace.
-ANSWERS: Final = 12
+ANSWERS: Final = 8
 NEIGHBOURS: Final = 8
 
 
