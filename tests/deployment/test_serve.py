@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from playground.domain.messages import Message
 from playground.domain.prompt import neutralise, render
 from playground.domain.prompt_formats import TULU2
+from playground.engines.tgi import _WANTED
 from playground.settings import Settings
 from tests.composition import BASE, ROOT, compose, environment, seconds
 
@@ -54,6 +55,7 @@ def test_the_limits_agree() -> None:
     assert variables["MODEL_ID"] == tgi["environment"]["MODEL_ID"] == MODEL
     assert variables["QUANTIZE"] == "fp8"
     assert variables["USAGE_STATS"] == "off"
+    assert int(variables["MAX_TOP_N_TOKENS"]) == _WANTED, "by which what TGI lacks is emulated"
     assert seconds(tgi["stop_grace_period"]) > int(variables["GRACEFUL_TERMINATION_TIMEOUT"])
     [mount] = [each for each in tgi["volumes"] if each.startswith("./tgi/serve/")]
     assert mount.split(":")[1:] == [variables["TOKENIZER_CONFIG_PATH"], "ro"]
