@@ -76,10 +76,10 @@ class _Bill:
         self._reservation = reservation
         self.panes = capped(panes, reservation.tokens)
         shares = [pane.max_new_tokens or 0 for pane in self.panes]
-        # Where less was left than was asked for, the answers have all of it.
-        spared = reservation.tokens == sum(shares) + sum(spares)
+        # Where less was left than was asked for, the answers themselves go first.
+        rest, wanted = reservation.tokens - sum(shares), max(sum(spares), 1)
         self.meters = [
-            Meter(engine, share + spare * spared)
+            Meter(engine, share + rest * spare // wanted)
             for engine, share, spare in zip(engines, shares, spares, strict=True)
         ]
         self._cut = {

@@ -314,3 +314,26 @@ async def test_what_tgis_numbers_do_not_bear_is_said(stock: Server) -> None:
     assert "top_p" not in wide["receipt"]["sent"]
     assert wide["receipt"]["left_out"]["top_p"] == "0.99999999 is 1 in the engine's 32 bits."
     assert wide["done"]["generated_tokens"]
+
+
+async def test_a_demo_pays_for_what_its_emulation_rejects_and_keeps_within_its_budget(
+    stock: Server,
+) -> None:
+    sampler = {"temperature": 1.2, "min_p": 0.2}
+    pane = {"sampler": sampler, "seed": 5, "max_new_tokens": 40}
+    terms = {"title": "Min-p", "panes": [pane], "budget_tokens": 400}
+    visits: list[dict[str, Any]] = []
+    with Application(stock.url) as site:
+        async with httpx.AsyncClient(base_url=site.url, timeout=30, trust_env=False) as client:
+            token = (await client.post("/api/demos", json=terms)).json()["token"]
+            demo = f"/api/demos/{token}"
+            while not (await client.get(demo)).json()["used_up"]:
+                visits += await answers(client, {"messages": HI}, at=f"{demo}/stream")
+            [account] = (await client.get("/api/demos")).json()["demos"]
+    first, second, *_ = visits
+    assert first["text"] == second["text"] != ""
+    for each in visits:
+        assert each["receipt"]["emulated"] == {"min_p": 0.2}
+        assert each["done"]["emulation"]["proposed"] >= each["done"]["generated_tokens"]
+    assert first["done"]["emulation"]["restarts"] > 0
+    assert sum(each["done"]["generated_tokens"] for each in visits) < account["spent"] <= 400
