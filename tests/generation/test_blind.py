@@ -17,6 +17,7 @@ from playground.domain.messages import (
     Block,
     Delta,
     Done,
+    Emulation,
     Event,
     Failed,
     Message,
@@ -153,7 +154,8 @@ async def test_texts_stay_and_figures_are_sealed_with_the_panes_place() -> None:
 async def test_that_an_answer_failed_is_seen_and_why_is_not(
     kind: str, shown: str, retryable: bool
 ) -> None:
-    failed = Failed(kind, "top_k and the moon", retryable)
+    took = Emulation(("min_p",), 1, 9, 8, 0.0, 0, 2.5) if retryable else None
+    failed = Failed(kind, "top_k and the moon", retryable, took)
     [(_, event)] = await through((0, failed), order=[1])
     assert isinstance(event, Sealed)
     assert event.name == "error"
@@ -163,7 +165,8 @@ async def test_that_an_answer_failed_is_seen_and_why_is_not(
         "retryable": retryable,
     }
     opened = Seal(SECRET).open(event.token, "sealed")
-    assert opened == {"pane": 1, "error": named(failed)[1]}
+    assert orjson.dumps(opened) == orjson.dumps({"pane": 1, "error": named(failed)[1]})
+    assert ("emulation" in opened["error"]) == retryable
 
 
 async def test_a_notice_comes_with_the_ending_below_its_seal() -> None:

@@ -93,9 +93,9 @@ def test_a_column_has_a_switch_of_its_own(chromium: Browser, stock: str) -> None
         assert [pane.get("emulate") for pane in panes] == [None, None, False]
 
 
-RECEIPT_TEXT = """async ([path, receipt, done]) => {
+RECEIPT_TEXT = """async ([path, receipt, done, emulation]) => {
   const { receiptView, takeReceipt } = await import(path);
-  const view = receiptView({ receipt: takeReceipt(receipt), done }, () => []);
+  const view = receiptView({ receipt: takeReceipt(receipt), done, emulation }, () => []);
   document.body.replaceChildren(view);
 }"""
 
@@ -126,6 +126,10 @@ def test_a_receipt_says_what_the_emulation_took(
             expect(shown).to_contain_text(words)
         shown.get_by_role("tab", name="Code").click()
         expect(shown).to_contain_text("the engine itself, which does not get top_p")
+        # As of one that failed: the same figures, without those of its end.
+        page.evaluate(RECEIPT_TEXT, [path, receipt, None, done["emulation"]])
+        expect(shown).to_contain_text(f"error{error}")
+        expect(shown).not_to_contain_text("finish reason")
 
 
 NOTICES = """async (path) => {
@@ -199,6 +203,12 @@ def test_an_emulated_answer_is_asked_for_again(chromium: Browser, stock: str) ->
         expect(column.get_by_role("button", name="Retry")).to_be_visible()
         column.get_by_role("button", name="Retry").click()
         expect(page.locator("#compare-send")).to_be_visible()
+        column.get_by_role("button", name="Receipt").click()
+        column.get_by_role("tab", name="Code").click()
+        expect(column.locator(".receipt")).to_contain_text("The others ask the engine itself")
+        column.get_by_role("tab", name="playground").click()
+        expect(column.locator(".receipt pre")).to_contain_text("'min_p': 0.1")
+        column.get_by_role("button", name="Receipt").click()
         page.get_by_role("button", name="More for the comparison").click()
         page.get_by_role("button", name="Seeds × presets…").click()
         page.get_by_label("answers per column").select_option("1")

@@ -137,25 +137,31 @@ function receiptTab(message) {
   ];
 }
 
-// What to know of an answer's programs.
-/** @param {Receipt} receipt */
-function programWords({ emulated = {}, max_new_tokens: most = null, sent }) {
+// What to know of an answer's programs. asked: whether one of them asks this playground.
+/**
+ * @param {Receipt} receipt
+ * @param {boolean} asked
+ */
+function programWords({ emulated = {}, max_new_tokens: most = null, sent }, asked) {
   const names = Object.keys(emulated);
   const several = most !== null && sent.max_new_tokens < most;
   if (names.length === 0 && !several) {
     return 'The same prompt, parameters and seed: the same answer where the engine repeats its seeds, up to the stop sequence that ended it. TGI and llama.cpp repeat one only while they write nothing else.';
   }
-  const lacks = names.length > 0 ? `, which does not get ${names.join(' and ')}: that was applied to its tokens on their way here, so the answer will be another one` : ', which holds to a limit of so many tokens only: a longer answer is asked for in several requests';
-  return `The program “playground” asks this playground, which writes the answer as it is here. The others ask the engine itself${lacks}.`;
+  const lacks = names.length > 0 ? `does not get ${names.join(' and ')}: that was applied to its tokens on their way here, so the answer will be another one` : 'holds to a limit of so many tokens only: a longer answer is asked for in several requests';
+  return asked
+    ? `The program “playground” asks this playground, which writes the answer as it is here. The others ask the engine itself, which ${lacks}.`
+    : `These programs ask the engine itself, which ${lacks}.`;
 }
 
 async function codeTab(message, before) {
   const { receipt } = message;
   const prompt = await promptOf(message, before);
-  const asked = { sampler: {}, stop: [], system: '', seed: null, max_new_tokens: null };
-  const again = paneAgain({ messages: [...before, message], setting: asked }, Object.keys(receipt.applied));
+  const setting = { sampler: {}, stop: [], system: '', seed: null, max_new_tokens: null };
+  const again = paneAgain({ messages: [...before, message], setting }, Object.keys(receipt.applied));
   const body = { prompt, sent: receipt.sent, engine: receipt.engine_id };
-  const { snippets } = await patientJson('api/code', again.messages?.length ? { ...body, again } : body);
+  const asked = (again.messages ?? []).length > 0;
+  const { snippets } = await patientJson('api/code', asked ? { ...body, again } : body);
   const shown = tabs('Program', snippets.map((snippet) => ({
     label: snippet.label,
     content: () => [
@@ -164,7 +170,7 @@ async function codeTab(message, before) {
       copyButton('Copy the program', () => snippet.code),
     ],
   })));
-  const notes = [programWords(receipt)];
+  const notes = [programWords(receipt, asked)];
   if (receipt.continued > 0) notes.push('The prompt ends inside the answer: they print what follows.');
   if (message.rewritten) notes.push('The text was edited by hand since: they print what the model wrote.');
   return [element('p', { className: 'note', textContent: notes.join(' ') }), shown];
