@@ -17,8 +17,9 @@ from playground.domain.prompt_formats import PromptFormat
 # Bytes of text that a token stands for at most. Longer tokens are runs of one sign, such as Llama
 # 3's of 128 spaces, and no conversation consists of them.
 _LONGEST_TOKEN: Final = 64
-# So much text is made harmless at a time, and a message counts as so much at least.
-_CHUNK: Final = 32_768
+# So much text is made harmless at a time, of each answer that is asked for just then; a message
+# counts as so much at least.
+_CHUNK: Final = 4_096
 _LEAST: Final = 64
 
 

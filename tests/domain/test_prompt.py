@@ -236,4 +236,4 @@ async def test_a_long_conversation_is_rendered_with_pauses() -> None:
         await fit(messages, 100_000, 100_000, words, TULU2)
     beside.cancel()
     between = [after - before for before, after in pairwise(sorted({*pauses, sum(done)}))]
-    assert max(between) <= 2 * 32_768 + 2
+    assert max(between) <= 2 * 4_096 + 2
