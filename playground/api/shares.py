@@ -67,7 +67,7 @@ def share_routes(services: Services) -> APIRouter:
         """The record exactly as it was stored, and beside it the answers' texts as HTML."""
         snapshot = await read_snapshot(services, request, token)
         async with in_turn(request, services.link_computing):
-            blocks = await _rendered(services.link_rendering, snapshot.record)
+            blocks = await _rendered(services.link_rendering, token, snapshot.record)
         return json_answer(
             {
                 "share": _shown(snapshot.share, principal_of(request.scope)),
@@ -87,7 +87,7 @@ def share_routes(services: Services) -> APIRouter:
     return router
 
 
-async def _rendered(renderer: Renderer, record: str) -> list[list[list[str] | None]]:
+async def _rendered(renderer: Renderer, token: str, record: str) -> list[list[list[str] | None]]:
     """Of each column and message the blocks of HTML.
 
     ``None`` for what a user said, and for what comes after so much text that its reader would wait:
@@ -102,7 +102,7 @@ async def _rendered(renderer: Renderer, record: str) -> list[list[list[str] | No
             text = texts[place]
             left -= len(text or "")
             if text is not None and left >= 0:
-                blocks[place] = await renderer.blocks(text, keep=True)
+                blocks[place] = await renderer.blocks(text, kept_of=token)
         columns.append(blocks)
     return columns
 

@@ -17,7 +17,7 @@ from playground.auth.proxy_headers import ProxyHeaders, RequestSource
 from playground.auth.responses import refusal
 from playground.domain.digest import digest
 from playground.domain.errors import Busy, Forbidden, LoginRequired, OtherLogin
-from playground.domain.principal import Principal, network_of
+from playground.domain.principal import Principal, asking, network_of
 from playground.limits.rate_limits import Visitors
 
 # For whom a page was drawn, percent-encoded; every request that it makes of the API says so.
@@ -141,6 +141,7 @@ class AuthMiddleware:
             if given:
                 send = _giving(set_cookie(scope, BROWSER, known, _YEAR_S), send)
             owner = f"browser:{digest(known)[:32]}"
+        asking.set(account)
         scope.setdefault("state", {})["principal"] = Principal(name, owner, account, source.address)
         await self._app(scope, receive, send)
 

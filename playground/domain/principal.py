@@ -1,12 +1,16 @@
 """Who asks: what shares, usage and limits are counted on."""
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from hashlib import blake2b
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
 ELSEWHERE: Final = "elsewhere"
+# The account of the request that is being answered, for what is remembered of each: otherwise one
+# would learn by the speed of an answer what another has asked.
+asking: Final = ContextVar("asking", default="")
 
 
 @dataclass(frozen=True, slots=True)

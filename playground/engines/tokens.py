@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
 from typing import Final
 
+from playground.domain.principal import asking
 from tgi import errors
 
 _COUNTS_KEPT: Final = 256
@@ -102,7 +103,7 @@ def likeliness(value: object) -> float:
 
 
 class Counts:
-    """How many tokens texts have, those of the latest texts remembered.
+    """How many tokens texts have, those of the latest texts remembered, of each account for itself.
 
     Args:
         count: Asks the engine.
@@ -114,7 +115,8 @@ class Counts:
 
     async def of(self, text: str) -> int:
         """The tokens of a text. A few bytes of it are kept, and not the text."""
-        key = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        asked = f"{asking.get()}\0{text}"
+        key = blake2b(asked.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         if key in self._known:
             self._known.move_to_end(key)
             return self._known[key]

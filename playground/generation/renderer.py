@@ -3,7 +3,7 @@
 import asyncio
 import heapq
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import count
 from typing import Final, TypeVar
 
@@ -30,19 +30,20 @@ class Renderer:
     def __init__(self) -> None:
         self._turns = anyio.CapacityLimiter(1)
 
-    async def blocks(self, text: str, *, keep: bool = False) -> list[str]:
+    async def blocks(self, text: str, *, kept_of: str | None = None) -> list[str]:
         """The blocks of a text, as markdown.render gives them.
 
         Args:
-            keep: Whether they are kept for the next one who asks, who learns by their coming at
-                once that somebody had the same text.
+            kept_of: What the text belongs to, where the blocks are kept for the next one who asks
+                for the same. By their coming at once nobody shall learn that a text stands
+                elsewhere, too.
         """
-        make: Callable[[str], Sequence[str]] = _kept if keep else render
+        make = render if kept_of is None else partial(_kept, kept_of)
         return list(await anyio.to_thread.run_sync(make, text, limiter=self._turns))
 
 
 @lru_cache(maxsize=_KEPT)
-def _kept(text: str) -> tuple[str, ...]:
+def _kept(_: str, text: str) -> Sequence[str]:
     return tuple(render(text))
 
 

@@ -186,6 +186,23 @@ async def test_an_engine_that_counts_is_left_with_the_reader(
                 await until(free)
 
 
+async def test_what_was_counted_for_one_is_counted_anew_for_another() -> None:
+    """How long it takes tells nobody what another has written."""
+    counted: list[str] = []
+
+    async def count(peer: Peer) -> None:
+        counted.append(peer.request.json()["inputs"])
+        await peer.answer(b'[{"id": 1, "text": "Hi", "start": 0, "stop": 2}]')
+
+    async with tgi(writing(["Hi"]), counting=count) as engine:
+        with Application(engine.url, **BEHIND_A_PROXY) as site:
+            async with browser(site.url) as client:
+                ask = asker(client, "/api/tokenize")
+                for address, times in (("10.0.0.1", 1), ("10.0.0.1", 1), ("10.0.0.2", 2)):
+                    await ask(address, {"messages": HI})
+                    assert len([text for text in counted if "Hi" in text]) == times
+
+
 async def test_a_prompt_is_counted_with_the_places_of_its_answer() -> None:
     """So nobody has more of them counted than answers written."""
     begun = 0

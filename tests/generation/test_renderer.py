@@ -18,7 +18,11 @@ TEXT = "One *two*\n\nThree"
 
 
 async def test_a_text_is_what_it_is_as_an_answer() -> None:
-    assert await Renderer().blocks(TEXT) == render(TEXT) == await Renderer().blocks(TEXT, keep=True)
+    assert (
+        await Renderer().blocks(TEXT)
+        == render(TEXT)
+        == await Renderer().blocks(TEXT, kept_of="one")
+    )
 
 
 class Slow:
@@ -59,12 +63,14 @@ async def test_what_is_kept_is_rendered_once_and_nobody_can_change_it(
     slow, shared = Slow(monkeypatch), Renderer()
     for _ in range(9):
         slow.over.release()
-    first = await shared.blocks("a", keep=True)
+    first = await shared.blocks("a", kept_of="one")
     first.append("changed")
-    assert await shared.blocks("a", keep=True) == ["a"]
+    assert await shared.blocks("a", kept_of="one") == ["a"]
     assert slow.texts == ["a"]
     assert await shared.blocks("a") == ["a"], "by default nothing is"
     assert slow.texts == ["a", "a"]
+    assert await shared.blocks("a", kept_of="other") == ["a"]
+    assert slow.texts == ["a", "a", "a"], "whose text it is else, cannot be told"
     renderer._kept.cache_clear()
 
 
