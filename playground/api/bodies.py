@@ -9,18 +9,17 @@ with its place: numbers that no computer has, a name that stands twice, half of 
 import json
 import math
 import re
-from collections import Counter
 from itertools import accumulate
 from typing import Any, Final
 
 import anyio
 from fastapi import Request
 
-from playground.auth.middleware import principal_of
+from playground.api.turns import in_turn
 from playground.auth.responses import UnreadableBody
-from playground.domain.errors import Busy, InvalidRequest
-from playground.domain.principal import kind_of
+from playground.domain.errors import InvalidRequest
 from playground.domain.validation import Chain, Model, check, path_of
+from playground.limits.gate import Gate
 
 # A larger one is parsed and checked in a thread.
 _LARGE: Final = 16_384
@@ -42,12 +41,14 @@ class Bodies:
 
     Args:
         most: Bytes that a body may have.
+
+    Attributes:
+        large: The line of the large ones.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._turns = anyio.CapacityLimiter(1)
-        self._large: Counter[str] = Counter()
+        self.large = Gate(at_once=1, limit_each=_MOST_LARGE_EACH, limit=_MOST_LARGE)
 
     async def read(self, request: Request, kind: type[Model]) -> Model:
         """A request's body as a model has it.
@@ -56,7 +57,8 @@ class Bodies:
             UnreadableBody: It is not JSON, or larger than this server takes.
             InvalidRequest: Something in it is wrong; names the field.
             Busy: Too many large ones are under way or in line.
-            ClientDisconnect: Its sender left before it was whole.
+            ShuttingDown: It is large, and this server begins nothing more.
+            ClientDisconnect: Its sender left before it was read.
         """
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media != "application/json":  # which a form of another site cannot say
@@ -64,18 +66,8 @@ class Bodies:
         body = await read_bytes(request, self._most)
         if len(body) <= _LARGE:
             return self._checked(body, kind)
-        account = principal_of(request.scope).account
-        own = self._large[account]
-        if own >= _MOST_LARGE_EACH or self._large.total() >= _MOST_LARGE:
-            who = f"this {kind_of(account)}" if own >= _MOST_LARGE_EACH else "all"
-            raise Busy(f"Too many large requests of {who} are being read. Try again in a moment.")
-        self._large[account] += 1
-        try:
-            return await anyio.to_thread.run_sync(self._checked, body, kind, limiter=self._turns)
-        finally:
-            self._large[account] -= 1
-            if not self._large[account]:
-                del self._large[account]
+        async with in_turn(request, self.large):
+            return await anyio.to_thread.run_sync(self._checked, body, kind)
 
     def _checked(self, body: bytes, kind: type[Model]) -> Model:
         return check(kind, parse_json(body, self._most))

@@ -47,7 +47,8 @@ class Services:
     @property
     def gates(self) -> Sequence[Gate]:
         """All of them."""
-        return *self.counting.values(), self.computing, self.link_computing, self.proving
+        others = (self.computing, self.link_computing, self.proving, self.bodies.large)
+        return *self.counting.values(), *others
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bodies", Bodies(self.settings.max_body_bytes))
