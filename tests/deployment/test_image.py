@@ -111,7 +111,7 @@ def test_what_changes_often_makes_nothing_anew_that_does_not_depend_on_it() -> N
     [installs] = [each for name, each in ours if name == "RUN"]
     assert f"--target {layers[1][-1]} " in installs
     assert "--no-index --no-deps" in installs  # nothing is fetched for it
-    for words in ("playground/README.md", "tgi/serve/vllm.yml", "tgi/README.md"):
+    for words in ("playground/README.md", "playground/api/README.md", "tgi/serve/vllm.yml"):
         assert ignored(words)
     for code in ("playground/app.py", "playground/domain/presets.toml", "tgi/client.py"):
         assert not ignored(code)

@@ -14,7 +14,7 @@ from playground.settings import load_settings
 from tests.application import NOWHERE
 from tests.servers import data_dir
 
-TICKS = 20  # of the server, which looks at its connections ten times a second
+TICKS = 10  # of the server, which looks at its connections ten times a second
 
 
 class CountingSelector(selectors.DefaultSelector):
