@@ -42,8 +42,9 @@ export function numbered(messages) {
 }
 
 /**
- * Whether a list has all messages of another one, each behind the same one, longer ones included.
- * Versions must come in the same order: a list that is denied may have them all the same.
+ * Whether a list has all messages of another one, each behind the same one: those of the same text or
+ * of a longer one, and of what was whole the one of the same seed. Versions must come in the same
+ * order: a list that is denied may have them all the same.
  * @param {any[]} messages
  * @param {any[]} others
  */
@@ -56,10 +57,11 @@ export function contains(messages, others) {
   });
   for (const places of next.values()) places.reverse();
   const mine = new Map([[-1, -1]]); // by a place there, the place here
-  return others.every(({ role, content, ...rest }, i) => {
+  return others.every(({ role, content, done, ...rest }, i) => {
     const left = next.get(mine.get(follows(rest, i))) ?? [];
     for (let place = left.pop(); place !== undefined; place = left.pop()) {
-      if (messages[place].role !== role || !messages[place].content.startsWith(content)) continue;
+      const each = messages[place];
+      if (each.role !== role || !each.content.startsWith(content) || (done && done.seed !== each.done?.seed)) continue;
       mine.set(i, place);
       return true;
     }
