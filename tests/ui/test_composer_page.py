@@ -68,3 +68,30 @@ def test_an_answer_that_falls_silent_says_so_and_can_be_continued(
         hole.passing.set()
         answer.get_by_role("button", name="Continue").click()
         assert finished(page).startswith(before[: max(1, len(before) - 10)])
+
+
+def test_what_was_wrong_is_not_said_any_longer_when_it_is_written_anew(page: Page) -> None:
+    page.fill("#seed", "-1")
+    ask(page, "Hello!")
+    error = page.locator("#request-form .error")
+    expect(error).to_be_visible()
+    expect(page.locator("#notice")).to_contain_text("seed must be")
+    page.fill("#seed", "")
+    expect(error).to_be_hidden()
+    expect(page.locator("#seed")).not_to_have_attribute("aria-invalid", "true")
+    page.press("#chat-prompt", "Enter")
+    expect(page.locator("#notice")).to_be_hidden()
+    assert finished(page)
+
+
+def test_nothing_moves_under_the_pointer(page: Page) -> None:
+    """Help has a place of its own, so that what is clicked is where it was."""
+    panel = page.locator("#preset-alpacaeval")
+    below = panel.locator('[data-parameter="min_p"] .value')
+    before = below.bounding_box()
+    panel.locator('[data-parameter="temperature"] .value').focus()
+    expect(page.locator("#knob-help")).to_contain_text("0 to 2")
+    assert below.bounding_box() == before
+    panel.locator('[data-parameter="top_p"] .value').focus()
+    expect(page.locator("#knob-help")).not_to_contain_text("0 to 2")
+    assert below.bounding_box() == before

@@ -18,7 +18,7 @@ STORY = "Tell me a story about a lighthouse."
 BETWEEN_BLOCKS = """() => {
     const body = document.querySelector('[data-state=streaming] .body');
     const running = body?.querySelector('.running').textContent ?? '';
-    return body?.querySelector('.block-html') && running.length > 8;
+    return body?.querySelector('.block-html:not(.running)') && running.length > 8;
 }"""
 STORAGES = "JSON.stringify([{...sessionStorage}, {...localStorage}])"
 
@@ -188,3 +188,29 @@ def test_the_focus_goes_where_the_next_key_is_wanted(page: Page) -> None:
     expect(page.locator("#chat-prompt")).to_be_focused()
     answers(page).get_by_role("button", name="Delete").click()
     expect(page.locator("#chat-prompt")).to_be_focused()
+
+
+# As browsers do where all data of a site are blocked.
+DENIED = """() => {
+    const deny = () => { throw new DOMException('The operation is insecure.', 'SecurityError'); };
+    for (const name of ['localStorage', 'sessionStorage', 'indexedDB']) {
+        Object.defineProperty(window, name, { get: deny });
+    }
+    window.BroadcastChannel = deny;
+}"""
+
+
+def test_a_page_that_may_store_nothing_works_and_says_so(chromium: Browser, site: str) -> None:
+    with chromium.new_context() as context:
+        context.add_init_script(f"({DENIED})()")
+        page = context.new_page()
+        problems: list[str] = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(site + "/")
+        page.wait_for_selector(READY)
+        ask(page, "Hello!")
+        assert finished(page)
+        expect(page.locator("#notice")).to_contain_text("does not let the page")
+        page.get_by_role("tab", name="Compare").click()
+        expect(page.locator("section.column")).to_have_count(3)
+        assert problems == []

@@ -221,16 +221,18 @@ export class Chat {
   }
 
   #idle() {
-    if (this.running) this.notice.show('Stop the answer first.');
+    if (this.running) this.notice.complain('Stop the answer first.');
     return !this.running;
   }
 
   #request() {
     if (!this.#idle()) return null;
     try {
-      return currentRequest();
+      const request = currentRequest();
+      this.notice.settle();
+      return request;
     } catch (error) {
-      this.notice.show(error.message);
+      this.notice.complain(error.message);
       return null;
     }
   }

@@ -22,8 +22,9 @@ export class Board {
     this.reference = null; // the column that the others are compared against
     // As high as the highest head, so that the conversations begin side by side.
     this.levelling = new ResizeObserver(() => {
-      const highest = Math.max(...this.columns.map((column) => column.headHeight));
-      node.style.setProperty('--head', `${highest}px`);
+      requestAnimationFrame(() => { // in which the heads may wrap otherwise
+        node.style.setProperty('--head', `${Math.max(...this.columns.map((column) => column.headHeight))}px`);
+      });
     });
     this.add = button('Add column', () => this.#addColumn(), 'quiet add-column');
     node.append(this.add);

@@ -137,8 +137,9 @@ class Comparison {
     }
     addEventListener('pagehide', () => this.#leave());
     new ResizeObserver(() => {
-      const { top } = this.node.getBoundingClientRect();
-      if (this.node.offsetParent !== null) this.node.style.setProperty('--above', `${top + scrollY}px`);
+      if (this.node.offsetParent === null) return;
+      // In the next frame: what is measured changes by it.
+      requestAnimationFrame(() => this.node.style.setProperty('--above', `${this.node.getBoundingClientRect().top + scrollY}px`));
     }).observe(document.body);
     $('#compare-more').replaceWith(menu('More for the comparison', () => this.#more()));
   }
@@ -174,7 +175,7 @@ class Comparison {
     try {
       panes = panesOf(this.columns, this.options);
     } catch (error) {
-      this.notice.show(error.message);
+      this.notice.complain(error.message);
       return;
     }
     const { beginning } = this.options;
@@ -241,9 +242,11 @@ class Comparison {
   /** @returns {RequestPane | null} */
   #request(column) {
     try {
-      return panesOf([column], this.options)[0];
+      const [pane] = panesOf([column], this.options);
+      this.notice.settle();
+      return pane;
     } catch (error) {
-      this.notice.show(error.message);
+      this.notice.complain(error.message);
       return null;
     }
   }

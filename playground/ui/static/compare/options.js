@@ -23,7 +23,11 @@ export class Options {
     $('#compare-difference').addEventListener('change', changed);
     $('#compare-against').addEventListener('change', (event) => against(Number(event.target.value)));
     for (const area of this.#texts.querySelectorAll('textarea')) {
-      area.addEventListener('input', () => { fit(area); changed(); });
+      area.addEventListener('input', () => {
+        area.removeAttribute('aria-invalid');
+        fit(area);
+        changed();
+      });
     }
     $('#compare-texts-open').addEventListener('click', () => {
       this.#showTexts(this.#texts.hidden);

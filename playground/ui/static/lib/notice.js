@@ -8,6 +8,7 @@ export class Notice {
   constructor(node) {
     this.node = node;
     this.stays = false;
+    this.complains = false; // whether it says why something was not done
     this.timer = 0;
   }
 
@@ -28,11 +29,24 @@ export class Notice {
       ...(stay ? [button('Close', hide)] : []));
     this.node.hidden = false;
     this.stays = stay;
+    this.complains = false;
     clearTimeout(this.timer);
     if (!stay) this.timer = setTimeout(hide, lasting);
   }
 
+  // Says why something is not done, until it is.
+  complain(words) {
+    this.show(words);
+    this.complains = true;
+  }
+
+  // What it complained of is done now.
+  settle() {
+    if (this.complains) this.hide();
+  }
+
   hide() {
     this.node.hidden = true;
+    this.complains = false;
   }
 }

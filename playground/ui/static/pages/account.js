@@ -4,6 +4,7 @@
 import { engine, look, onEngine } from '../engine/state.js';
 import { address, drawnFor, json, LOGGED_OUT } from '../lib/api.js';
 import { $, button, element } from '../lib/dom.js';
+import { tabChannel } from '../lib/tab_channel.js';
 
 export function startAccount() {
   onEngine(({ refused, reason }) => {
@@ -15,9 +16,7 @@ export function startAccount() {
   });
   document.addEventListener(LOGGED_OUT, () => { if (!engine().refused) void look(); });
   // Pages that are opened after a login or a logout in another tab tell of it.
-  const logins = new BroadcastChannel('kto-playground.logins');
-  logins.onmessage = look;
-  logins.postMessage(null);
+  tabChannel('kto-playground.logins', look)(null);
 }
 
 let asked = false;

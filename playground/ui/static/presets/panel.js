@@ -7,7 +7,7 @@
 import { onEngines, showEngines, startEngines } from '../engine/choice.js';
 import { engineSays, prove, seedWords, systemWords, treated } from '../engine/parameter_support.js';
 import { followEngine, onEngine } from '../engine/state.js';
-import { $, button, whenAdded } from '../lib/dom.js';
+import { $, button, element, whenAdded } from '../lib/dom.js';
 import { firstVisit, load, save } from '../lib/storage.js';
 import { onFragment, touch } from '../lib/url_hash.js';
 import { wholeNumber } from '../lib/values.js';
@@ -172,7 +172,15 @@ function bind(shown) {
     const knob = shown.querySelector(`[data-parameter="${name}"]`);
     const value = knob.querySelector('.value');
     const slide = knob.querySelector('.slide');
-    const set = (text) => { write(shownIn(slot), name, text); show(slot); keep(); };
+    const set = (text) => {
+      steadily(panel(), () => {
+        write(shownIn(slot), name, text);
+        show(slot);
+        keep();
+      });
+      settle();
+    };
+    for (const event of ['pointerenter', 'focusin']) knob.addEventListener(event, () => explain(knob));
     value.addEventListener('input', () => set(value.value));
     slide.addEventListener('input', () => {
       value.value = String(Number(slide.value));
@@ -188,6 +196,19 @@ function bind(shown) {
   shown.querySelector('.preset-actions').append(...presetActions(actions));
   if (slot === shared) shown.querySelector('.choice-of').append(...presetChoice(actions));
   fill(slot);
+}
+
+// What a knob does, in a place of its own: below the knob it would move all that follows.
+function explain(knob) {
+  const { className, textContent } = $('.how', knob);
+  const treated = className.includes('calm') ? textContent : '';
+  $('#knob-help').textContent = [treated, $('.help', knob).textContent.replace(/\s+/g, ' ').trim()].filter(Boolean).join(' ');
+}
+
+// What was wrong is being written anew.
+function settle(id) {
+  $('.error', form()).hidden = true;
+  if (id) field(id).removeAttribute('aria-invalid');
 }
 
 // What a field says, by `read(text)`. Throws in words, and marks the field.
@@ -298,10 +319,14 @@ export function startSamplers(onChange) {
   onEngines(() => chooseEngine(field('engine').value));
   for (const id of fields()) {
     if (id !== 'engine') put(id, stored.request[id]);
-    field(id).addEventListener('input', keep);
+    field(id).addEventListener('input', () => {
+      settle(id);
+      keep();
+    });
   }
   field('emulate').addEventListener('input', redrawPanel);
   form().addEventListener('submit', (event) => event.preventDefault());
+  panel().append(element('p', { id: 'knob-help', textContent: 'What a value does is told here when you point at it.' }));
   whenAdded(panel(), '.preset', bind);
   new MutationObserver(keep).observe($('[role="tablist"]', panel()), {
     subtree: true, attributeFilter: ['aria-selected'],

@@ -4,6 +4,7 @@
 // Who writes an entry holds a handle on it, {id, revision, turns, mark}: what it was when it was read
 // or written last. So two tabs with one conversation never overwrite what the other one wrote.
 
+import { tabChannel } from '../lib/tab_channel.js';
 import { olderSetting } from '../presets/resolved_setting.js';
 import { contains } from '../lib/tree.js';
 import { recordOf } from './record_shape.js';
@@ -90,18 +91,17 @@ async function transact(mode, work) {
   }
 }
 
-const channel = globalThis.BroadcastChannel ? new BroadcastChannel(`${name}.history`) : null;
 const listeners = [];
+const tell = tabChannel(`${name}.history`, (ids) => listeners.forEach((each) => each(ids)));
 
 // Tells when entries were changed, here or in another tab: listener(ids).
 export function onEntries(listener) {
   listeners.push(listener);
-  if (channel) channel.onmessage = ({ data }) => listeners.forEach((each) => each(data));
 }
 
 function changed(ids) {
   listeners.forEach((each) => each(ids));
-  channel?.postMessage(ids);
+  tell(ids);
 }
 
 const newId = () => [...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(36)).join('-');
