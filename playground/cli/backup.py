@@ -22,23 +22,6 @@ _USERS: Final = "users"
 _SECRET: Final = "secret"
 
 
-def add_backup_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """The parsers of `playground backup` and `playground restore`."""
-    for name, words, force in (
-        (
-            "backup",
-            "all that is kept (links, budgets, users, the secret) into one file",
-            "write over the file",
-        ),
-        ("restore", "put back what a backup holds", "in the place of all that is there"),
-    ):
-        command = commands.add_parser(name, help=words)
-        command.add_argument(
-            "file", type=Path, metavar="FILE", help="the backup; - is standard output or input"
-        )
-        command.add_argument("--force", action="store_true", help=force)
-
-
 def backup(options: argparse.Namespace, settings: Settings) -> int:
     """Write a backup, whether the playground runs or not.
 

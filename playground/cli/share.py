@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from pathlib import Path
 from typing import Any, Final
 
 from playground.domain.errors import InvalidRequest
@@ -26,49 +25,6 @@ from playground.store.store import Store
 # Whom demos belong to that are made here; no visitor can have this name.
 OPERATOR: Final = "operator"
 _UNITS: Final = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
-
-
-def add_share_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """The parser of `playground share` and of what stands behind it."""
-    share = commands.add_parser(
-        "share", help="links to demos and snapshots: make, list, switch off"
-    )
-    does = share.add_subparsers(
-        dest="does", required=True, metavar="demo|list|off|on|delete|revoke"
-    )
-    demo = does.add_parser("demo", help="a link under which others try a fixed set-up")
-    demo.add_argument("--title", required=True, help="what visitors read first")
-    demo.add_argument(
-        "--preset",
-        action="append",
-        required=True,
-        metavar="ID",
-        help="a preset of this server; up to four are tried side by side",
-    )
-    demo.add_argument("--system", default="", metavar="TEXT", help="a system text, which is shown")
-    demo.add_argument(
-        "--system-file", type=Path, metavar="FILE", help="a file with the system text in it"
-    )
-    demo.add_argument(
-        "--budget", type=int, required=True, metavar="N", help="tokens that all answers may take"
-    )
-    demo.add_argument(
-        "--max-new-tokens", type=int, metavar="N", help="tokens that one answer may take"
-    )
-    demo.add_argument("--seed", type=int, metavar="N", help="the same answers for the same words")
-    demo.add_argument(
-        "--expires", metavar="TIME", help="how long the link works: 30m, 12h, 7d, 2w; else for good"
-    )
-    does.add_parser("list", help="all demo links and snapshots, with whose they are")
-    for does_what, words in (
-        ("off", "switch a demo off; running answers end within seconds"),
-        ("on", "switch a demo on again"),
-        ("delete", "delete a demo link"),
-        ("revoke", "withdraw a snapshot"),
-    ):
-        does.add_parser(does_what, help=words).add_argument(
-            "link", metavar="LINK", help="the link, or the token at its end"
-        )
 
 
 def share(options: argparse.Namespace, settings: Settings) -> int:

@@ -10,26 +10,6 @@ from playground.auth.users import NAME_RULE, UsersError, proper, users_file
 from playground.settings import Settings
 
 
-def add_users_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """The parser of `playground users` and of what stands behind it."""
-    users = commands.add_parser("users", help="who may log in: add, remove, passwd, list")
-    does = users.add_subparsers(dest="does", required=True, metavar="add|remove|passwd|list")
-    for does_what, words in (
-        ("add", "a new name and its password"),
-        ("passwd", "another password; it ends all logins of that name"),
-        ("remove", "take a name out; it ends all its logins"),
-    ):
-        command = does.add_parser(does_what, help=words)
-        command.add_argument("name", metavar="NAME")
-        if does_what != "remove":
-            command.add_argument(
-                "--password-stdin",
-                action="store_true",
-                help="read the password from standard input instead of asking for it",
-            )
-    does.add_parser("list", help="all names, one a line")
-
-
 def change_users(options: argparse.Namespace, settings: Settings) -> int:
     """Do what the command line asks for.
 
