@@ -11,7 +11,7 @@ from fastapi.routing import iter_route_contexts
 from prometheus_client.parser import text_string_to_metric_families
 
 from playground.app import create_app
-from playground.cli.main import create_parser
+from playground.cli.options import create_parser
 from playground.settings import OLDER, PREFIX, Settings, load_settings
 from playground.telemetry.metrics import Metrics
 from tests import settings_table

@@ -120,3 +120,13 @@ def test_presets_that_cannot_be_read_are_named() -> None:
     assert done.returncode == 2
     assert "/nowhere.toml" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_help_loads_none_of_the_libraries_behind_the_commands() -> None:
+    program = "import sys; from playground.cli.main import main\ntry: main(['--help'])\n"
+    program += "except SystemExit: print([n for n in sys.modules if n in sys.argv[1:]])"
+    libraries = ["pydantic", "fastapi", "gradio", "httpx", "sqlalchemy", "uvicorn", "numpy"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *libraries], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -18,7 +18,7 @@ import pytest
 
 from playground.auth.passwords import Passwords
 from playground.auth.users import UsersFile
-from playground.cli.main import create_parser
+from playground.cli.options import create_parser
 from playground.settings import load_settings
 from playground.store.backup import write_backup
 from playground.store.database import Database
