@@ -277,10 +277,13 @@ class AgainBody(Body):
     def body(self, engine: str | None) -> dict[str, Any]:
         """What is sent to POST /api/stream."""
         pane: dict[str, Any] = {"sampler": self.sampler.set_values()}
-        given = {"max_new_tokens": self.max_new_tokens, "seed": self.seed, "stop": self.stop}
-        pane |= {name: value for name, value in {**given, "engine": engine}.items() if value}
-        if self.seed == 0:
-            pane["seed"] = 0
+        given = {
+            "max_new_tokens": self.max_new_tokens,
+            "seed": self.seed,
+            "stop": self.stop,
+            "engine": engine,
+        }
+        pane |= {name: value for name, value in given.items() if value is not None}
         if not self.emulate:
             pane["emulate"] = False
         return {

@@ -389,7 +389,8 @@ async def test_says_what_the_engine_is() -> None:
         "system_role": True,
         "seeds": {
             "repeat": "alone",
-            "condition": "The same seed repeats while no other answer is being written.",
+            "condition": "The same seed repeats while no other answer is being written, for "
+            "anybody.",
         },
         "slots": None,
         "max_input_tokens": 60,

@@ -335,7 +335,7 @@ def test_the_seeds_field_says_when_a_seed_repeats(
     with opened(chromium, small.url + "/") as page:
         seed = page.locator("#seed")
         expect(seed).to_have_accessible_description(
-            "The same seed repeats while no other answer is being written."
+            "The same seed repeats while no other answer is being written, for anybody."
         )
         before = top(page.locator("#stop"))
         Said(page).now(engine={"seeds": seeds})
