@@ -83,7 +83,7 @@ async def test_streams_a_conversation_with_the_stand_in(stand_in_url: str) -> No
         ),
         *("prompt_tokens", "dropped_turns", "edits", "left_out", "prompt", "prompt_sha256"),
         *("system", "continued", "prompt_format", "note", "quantisation"),
-        *("emulate", "emulated"),
+        *("emulate", "emulated", "max_new_tokens"),
     }
     assert receipt["prompt"] == "<|user|>\nBe brief.\n\nHello!\n<|assistant|>\n"
     assert receipt["prompt_sha256"] == hashlib.sha256(receipt["prompt"].encode()).hexdigest()
