@@ -29,6 +29,7 @@ from pydantic.types import GetPydanticSchema
 from pydantic_core import core_schema
 
 from playground.domain import models
+from playground.domain.blank import is_blank
 from playground.domain.errors import InvalidRequest
 from playground.domain.models import ModelLabel
 from playground.domain.validation import (
@@ -107,10 +108,10 @@ def one_line(text: str, field: str, most: int = MAX_TITLE_CHARS) -> str:
     """A name in one line, without white space at its ends.
 
     Raises:
-        InvalidRequest: It is not of this kind; names `field`.
+        InvalidRequest: It is not of this kind, or nobody would see anything of it; names `field`.
     """
     line = " ".join(text.split())
-    if any(category(each) == "Cc" for each in line) or not 1 <= len(line) <= most:
+    if len(line) > most or is_blank(line) or any(category(each) == "Cc" for each in line):
         raise InvalidRequest(
             f"{field} must be a line of 1 to {most} characters, none of them a control character.",
             field=field,
@@ -364,7 +365,9 @@ class ShareBody(Body):
             )
         ),
     ]
-    title: str | None = Field(default=None, description="In place of the record's own.")
+    title: Annotated[str, Field(max_length=MAX_TITLE_CHARS)] | None = Field(
+        default=None, description="In place of the record's own."
+    )
     expires_in_s: Annotated[int, Field(ge=1, le=MAX_LIFE_S), whole] | None = Field(
         default=None,
         description="null lets it stay as long as the server keeps any.",

@@ -222,6 +222,10 @@ def test_a_budget_may_be_just_enough_or_very_large(budget: int) -> None:
         ({"budget_tokens": 31}, "budget_tokens must be a whole number from 32 to 1,000,000,000."),
         ({"system": "a\0b"}, "system must not hold a NUL character."),
         (
+            {"title": "\u2800"},
+            "title must be a line of 1 to 120 characters, none of them a control character.",
+        ),
+        (
             {"title": "x\x01"},
             "title must be a line of 1 to 120 characters, none of them a control character.",
         ),

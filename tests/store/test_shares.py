@@ -221,6 +221,7 @@ async def test_links_have_no_more_life_than_the_retention(database: Settings) ->
         ({"record": record(kind="page")}, "record.kind"),
         ({"record": record(), "title": 1}, "title"),
         ({"record": record(), "title": " \n"}, "title"),
+        ({"record": record(), "title": "\u200b\u3164"}, "title"),
         ({"record": record(), "title": "a\x00b"}, "title"),
         ({"record": record(title="a\x07b")}, "title"),
         ({"record": record(), "title": "x" * 201}, "title"),
