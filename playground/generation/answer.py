@@ -1,5 +1,6 @@
 """One turn of one pane: budget, prompt, stream, and the events that come of them."""
 
+import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
@@ -41,6 +42,8 @@ _ANSWER_SHARE: Final = 4
 _SMALLEST_ANSWER: Final = 64
 # Drawn seeds have 32 bits, so that they are whole numbers in every browser.
 _SEEDS: Final = 2**32
+# A text that is continued can have thousands of blocks; after so many events others go on.
+_AT_A_TIME: Final = 100
 _POLICY: Final = EmulationPolicy()
 
 
@@ -280,7 +283,9 @@ async def answer(
                 usage.took(item.tokens, arrived, last)
                 if not first:
                     first, first_tokens = last, tokens
-                for event in await writing.feed(item.text):
+                for i, event in enumerate(await writing.feed(item.text), 1):
+                    if i % _AT_A_TIME == 0:
+                        await asyncio.sleep(0)
                     first_text = first_text or last
                     yield event
             # Inside: the stream's end may take a while, and nothing here depends on it.
@@ -290,7 +295,9 @@ async def answer(
                     kind="incomplete",
                     retryable=True,
                 )
-            for event in await writing.flush(complete=True):
+            for i, event in enumerate(await writing.flush(complete=True), 1):
+                if i % _AT_A_TIME == 0:
+                    await asyncio.sleep(0)
                 first_text = first_text or last
                 yield event
             ended = time.monotonic()

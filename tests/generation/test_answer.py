@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -404,3 +405,27 @@ async def _until_done(events: AsyncIterator[Event]) -> AsyncIterator[Done]:
 async def test_a_request_that_became_greedy_says_so(sampler: Sampler, greedy: bool) -> None:
     events, _ = await events_of(writing(["Hi"]), request("Hi", sampler=sampler))
     assert only(events, Receipt).note.startswith("Greedy: ") == greedy
+
+
+@pytest.mark.parametrize("written", [["more"], []])
+async def test_thousands_of_blocks_come_with_pauses_in_which_others_go_on(
+    written: list[str],
+) -> None:
+    big = {**INFO, "max_input_tokens": 9_000, "max_total_tokens": 10_000}
+    began: list[int] = []
+    came = 0
+
+    async def others() -> None:
+        while True:
+            began.append(came)
+            await asyncio.sleep(0)
+
+    async with tgi(writing(written or [""]), info=big) as server, engine(server.url) as asked:
+        wanted = request("Hi", "a\n\n" * 2_000)
+        beside = asyncio.create_task(others())
+        async with aclosing(answer(asked, wanted, context_tokens=10_000)) as events:
+            async for _ in events:
+                came += 1
+        beside.cancel()
+    assert came > 4_000
+    assert max(after - before for before, after in pairwise(began)) <= 102
