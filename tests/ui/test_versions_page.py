@@ -236,11 +236,22 @@ def test_while_an_answer_is_written_and_over_a_reload_every_version_stays(page: 
 def test_a_retry_in_a_column_acts_on_its_own_answer(page: Page) -> None:
     sent = requests(page)
     compare(page)
-    for text in ("Hello!", "Thank you."):
-        page.fill("#compare-prompt", text)
-        page.press("#compare-prompt", "Enter")
-        compared(page)
+    page.fill("#compare-prompt", "Hello!")
+    page.press("#compare-prompt", "Enter")
+    compared(page)
+    page.get_by_role("button", name="system text, stop, beginning").click()
+    page.fill("#compare-beginning", "Well, ")
+    page.fill("#compare-prompt", "Thank you.")
+    page.press("#compare-prompt", "Enter")
+    compared(page)
+    expect(page.locator("#compare-beginning")).to_have_value("")
+    for pane in sent[-1]["panes"]:
+        assert pane["messages"][2:] == [
+            {"role": "user", "content": "Thank you."},
+            {"role": "assistant", "content": "Well,"},
+        ]
     last = body_of(page, 1)
+    assert last.startswith("Well,")
     pinned = sent[-1]["panes"][1]["seed"]
     said_there = column(page, 1).locator('[data-testid="message"][data-role="assistant"]')
     said_there.first.get_by_role("button", name="Retry").click()
@@ -258,6 +269,8 @@ def test_a_retry_in_a_column_acts_on_its_own_answer(page: Page) -> None:
     assert body_of(page, 1) == last
     record = current(page)
     assert [len(each["messages"]) for each in record["columns"]] == [4, 6, 4]
+    begun = [each["messages"][3].get("prefilled") for each in record["columns"]]
+    assert begun == [5, 5, 5]
     page.reload()
     page.wait_for_selector(READY)
     compare(page)
@@ -405,6 +418,20 @@ LISTS = """(() => {
             [{ ...says('a'), done: { seed: 1 } }], [{ ...says('a'), done: { seed } }])),
     ];
 })()"""
+
+
+TURNS = """m.conversation([
+    { role: 'user', content: 'One' }, { role: 'assistant', content: '' },
+    { role: 'user', content: 'Two' }, { role: 'assistant', content: 'Three' },
+], null, 'Be kind.')"""
+
+
+def test_no_request_has_two_questions_in_a_row(page: Page) -> None:
+    assert call(page, "answers/turns.js", TURNS) == [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "One\n\nTwo"},
+        {"role": "assistant", "content": "Three"},
+    ]
 
 
 def test_the_tree_of_a_conversation_holds_together(page: Page) -> None:

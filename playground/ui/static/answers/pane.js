@@ -478,8 +478,10 @@ export class Pane {
         send();
       }
     });
+    const save = button(answer ? 'Save as a version' : 'Send', send, 'primary');
+    if (answer) save.title = 'Ctrl+Enter';
     article.replaceChildren(element('div', { className: 'editor' }, area,
-      element('div', { className: 'row' }, button('Cancel', close), button(answer ? 'Save as a version' : 'Send', send, 'primary'))));
+      element('div', { className: 'row' }, button('Cancel', close), save)));
     fit(area);
     area.focus();
   }
