@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 export MODEL  # for the shell to read as it is, whatever is in it
-.PHONY: help demo serve test check settings browser bench emulation fuzz soak licences audit mutants train vllm clean
+.PHONY: help demo serve test check settings browser browsers bench emulation fuzz soak licences audit mutants train vllm clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -48,6 +48,9 @@ settings: $(VENV)/.test  ## write the table of settings in playground/README.md 
 
 browser: $(VENV)/.test
 	@$(BIN)/python -m tests.browser
+
+browsers: $(VENV)/.test  ## try the page in stock Firefox and in WebKit, a minute (apt-get install firefox-esr webkit2gtk-driver xvfb)
+	$(BIN)/python -m tests.browsers
 
 # Four files at a time on two cores, since much of a test is waiting. Nothing is run again: a test
 # that fails now and then is a fault of it or of what it tests.
