@@ -190,7 +190,7 @@ def test_a_record_whose_engine_is_gone_is_opened_and_says_so(
     with page.expect_download() as download:
         page.get_by_role("button", name="Export as JSON").click()
     record: dict[str, Any] = json.loads(download.value.path().read_text(encoding="utf-8"))
-    assert record["version"] == 3
+    assert record["version"] == 4
     assert [each["setting"]["engine"] for each in record["columns"]] == ["tgi", "q4"]
     with alone(chromium, engine, tmp_path) as other:
         other.get_by_role("tab", name="History").click()
