@@ -18,7 +18,12 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, Final, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from playground.auth.responses import error_answer
 from playground.domain.principal import network_of
@@ -202,6 +207,7 @@ class _Connection(HttpToolsProtocol):
         self._taken = -1  # bytes that its reader has confirmed
         self._taken_at = 0.0
         self._deaf = False  # what comes is not read any more
+        self._answered: RequestResponseCycle | None = None  # the request that is under way
 
     # What asyncio calls
 
@@ -217,6 +223,11 @@ class _Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._places.leave(self)
         super().connection_lost(exc)
+        # uvicorn tells the last request only: one that others wait behind would go on for nobody.
+        under_way = self._answered
+        if under_way is not None and not under_way.response_complete:
+            under_way.disconnected = True
+            under_way.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -276,6 +287,10 @@ class _Connection(HttpToolsProtocol):
         self._rest()
 
     # What uvicorn calls
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

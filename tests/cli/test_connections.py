@@ -85,6 +85,13 @@ async def serving(connections: Connections) -> AsyncIterator[Site]:
         begun.append("/large")
         return "x" * 20_000_000
 
+    @app.get("/until-left")
+    async def until_left(request: Request) -> str:
+        while (await request.receive())["type"] != "http.disconnect":
+            begun.append("/until-left")
+        begun.append("left")
+        return "x" * 100_000
+
     @app.post("/")
     async def body(request: Request) -> int:
         return len(await request.body())
@@ -254,6 +261,20 @@ async def test_a_reader_that_takes_nothing_is_ended_and_a_slow_one_is_not() -> N
             assert dict(connections.ended) == {"ended: its reader took nothing": 1}
             assert await asyncio.to_thread(slow.recv, 1024)
             assert len(site.server.server_state.connections) == 1
+
+
+async def test_leaving_is_told_also_where_more_requests_wait(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        async with serving(Connections(100, 100)) as site:
+            _, writer = await site.open()
+            writer.write(b"GET /until-left HTTP/1.1\r\nhost: x\r\n\r\n" + GET * 3)
+            await until(lambda: bool(site.begun))
+            writer.transport.abort()
+            await until(lambda: "left" in site.begun)
+    assert "/" not in site.begun
+    assert not caplog.records
 
 
 async def test_many_headers_are_too_many() -> None:

@@ -23,6 +23,7 @@ PARTS = {
         "on_message_complete(self)",
         "on_response_complete(self)",
         "_unset_keepalive_if_required(self)",
+        "_start_asgi_task(self, cycle, app)",
     ),
     uvicorn.Server: (
         "handle_exit(self, sig, frame)",
@@ -69,4 +70,5 @@ async def test_what_is_read_and_set_is_there() -> None:
         await serving
     assert hasattr(connection.parser, "should_upgrade"), f"{WHERE} the parser's should_upgrade"
     parameters = inspect.signature(RequestResponseCycle).parameters
-    assert "keep_alive" in parameters, f"{WHERE} the cycle's keep_alive"
+    for name in ("keep_alive", "message_event"):
+        assert name in parameters, f"{WHERE} the cycle's {name}"
