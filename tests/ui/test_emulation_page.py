@@ -133,7 +133,8 @@ def test_a_receipt_says_what_the_emulation_took(
 
 
 NOTICES = """async (path) => {
-  const { newAnswer, Pane } = await import(path);
+  const { Pane } = await import(path);
+  const { newAnswer } = await import(path.replace("pane.js", "versions.js"));
   const pane = new Pane(document.createElement('div'), { presetName: (name) => name });
   document.body.replaceChildren(pane.log);
   pane.add({ role: 'user', content: 'Hi' });
