@@ -349,7 +349,7 @@ class Settings(BaseSettings):
             le=1,
             description="a number from 0 to 1",
         ),
-    ] = 0.5
+    ] = 0.75
     grace_seconds: Annotated[
         float,
         Field(

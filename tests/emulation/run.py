@@ -22,7 +22,7 @@ from tests.servers import Server
 
 PARTS: Final = ("choices", "controls", "long", "pace", "beside")
 # Answers that one task asks for, half of them behind each prompt.
-_ROUND: Final = 500
+_ROUND: Final = 1000
 _CONTROL: Final = 4000
 _STEPS: Final = 48
 _LONG: Final = 1500

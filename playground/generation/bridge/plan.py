@@ -35,7 +35,7 @@ class EmulationPolicy:
     """
 
     allowed: bool = True
-    restarts: float = 0.5
+    restarts: float = 0.75
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "EmulationPolicy":
