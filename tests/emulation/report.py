@@ -51,23 +51,27 @@ class Report:
         if last:
             self._wrong += wrong
 
-    def controls(self, rows: Sequence[tuple[Case, Choice, Choice]], samples: int) -> None:
+    def controls(
+        self, rows: Sequence[tuple[Case, Choice, Choice]], samples: int, reused: int
+    ) -> None:
         """What must be seen to be wrong."""
         lines = []
         for case, without, seed in rows:
             lines.append(
                 (
-                    case.name, _p(without.exact.p), f"{without.exact.distance:.3f}",
-                    _p(seed.exact.p), f"{seed.exact.distance:.3f}", f"{seed.exact.floor:.3f}",
+                    case.name,
+                    *(_p(without.exact.p), f"{without.exact.distance:.3f}"),
+                    f"{without.exact.floor:.3f}",
+                    *(_p(seed.exact.p), f"{seed.exact.distance:.3f}", f"{seed.exact.floor:.3f}"),
                 )
             )  # fmt: skip
             if without.exact.p > LEVEL:
                 self._wrong.append(f"{case.name}: it is not seen that nothing is emulated")
         head = (
-            "case", "p without emulation", "distance", "p with a seed used again", "distance",
-            "noise of both",
+            "case", "p without emulation", "distance", "its noise", "p with a seed used again",
+            "distance", "its noise",
         )  # fmt: skip
-        self._add(f"Faults made on purpose ({samples:,} continuations)", head, lines)
+        self._add(f"Faults made on purpose ({samples:,} and {reused:,} continuations)", head, lines)
         if all(seed.exact.p > LEVEL for _, _, seed in rows):
             self._wrong.append("It is seen nowhere that seeds are used again")
 

@@ -23,7 +23,7 @@ from tests.servers import Server
 PARTS: Final = ("choices", "controls", "long", "pace", "beside")
 # Answers that one task asks for, half of them behind each prompt.
 _ROUND: Final = 1000
-_CONTROL: Final = 4000
+_CONTROL: Final = 4000  # answers with a seed that is used again
 _STEPS: Final = 48
 _LONG: Final = 1500
 _PENALTY: Final = Sampler(temperature=1.0, presence_penalty=1.0)
@@ -90,21 +90,17 @@ class Run:
 
     def controls(self) -> None:
         """The same without emulation, and with a seed that is used again."""
-        stock, native = self.start(*self._likely), self.start("--all-samplers")
-        each = min(self._samples, _CONTROL) // 2
-        ways = ((native, "native"), (stock, "without"), (stock, "seed"))
-        found = self._all(draw, [(url, case, 0, each, way) for case in CASES for url, way in ways])
+        stock = self.start(*self._likely)
+        few = min(self._samples, _CONTROL)
+        ways = (("without", self._samples // 2), ("seed", few // 2))
+        found = self._all(
+            draw, [(stock, case, 0, each, way) for case in CASES for way, each in ways]
+        )
         rows = []
-        for place, case in enumerate(CASES):
-            theirs, without, seed = found[3 * place : 3 * place + 3]
-            rows.append(
-                (
-                    case,
-                    compare(self._model, case, without, theirs)[-1],
-                    compare(self._model, case, seed, theirs)[-1],
-                )
-            )
-        self._report.controls(rows, each * 2)
+        for case, without, seed in zip(CASES, found[::2], found[1::2], strict=True):
+            looks = [compare(self._model, case, each, each)[-1] for each in (without, seed)]
+            rows.append((case, looks[0], looks[1]))
+        self._report.controls(rows, self._samples, few)
 
     def long(self) -> None:
         """Answers of 48 tokens, and of 1,500."""
