@@ -280,10 +280,17 @@ async def test_links_that_do_not_work_cannot_be_told_apart() -> None:
 async def test_tokens_cannot_be_tried_out() -> None:
     async with playground("http://127.0.0.1:9") as url, browser(url) as client:
         token = await made(client)
-        answers = [await client.get(f"/api/demos/guess-{i}") for i in range(31)]
+
+        async def ask(method: str, token: str) -> httpx.Response:
+            body = {"enabled": False} if method == "PATCH" else None
+            return await client.request(method, f"/api/demos/{token}", json=body)
+
+        methods = ("GET", "PATCH", "DELETE")
+        answers = [await ask(methods[i % 3], f"guess-{i}") for i in range(31)]
         assert [answer.status_code for answer in answers] == [404] * 30 + [429]
         assert int(answers[-1].headers["retry-after"]) >= 1
-        assert (await client.get(f"/api/demos/{token}")).status_code == 429
+        owners = [(await ask(method, token)).status_code for method in methods]
+        assert owners == [429] * 3, "or a guess that is right would be told from others"
 
 
 async def test_what_was_accepted_once_stays_listed_open_and_deletable(tmp_path: Path) -> None:
