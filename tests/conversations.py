@@ -31,6 +31,7 @@ RECEIPT: Final[dict[str, Any]] = {
     "note": "",
     "emulate": True,
     "emulated": {"top_p": 0.95},
+    "asked": {"top_p": 0.95},
     "max_new_tokens": 2048,
 }
 EMULATION: Final[dict[str, Any]] = {

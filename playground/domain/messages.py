@@ -86,6 +86,7 @@ class Receipt:
         emulate: Whether emulation was allowed for this answer.
         emulated: Of each parameter that is applied here to the engine's tokens, and so is not sent,
             the value.
+        asked: Of each parameter that was set, the value.
         max_new_tokens: Of the whole answer, which one request to the engine may not ask for.
     """
 
@@ -109,6 +110,7 @@ class Receipt:
     quantisation: str = ""
     emulate: bool = True
     emulated: Mapping[str, float] = field(default_factory=dict)
+    asked: Mapping[str, float] = field(default_factory=dict)
     max_new_tokens: int | None = None
 
 

@@ -256,6 +256,7 @@ async def answer(
             continued=len(budget.fit.prompt.continued),
             emulate=request.emulate and emulation.allowed,
             emulated=made.emulated,
+            asked=request.sampler.set_values(),
             max_new_tokens=made.max_new_tokens,
         )
         writing = _Writing(stops, budget.fit.prompt.continued, markdown or AnswersMarkdown())

