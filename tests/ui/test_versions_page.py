@@ -83,6 +83,14 @@ def test_a_retry_adds_a_version_and_leaves_what_follows(page: Page) -> None:
     expect(answers(page)).to_have_count(1)
     expect(page.get_by_role("button", name="Next version")).to_be_focused()
     expect(page.get_by_role("status").filter(has_text="Version 2 of 2")).to_have_count(1)
+    for arrow in page.locator(".arrow").all():
+        box = arrow.bounding_box()
+        assert box is not None
+        assert min(box["width"], box["height"]) >= 24  # as WCAG 2.2 has it
+    (left, right) = (page.locator(each).bounding_box() for each in ("#chat .log", "#chat .aside"))
+    assert left is not None
+    assert right is not None
+    assert (left["x"], left["width"]) == (right["x"], right["width"])
 
     ask(page, "And now?")
     finished(page)
