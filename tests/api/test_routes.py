@@ -488,7 +488,10 @@ async def test_renders_markdown(idle_api: tuple[httpx.AsyncClient, list[Any]]) -
     client, _ = idle_api
     response = await client.post("/api/render", json={"text": "# Hi\n\n<b>*you*</b>"})
     assert response.json() == {
-        "blocks": ['<h3 dir="auto">Hi</h3>\n', '<p dir="auto">&lt;b&gt;<em>you</em>&lt;/b&gt;</p>\n']
+        "blocks": [
+            '<h3 dir="auto">Hi</h3>\n',
+            '<p dir="auto">&lt;b&gt;<em>you</em>&lt;/b&gt;</p>\n',
+        ]
     }
     for wrong in (3, None, "x" * 50_001):
         refused = await client.post("/api/render", json={"text": wrong})

@@ -76,8 +76,8 @@ async def test_an_answer_is_receipt_text_blocks_and_done() -> None:
     assert sent["inputs"] == "<|user|>\nHi there\n<|assistant|>\n"
     assert text_of(middle) == "Hello *you*\n\nBye"
     assert [event for event in middle if isinstance(event, Block)] == [
-        Block(0, "<p>Hello <em>you</em></p>\n"),
-        Block(1, "<p>Bye</p>\n"),
+        Block(0, '<p dir="auto">Hello <em>you</em></p>\n'),
+        Block(1, '<p dir="auto">Bye</p>\n'),
     ]
     assert isinstance(done, Done)
     assert (done.finish_reason, done.generated_tokens, done.input_tokens) == ("eos_token", 5, 11)
@@ -261,15 +261,15 @@ async def test_a_continued_answer_begins_with_what_is_continued() -> None:
     assert sent["inputs"].endswith("<|assistant|>\nOne,\n\ntwo,")
     assert text_of(events) == "One,\n\ntwo, three."
     assert [event.html for event in events if isinstance(event, Block)] == [
-        "<p>One,</p>\n",
-        "<p>two, three.</p>\n",
+        '<p dir="auto">One,</p>\n',
+        '<p dir="auto">two, three.</p>\n',
     ]
 
 
 async def test_a_continued_answer_that_ends_at_once_is_whole_all_the_same() -> None:
     events, _ = await events_of(writing(["\n"]), request("Count.", "One"))
     assert text_of(events) == "One"
-    assert only(events, Block).html == "<p>One</p>\n"
+    assert only(events, Block).html == '<p dir="auto">One</p>\n'
 
 
 async def test_a_continued_answer_that_fails_at_once_repeats_nothing() -> None:
@@ -289,7 +289,7 @@ async def test_what_was_written_before_a_failure_stays_as_a_block() -> None:
     events, _ = await events_of(script, request("Hi"))
     *_, block, failed = events
     assert text_of(events) == "Some *text* <|us"
-    assert block == Block(0, "<p>Some <em>text</em> &lt;|us</p>\n")
+    assert block == Block(0, '<p dir="auto">Some <em>text</em> &lt;|us</p>\n')
     assert isinstance(failed, Failed)
     assert (failed.kind, failed.retryable) == ("incomplete", True)
 

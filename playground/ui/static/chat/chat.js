@@ -110,7 +110,7 @@ export class Chat {
       (open ? this.beginning : this.prompt).focus();
     });
     labelEnter(this.prompt);
-    onStop($('#chat-stop'), () => this.stop());
+    onStop($('#chat-stop'), $('#chat-send'), () => this.stop());
     $('#chat-new').addEventListener('click', () => this.clear());
     document.addEventListener('keydown', (event) => {
       if (event.key === 'Escape' && !closeDrawer() && this.prompt.checkVisibility()) this.stop();

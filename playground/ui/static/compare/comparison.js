@@ -128,7 +128,7 @@ class Comparison {
       }
     });
     labelEnter(this.prompt);
-    onStop($('#compare-stop'), () => this.stopAll());
+    onStop($('#compare-stop'), $('#compare-send'), () => this.stopAll());
     document.addEventListener('keydown', (event) => {
       if (event.key === 'Escape' && this.node.offsetParent !== null) this.stopAll();
     });

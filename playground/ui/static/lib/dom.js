@@ -85,14 +85,14 @@ export function labelEnter(area) {
   if (phone.matches) area.enterKeyHint = 'enter';
 }
 
-const hasty = 500; // ms within which a click was meant for what stood there before
+const hasty = 500; // ms, the longest that two clicks are one gesture
 
-// A Stop takes the place of a Send: the second click of two is none on it.
-export function onStop(stop, run) {
-  let shown = -Infinity;
-  new MutationObserver(() => { if (!stop.hidden) shown = performance.now(); }).observe(stop, { attributeFilter: ['hidden'] });
+// A Stop takes the place of a Send: the second click of two on the Send is none on it.
+export function onStop(stop, send, run) {
+  let sent = -Infinity;
+  send.addEventListener('click', ({ detail }) => { if (detail > 0) sent = performance.now(); }); // 0: by the keyboard
   stop.addEventListener('click', ({ detail }) => {
-    if (detail === 0 || performance.now() - shown > hasty) run(); // 0: by the keyboard
+    if (detail === 0 || performance.now() - sent > hasty) run();
   });
 }
 

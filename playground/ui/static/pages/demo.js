@@ -96,7 +96,7 @@ class Demo {
       this.send();
     });
     labelEnter(this.prompt);
-    onStop($('#demo-stop'), () => this.stop());
+    onStop($('#demo-stop'), $('#demo-send'), () => this.stop());
     $('#demo-new').addEventListener('click', () => this.clear());
     document.addEventListener('keydown', (event) => { if (event.key === 'Escape') void this.stop(); });
     document.addEventListener('visibilitychange', () => { if (!document.hidden) void this.look(); });
