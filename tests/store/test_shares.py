@@ -64,7 +64,7 @@ async def test_a_record_comes_out_byte_for_byte(database: Settings) -> None:
         "mine": True,
         "views": 0,
     }
-    assert found["blocks"][0] == [None, ["<p><strong>Hello</strong></p>\n"]]
+    assert found["blocks"][0] == [None, ['<p dir="auto"><strong>Hello</strong></p>\n']]
     assert "<table>" in found["blocks"][1][0][0]
     assert made["url"] == f"{url}/s/{made['token']}"
     assert len(made["token"]) == 22  # 128 bits
@@ -306,7 +306,7 @@ async def test_what_a_reader_would_wait_for_is_shown_as_text(tmp_path: Path) -> 
         made = await share(asking, record=body)
         found = (await asking.get(f"/api/shares/{made['token']}")).json()
     [[first, *others, fifth, last]] = found["blocks"]
-    assert first == ["<p><strong>first</strong></p>\n"]
+    assert first == ['<p dir="auto"><strong>first</strong></p>\n']
     assert all(others)
     assert (fifth, last) == (None, None)
     assert found["record"] == body
