@@ -5,7 +5,7 @@
 Listens on a free port of 127.0.0.1 and prints its address. A token is the Unix time of its
 emission, ``1700000000.1234``, and now and then the end of a paragraph. The prompt says what it is
 to do: ``[silent 4]`` writes nothing behind the fourth token, ``[fast]`` leaves the pace out,
-``[tokens 300]`` goes before max_new_tokens. A word counts as a token. GET /closed lists when
+``[tokens 300]`` ends the answer by itself there, or at max_new_tokens before. A word counts as a token. GET /closed lists when
 streams were closed by their reader, GET /seen counts requests by path.
 """
 
@@ -90,7 +90,9 @@ async def _generate(
     inputs, parameters = str(request["inputs"]), request["parameters"]
     assert isinstance(parameters, dict)
     found = _TOKENS.search(inputs)
-    most = int(found[1] if found else parameters["max_new_tokens"])
+    limit = int(parameters["max_new_tokens"])
+    most = min(int(found[1]), limit) if found else limit
+    reason = "eos_token" if found and most < limit else "length"
     silent = int(found[1]) if (found := _SILENT.search(inputs)) else -1
     paced = "[fast]" not in inputs
     writer.write(
@@ -105,7 +107,7 @@ async def _generate(
         if leaving.done():
             raise ConnectionResetError
         text = "\\n\\n" if i % PARAGRAPH == PARAGRAPH - 1 else f"{time.time():.4f} "
-        _event(writer, i, most, text)
+        _event(writer, i, most, text, reason)
         if i == most - 1:
             break
         if paced:
@@ -123,12 +125,12 @@ def _left(leaving: asyncio.Task[bytes]) -> None:
         _closed.append(time.time())
 
 
-def _event(writer: asyncio.StreamWriter, i: int, most: int, text: str) -> None:
+def _event(writer: asyncio.StreamWriter, i: int, most: int, text: str, reason: str) -> None:
     """One event as TGI's router writes it."""
     end = '"generated_text":null,"details":null'
     if i == most - 1:
         end = (
-            f'"generated_text":"…","details":{{"finish_reason":"length","generated_tokens":{most},'
+            f'"generated_text":"…","details":{{"finish_reason":"{reason}","generated_tokens":{most},'
             '"input_length":9,"seed":7}'
         )
     event = (
