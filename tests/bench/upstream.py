@@ -5,8 +5,9 @@
 Listens on a free port of 127.0.0.1 and prints its address. A token is the Unix time of its
 emission, ``1700000000.1234``, and now and then the end of a paragraph. The prompt says what it is
 to do: ``[silent 4]`` writes nothing behind the fourth token, ``[fast]`` leaves the pace out,
-``[tokens 300]`` ends the answer by itself there, or at max_new_tokens before. A word counts as a token. GET /closed lists when
-streams were closed by their reader, GET /seen counts requests by path.
+``[tokens 300]`` ends the answer by itself there, or at max_new_tokens before. A word counts as a
+token. GET /closed lists when streams were closed by their reader, GET /seen counts requests by
+path.
 """
 
 import asyncio
