@@ -23,7 +23,7 @@ from tests.servers import Server
 PARTS: Final = ("choices", "controls", "long", "pace", "beside")
 # Answers that one task asks for, half of them behind each prompt.
 _ROUND: Final = 1000
-_CONTROL: Final = 4000  # answers with a seed that is used again
+_CONTROL: Final = 10_000  # answers with a seed that is used again
 _STEPS: Final = 48
 _LONG: Final = 1500
 _PENALTY: Final = Sampler(temperature=1.0, presence_penalty=1.0)
