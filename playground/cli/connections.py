@@ -35,6 +35,10 @@ _MOST_HEADERS: Final = 200
 _MOST_WAITING: Final = 8
 # What is still read, and thrown away, of a body whose request was answered before its end.
 _MOST_UNREAD: Final = 4_000_000
+# Parts in which a body may come, and one more for so many bytes: each costs as much as a thousand
+# bytes do, and chunks of a single byte are many.
+_MOST_PARTS: Final = 2_000
+_PART_BYTES: Final = 64
 _LONG_HEAD: Final = "The headers of this request are too long."
 # Of Linux's struct tcp_info: tcpi_unacked, tcpi_bytes_acked and tcpi_notsent_bytes.
 _TCP_INFO: Final = struct.Struct("=24xI92xQ16xI")
@@ -203,6 +207,7 @@ class _Connection(HttpToolsProtocol):
         self._unread = 0  # bytes since a head was whole, or a part of a body came
         self._body_since: float | None = None  # while a body comes
         self._body_bytes = 0
+        self._parts = 0
         self._part_at = 0.0
         self._taken = -1  # bytes that its reader has confirmed
         self._taken_at = 0.0
@@ -265,7 +270,7 @@ class _Connection(HttpToolsProtocol):
         if len(self.pipeline) >= _MOST_WAITING:
             raise _Refused(0, "Too many requests wait on one connection.")
         self._unread = 0
-        self._head_since, self._body_bytes = None, 0
+        self._head_since, self._body_bytes, self._parts = None, 0, 0
         self._body_since = self._part_at = time.monotonic()
         self._places.begin(self)
         super().on_headers_complete()
@@ -275,6 +280,9 @@ class _Connection(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._unread = 0
         self._body_bytes += len(body)
+        self._parts += 1
+        if self._parts > _MOST_PARTS + self._body_bytes // _PART_BYTES:
+            raise _Refused(400, "The request's body comes in too many parts.")
         self._part_at = time.monotonic()
         if self.cycle.response_complete and self._body_bytes > _MOST_UNREAD:
             self.end()

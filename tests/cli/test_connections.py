@@ -283,3 +283,18 @@ async def test_many_headers_are_too_many() -> None:
         assert (await site.asked(head + b"a: b\r\n" * 300)).startswith(b"HTTP/1.1 431 ")
         assert (await site.asked(head + b"a: " + b"b" * 70_000)).startswith(b"HTTP/1.1 431 ")
         assert (await site.asked(b"nonsense\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize(
+    ("size", "parts", "status"),
+    [(1, 1_500, 200), (1, 5_000, 400), (16, 5_000, 400), (128, 5_000, 200)],
+)
+async def test_a_body_comes_in_so_many_parts_for_its_bytes(
+    size: int, parts: int, status: int
+) -> None:
+    async with serving(Connections(100, 100)) as site:
+        reader, writer = await site.open()
+        part = b"%x\r\n%b\r\n" % (size, b"x" * size)
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+        writer.write(part * parts + b"0\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 %d " % status)
