@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import yaml
@@ -11,9 +11,17 @@ from playground.domain.errors import InvalidRequest
 from playground.domain.samplers import BY_NAME
 from playground.formats import model_page, named_values, native
 from playground.formats.plain_values import check_plain, shown_key
-from playground.formats.source_lines import json_lines
+from playground.formats.source_lines import Path, json_lines
 from playground.formats.tgi import name_values
-from playground.formats.values import Draft, Entry, Exported, Imported, Problem, Unreadable
+from playground.formats.values import (
+    Draft,
+    Entry,
+    Exported,
+    Imported,
+    LeftOut,
+    Problem,
+    Unreadable,
+)
 from playground.formats.vocabulary import JSON_VOCABULARIES, OPENAI, TEXTGEN, TGI, Vocabulary
 from playground.formats.yaml_text import yaml_entries
 
@@ -58,11 +66,18 @@ def read_presets(text: str, form: str | None = None) -> Imported:
     try:
         if chosen == TEXTGEN.id:
             return _interpreted(TEXTGEN, yaml_entries(text))
-        document = _json(text)
+        twice: list[LeftOut] = []
+        document = _json(text, twice)
         if chosen == native.JSON:
+            if twice:
+                raise Unreadable(
+                    [Problem(f"{shown_key(twice[0].name)} stands twice in one object.")]
+                )
             return native.read_json(document, text)
         vocabulary = _FLAT[chosen]
-        return _interpreted(vocabulary, _json_entries(document, text, vocabulary))
+        return _interpreted(
+            vocabulary, _json_entries(document, json_lines(text), vocabulary), twice
+        )
     except Unreadable as error:
         return Imported(chosen, problems=error.problems)
 
@@ -115,7 +130,9 @@ def detect(text: str) -> str:
     return model_page.FORMAT
 
 
-_PAGE: Final = Vocabulary(model_page.FORMAT, model_page.LABEL, suffix="txt")
+_PAGE: Final = Vocabulary(
+    model_page.FORMAT, model_page.LABEL, suffix="txt", limits=("max_new_tokens",)
+)
 
 
 def _detect_json(document: dict[str, Any]) -> str:
@@ -125,20 +142,40 @@ def _detect_json(document: dict[str, Any]) -> str:
     for value in document.values():
         if isinstance(value, dict):
             names |= value.keys()
+    names |= {name.lower().replace("-", "_") for name in names}
     for vocabulary in JSON_VOCABULARIES:
         if names & vocabulary.signs:
             return vocabulary.id
     return OPENAI.id
 
 
-def _interpreted(vocabulary: Vocabulary, entries: Sequence[Entry]) -> Imported:
+def _interpreted(
+    vocabulary: Vocabulary, entries: Sequence[Entry], twice: Sequence[LeftOut] = ()
+) -> Imported:
     draft, left_out, notes = named_values.interpret(vocabulary, entries)
-    return Imported(vocabulary.id, (draft,), tuple(left_out), notes=tuple(notes))
+    return Imported(vocabulary.id, (draft,), (*twice, *left_out), notes=tuple(notes))
 
 
-def _json(text: str) -> dict[str, Any]:
+def _json(text: str, twice: list[LeftOut] | None = None) -> dict[str, Any]:
+    """A JSON object. Of a name given twice, the last value counts.
+
+    Args:
+        twice: Takes the values that do not count.
+    """
+    superseded: list[tuple[str, object]] = []
+
+    def made(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        earlier: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in values:
+                earlier[name] = values[name]
+            values[name] = value
+        superseded.extend(earlier.items())
+        return values
+
     try:
-        document = json.loads(text, object_pairs_hook=_object)
+        document = json.loads(text, object_pairs_hook=made)
     except json.JSONDecodeError as error:
         raise Unreadable([Problem(f"This is not JSON: {error.msg}.", error.lineno)]) from error
     except RecursionError as error:
@@ -149,31 +186,31 @@ def _json(text: str) -> dict[str, Any]:
         raise Unreadable([Problem("A preset is a JSON object of names and values.", 1)])
     try:
         check_plain(document)
+        for name, value in superseded:
+            check_plain({name: value})
     except Unreadable as error:
         # Said once more with the line of the outermost name that holds it.
         [problem] = error.problems
         line = json_lines(text).get((problem.key,)) if problem.key and not problem.line else None
         raise Unreadable([Problem(problem.reason, line, problem.key)]) from error
+    if twice is not None:
+        twice += [named_values.superseded(Entry(n, v, None)) for n, v in superseded]
     return document
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in made:
-            raise Unreadable([Problem(f"{shown_key(name)} stands twice in one object.")])
-        made[name] = value
-    return made
-
-
-def _json_entries(document: dict[str, Any], text: str, vocabulary: Vocabulary) -> list[Entry]:
-    lines = json_lines(text)
+def _json_entries(
+    document: Mapping[str, Any],
+    lines: Mapping[Path, int],
+    vocabulary: Vocabulary,
+    above: Path = (),
+) -> list[Entry]:
     entries = []
     for key, value in document.items():
+        path = (*above, key)
         if key in vocabulary.nested and isinstance(value, dict):
-            entries += [Entry(k, v, lines.get((key, k))) for k, v in value.items()]
+            entries += _json_entries(value, lines, vocabulary, path)
         else:
-            entries.append(Entry(key, value, lines.get((key,))))
+            entries.append(Entry(key, value, lines.get(path)))
     return entries
 
 

@@ -1,79 +1,192 @@
 """Presets as names and values of one level: read and written by a vocabulary."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from playground.domain.errors import InvalidRequest
-from playground.domain.samplers import BY_NAME, Sampler, parse_value
+from playground.domain.samplers import BY_NAME, Parameter, Sampler, parse_value
 from playground.domain.validation import MAX_NEW_TOKENS
 from playground.formats.values import Draft, Entry, Exported, LeftOut, Problem, Unreadable
-from playground.formats.vocabulary import Vocabulary
+from playground.formats.vocabulary import PARTS, SHAPING, Vocabulary
 
 # What greedy decoding makes pointless: it takes the likeliest token whatever these say.
 NARROWING: Final = ("top_k", "top_p", "min_p")
+_LONGEST_NAME: Final = 60
+_EMPTY: Final[tuple[object, ...]] = (None, "", [], {})
 
 
 def interpret(
-    vocabulary: Vocabulary, entries: Iterable[Entry]
+    vocabulary: Vocabulary, entries: Sequence[Entry]
 ) -> tuple[Draft, list[LeftOut], list[str]]:
     """The preset that the entries describe, what of them was left out, and what to know.
 
+    A value that cannot be used is left out, and the others stay. Of two for one parameter the last
+    one counts, of two limits the smaller.
+
     Raises:
-        Unreadable: With every value that cannot be used.
+        Unreadable: There is nothing in it that can be used.
     """
     parameters = vocabulary.parameters()
-    values: dict[str, Any] = {}
-    limit: int | None = None
+    known = vocabulary.known()
+    named = [replace(entry, key=_known_name(entry.key, known)) for entry in entries]
+    given: dict[str, Entry] = {}
+    limits: list[Entry] = []
     sampling: bool | None = None
     left_out: list[LeftOut] = []
-    problems: list[Problem] = []
-    for entry in entries:
+    unusable: list[Problem] = []
+    rest: list[Entry] = []
+    understood = False
+    for entry in named:
         key, value, line = entry.key, entry.value, entry.line
+        reason = None
         if parameter := parameters.get(key):
-            if parameter.name in values:
-                problems.append(Problem(f"{parameter.name} is given twice.", line, key))
-                continue
             if parameter.name == "top_k" and value == -1:
                 value = 0  # another way to keep all
-            if parameter.skips(value):
-                left_out.append(LeftOut(key, value, f"here it must {parameter.rule}", line=line))
-                continue
-            try:
-                values[parameter.name] = parse_value(parameter, value, key)
-            except InvalidRequest as error:
-                problems.append(Problem(str(error), line, key))
+            if reason := refusal(parameter, value):
+                unusable.append(Problem(f"{parameter.name}: {reason}.", line, key))
+            else:
+                if parameter.name in given:
+                    left_out.append(superseded(given[parameter.name]))
+                given[parameter.name] = Entry(key, parse_value(parameter, value, key), line)
+                understood = True
         elif key in vocabulary.limits:
-            if value is None or value == -1:
-                continue
-            if type(value) is not int or not 1 <= value <= MAX_NEW_TOKENS:
-                reason = f"{key} must be a whole number from 1 to {MAX_NEW_TOKENS:,}."
-                problems.append(Problem(reason, line, key))
+            if value is None or (type(value) is int and value < 0):
+                understood = True  # without a limit
+            elif type(value) is not int or not 1 <= value <= MAX_NEW_TOKENS:
+                reason = f"here it must be a whole number from 1 to {MAX_NEW_TOKENS:,}"
+                unusable.append(Problem(f"{key}: {reason}.", line, key))
             else:
-                limit = value
+                limits.append(entry)
         elif key == "do_sample" and vocabulary.switch:
-            if not isinstance(value, bool | None):
-                problems.append(Problem("do_sample must be true or false.", line, key))
-            else:
+            if isinstance(value, bool | None):
                 sampling = value
+            else:
+                reason = "it must be true or false"
+                unusable.append(Problem(f"{key}: {reason}.", line, key))
         else:
-            left_out.append(_left_out(vocabulary, entry))
-    if problems:
-        raise Unreadable(problems)
-    notes = _switch(values, sampling, left_out)
+            rest.append(entry)
+        if reason:
+            left_out.append(LeftOut(key, value, reason, line=line))
+    values: dict[str, Any] = {name: entry.value for name, entry in given.items()}
+    off = _off(vocabulary, rest, values)
+    left_out += [_left_out(vocabulary, entry, known, off) for entry in rest]
+    limit = min(limits, key=lambda each: each.value) if limits else None  # type: ignore[arg-type, return-value]  # ints
+    left_out += [
+        LeftOut(
+            each.key, each.value, f"{limit.key} {limit.value} is the limit that is taken",
+            effect=False, line=each.line,
+        )
+        for each in limits
+        if limit and each is not limit
+    ]  # fmt: skip
+    notes = _switch(values, sampling, left_out, {each.key: each.value for each in rest})
+    if not understood and not limits and not values:
+        nothing = Problem(
+            "There is none of the seven parameters in this, nor a limit of tokens.", 1
+        )
+        raise Unreadable(unusable or [nothing])
+    if not values and not limits:
+        reason = "what it says about sampling is nothing that the seven parameters can express"
+        if any(each.effect for each in left_out) and any(
+            e.value is not None for e in given.values()
+        ):
+            raise Unreadable([Problem(f"There is no preset in this: {reason}.", 1)])
+    if not limits and not any(value is not None for value in values.values()):
+        notes.append("Every parameter is unset in this text.")
     notes += [note for name, note in vocabulary.meanings.items() if values.get(name)]
+    if len(limits) > 1:
+        notes.append(f"There are {len(limits)} limits of tokens in this; the smallest is taken.")
+    notes += _implied(vocabulary, values, sampling)
     sampler = Sampler(**{name: value for name, value in values.items() if value is not None})
-    return Draft("", sampler, max_new_tokens=limit), left_out, notes
+    return Draft("", sampler, max_new_tokens=limit and limit.value), left_out, notes  # type: ignore[arg-type]  # an int
 
 
-def _switch(values: dict[str, Any], sampling: bool | None, left_out: list[LeftOut]) -> list[str]:
+def refusal(parameter: Parameter, value: object) -> str | None:
+    """Why a parameter cannot have a value; None for one that it can have."""
+    try:
+        parse_value(parameter, value, parameter.name)
+    except InvalidRequest:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return "it is no number"
+        if parameter.integer and value != value // 1:
+            return "here it must be a whole number"
+        return f"here it must {parameter.rule}"
+    return None
+
+
+def superseded(entry: Entry) -> LeftOut:
+    """What a later value took the place of."""
+    return LeftOut(
+        entry.key, entry.value, "it is given twice, and the last one counts", line=entry.line
+    )
+
+
+def _known_name(key: str, known: Collection[str]) -> str:
+    """A name as the format writes it, where a person wrote it in capitals or with hyphens."""
+    if key in known or len(key) > _LONGEST_NAME:
+        return key
+    plain = key.strip().lower().replace("-", "_").replace(" ", "_")
+    return plain if plain in known else key
+
+
+def _off(
+    vocabulary: Vocabulary, rest: Iterable[Entry], values: Mapping[str, object]
+) -> frozenset[str]:
+    """The names of values that do nothing since what they belong to is off."""
+    on = {
+        each.key
+        for each in rest
+        if each.key in vocabulary.foreign and not _neutral(vocabulary, each)
+    }
+    on |= {
+        name
+        for name, parameter in vocabulary.parameters().items()
+        if values.get(parameter.name) not in (None, parameter.neutral)
+    }
+    return frozenset(name for name, masters in PARTS.items() if not on.intersection(masters))
+
+
+def _neutral(vocabulary: Vocabulary, entry: Entry) -> bool:
+    neutral = vocabulary.foreign[entry.key]
+    if entry.value in _EMPTY:
+        return True
+    return entry.value in neutral if isinstance(neutral, tuple) else entry.value == neutral
+
+
+def _switch(
+    values: dict[str, Any],
+    sampling: bool | None,
+    left_out: list[LeftOut],
+    rest: Mapping[str, object],
+) -> list[str]:
     """do_sample in our words: greedy decoding is temperature 0."""
     if sampling is False:
+        alpha, beams = rest.get("penalty_alpha"), rest.get("num_beams")
+        top_k = values.get("top_k")
+        contrastive = isinstance(alpha, int | float) and alpha > 0 and top_k != 1
+        search = isinstance(beams, int) and beams > 1
         for name in ("temperature", *NARROWING):
             value = values.pop(name, None)
             if value is not None:
-                reason = "do_sample is false, so it has no effect"
-                left_out.append(LeftOut(name, value, reason, effect=False))
+                used = contrastive and name == "top_k"
+                reason = (
+                    "it belongs to contrastive search"
+                    if used
+                    else "do_sample is false, so it has no effect"
+                )
+                left_out.append(LeftOut(name, value, reason, effect=used))
+        if contrastive:
+            return [f"penalty_alpha {alpha:g} is contrastive search, which is not expressed here."]
+        if search:
+            return [f"num_beams {beams} is beam search, which is not expressed here."]
+        left_out[:] = [
+            replace(each, effect=False, reason="do_sample is false, so it has no effect")
+            if each.name in ("temperature", "temp", *NARROWING)
+            else each
+            for each in left_out
+        ]
         values["temperature"] = 0.0
         return ["do_sample false is greedy decoding: temperature 0 here."]
     if sampling and not any(values.get(n) is not None for n in ("temperature", *NARROWING)):
@@ -82,20 +195,51 @@ def _switch(values: dict[str, Any], sampling: bool | None, left_out: list[LeftOu
     return []
 
 
-def _left_out(vocabulary: Vocabulary, entry: Entry) -> LeftOut:
+def _implied(
+    vocabulary: Vocabulary, values: Mapping[str, object], sampling: bool | None
+) -> list[str]:
+    """What the program itself takes where a text names nothing, which the preset leaves unset."""
+    if values.get("temperature") == 0:
+        return []
+    notes = []
+    if vocabulary.greedy and sampling is None and _samples(values):
+        notes.append(
+            f"do_sample is not named: {vocabulary.program} then decodes greedily, without "
+            "temperature, top_k, top_p and min_p. The preset has them."
+        )
+    unset = {
+        name: default for name, default in vocabulary.defaults.items() if values.get(name) is None
+    }
+    if unset and values:
+        notes.append(
+            f"Not named here, so unset in the preset: {vocabulary.program} itself takes "
+            f"{_listed(unset)}."
+        )
+    return notes
+
+
+def _left_out(
+    vocabulary: Vocabulary, entry: Entry, known: Collection[str], off: Collection[str]
+) -> LeftOut:
     key, value = entry.key, entry.value
     if key in vocabulary.other:
-        return LeftOut(key, value, vocabulary.other[key], effect=False, line=entry.line)
+        reason = vocabulary.other[key]
+        effect = reason in SHAPING and value not in (*_EMPTY, -1, False)
+        return LeftOut(key, value, reason, effect=effect, line=entry.line)
     if key in vocabulary.foreign:
-        if value is None or value == vocabulary.foreign[key]:
+        if _neutral(vocabulary, entry):
             reason = "it has no effect at this value"
+            return LeftOut(key, value, reason, effect=False, line=entry.line)
+        if key in off:
+            reason = "what it belongs to is off"
             return LeftOut(key, value, reason, effect=False, line=entry.line)
         reason = "none of the seven parameters can express it"
         return LeftOut(key, value, reason, line=entry.line)
     reason = "this format has no such name"
-    if near := difflib.get_close_matches(key, vocabulary.known(), 1, 0.75):
+    effect = value not in _EMPTY
+    if near := difflib.get_close_matches(key[:_LONGEST_NAME], known, 1, 0.75):
         reason += f"; is {near[0]} meant?"
-    return LeftOut(key, value, reason, line=entry.line)
+    return LeftOut(key, value, reason, effect, line=entry.line)
 
 
 def describe(vocabulary: Vocabulary, draft: Draft) -> dict[str, object]:
@@ -109,15 +253,15 @@ def describe(vocabulary: Vocabulary, draft: Draft) -> dict[str, object]:
         if greedy and parameter.name in ("temperature", *NARROWING):
             continue
         written[name] = value
-    if vocabulary.switch and (greedy or _samples(draft.sampler)):
+    if vocabulary.switch and (greedy or _samples(draft.sampler.set_values())):
         written["do_sample"] = not greedy
     if draft.max_new_tokens is not None and vocabulary.limits:
         written[vocabulary.limits[0]] = draft.max_new_tokens
     return {**written, **vocabulary.extras}
 
 
-def _samples(sampler: Sampler) -> bool:
-    return any(getattr(sampler, name) is not None for name in ("temperature", *NARROWING))
+def _samples(values: Mapping[str, object]) -> bool:
+    return any(values.get(name) is not None for name in ("temperature", *NARROWING))
 
 
 def losses(vocabulary: Vocabulary, drafts: Sequence[Draft]) -> Exported:

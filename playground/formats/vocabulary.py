@@ -12,12 +12,42 @@ from playground.domain.samplers import PARAMETERS, Parameter
 
 _CONVERSATION: Final = "the conversation is no part of a preset"
 _REQUEST: Final = "it belongs to a request, not to a preset; the panel has a field for it"
+_FORM: Final = "it constrains the answer, which no preset does"
+_LENGTH: Final = "it limits prompt and answer together"
+# The reasons for leaving out what has an effect on the answers nevertheless.
+SHAPING: Final = frozenset({_REQUEST, _FORM, _LENGTH})
 _SERVING: Final = "it is about serving, not about sampling"
 _TOKENS: Final = "it belongs to the model"
 
 
 def _all(reason: str, names: str) -> dict[str, str]:
     return dict.fromkeys(names.split(), reason)
+
+
+# What does something only where one of those behind it does.
+PARTS: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("min_temp", "max_temp"), ("dynatemp",)),
+    **dict.fromkeys(("dynatemp_low", "dynatemp_high"), ("dynamic_temperature",)),
+    "dynatemp_exponent": ("dynatemp", "dynamic_temperature", "dynatemp_range"),
+    "smoothing_curve": ("smoothing_factor",),
+    **dict.fromkeys(
+        ("dry_base", "dry_allowed_length", "dry_penalty_last_n", "dry_sequence_breakers"),
+        ("dry_multiplier",),
+    ),
+    **dict.fromkeys(("mirostat_tau", "mirostat_eta"), ("mirostat", "mirostat_mode")),
+    "xtc_threshold": ("xtc_probability",),
+    "adaptive_decay": ("adaptive_target",),
+    **dict.fromkeys(
+        ("rep_pen_range", "rep_pen_decay", "rep_pen_slope"), ("rep_pen", "repetition_penalty")
+    ),
+    **dict.fromkeys(
+        ("repeat_last_n", "penalize_nl", "penalize_newline"),
+        ("repeat_penalty", "frequency_penalty", "presence_penalty"),
+    ),
+    "repetition_penalty_range": (
+        "repetition_penalty", "frequency_penalty", "presence_penalty"
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +60,14 @@ class Vocabulary:
         limits: What it calls max_new_tokens; the first is written.
         aliases: Other names that it takes for a parameter, by ours.
         nested: Objects inside of which it takes names too.
-        foreign: Names of samplers that are not among the seven, with the neutral value of each.
+        foreign: Names of samplers that are not among the seven, with the neutral value of each;
+            a tuple holds several.
         other: Names that are no samplers, with the reason why they are left out.
         defaults: What it takes where one of the seven is not named and that is not neutral.
         signs: Names that only a file of this format has.
+        program: What takes its defaults.
         switch: Whether it has do_sample, and false in it means greedy decoding.
+        greedy: Whether it decodes greedily where do_sample is not named.
         meanings: What is to be known of a parameter that is set, where it means something else
             there.
         extras: What is written beside the values so that they mean there what they mean here.
@@ -50,7 +83,9 @@ class Vocabulary:
     other: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, float] = field(default_factory=dict)
     signs: frozenset[str] = frozenset()
+    program: str = ""
     switch: bool = False
+    greedy: bool = False
     meanings: Mapping[str, str] = field(default_factory=dict)
     extras: Mapping[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -72,10 +107,11 @@ class Vocabulary:
 _OPENAI_OTHER: Final = {
     **_all(_CONVERSATION, "messages prompt input model"),
     **_all(_REQUEST, "seed stop"),
+    **_all(_FORM, "tools tool_choice response_format reasoning_effort"),
     **_all(
         _SERVING,
-        "n stream stream_options logprobs top_logprobs user tools tool_choice response_format "
-        "echo suffix store metadata service_tier parallel_tool_calls reasoning_effort",
+        "n stream stream_options logprobs top_logprobs user "
+        "echo suffix store metadata service_tier parallel_tool_calls",
     ),
 }
 
@@ -100,10 +136,11 @@ VLLM: Final = Vocabulary(
         **_OPENAI_OTHER,
         **_all(_CONVERSATION, "text input_ids"),
         **_all(_REQUEST, "stop_token_ids sampling_seed"),
+        **_all(_FORM, "guided_json guided_regex guided_choice regex json_schema ebnf"),
         **_all(
             _SERVING,
             "skip_special_tokens spaces_between_special_tokens include_stop_str_in_output "
-            "add_generation_prompt guided_json guided_regex guided_choice regex json_schema ebnf "
+            "add_generation_prompt "
             "return_logprob prompt_logprobs priority truncate_prompt_tokens no_stop_trim",
         ),
     },
@@ -121,27 +158,32 @@ LLAMACPP: Final = Vocabulary(
     "llama.cpp server request",
     limits=("n_predict", "max_tokens"),
     aliases={"temp": "temperature"},
+    nested=("default_generation_settings", "params"),
     foreign={
         "typical_p": 1, "typ_p": 1, "tfs_z": 1, "mirostat": 0, "mirostat_tau": None,
         "mirostat_eta": None, "dynatemp_range": 0, "dynatemp_exponent": None, "xtc_probability": 0,
         "xtc_threshold": None, "dry_multiplier": 0, "dry_base": None, "dry_allowed_length": None,
-        "dry_penalty_last_n": None, "dry_sequence_breakers": None, "top_n_sigma": -1,
+        "dry_penalty_last_n": None, "dry_sequence_breakers": None, "top_n_sigma": (-1, 0),
         "repeat_last_n": -1, "penalize_nl": None, "logit_bias": [], "ignore_eos": False,
         "min_keep": 0, "samplers": _LLAMACPP_ORDER,
     },
     other={
         **_OPENAI_OTHER,
+        **_all(_FORM, "grammar json_schema"),
         **_all(
             _SERVING,
-            "cache_prompt n_keep n_probs grammar json_schema id_slot slot_id return_tokens "
+            "cache_prompt n_keep n_probs id_slot slot_id return_tokens "
+            "total_slots model_path model_alias chat_template chat_format build_info modalities "
+            "n_ctx id id_task is_processing next_token reasoning_format speculative n_discard "
             "timings_per_token t_max_predict_ms n_indent image_data post_sampling_probs lora "
             "response_fields",
         ),
     },
     defaults={"temperature": 0.8, "top_k": 40, "top_p": 0.95, "min_p": 0.05},
+    program="llama.cpp",
     signs=frozenset(
         {"repeat_penalty", "n_predict", "repeat_last_n", "cache_prompt", "samplers", "n_probs",
-         "mirostat", "n_keep", "id_slot", "tfs_z"}
+         "mirostat", "n_keep", "id_slot", "tfs_z", "default_generation_settings"}
     ),
     extras={"repeat_last_n": -1, "samplers": _LLAMACPP_ORDER},
     notes=(
@@ -160,9 +202,10 @@ TGI: Final = Vocabulary(
     other={
         **_all(_CONVERSATION, "inputs"),
         **_all(_REQUEST, "seed stop"),
+        **_all(_FORM, "grammar"),
         **_all(
             _SERVING,
-            "details decoder_input_details return_full_text top_n_tokens grammar adapter_id stream "
+            "details decoder_input_details return_full_text top_n_tokens adapter_id stream "
             "add_special_tokens",
         ),
     },
@@ -180,7 +223,7 @@ TGI: Final = Vocabulary(
 SILLYTAVERN: Final = Vocabulary(
     "sillytavern",
     "SillyTavern preset",
-    limits=("genamt",),
+    limits=("genamt", "openai_max_tokens"),
     aliases={
         "temperature": "temperature", "repetition_penalty": "repetition_penalty",
         "frequency_penalty": "frequency_penalty", "presence_penalty": "presence_penalty",
@@ -198,16 +241,25 @@ SILLYTAVERN: Final = Vocabulary(
         "temperature_last": False, "logit_bias": [], "ban_eos_token": False,
         "ignore_eos_token": False, "banned_tokens": "", "sampler_order": None, "samplers": None,
         "sampler_priority": None, "samplers_priorities": None, "min_keep": 0,
+        "typical": 1, "mirostat": 0, "use_default_badwordsids": False,
     },
     other={
+        **_all(_CONVERSATION, "prompt"),
+        **_all(_REQUEST, "seed stop"),
+        **_all(_FORM, "grammar grammar_string json_schema"),
         **_all(
             _SERVING,
             "max_length add_bos_token skip_special_tokens spaces_between_special_tokens streaming "
-            "speculative_ngram grammar_string json_schema include_reasoning global_banned_tokens "
-            "send_banned_tokens generate_until_sentence max_tokens_second openrouter_providers",
+            "speculative_ngram include_reasoning global_banned_tokens "
+            "send_banned_tokens generate_until_sentence max_tokens_second openrouter_providers "
+            "openai_max_context chat_completion_source stream_openai n max_context_unlocked",
         ),
+        **_all(_CONVERSATION, "openai_model prompts prompt_order assistant_prefill"),
     },
-    signs=frozenset({"temp", "rep_pen", "freq_pen", "presence_pen", "genamt", "rep_pen_range"}),
+    signs=frozenset(
+        {"temp", "rep_pen", "freq_pen", "presence_pen", "genamt", "rep_pen_range",
+         "chat_completion_source", "openai_max_tokens"}
+    ),
     switch=True,
 )  # fmt: skip
 
@@ -215,7 +267,7 @@ TEXTGEN: Final = Vocabulary(
     "textgen",
     "textgen (oobabooga) preset",
     suffix="yaml",
-    limits=("max_new_tokens",),
+    limits=("max_new_tokens", "max_tokens"),
     foreign={
         "typical_p": 1, "tfs": 1, "top_a": 0, "epsilon_cutoff": 0, "eta_cutoff": 0,
         "repetition_penalty_range": 0, "encoder_repetition_penalty": 1, "no_repeat_ngram_size": 0,
@@ -249,14 +301,17 @@ TRANSFORMERS: Final = Vocabulary(
     },
     other={
         **_all(_TOKENS, "bos_token_id eos_token_id pad_token_id decoder_start_token_id"),
+        **_all(_LENGTH, "max_length"),
         **_all(
             _SERVING,
-            "transformers_version max_length max_time num_return_sequences output_attentions "
+            "transformers_version max_time num_return_sequences output_attentions "
             "output_hidden_states output_scores output_logits return_dict_in_generate use_cache "
             "cache_implementation cache_config trust_remote_code _from_model_config chat_format",
         ),
     },
     defaults={"top_k": 50},
+    program="transformers",
+    greedy=True,
     signs=frozenset(
         {"transformers_version", "eos_token_id", "bos_token_id", "pad_token_id", "do_sample",
          "_from_model_config", "num_beams", "max_length"}

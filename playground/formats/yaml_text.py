@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import yaml
 
-from playground.formats.plain_values import DEEPEST, check_plain, shown_key
+from playground.formats.plain_values import DEEPEST, check_plain
 from playground.formats.values import Entry, Problem, Unreadable
 
 _MAX_EVENTS: Final = 2_000  # each takes some 30 µs
@@ -67,19 +67,17 @@ def yaml_entries(text: str) -> list[Entry]:
         raise _refused("This is not YAML: an escape in it is no character.", loader.line) from error
     if not isinstance(node, yaml.MappingNode):
         raise _refused("A preset is a mapping of names to values.", 0)
-    entries: dict[str, Entry] = {}
+    entries: list[Entry] = []
     for key, value in node.value:
         line = key.start_mark.line
         if not isinstance(key, yaml.ScalarNode):
             raise _refused("A name must be a plain word.", line)
-        if key.value in entries:
-            raise _refused(f"{shown_key(key.value)} stands twice.", line)
-        entries[key.value] = Entry(key.value, _value(loader, value), line + 1)
+        entries.append(Entry(key.value, _value(loader, value), line + 1))
         try:
-            check_plain({key.value: entries[key.value].value})
+            check_plain({key.value: entries[-1].value})
         except Unreadable as error:
             raise _refused(str(error), line) from error
-    return [*entries.values()]
+    return entries
 
 
 def _value(loader: _Loader, node: yaml.Node) -> object:
