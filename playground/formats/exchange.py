@@ -2,15 +2,23 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
 from typing import Any, Final
 
 import yaml
 
 from playground.domain.errors import InvalidRequest
 from playground.domain.samplers import BY_NAME
-from playground.formats import model_page, named_values, native
-from playground.formats.plain_values import check_plain, shown_key
+from playground.formats import (
+    lm_studio,
+    model_page,
+    modelfile,
+    named_values,
+    native,
+    python_call,
+)
+from playground.formats.plain_values import MAX_VALUES, check_plain, shown_key
 from playground.formats.source_lines import Path, json_lines
 from playground.formats.tgi import name_values
 from playground.formats.values import (
@@ -22,16 +30,29 @@ from playground.formats.values import (
     Problem,
     Unreadable,
 )
-from playground.formats.vocabulary import JSON_VOCABULARIES, OPENAI, TEXTGEN, TGI, Vocabulary
+from playground.formats.vocabulary import (
+    JSON_VOCABULARIES,
+    LMSTUDIO,
+    MODELFILE,
+    OLLAMA,
+    OPENAI,
+    PYTHON,
+    TEXTGEN,
+    TGI,
+    TRANSFORMERS,
+    VLLM,
+    Vocabulary,
+)
 from playground.formats.yaml_text import yaml_entries
 
 MAX_CHARS: Final = 60_000
-_FLAT: Final = {each.id: each for each in (*JSON_VOCABULARIES, TEXTGEN)}
+_TEXTS: Final = (TEXTGEN, MODELFILE, PYTHON)
+_FLAT: Final = {each.id: each for each in (*JSON_VOCABULARIES, *_TEXTS)}
 FORMATS: Final[dict[str, str]] = {
     model_page.FORMAT: model_page.LABEL,
     native.TOML: "presets file (TOML)",
     native.JSON: "presets (JSON)",
-    **{each.id: each.label for each in (*reversed(JSON_VOCABULARIES), TEXTGEN)},
+    **{each.id: each.label for each in (*reversed(JSON_VOCABULARIES), *_TEXTS)},
 }
 # Formats of a single preset have one object for it.
 SEVERAL: Final = (model_page.FORMAT, native.TOML, native.JSON)
@@ -66,6 +87,10 @@ def read_presets(text: str, form: str | None = None) -> Imported:
     try:
         if chosen == TEXTGEN.id:
             return _interpreted(TEXTGEN, yaml_entries(text))
+        if chosen == MODELFILE.id:
+            return _interpreted(MODELFILE, modelfile.read(text))
+        if chosen == PYTHON.id:
+            return _python(text)
         twice: list[LeftOut] = []
         document = _json(text, twice)
         if chosen == native.JSON:
@@ -75,6 +100,16 @@ def read_presets(text: str, form: str | None = None) -> Imported:
                 )
             return native.read_json(document, text)
         vocabulary = _FLAT[chosen]
+        if vocabulary is LMSTUDIO:
+            found = _interpreted(LMSTUDIO, lm_studio.read(document, json_lines(text)), twice)
+            name = document.get("name")
+            drafts = tuple(
+                replace(draft, name=name[: native.MAX_NAME_CHARS])
+                if isinstance(name, str)
+                else draft
+                for draft in found.drafts
+            )
+            return replace(found, drafts=drafts)
         return _interpreted(
             vocabulary, _json_entries(document, json_lines(text), vocabulary), twice
         )
@@ -101,8 +136,16 @@ def write_presets(drafts: Sequence[Draft], form: str) -> Exported:
     values = named_values.describe(vocabulary, draft)
     if vocabulary is TGI:
         values = _tgi_request(draft)
+    elif vocabulary is LMSTUDIO:
+        values = lm_studio.document(draft.name, values)
+    elif vocabulary is OLLAMA:
+        values = {"options": values}
     if vocabulary is TEXTGEN:
         text = yaml.safe_dump(values, sort_keys=False) if values else "# nothing is set\n"
+    elif vocabulary is MODELFILE:
+        text = modelfile.write(values)
+    elif vocabulary is PYTHON:
+        text = python_call.write(values)
     else:
         text = json.dumps(values, indent=2) + "\n"
     lost = named_values.losses(vocabulary, drafts)
@@ -119,6 +162,10 @@ def detect(text: str) -> str:
         return _detect_json(document)
     if any(map(_TOML.match, text.split("\n"))):
         return native.TOML
+    if modelfile.LOOKS_LIKE.search(text):
+        return MODELFILE.id
+    if python_call.LOOKS_LIKE.search(text):
+        return PYTHON.id
     lines = [stripped for line in text.splitlines() if (stripped := line.strip())]
     keys = [line.partition(":")[0].rstrip() for line in lines if ":" in line]
     if (
@@ -142,11 +189,27 @@ def _detect_json(document: dict[str, Any]) -> str:
     for value in document.values():
         if isinstance(value, dict):
             names |= value.keys()
+    return (_vocabulary_of(names) or OPENAI).id
+
+
+def _vocabulary_of(names: Set[str]) -> Vocabulary | None:
+    """The first vocabulary that has a name of its own among these."""
     names |= {name.lower().replace("-", "_") for name in names}
     for vocabulary in JSON_VOCABULARIES:
         if names & vocabulary.signs:
-            return vocabulary.id
-    return OPENAI.id
+            return vocabulary
+    return None
+
+
+def _python(text: str) -> Imported:
+    """Keyword arguments, in the words of the program that has names of its own among them."""
+    entries = python_call.read(text)
+    if len(entries) > MAX_VALUES:
+        raise Unreadable([Problem(f"Presets have at most {MAX_VALUES:,} values.")])
+    vocabulary = _vocabulary_of({each.key for each in entries}) or VLLM
+    # A library's own defaults are not those of a server.
+    defaults = vocabulary.defaults if vocabulary is TRANSFORMERS else {}
+    return replace(_interpreted(replace(vocabulary, defaults=defaults), entries), format=PYTHON.id)
 
 
 def _interpreted(

@@ -8,6 +8,9 @@ from playground.formats.values import Problem, Unreadable
 
 DEEPEST: Final = 20
 MAX_VALUES: Final = 5_000
+_LONGEST_NUMBER: Final = 40
+_INTEGER: Final = re.compile(r"[+-]?[0-9]+")
+_WORDS: Final = {"true": True, "false": False, "none": None, "null": None}
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -38,6 +41,18 @@ def check_plain(document: Mapping[str, Any]) -> None:
             key = None if _SURROGATE.search(top) else top
             reason = "A text in this holds half of a character (a lone surrogate)."
             raise Unreadable([Problem(reason, key=key)])
+
+
+def plain_value(text: str) -> object:
+    """A value as programs and their files write it: a number, true, false, none, or a text."""
+    if len(text) > _LONGEST_NUMBER:
+        return text
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    try:
+        return int(text) if _INTEGER.fullmatch(text) else float(text)
+    except ValueError:
+        return text.strip("\"'")
 
 
 def shown_key(key: str) -> str:

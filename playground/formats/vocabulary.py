@@ -5,7 +5,7 @@ values after the names are neutral: what has such a value does nothing and is no
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from playground.domain.samplers import PARAMETERS, Parameter
@@ -320,5 +320,91 @@ TRANSFORMERS: Final = Vocabulary(
     notes=("transformers decodes greedily unless do_sample is true.",),
 )  # fmt: skip
 
+KOBOLDCPP: Final = Vocabulary(
+    "koboldcpp",
+    "KoboldCpp request",
+    limits=("max_length",),
+    aliases={"temp": "temperature"},
+    foreign={
+        "typical": 1, "tfs": 1, "top_a": 0, "rep_pen_range": 0, "rep_pen_slope": 1, "mirostat": 0,
+        "mirostat_tau": None, "mirostat_eta": None, "dynatemp_range": 0, "dynatemp_exponent": None,
+        "smoothing_factor": 0, "dry_multiplier": 0, "dry_base": None, "dry_allowed_length": None,
+        "dry_penalty_last_n": None, "dry_sequence_breakers": None, "xtc_probability": 0,
+        "xtc_threshold": None, "nsigma": 0, "sampler_order": None, "logit_bias": {},
+        "use_default_badwordsids": False, "ban_eos_token": False, "banned_tokens": [],
+    },
+    other={
+        **_all(_CONVERSATION, "prompt memory images"),
+        **_all(_REQUEST, "sampler_seed stop_sequence"),
+        **_all(_FORM, "grammar"),
+        **_all(_SERVING, "max_context_length n quiet genkey trim_stop grammar_retain_state"),
+    },
+    signs=frozenset({"max_context_length", "sampler_seed", "genkey"}),
+)  # fmt: skip
+
+OLLAMA: Final = Vocabulary(
+    "ollama",
+    "Ollama request",
+    limits=("num_predict",),
+    nested=("options",),
+    foreign={
+        "typical_p": 1, "tfs_z": 1, "mirostat": 0, "mirostat_tau": None, "mirostat_eta": None,
+        "repeat_last_n": -1, "penalize_newline": None,
+    },
+    other={
+        **_all(_CONVERSATION, "model prompt suffix messages message images context from adapter"),
+        **_all(_REQUEST, "seed stop system"),
+        **_all(_FORM, "format template tools think raw"),
+        **_all(
+            _SERVING,
+            "stream keep_alive num_ctx num_batch num_gpu main_gpu num_thread num_keep numa "
+            "use_mmap use_mlock low_vram f16_kv vocab_only logits_all license requires",
+        ),
+    },
+    defaults={"temperature": 0.8, "top_k": 40, "top_p": 0.9},
+    program="Ollama",
+    signs=frozenset({"options", "num_predict", "num_ctx", "keep_alive"}),
+)  # fmt: skip
+MODELFILE: Final = replace(OLLAMA, id="modelfile", label="Ollama Modelfile", suffix="Modelfile")
+
+LMSTUDIO: Final = Vocabulary(
+    "lmstudio",
+    "LM Studio preset",
+    limits=("maxPredictedTokens", "n_predict"),
+    aliases={
+        "temp": "temperature", "top_k": "top_k", "top_p": "top_p", "min_p": "min_p",
+        "repeat_penalty": "repetition_penalty", "frequency_penalty": "frequency_penalty",
+        "presence_penalty": "presence_penalty",
+    },
+    foreign={
+        "tfs": 1, "tfs_z": 1, "typical_p": 1, "mirostat": 0, "mirostat_tau": None,
+        "mirostat_eta": None, "repeat_last_n": -1, "penalize_nl": None, "logit_bias": {},
+    },
+    other={
+        **_all(_REQUEST, "systemPrompt stopStrings seed pre_prompt antiprompt"),
+        **_all(_FORM, "structured tools promptTemplate input_prefix input_suffix"),
+        **_all(
+            _SERVING,
+            "contextOverflowPolicy contextLength cpuThreads n_threads n_keep n_batch "
+            "pre_prompt_prefix pre_prompt_suffix multiline_input",
+        ),
+    },
+    signs=frozenset({"operation", "inference_params"}),
+)  # fmt: skip
+
+PYTHON: Final = Vocabulary(
+    "python", "Python call (vLLM's SamplingParams)", suffix="py", limits=("max_tokens",)
+)
+
 # In the order in which a file's names are held against the signs.
-JSON_VOCABULARIES: Final = (SILLYTAVERN, LLAMACPP, TGI, TRANSFORMERS, VLLM, OPENAI)
+JSON_VOCABULARIES: Final = (
+    LMSTUDIO,
+    OLLAMA,
+    KOBOLDCPP,
+    SILLYTAVERN,
+    LLAMACPP,
+    TGI,
+    TRANSFORMERS,
+    VLLM,
+    OPENAI,
+)

@@ -143,6 +143,58 @@ SAMPLES: dict[str, tuple[str, str, list[Sampler]]] = {
         "transformers",
         [Sampler(temperature=0.0)],
     ),
+    "LM Studio": (
+        '{"identifier": "@local:tales", "name": "Tales", "operation": {"fields": ['
+        '{"key": "llm.prediction.temperature", "value": 0.7},'
+        '{"key": "llm.prediction.topKSampling", "value": 30},'
+        '{"key": "llm.prediction.minPSampling", "value": {"checked": false, "value": 0.05}},'
+        '{"key": "llm.prediction.repeatPenalty", "value": {"checked": true, "value": 1.15}}]},'
+        ' "load": {"fields": [{"key": "llm.load.contextLength", "value": 4096}]}}',
+        "lmstudio",
+        [Sampler(temperature=0.7, top_k=30, repetition_penalty=1.15)],
+    ),
+    "LM Studio before": (
+        '{"name": "Old", "inference_params": {"temp": 0.6, "top_p": 0.9, "repeat_penalty": 1.2,'
+        ' "n_predict": -1, "antiprompt": ["x"]}}',
+        "lmstudio",
+        [Sampler(temperature=0.6, top_p=0.9, repetition_penalty=1.2)],
+    ),
+    "Ollama": (
+        '{"model": "m", "prompt": "Hi", "stream": false, "options": {"temperature": 0.5,'
+        ' "top_k": 25, "repeat_penalty": 1.05, "num_predict": 60, "num_ctx": 8192}}',
+        "ollama",
+        [Sampler(temperature=0.5, top_k=25, repetition_penalty=1.05)],
+    ),
+    "Modelfile": (
+        'FROM base\n# warm\nPARAMETER temperature 0.9\nPARAMETER stop "</s>"\n'
+        'SYSTEM """You are\nPARAMETER top_k 3\n"""\nparameter min_p 0.1\n'
+        "PARAMETER num_predict 70\n",
+        "modelfile",
+        [Sampler(temperature=0.9, min_p=0.1)],
+    ),
+    "KoboldCpp": (
+        '{"prompt": "Hi", "max_context_length": 4096, "max_length": 90, "rep_pen": 1.08,'
+        ' "temperature": 0.6, "top_p": 0.9, "typical": 1, "sampler_order": null}',
+        "koboldcpp",
+        [Sampler(temperature=0.6, top_p=0.9, repetition_penalty=1.08)],
+    ),
+    "Python, vLLM": (
+        "params = SamplingParams(  # temperature=2\n    temperature=0.4,\n    top_p=0.7,\n"
+        "    top_k=-1,\n    max_tokens=256,\n)\n",
+        "python",
+        [Sampler(temperature=0.4, top_p=0.7, top_k=0)],
+    ),
+    "Python, OpenAI": (
+        'client.chat.completions.create(model="m", messages=[{"role": "user", "content": "Hi"}],'
+        ' temperature=0.3, presence_penalty=0.5, extra_body={"top_k": 12, "min_p": 0.02})',
+        "python",
+        [Sampler(temperature=0.3, presence_penalty=0.5, top_k=12, min_p=0.02)],
+    ),
+    "Python, transformers": (
+        "model.generate(**inputs, do_sample=False, max_new_tokens=99, temperature=0.6)",
+        "python",
+        [Sampler(temperature=0.0)],
+    ),
     "TGI's do_sample alone": (
         '{"parameters": {"do_sample": true, "details": true}}',
         "tgi",
@@ -188,7 +240,12 @@ def test_a_dash_before_the_next_set_is_no_name() -> None:
 
 def test_takes_names_and_limits_along() -> None:
     assert [draft.name for draft in read_presets(PAGE).drafts] == [f"Config {i}" for i in (1, 2, 3)]
-    for sample, limit in (("OpenAI", 300), ("llama.cpp", 128), ("SGLang", 32), ("TGI", 20)):
+    assert [draft.name for draft in read_presets(SAMPLES["LM Studio"][0]).drafts] == ["Tales"]
+    for sample, limit in (
+        *(("OpenAI", 300), ("llama.cpp", 128), ("SGLang", 32), ("TGI", 20), ("Ollama", 60)),
+        *(("Modelfile", 70), ("KoboldCpp", 90), ("Python, vLLM", 256)),
+        *(("Python, transformers", 99), ("LM Studio", None), ("LM Studio before", None)),
+    ):
         assert read_presets(SAMPLES[sample][0]).drafts[0].max_new_tokens == limit
 
 
@@ -484,7 +541,8 @@ def counted_calls(text: str, form: str | None = None) -> int:
 @pytest.mark.parametrize(
     ("unit", "form"),
     [("temperature\n1\n", None), ("x\n", "page"), ("a: 1\n", "toml"), ("a = 1\n", "toml"),
-     ("- 1\n", "textgen"), ("#\n", "textgen"), ("a. = '\n", "toml")],
+     ("- 1\n", "textgen"), ("#\n", "textgen"), ("a. = '\n", "toml"), ("temperature=1,\n", "python"),
+     ('"a=\'', "python"), ("PARAMETER a 1\n", "modelfile")],
 )  # fmt: skip
 def test_twice_the_text_is_at_most_twice_the_work(unit: str, form: str | None) -> None:
     half, whole = (counted_calls(unit * times, form) for times in (500, 1000))

@@ -1,0 +1,39 @@
+"""Ollama's Modelfile: an instruction a line, of which PARAMETER holds a name and a value."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from playground.formats.plain_values import plain_value
+from playground.formats.values import Entry
+
+_INSTRUCTION: Final = re.compile(r"\s*([A-Za-z]+)\s+(\S.*)")
+_PARAMETER: Final = re.compile(r"(\w+)\s+(\S.*)")
+_BLOCK: Final = '"""'
+LOOKS_LIKE: Final = re.compile(r"^[ \t]*PARAMETER[ \t]+\w+[ \t]+\S", re.MULTILINE | re.IGNORECASE)
+
+
+def read(text: str) -> list[Entry]:
+    """The names and values; other instructions by their own names, in small letters."""
+    entries = []
+    inside = False
+    for number, line in enumerate(text.split("\n"), 1):
+        begins = not inside
+        inside ^= line.count(_BLOCK) % 2 == 1
+        found = _INSTRUCTION.fullmatch(line) if begins else None
+        if found is None:
+            continue
+        name, value = found[1].lower(), found[2].strip()
+        if name != "parameter":
+            entries.append(Entry(name, value, number))
+        elif parameter := _PARAMETER.fullmatch(value):
+            entries.append(Entry(parameter[1], plain_value(parameter[2].strip()), number))
+    return entries
+
+
+def write(values: Mapping[str, object]) -> str:
+    """A Modelfile without the model's name, which only its reader knows."""
+    lines = ["# Put the model's name here.", "FROM model"]
+    return (
+        "\n".join([*lines, *(f"PARAMETER {name} {value}" for name, value in values.items())]) + "\n"
+    )

@@ -1,0 +1,47 @@
+"""A call in Python: its keyword arguments, and the names and values of dicts among them.
+
+The text is searched, not parsed: what people paste is often a part of a program, and what is no
+name with a plain value behind it is passed over.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from playground.formats.plain_values import plain_value
+from playground.formats.values import Entry
+
+_ARGUMENT: Final = re.compile(
+    r"""\#[^\n]*
+    |(?<![\w.])["']?(?P<name>[A-Za-z_]\w{0,60})["']?[ \t]*[=:](?!=)[ \t]*
+      (?P<value>"[^"\n]*"|'[^'\n]*'|[\w.+-]+(?P<call>\()?|[\[{(])?
+    |"[^"\n]*"|'[^'\n]*'""",
+    re.VERBOSE,
+)
+_NAMES: Final = (
+    "temperature|top_p|top_k|min_p|repetition_penalty|repeat_penalty|frequency_penalty"
+    "|presence_penalty|do_sample|max_tokens|max_new_tokens|max_completion_tokens"
+)
+LOOKS_LIKE: Final = re.compile(rf"\b(?:{_NAMES})[ \t]*=[ \t]*[+-]?[\w.]{{1,40}}\s*(?:,(?!\d)|\))")
+_SHOWN: Final = "…"
+
+
+def read(text: str) -> list[Entry]:
+    """The names and values. A list or an object is not taken apart beyond the names in it."""
+    entries = []
+    line, at = 1, 0
+    for found in _ARGUMENT.finditer(text):
+        line += text.count("\n", at, found.start())
+        at = found.start()
+        value = found["value"]
+        if found["name"] is None or not value or found["call"] or value in "{(":
+            continue
+        shown = _SHOWN if value == "[" else plain_value(value)
+        entries.append(Entry(found["name"], shown, line))
+    return entries
+
+
+def write(values: Mapping[str, object]) -> str:
+    """A call of vLLM's SamplingParams."""
+    arguments = "".join(f"    {name}={value!r},\n" for name, value in values.items())
+    return f"SamplingParams(\n{arguments})\n"
