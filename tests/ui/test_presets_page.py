@@ -140,8 +140,20 @@ def test_the_model_pages_text_becomes_three_presets(page: Page) -> None:
     window = page.locator("dialog")
     expect(window).to_contain_text("Read as: SillyTavern preset.")
     expect(window).to_contain_text("tfs 0.9: none of the seven")
+    file = {
+        "name": "Bright tales.v2.json",
+        "mimeType": "",
+        "buffer": b'{"temp": 1.2, "rep_pen": 9}',
+    }
+    page.get_by_label("A file to import").set_input_files([file])
+    expect(page.get_by_label("Name of preset 1")).to_have_value("Bright tales.v2")
+    expect(window).to_contain_text("rep_pen 9: here it must lie between 0.5 and 2")
+    area.fill('{"a": 1}')
+    expect(window).to_contain_text("There is none of the seven parameters in this")
+    expect(window.get_by_role("button", name="Add this preset")).to_have_count(0)
     area.fill(THREE_TABS)
     expect(window).to_contain_text("Read as: model page's text.")
+    expect(page.get_by_label("Name of preset 1")).to_have_value("model page's text 1")
     page.get_by_label("Name of preset 3").fill("Third")
     page.get_by_role("button", name="Add 3 presets").click()
     assert own_names(page)[1:] == ["model page's text 1", "model page's text 2", "Third"]

@@ -38,10 +38,11 @@ function leftOut(items, lead) {
 
 const problem = ({ line, key, reason }) => element('li', { textContent: `${line ? `line ${line}: ` : ''}${key && !reason.includes(key) ? `${key}: ` : ''}${reason}` });
 
-// The found presets with a field for the name of each.
-function found(result, panel) {
+// The found presets with a field for the name of each; a single one without a name takes that of the file.
+function found(result, panel, fileName = '') {
+  const single = result.presets.length === 1;
   return result.presets.map((preset, i) => {
-    const name = element('input', { type: 'text', maxLength: 60, className: 'name-field', value: preset.name || `${result.label}${result.presets.length > 1 ? ` ${i + 1}` : ''}` });
+    const name = element('input', { type: 'text', maxLength: 60, className: 'name-field', value: preset.name || (single && fileName) || `${result.label}${single ? '' : ` ${i + 1}`}` });
     name.setAttribute('aria-label', `Name of preset ${i + 1}`);
     const limit = preset.max_new_tokens === null ? '' : ` · at most ${preset.max_new_tokens} tokens`;
     return { preset, name, node: element('div', { className: 'found' }, name, element('p', { textContent: panel.summary(preset.sampler) + limit })) };
@@ -73,6 +74,7 @@ export async function importPresets(panel) {
   const window = openDialog('Import presets', area, element('div', { className: 'row' }, file, label), result);
   let asked = 0;
   let timer;
+  let fileName = '';
 
   async function read() {
     asked += 1;
@@ -81,7 +83,7 @@ export async function importPresets(panel) {
     let nodes;
     try {
       const answer = await patientJson('api/presets/import', { text: area.value, ...(format.value && { format: format.value }) });
-      const drafts = found(answer, panel);
+      const drafts = found(answer, panel, fileName);
       nodes = [note(`Read as: ${answer.label || 'nothing that is known'}.`)];
       if (answer.problems.length > 0) nodes.push(element('h3', { textContent: 'This cannot be read' }), element('ul', { className: 'problems' }, ...answer.problems.map(problem)));
       nodes.push(...drafts.map(({ node }) => node), ...answer.notes.map(note), ...leftOut(answer.left_out, 'Left out'));
@@ -93,10 +95,16 @@ export async function importPresets(panel) {
     return undefined;
   }
 
-  area.addEventListener('input', () => { clearTimeout(timer); timer = setTimeout(read, 250); });
+  area.addEventListener('input', () => {
+    fileName = ''; // another text, or no longer the file's
+    clearTimeout(timer);
+    timer = setTimeout(read, 250);
+  });
   format.addEventListener('change', read);
   file.addEventListener('change', async () => {
-    area.value = (await file.files?.[0]?.text()) ?? '';
+    const chosen = file.files?.[0];
+    area.value = (await chosen?.text()) ?? '';
+    fileName = (chosen?.name ?? '').replace(/\.[^.]*$/, '').slice(0, 60).trim();
     void read();
   });
   for (const { id, label: name } of await formats()) format.add(new Option(name, id));
