@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, FilePayload, Locator, Page, expect
 
 from tests.pages import READY, opened, serve
 from tests.servers import stand_in
@@ -140,11 +140,9 @@ def test_the_model_pages_text_becomes_three_presets(page: Page) -> None:
     window = page.locator("dialog")
     expect(window).to_contain_text("Read as: SillyTavern preset.")
     expect(window).to_contain_text("tfs 0.9: none of the seven")
-    file = {
-        "name": "Bright tales.v2.json",
-        "mimeType": "",
-        "buffer": b'{"temp": 1.2, "rep_pen": 9}',
-    }
+    file = FilePayload(
+        name="Bright tales.v2.json", mimeType="", buffer=b'{"temp": 1.2, "rep_pen": 9}'
+    )
     page.get_by_label("A file to import").set_input_files([file])
     expect(page.get_by_label("Name of preset 1")).to_have_value("Bright tales.v2")
     expect(window).to_contain_text("rep_pen 9: here it must lie between 0.5 and 2")
