@@ -14,6 +14,8 @@ from playground.formats.vocabulary import PARTS, SHAPING, Vocabulary
 # What greedy decoding makes pointless: it takes the likeliest token whatever these say.
 NARROWING: Final = ("top_k", "top_p", "min_p")
 _LONGEST_NAME: Final = 60
+# How a request, and llama.cpp's server, say that no seed was chosen.
+_ANY_SEED: Final = (-1, 2**32 - 1)
 _EMPTY: Final[tuple[object, ...]] = (None, "", [], {})
 
 
@@ -224,7 +226,7 @@ def _left_out(
     key, value = entry.key, entry.value
     if key in vocabulary.other:
         reason = vocabulary.other[key]
-        effect = reason in SHAPING and value not in (*_EMPTY, -1, False)
+        effect = reason in SHAPING and value not in (*_EMPTY, *_ANY_SEED, False)
         return LeftOut(key, value, reason, effect=effect, line=entry.line)
     if key in vocabulary.foreign:
         if _neutral(vocabulary, entry):

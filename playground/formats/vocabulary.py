@@ -164,6 +164,7 @@ LLAMACPP: Final = Vocabulary(
         "mirostat_eta": None, "dynatemp_range": 0, "dynatemp_exponent": None, "xtc_probability": 0,
         "xtc_threshold": None, "dry_multiplier": 0, "dry_base": None, "dry_allowed_length": None,
         "dry_penalty_last_n": None, "dry_sequence_breakers": None, "top_n_sigma": (-1, 0),
+        "adaptive_target": -1, "adaptive_decay": None,
         "repeat_last_n": -1, "penalize_nl": None, "logit_bias": [], "ignore_eos": False,
         "min_keep": 0, "samplers": _LLAMACPP_ORDER,
     },
@@ -173,6 +174,8 @@ LLAMACPP: Final = Vocabulary(
         **_all(
             _SERVING,
             "cache_prompt n_keep n_probs id_slot slot_id return_tokens "
+            "reasoning_in_content generation_prompt speculative.types backend_sampling model_ftype "
+            "media_marker endpoint_slots endpoint_props endpoint_metrics ui ui_settings "
             "total_slots model_path model_alias chat_template chat_format build_info modalities "
             "n_ctx id id_task is_processing next_token reasoning_format speculative n_discard "
             "timings_per_token t_max_predict_ms n_indent image_data post_sampling_probs lora "

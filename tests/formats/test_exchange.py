@@ -508,7 +508,9 @@ def test_where_nothing_is_understood_there_is_no_preset(text: str) -> None:
 def test_reads_what_a_llama_server_says_of_its_defaults() -> None:
     found = read_presets(
         '{"default_generation_settings": {"n_ctx": 4096,\n"params": {"temperature": 0.7,'
-        ' "top_k": 30, "top_p": 0.9, "min_p": 0.1,\n"repeat_penalty": 9, "n_predict": -1}},'
+        ' "top_k": 30, "top_p": 0.9, "min_p": 0.1,\n"repeat_penalty": 9, "n_predict": -1,'
+        ' "seed": 4294967295,'
+        ' "adaptive_target": -1.0, "adaptive_decay": 0.9, "backend_sampling": false}},'
         ' "total_slots": 1}'
     )
     assert found.format == "llamacpp"
