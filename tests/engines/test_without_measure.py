@@ -1,7 +1,6 @@
 """Engines that keep no measure: they write on for ever, or say of themselves what cannot be."""
 
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -10,7 +9,7 @@ import pytest
 
 from playground.domain.errors import EngineError
 from playground.domain.samplers import Sampler
-from playground.engines.base import Chunk, Finish, GenerationRequest, ProvableEngine
+from playground.engines.base import Chunk, GenerationRequest, ProvableEngine
 from playground.engines.llamacpp import LlamaCppEngine
 from playground.engines.openai import OpenAIEngine
 from playground.engines.tgi import TGIEngine
@@ -67,28 +66,6 @@ async def test_an_answer_that_goes_on_for_ever_is_cut_off(kind: str, text: str) 
     assert caught.value.kind == "protocol"
     assert sum(each.tokens for each in came) <= ASKED + 16
     assert sum(len(each.text) for each in came) <= 256 * (ASKED + 16)
-
-
-async def test_what_tgi_writes_over_a_limit_above_its_pieces_is_no_fault() -> None:
-    """Asked for 1,500 tokens it writes 2,048, and says then that it ended at a limit."""
-    asked = replace(REQUEST, max_new_tokens=1500)
-    async with (
-        stock.tgi(stock.writing(["a"] * 2048, "length")) as server,
-        stock.engine(server.url) as made,
-    ):
-        items = [item async for item in made.stream(asked)]
-    assert sum(item.tokens for item in items if isinstance(item, Chunk)) == 2048
-    assert isinstance(items[-1], Finish)
-
-
-async def test_more_than_tgi_writes_over_a_limit_is_cut_off() -> None:
-    asked = replace(REQUEST, max_new_tokens=1500)
-    came: list[Chunk] = []
-    async with stock.tgi(endless(faults.event("a"))) as server, stock.engine(server.url) as made:
-        with pytest.raises(EngineError) as caught:
-            await read(made, asked, came)
-    assert caught.value.kind == "protocol"
-    assert sum(each.tokens for each in came) <= 2048 + 16
 
 
 def nested(levels: int) -> object:

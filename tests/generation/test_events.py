@@ -135,6 +135,7 @@ EMULATION_DATA = {
                 "note": "A note.",
                 "emulate": False,
                 "emulated": {"min_p": 0.1},
+                "asked": {},
                 "max_new_tokens": 2048,
             },
         ),

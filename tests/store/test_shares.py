@@ -89,8 +89,8 @@ async def test_records_of_every_version_are_frozen_with_the_texts_of_all_their_b
         long["columns"][0]["messages"] += [answer("y" * 50_000, after=0) for _ in range(5)]
         token = (await share(asking, record=long))["token"]
         [blocks] = (await asking.get(f"/api/shares/{token}")).json()["blocks"]
-    assert blocks[1] == ["<p>First</p>\n"]
-    assert blocks[3] == ["<p>Last</p>\n"]
+    assert blocks[1] == ['<p dir="auto">First</p>\n']
+    assert blocks[3] == ['<p dir="auto">Last</p>\n']
     assert blocks[-1] is None  # what is shown was rendered before it
 
 

@@ -198,6 +198,7 @@ def test_an_emulated_answer_is_asked_for_again(chromium: Browser, stock: str) ->
         page.evaluate(LISTENING)
         page.get_by_role("tab", name="Compare").click()
         column = page.get_by_role("group", name="Column 3 of 3")
+        expect(column).to_be_visible()
         page.locator("#compare-seed").fill("3")
         page.locator("#compare-prompt").fill("Name two animals.")
         page.locator("#compare-send").click()

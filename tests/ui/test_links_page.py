@@ -122,7 +122,7 @@ def test_a_chat_goes_through_a_link_into_another_profile(chromium: Browser, page
     page.fill("#stop", "###\n<b>&end")
     page.fill("#system", "Be <b>kind</b>.\n„❤“ 100 % + & = , : #")
     page.fill("#chat-prompt", "not to be sent along")
-    address(page, "&stop=%3Cb%3E%26end")
+    address(page, "&system=Be%20")
     with visiting(chromium, page.url) as other:
         expect(other.locator("#notice")).to_contain_text(
             "Set up from the link: AlpacaEval, edited, seed 7, stop sequences, a system text."

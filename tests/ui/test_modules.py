@@ -70,3 +70,16 @@ def test_the_head_names_every_module_that_the_page_begins_with() -> None:
 def test_what_is_imported_later_is_not_among_them() -> None:
     assert "compare/comparison.js" not in modules("pages/main.js")
     assert "lib/dom.js" in modules("compare/comparison.js")
+
+
+def test_a_form_goes_nowhere_before_its_module_is_there() -> None:
+    """Outside of a dialog a form of this method does nothing; any other one loads the page anew."""
+    templates = STATIC.parent / "templates"
+    forms = [
+        form
+        for each in sorted(templates.glob("*.html"))
+        for form in re.findall(r"<form[^>]*", each.read_text(encoding="utf-8"))
+    ]
+    assert len(forms) >= 6
+    for form in forms:
+        assert 'method="dialog"' in form or 'method="post" action=' in form, form

@@ -287,10 +287,12 @@ async def test_more_or_fewer_likely_tokens_than_were_asked_for() -> None:
     tied = step((" One", 0.05), *[(f" w{each}", 0.95 / 24) for each in range(24)], told=25)
     alone = step((" One", 0.9), told=1)
     none = step((" One", 0.9), told=0)
-    async with tgi(writing(tied, alone, none, ENDING)) as (server, made):
+    async with tgi(writing(tied), writing(tied, alone, none, ENDING)) as (server, made):
         took = await answered(made, HI)
-        [asked] = generations(server)
-    assert asked["parameters"]["top_n_tokens"] == 20
+        narrow, wide = [each["parameters"] for each in generations(server)]
+    assert narrow["top_n_tokens"] == wide["top_n_tokens"] == 20
+    assert narrow["top_k"] == 20, "of which min_p would leave more"
+    assert "top_k" not in wide
     assert took.text == "One One One"
     assert isinstance(took.end, Done)
     assert took.end.emulation is not None

@@ -79,7 +79,7 @@ class Comparison {
 
   async start() {
     const { kept } = this;
-    this.prompt.value = kept.draft ?? '';
+    this.prompt.value ||= kept.draft ?? ''; // what was written while this was loading stays
     this.board.show(await this.#kept(), kept.reference ?? 0);
     if (kept.round) this.blind.show(kept.round);
     this.#listen();
