@@ -343,6 +343,7 @@ def test_another_version_in_a_demo_has_a_new_seed_in_every_column(
             expect(answers(page).nth(pane)).to_have_attribute("data-state", "done")
             expect(versions(answers(page).nth(pane))).to_contain_text("2/2")
         assert [body["new_seed"] for body in sent[1:]] == [True]
+        expect(page.locator("#demo-send")).to_be_visible()
         versions(answers(page).nth(1)).get_by_role("button", name="Previous version").click()
         expect(seeds).to_have_count(2)  # the columns stay at one turn
         page.reload()
