@@ -137,13 +137,19 @@ class EngineState:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One generation. The prompt is rendered, without BOS; `stop` includes its format's."""
+    """One generation. The prompt is rendered, without BOS; `stop` includes its format's.
+
+    Attributes:
+        likeliest: How many of the likeliest tokens a `SteppedEngine` is to tell at each place; ties
+            may give more, and filtered ones fewer.
+    """
 
     prompt: str
     sampler: Sampler
     max_new_tokens: int
     seed: int
     stop: tuple[str, ...]
+    likeliest: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,15 +283,8 @@ class ProvableEngine(Engine, Protocol):
 class SteppedEngine(Engine, Protocol):
     """An engine whose choice can be corrected at every token: see `generation.bridge`."""
 
-    def steps(
-        self, request: GenerationRequest, *, likeliest: int = 0
-    ) -> AsyncGenerator[Sequence[Step] | Finish, None]:
-        """As `stream`, with what is told of each token.
-
-        Args:
-            likeliest: How many of the likeliest tokens to tell in its place; ties may give more,
-                and filtered ones fewer.
-        """
+    def steps(self, request: GenerationRequest) -> AsyncGenerator[Sequence[Step] | Finish, None]:
+        """As `stream`, with what is told of each token."""
 
     async def tokens(self, text: str) -> Sequence[Piece]:
         """The tokens that the engine makes of a text, with those that it adds itself (BOS)."""

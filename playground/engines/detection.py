@@ -105,12 +105,12 @@ class DetectedEngine:
                 yield item
 
     async def steps(
-        self, request: GenerationRequest, *, likeliest: int = 0
+        self, request: GenerationRequest
     ) -> AsyncGenerator[Sequence[Step] | Finish, None]:
         """As the engine that was found; one that is asked so tells steps."""
         engine = await self._engine()
         assert isinstance(engine, SteppedEngine)
-        async with closing(engine.steps(request, likeliest=likeliest)) as items:
+        async with closing(engine.steps(request)) as items:
             async for item in items:
                 yield item
 

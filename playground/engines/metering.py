@@ -74,7 +74,7 @@ class Meter:
                 yield item
 
     async def steps(
-        self, request: GenerationRequest, *, likeliest: int = 0
+        self, request: GenerationRequest
     ) -> AsyncGenerator[Sequence[Step] | Finish, None]:
         """As the engine; counted as `stream` is."""
         assert isinstance(self._engine, SteppedEngine)
@@ -82,7 +82,7 @@ class Meter:
         if granted.max_new_tokens < 1:
             yield Finish("length", 0, 0, request.seed)
             return
-        steps = self._engine.steps(granted, likeliest=likeliest)
+        steps = self._engine.steps(granted)
         counted = self._counted(steps, granted, len)
         async with closing(counted) as items:
             async for item in items:

@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final, Self
 
 from huggingface_hub import TextGenerationOutput, TextGenerationStreamOutput
@@ -149,6 +150,7 @@ class TGIEngine:
     def parameters(self, request: GenerationRequest) -> dict[str, object]:
         """TGI's parameters for a request; `map_sampler` says how the sampler's are made."""
         assert request.max_new_tokens <= _LONGEST, "it would not be a limit"
+        told = {"top_n_tokens": request.likeliest} if request.likeliest else {}
         return {
             **map_sampler(request.sampler, self._samplers),
             "max_new_tokens": request.max_new_tokens,
@@ -156,11 +158,12 @@ class TGIEngine:
             "stop": list(request.stop),
             "return_full_text": False,
             "details": True,
+            **told,
         }
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[Chunk | Finish, None]:
         """The generation; the text of special tokens, such as the one that ends it, is left out."""
-        async with closing(self._outputs(request, {})) as batches:
+        async with closing(self._outputs(request)) as batches:
             async for batch in batches:
                 if isinstance(batch, Finish):
                     yield batch
@@ -169,11 +172,10 @@ class TGIEngine:
                     yield Chunk(text, len(batch))
 
     async def steps(
-        self, request: GenerationRequest, *, likeliest: int = 0
+        self, request: GenerationRequest
     ) -> AsyncGenerator[Sequence[Step] | Finish, None]:
         """The generation token by token; a special token has no text."""
-        extra = {"top_n_tokens": likeliest} if likeliest else {}
-        async with closing(self._outputs(request, extra)) as batches:
+        async with closing(self._outputs(request)) as batches:
             async for batch in batches:
                 if isinstance(batch, Finish):
                     yield batch
@@ -194,14 +196,14 @@ class TGIEngine:
         return [Piece(token.id, token.start, token.stop) for token in tokens]
 
     async def _outputs(
-        self, request: GenerationRequest, extra: Mapping[str, object]
+        self, request: GenerationRequest
     ) -> AsyncGenerator[list[TextGenerationStreamOutput] | Finish, None]:
         try:
             number = request_id.get()
             allowance = Allowance(request.max_new_tokens)
             batches = self._client.stream_batches(
                 request.prompt,
-                {**self.parameters(request), **extra},
+                self.parameters(request),
                 pace=PACE_S,
                 headers={"x-request-id": number} if number else None,
             )
@@ -232,9 +234,7 @@ class TGIEngine:
         extra: Mapping[str, object] | None = None,
     ) -> Written:
         """A whole answer with its tokens, by /generate."""
-        sent = {**self.parameters(request), **(extra or {})}
-        if likeliest:
-            sent["top_n_tokens"] = likeliest
+        sent = {**self.parameters(replace(request, likeliest=likeliest)), **(extra or {})}
         try:
             output = await self._client.generate(request.prompt, sent)
             with _understood("generate"):

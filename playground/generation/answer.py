@@ -231,9 +231,7 @@ async def answer(
         stepped = engine if isinstance(engine, SteppedEngine) else None
         emulate = request.emulate and emulation.allowed and stepped is not None
         made = plan_generation(generation, budget.info, emulate=emulate)
-        sent = dict(engine.parameters(made.request))
-        if made.likeliest:
-            sent["top_n_tokens"] = made.likeliest
+        sent = engine.parameters(made.request)
         applied = budget.info.applied if emulate else without_emulation(budget.info.applied)
         yield Receipt(
             engine=budget.info.name,

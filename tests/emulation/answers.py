@@ -45,9 +45,7 @@ class Watched:
         self.bridge: Bridge | None = None
         self.begun: list[Begun] = []
 
-    def steps(
-        self, request: GenerationRequest, *, likeliest: int = 0
-    ) -> AsyncGenerator[Sequence[Step] | Finish, None]:
+    def steps(self, request: GenerationRequest) -> AsyncGenerator[Sequence[Step] | Finish, None]:
         assert self.bridge is not None
         known = self._first.prompt + self.bridge._text
         written = len(self.bridge.ids) + (len(request.prompt) > len(known))
@@ -55,7 +53,7 @@ class Watched:
         if self._first_seed and request.prompt not in self._prompts:
             request = replace(request, seed=self._first.seed)
         self._prompts.append(request.prompt)
-        return self._engine.steps(request, likeliest=likeliest)
+        return self._engine.steps(request)
 
     async def tokens(self, text: str) -> list[Piece]:
         return await self._engine.tokens(text)

@@ -59,7 +59,6 @@ class Plan:
         target: ``None`` where nothing is emulated.
         native: What the engine is asked for where emulation is given up.
         emulated: Of each parameter that is applied here and so is not sent, the value.
-        likeliest: How many of the likeliest tokens the engine is asked to tell.
         narrow: How many of the likeliest tokens the engine is to draw from where more are not
             needed, 0 where all are; it stands as top_k in `request`.
         wide: What the engine is asked for where more are needed.
@@ -70,7 +69,6 @@ class Plan:
     target: Target | None
     native: Sampler
     emulated: Mapping[str, float] = field(default_factory=dict)
-    likeliest: int = 0
     narrow: int = 0
     wide: Sampler | None = None
 
@@ -129,13 +127,13 @@ def plan_generation(request: GenerationRequest, info: EngineInfo, *, emulate: bo
     if not greedy and (few or (target.min_p and target.top_p == 1 and not values.get("top_p"))):
         narrow = _NARROW if sampler.top_k is None else min(_NARROW, sampler.top_k)
     narrow = 0 if narrow == sampler.top_k else narrow
+    asked = replace(sampler, top_k=narrow) if narrow else sampler
     return Plan(
-        replace(first, sampler=replace(sampler, top_k=narrow) if narrow else sampler),
+        replace(first, sampler=asked, likeliest=info.probabilities.most),
         request.max_new_tokens,
         target,
         native,
         kept,
-        info.probabilities.most,
         narrow,
         sampler,
     )

@@ -160,8 +160,7 @@ class Bridge:
                 else:
                     yield None
                 return
-            likeliest = self._plan.likeliest if self._target else 0
-            async with closing(self._engine.steps(request, likeliest=likeliest)) as stream:
+            async with closing(self._engine.steps(request)) as stream:
                 async for batch in stream:
                     if again:
                         self._waited += time.monotonic() - began
@@ -250,6 +249,7 @@ class Bridge:
             sampler=wide or self._sampler,
             max_new_tokens=min(left, max(room, 1), self._info.longest_request or left),
             seed=seed,
+            likeliest=plan.request.likeliest if self._target else 0,
         )
 
     @property
