@@ -1,7 +1,7 @@
 """An engine that counts what it writes, also what is never told because an answer is cut off."""
 
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 from math import ceil
 from typing import Final, TypeVar
@@ -10,13 +10,13 @@ from playground.domain.errors import EngineError
 from playground.engines.base import (
     Chunk,
     Engine,
-    EngineState,
     Finish,
     GenerationRequest,
     Piece,
     Step,
     SteppedEngine,
 )
+from playground.engines.forwarding import Forwarding
 from playground.engines.streams import closing
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ _FASTEST: Final = 2000
 _UNREAD_S: Final = 0.25
 
 
-class Meter:
+class Meter(Forwarding[Engine]):
     """An engine for one answer, which passes everything on to the one that all share.
 
     Args:
@@ -40,25 +40,10 @@ class Meter:
     """
 
     def __init__(self, engine: Engine, most: int | None = None) -> None:
-        self._engine, self._most = engine, most
+        super().__init__(engine)
+        self._most = most
         self.used = 0
         self.short = False
-
-    async def state(self) -> EngineState:
-        """The engine's state."""
-        return await self._engine.state()
-
-    async def count_tokens(self, text: str) -> int:
-        """As the engine counts."""
-        return await self._engine.count_tokens(text)
-
-    async def pieces(self, text: str) -> list[str]:
-        """As the engine cuts."""
-        return await self._engine.pieces(text)
-
-    def parameters(self, request: GenerationRequest) -> Mapping[str, object]:
-        """As the engine is sent them."""
-        return self._engine.parameters(request)
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[Chunk | Finish, None]:
         """The generation.
@@ -127,9 +112,6 @@ class Meter:
                 unseen = 0 if refused else _unseen(came, last - first, time.monotonic() - last)
                 told = came + unseen
             self.used += max(0, min(told, request.max_new_tokens))
-
-    async def aclose(self) -> None:
-        """The engine is not this one's to close."""
 
 
 def _tokens(chunk: Chunk) -> int:

@@ -5,13 +5,13 @@ from collections.abc import AsyncGenerator, Mapping
 from playground.engines.base import (
     Chunk,
     Engine,
-    EngineState,
     Finish,
     GenerationRequest,
     ProvableEngine,
     SteppedEngine,
     Written,
 )
+from playground.engines.forwarding import Forwarding
 from playground.engines.streams import closing
 from playground.generation.bridge.plan import EmulationPolicy, plan_generation
 from playground.generation.bridge.writing import Bridge
@@ -25,7 +25,7 @@ def with_emulation(engine: Engine, policy: EmulationPolicy) -> Engine:
     return Emulating(engine, policy) if isinstance(engine, ProvableEngine) else engine
 
 
-class Emulating:
+class Emulating(Forwarding[ProvableEngine]):
     """An engine whose whole answers are written as those of a reader are.
 
     Args:
@@ -33,23 +33,8 @@ class Emulating:
     """
 
     def __init__(self, engine: ProvableEngine, policy: EmulationPolicy) -> None:
-        self._engine, self._policy = engine, policy
-
-    async def state(self) -> EngineState:
-        """The engine's state."""
-        return await self._engine.state()
-
-    async def count_tokens(self, text: str) -> int:
-        """As the engine counts."""
-        return await self._engine.count_tokens(text)
-
-    async def pieces(self, text: str) -> list[str]:
-        """As the engine cuts."""
-        return await self._engine.pieces(text)
-
-    def parameters(self, request: GenerationRequest) -> Mapping[str, object]:
-        """As the engine is sent them."""
-        return self._engine.parameters(request)
+        super().__init__(engine)
+        self._policy = policy
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Chunk | Finish, None]:
         """As the engine streams."""
@@ -80,6 +65,3 @@ class Emulating:
                     break
         told = bridge.told if likeliest else ()
         return Written(text + stops.flush(), len(bridge.ids), bridge.ids, told)
-
-    async def aclose(self) -> None:
-        """The engine is not this one's to close."""
