@@ -30,7 +30,7 @@ from markdown_it.utils import OptionsDict
 from playground.generation.highlight import highlight
 
 _LINK: Final = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
-_LINK_ATTRIBUTES: Final = 'rel="noopener noreferrer nofollow" target="_blank"'
+_LINK_ATTRIBUTES: Final = {"rel": "noopener noreferrer nofollow", "target": "_blank"}
 
 
 # What is rendered in a way of our own.
@@ -60,7 +60,7 @@ def _render_link_open(
     options: OptionsDict,
     env: MutableMapping[str, Any],
 ) -> str:
-    tokens[i].attrs |= {"rel": "noopener noreferrer nofollow", "target": "_blank"}
+    tokens[i].attrs |= _LINK_ATTRIBUTES
     return renderer.renderToken(tokens, i, options, env)
 
 
@@ -77,7 +77,8 @@ def _render_image(
     depth = sum(token.nesting for token in tokens[:i] if token.type.startswith("link_"))
     if depth or not source:
         return escape(text)
-    return f'<a href="{escape(source)}" {_LINK_ATTRIBUTES}>{escape(text)}</a>'
+    attributes = " ".join(f'{name}="{value}"' for name, value in _LINK_ATTRIBUTES.items())
+    return f'<a href="{escape(source)}" {attributes}>{escape(text)}</a>'
 
 
 def _render_maths(
