@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -12,6 +12,19 @@ from tests.application import Application
 
 READY = "html[data-playground=ready]"
 PACE = ("--tokens-per-second", "100")
+# Run in a page: what comes over its streams, as one text, is `received` from then on.
+LISTENING: Final = """() => {
+  window.received = '';
+  const fetched = window.fetch;
+  window.fetch = async (...request) => {
+    const response = await fetched(...request);
+    if (String(request[0]).endsWith('api/stream')) {
+      response.clone().text().then((text) => { window.received += text; });
+    }
+    return response;
+  };
+}"""
+
 
 # A whole answer may be waited for, on a machine that is busy with something else.
 expect.set_options(timeout=20_000)

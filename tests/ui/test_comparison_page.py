@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.faults import Peer, Script, event
-from tests.pages import READY, opened, serve
+from tests.pages import LISTENING, READY, opened, serve
 from tests.stock import INFO, tgi, tokens
 
 pytestmark = pytest.mark.browser
@@ -322,19 +322,7 @@ def test_a_reload_in_mid_answer_keeps_what_was_written(page: Page) -> None:
 
 def test_a_blind_round_hides_the_names_until_the_vote(page: Page) -> None:
     compare(page)
-    page.evaluate(
-        """() => {
-            window.received = '';
-            const fetched = window.fetch;
-            window.fetch = async (...request) => {
-                const response = await fetched(...request);
-                if (String(request[0]).endsWith('api/stream')) {
-                    response.clone().text().then((text) => { window.received += text; });
-                }
-                return response;
-            };
-        }"""
-    )
+    page.evaluate(LISTENING)
     page.check("#compare-blind")
     ask(page, "Name ten animals.")
     expect(page.get_by_text("Which answer is best?")).to_be_visible()

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from playground.ui.page import static_version
 from tests.conversations import DONE, RECEIPT
-from tests.pages import opened, serve
+from tests.pages import LISTENING, opened, serve
 from tests.servers import stand_in
 from tests.ui.test_engine_page import Said
 
@@ -247,20 +247,6 @@ RECORD = """async (root) => {
   const { comparisonRecord } = await import(`${root}/records/records.js`);
   const { viewOf } = await import(`${root}/records/views.js`);
   return comparisonRecord(await viewOf('comparison'));
-}"""
-
-
-# What comes over the page's streams, as one text.
-LISTENING = """() => {
-  window.received = '';
-  const fetched = window.fetch;
-  window.fetch = async (...request) => {
-    const response = await fetched(...request);
-    if (String(request[0]).endsWith('api/stream')) {
-      response.clone().text().then((text) => { window.received += text; });
-    }
-    return response;
-  };
 }"""
 
 
