@@ -180,6 +180,6 @@ class Supervisor:
         return process.returncode, time.monotonic() - ready if ready is not None else 0.0
 
     def _last_words(self) -> str:
-        if not self._lines:
-            return ""
-        return self._lines[-1].removeprefix(PREFIX)
+        # llama.cpp logs from a thread of its own: a line of it may come behind the reason.
+        reasons = [line for line in self._lines if line.startswith(PREFIX)]
+        return (reasons or [*self._lines] or [""])[-1].removeprefix(PREFIX)

@@ -61,8 +61,11 @@ def test_one_that_dies_is_started_again_and_that_is_said() -> None:
     assert "runs" in beside.states
 
 
-def test_one_that_cannot_start_is_not_started_again() -> None:
-    beside = Beside("import sys; print('playground demo: There is no such model.'); sys.exit(2)", 0)
+@pytest.mark.parametrize("behind", ["", "print('exiting due to model loading error');"])
+def test_one_that_cannot_start_is_not_started_again(behind: str) -> None:
+    """Whatever its log writes behind the reason, from another thread."""
+    says = "print('playground demo: There is no such model.');"
+    beside = Beside(f"import sys; {says} {behind} sys.exit(2)", 0)
     with beside.supervisor as supervisor:
         supervisor.start(beside.ended.set)
         assert beside.ended.wait(20)
