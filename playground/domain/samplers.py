@@ -8,7 +8,7 @@ and presence (output counts) → temperature → top_k → top_p → min_p.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Final
+from typing import Final, TypeGuard
 
 from playground.domain.errors import InvalidRequest
 
@@ -45,7 +45,7 @@ class Parameter:
             return f"be 0 or lie between {self.smallest:g} and {self.maximum:g}"
         return f"lie between {self.minimum:g} and {self.maximum:g}"
 
-    def skips(self, value: object) -> bool:
+    def skips(self, value: object) -> TypeGuard[float]:
         """Whether a value is too close to 0, and not 0."""
         return isinstance(value, int | float) and 0 < value < self.smallest
 

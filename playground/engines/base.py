@@ -97,7 +97,6 @@ class EngineInfo:
             too high than too low.
         longest_request: The most new tokens that one request may ask for, where that is less than
             the context: a longer answer is asked for in several.
-        lowest_temperature: Below it the likeliest token is taken, as at 0.
     """
 
     kind: EngineKind
@@ -116,7 +115,6 @@ class EngineInfo:
     raw: Mapping[str, object]
     exact_counts: bool = True
     longest_request: int | None = None
-    lowest_temperature: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from playground.engines.names import LONGEST
 from playground.engines.readiness import LOADING_S, PROBE_S, Readiness
 from playground.engines.streams import closing
 from playground.engines.tokens import Allowance, Counts, cut, likeliness, numbers, room, told
-from playground.formats.tgi import LOWEST_TEMPERATURE, name_values
+from playground.formats.tgi import name_values
 from playground.telemetry.logging import request_id
 from tgi import decoding, errors
 from tgi.client import TGIClient
@@ -394,7 +394,6 @@ def _info(
             slots=None,
             raw=raw,
             longest_request=_LONGEST,
-            lowest_temperature=LOWEST_TEMPERATURE,
         )
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from playground.domain.samplers import BY_NAME, Sampler, parse_value
 from playground.domain.validation import MAX_NEW_TOKENS
-from playground.formats.named_values import refusal
+from playground.formats.named_values import refusal, taken_as_0
 from playground.formats.values import Draft, Imported, LeftOut, Problem
 from playground.formats.vocabulary import TEXTGEN
 
@@ -65,6 +65,7 @@ def read(text: str) -> Imported:
     lines = [(number, line) for number, line in lines if line]
     sets: list[_Set] = []
     left_out: list[LeftOut] = []
+    notes: list[str] = []
     title = ""
     waiting: str | None = None
     for place, (number, line) in enumerate(lines):
@@ -73,7 +74,7 @@ def read(text: str) -> Imported:
             if waiting is not None and (
                 _VALUE.fullmatch(line) or not _begins_set(lines, place + 1, sets)
             ):
-                _put(sets[-1], waiting, line, number, left_out)
+                _put(sets[-1], waiting, line, number, left_out, notes)
                 waiting = None
                 continue
             waiting = None
@@ -92,7 +93,7 @@ def read(text: str) -> Imported:
         sets[-1].values[name] = None
         waiting = None if value else name
         if value:
-            _put(sets[-1], name, value, number, left_out)
+            _put(sets[-1], name, value, number, left_out, notes)
     useful = any(each.limit or _set_values(each) for each in sets)
     unusable = [each for each in left_out if each.name in _FIELDS]
     if not sets or (unusable and not useful):
@@ -104,8 +105,9 @@ def read(text: str) -> Imported:
     drafts = tuple(
         Draft(each.name, Sampler(**_set_values(each)), max_new_tokens=each.limit) for each in sets
     )
-    notes = () if useful else ("Every parameter is unset in this text.",)
-    return Imported(FORMAT, drafts, tuple(left_out), notes=notes)
+    if not useful:
+        notes.append("Every parameter is unset in this text.")
+    return Imported(FORMAT, drafts, tuple(left_out), notes=tuple(notes))
 
 
 def write(drafts: Sequence[Draft]) -> str:
@@ -145,7 +147,9 @@ def _stands_before(lines: Sequence[tuple[int, str]], place: int, title: str) -> 
     return bool(title) and place > 0 and lines[place - 1][1] == title
 
 
-def _put(target: _Set, name: str, text: str, line: int, left_out: list[LeftOut]) -> None:
+def _put(
+    target: _Set, name: str, text: str, line: int, left_out: list[LeftOut], notes: list[str]
+) -> None:
     """The value of a parameter or of the limit; one that is none is left out."""
     if text.lower() in _UNSET:
         return
@@ -156,6 +160,9 @@ def _put(target: _Set, name: str, text: str, line: int, left_out: list[LeftOut])
         usable = isinstance(value, int) and 1 <= value <= MAX_NEW_TOKENS
         reason = None if usable else f"here it must be a whole number from 1 to {MAX_NEW_TOKENS:,}"
     else:
+        if BY_NAME[name].skips(value):
+            notes.append(taken_as_0(name, value))
+            value = 0
         reason = refusal(BY_NAME[name], value)
     if reason:
         shown = text[:_TITLE_CHARS] if value is None else value

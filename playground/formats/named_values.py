@@ -39,6 +39,7 @@ def interpret(
     left_out: list[LeftOut] = []
     unusable: list[Problem] = []
     rest: list[Entry] = []
+    nearly: list[str] = []
     understood = False
     for entry in named:
         key, value, line = entry.key, entry.value, entry.line
@@ -46,6 +47,9 @@ def interpret(
         if parameter := parameters.get(key):
             if parameter.name == "top_k" and value == -1:
                 value = 0  # another way to keep all
+            if parameter.skips(value):
+                nearly.append(taken_as_0(key, value))
+                value = 0
             if reason := refusal(parameter, value):
                 unusable.append(Problem(f"{parameter.name}: {reason}.", line, key))
             else:
@@ -83,7 +87,7 @@ def interpret(
         for each in limits
         if limit and each is not limit
     ]  # fmt: skip
-    notes = _switch(values, sampling, left_out, {each.key: each.value for each in rest})
+    notes = nearly + _switch(values, sampling, left_out, {each.key: each.value for each in rest})
     if not understood and not limits and not values:
         nothing = Problem(
             "There is none of the seven parameters in this, nor a limit of tokens.", 1
@@ -116,6 +120,11 @@ def refusal(parameter: Parameter, value: object) -> str | None:
             return "here it must be a whole number"
         return f"here it must {parameter.rule}"
     return None
+
+
+def taken_as_0(name: str, value: float) -> str:
+    """What is said of a value that other programs take and that is meant as 0."""
+    return f"{name} {value:g} is taken as 0, as which it is meant: the likeliest token each time."
 
 
 def superseded(entry: Entry) -> LeftOut:

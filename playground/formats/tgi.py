@@ -3,10 +3,8 @@
 TGI refuses neutral values of some parameters, so all are left out. It samples when do_sample is
 true or when temperature, top_k or top_p is anything but neutral (has_warpers in its
 utils/tokens.py): so greedy decoding leaves those out too, which do not change which token is the
-likeliest. Its logits have 16 bits: a temperature that takes them beyond those makes it write
-nothing, and is greedy decoding by another name. With no temperature it samples at 1.0 when there is
-a top_k, top_p or min_p to sample within, and is greedy when there is none: TGI's own choice, said
-by do_sample.
+likeliest. With no temperature it samples at 1.0 when there is a top_k, top_p or min_p to sample
+within, and is greedy when there is none: TGI's own choice, said by do_sample.
 """
 
 from collections.abc import Collection
@@ -15,8 +13,6 @@ from typing import Final
 from playground.domain.samplers import BY_NAME, Sampler
 from playground.formats.named_values import NARROWING
 
-# Bears logits up to 32, where float16 ends at 65,504.
-LOWEST_TEMPERATURE: Final = 0.0005
 # From here on a number becomes 1 in float32, which is refused.
 _ONE: Final = 1 - 2**-25
 
@@ -34,10 +30,9 @@ def name_values(sampler: Sampler, applied: Collection[str]) -> dict[str, object]
     }
     if values.get("top_p", 0.0) >= _ONE:
         del values["top_p"]
-    if sampler.temperature is None:
-        greedy = not any(name in values for name in NARROWING)
-    else:
-        greedy = sampler.temperature < LOWEST_TEMPERATURE
+    greedy = sampler.temperature == 0 or (
+        sampler.temperature is None and not any(name in values for name in NARROWING)
+    )
     if greedy:
         for name in ("temperature", *NARROWING):
             values.pop(name, None)

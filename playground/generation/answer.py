@@ -133,11 +133,6 @@ def left_out(
             continue
         if applied[name].how == "unsupported":
             reasons[name] = applied[name].reason
-        elif greedy and name == "temperature" and value:
-            reasons[name] = (
-                f"{value:g} is lower than the engine's 16 bits bear: it takes the likeliest token, "
-                "as at 0; do_sample false says it."
-            )
         elif greedy:
             reasons[name] = "Greedy decoding takes the likeliest token; do_sample false says it."
         elif name == "top_p" and value != parameter.neutral:

@@ -697,13 +697,12 @@ def test_says_that_tgi_means_something_else_by_frequency_penalty() -> None:
         ("temperature\n0.00001\ntop_p\n0.5", "page"),
     ],
 )
-def test_a_temperature_that_no_engine_computes_is_left_out_and_told(text: str, form: str) -> None:
+def test_a_temperature_that_no_engine_computes_is_read_as_greedy(text: str, form: str) -> None:
     read = read_presets(text, form)
     [draft] = read.drafts
-    assert draft.sampler == Sampler(top_p=0.5)
-    [lost] = read.left_out
-    assert (lost.name, lost.effect, lost.line) == ("temperature", True, 1 + (form == "page"))
-    assert lost.reason == "here it must be 0 or lie between 0.01 and 2"
+    assert draft.sampler == Sampler(temperature=0, top_p=0.5)
+    assert read.left_out == ()
+    assert read.notes[0].startswith("temperature 1e-05 is taken as 0, as which it is meant")
 
 
 async def test_import_and_export_over_http(stand_in_url: str) -> None:

@@ -100,11 +100,7 @@ def plan_generation(request: GenerationRequest, info: EngineInfo, *, emulate: bo
     lacking = [n for n in values if info.applied[n].how == "emulated"] if emulate else []
     heat = request.sampler.temperature
     # Without a temperature an engine samples where there is something to sample within.
-    greedy = heat == 0 or (
-        not any(name in values for name in _CUTS)
-        if heat is None
-        else heat < info.lowest_temperature
-    )
+    greedy = heat == 0 or (heat is None and not any(name in values for name in _CUTS))
     if greedy:
         lacking = [name for name in lacking if name in _PENALTIES]
     if not lacking:
