@@ -60,7 +60,7 @@ test: check browser  ## everything: lint, types, unit, server and browser tests
 bench: $(VENV)/.test browser  ## measure it beside a naive Gradio app: 8 minutes, or one with QUICK=1
 	$(BIN)/python -m tests.bench $(if $(QUICK),--quick)
 
-# SAMPLES=2000 for less, VIEW=5 for an engine that tells five likely tokens; ONLY='pace beside' names
+# SAMPLES=2000 for less, VIEW=20 for an engine that tells fewer likely tokens; ONLY='pace beside' names
 # parts (choices, controls, long, pace, beside). Writes emulation.md.
 emulation: $(VENV)/.test  ## hold emulated answers against native ones: half an hour on two cores
 	$(BIN)/python -m tests.emulation $(if $(SAMPLES),--samples $(SAMPLES)) $(if $(VIEW),--view $(VIEW)) $(if $(ONLY),--only $(ONLY))

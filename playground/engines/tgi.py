@@ -58,8 +58,9 @@ _SEEDS: Final = Seeds(
     "alone", "The same seed repeats while no other answer is being written, for anybody."
 )
 _TOP_TOKENS: Final = 5  # MAX_TOP_N_TOKENS, unless its operator raised it; /info does not tell
-# As many as are worth asking for, where its operator allows them.
-_WANTED: Final = 20
+# As many as are worth asking for, where its operator allows them: most presets' top_k is 40 or 50,
+# and with 30 none of the answers of `make emulation` is off.
+_WANTED: Final = 50
 _MOST_TOLD: Final = re.compile(r"`top_n_tokens` must be >= 0 and <= (\d+)")
 # How long the state waits for the answer about log-probabilities, which may stand in a queue.
 _TRIAL_S: Final = 2.0

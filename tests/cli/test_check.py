@@ -41,7 +41,7 @@ def engine(
     health: tuple[int, bytes] = (200, b""),
     template: Script | None = None,
     generate: tuple[int, Mapping[str, Any]] | None = None,
-    likeliest: int = 20,
+    likeliest: int = 50,
     raw: bool = False,
 ) -> Any:
     """A TGI whose answers are scripted; raw: it tells other chances than those it draws from."""
@@ -62,7 +62,7 @@ def engine(
                 }
                 await peer.answer(orjson.dumps(text))
             case "/generate" if peer.request.json()["parameters"]["top_n_tokens"] > likeliest:
-                words = f"`top_n_tokens` must be >= 0 and <= {likeliest}. Given: 20"
+                words = f"`top_n_tokens` must be >= 0 and <= {likeliest}. Given: 50"
                 refusal = {"error": words, "error_type": "validation"}
                 await peer.answer(orjson.dumps(refusal), 422)
             case "/generate":
@@ -235,7 +235,7 @@ async def test_the_models_own_copies_are_the_model(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("engine_tells", "settings", "verdict", "says"),
     [
-        ({}, {}, "ok", "20 likeliest"),
+        ({}, {}, "ok", "50 likeliest"),
         ({"likeliest": 5}, {}, "note", "5 likeliest"),
         ({"likeliest": 0}, {}, "note", "does not tell"),
         ({"raw": True}, {}, "note", "raw"),

@@ -1,6 +1,6 @@
 """Hold emulated answers against native ones: `make emulation`, `SAMPLES=2000` for a shorter run.
 
-    python -m tests.emulation [--samples 20000] [--view 20] [--only PART …] [--out FILE]
+    python -m tests.emulation [--samples 20000] [--view 50] [--only PART …] [--out FILE]
 
 Prints each table as soon as it is there, and that of the choices as they go on; writes them to a
 file. It ends with 1 where something is not as it must be.
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Gives the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.emulation", description=__doc__)
     parser.add_argument("--samples", type=int, default=20_000, help="answers of a case")
-    parser.add_argument("--view", type=int, default=20, help="likely tokens that an engine tells")
+    parser.add_argument("--view", type=int, default=50, help="likely tokens that an engine tells")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--out", type=Path, default=Path("emulation.md"))
     options = parser.parse_args(arguments)

@@ -34,7 +34,7 @@ _PATIENCE_S: Final = 5.0
 _ANSWER_S: Final = 60.0
 _IN_CONTAINER: Final = Path("/.dockerenv")
 _COMPOSE: Final = ("tgi", "balancer", "vllm", "sglang", "llamacpp")  # its engines
-_LIKELIEST: Final = 20  # as many as the playground asks for
+_LIKELIEST: Final = 50  # as many as the playground asks for
 _OFFERED_STOPS: Final = 3  # the page's, beside those of the prompt's format
 _TALK: Final = (
     Message("user", "Is it warm?"),
