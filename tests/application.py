@@ -71,13 +71,7 @@ class Application:
             except BaseException as error:
                 made.set_exception(error)
             else:
-                server = made.result()
-                await server.serve(sockets=[self._listener])
-                # As the end of a process does it: a loop that is closed wants none of them open.
-                for connection in list(server.server_state.connections):
-                    connection.transport.abort()
-                for _ in range(5):  # turns of the loop, in which it closes what was aborted
-                    await asyncio.sleep(0)
+                await made.result().serve(sockets=[self._listener])
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve())

@@ -98,6 +98,7 @@ class Connections:
         self._count = 0
         # Those that have not begun a request, the one that has waited longest first.
         self._idle: dict[_Connection, None] = {}
+        self._closed = False
         self._told_at = -_TOLD_S
         self._untold: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()  # since the start, by the reason
@@ -108,6 +109,9 @@ class Connections:
 
     def enter(self, connection: "_Connection") -> int:
         """Give a new connection its place; where there is none, the status that says so, else 0."""
+        if self._closed:
+            connection.end()  # without a word, so that a browser or proxy asks another server
+            return 0
         address = self._address(connection)
         own = self._open.setdefault(address, set())
         if address and len(own) >= self._most_each and not self._make_room(own):
@@ -122,6 +126,20 @@ class Connections:
         self._count += 1
         self.wait(connection)
         return 0
+
+    def close(self) -> None:
+        """Let none in any more.
+
+        The kernel may have accepted one before its listening socket was closed, and uvicorn, which
+        ends those that it knows by then, would wait for it.
+        """
+        self._closed = True
+
+    def end(self) -> None:
+        """End those that are left."""
+        for own in list(self._open.values()):
+            for connection in list(own):
+                connection.end()
 
     def leave(self, connection: "_Connection") -> None:
         """Take its place back; without effect the second time."""

@@ -123,4 +123,11 @@ class Server(uvicorn.Server):
             gate.close()
         if self.force_exit:
             self.config.timeout_graceful_shutdown = 0
+        self._connections.close()
+        # uvicorn would leave open what its time is up for, and answer there what comes, while the
+        # database is closed already. It waits a tenth of a second longer than this.
+        rest = 0 if self.force_exit else _REST_SECONDS
+        ending = asyncio.get_running_loop().call_later(rest, self._connections.end)
         await super().shutdown(sockets)
+        ending.cancel()
+        self._connections.end()

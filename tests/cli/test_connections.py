@@ -277,6 +277,65 @@ async def test_leaving_is_told_also_where_more_requests_wait(
     assert not caplog.records
 
 
+class _Entered(Connections):
+    """Notes of each connection whether the server listened yet when it came in."""
+
+    listening: Callable[[], bool]
+
+    def __init__(self) -> None:
+        super().__init__(100, 100)
+        self.entered: list[bool] = []
+
+    def enter(self, connection: Any) -> int:
+        self.entered.append(self.listening())
+        return super().enter(connection)
+
+
+async def test_a_connection_that_comes_in_as_the_server_stops_is_closed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The kernel has it already, the server's protocol comes behind the end of listening."""
+    connections = _Entered()
+    async with serving(connections) as site:
+        connections.listening = lambda: site.server.servers[0].is_serving()
+        late: list[socket.socket] = []
+
+        async def drain(admission: _Admission, grace: float) -> None:
+            """The server goes on with its end one turn of the loop behind this."""
+            loop = asyncio.get_running_loop()
+            loop.call_soon(lambda: late.append(socket.create_connection(site.address)))
+
+        monkeypatch.setattr(_Admission, "drain", drain)
+        site.server.should_exit = True
+        await until(lambda: bool(connections.entered))
+        with late[0] as client:
+            assert connections.entered == [False]
+            assert not site.server.server_state.connections
+            assert await asyncio.to_thread(_last_words, client) == b""
+    assert not caplog.records  # of uvicorn, that time is up
+
+
+def _last_words(client: socket.socket) -> bytes:
+    try:
+        return client.recv(100)
+    except ConnectionResetError:
+        return b""
+
+
+async def test_neither_who_takes_nothing_nor_who_waits_outlasts_the_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("playground.cli.server._REST_SECONDS", 0.05)
+    async with serving(Connections(100, 100)) as site:
+        _, stuck = await site.open()  # whose stream takes no more than it holds
+        stuck.write(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n")
+        _, waiting = await site.open()
+        waiting.write(b"GET /until-left HTTP/1.1\r\nhost: x\r\n\r\n")
+        await until(lambda: {"/large", "/until-left"} <= {*site.begun})
+        site.server.should_exit = True
+        await until(lambda: not site.server.server_state.connections)
+
+
 async def test_many_headers_are_too_many() -> None:
     async with serving(Connections(100, 100)) as site:
         head = b"GET / HTTP/1.1\r\nhost: x\r\n"
