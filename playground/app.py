@@ -4,7 +4,7 @@ import gc
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from secrets import token_hex
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI, Response
 from starlette.middleware.cors import CORSMiddleware
@@ -25,6 +25,7 @@ from playground.engines.factory import make_engines
 from playground.engines.registry import Engines
 from playground.generation.highlight import stylesheet
 from playground.limits.rate_limits import Visitors
+from playground.limits.windows import own_windows
 from playground.settings import Settings
 from playground.store.ended_sessions import EndedSessions
 from playground.store.store import Store
@@ -34,6 +35,9 @@ from playground.ui.api_docs import api_docs
 from playground.ui.demo import demo_pages
 from playground.ui.login import login_routes
 from playground.ui.snapshot import snapshot_routes
+
+if TYPE_CHECKING:
+    from playground.limits.shared import Shared
 
 _FOREVER: Final = "public, max-age=31536000, immutable"
 # As many new objects may come before the garbage collector looks for circles among them: tokens on
@@ -63,6 +67,14 @@ def _settle_memory() -> None:
     gc.set_threshold(_YOUNG_OBJECTS, 10, 10)
 
 
+def _shared(settings: Settings) -> "Shared | None":
+    if settings.limits_url is None:
+        return None
+    from playground.limits.shared import Shared  # here, since others need none of it
+
+    return Shared.from_settings(settings)
+
+
 def create_app(
     settings: Settings,
     tunnel: Tunnel | None = None,
@@ -87,6 +99,8 @@ def create_app(
     presets = (*presets, *load_presets(settings.presets_file))
     engines = engines or make_engines(settings)
     store = Store.from_settings(settings)
+    shared = _shared(settings)
+    windows = shared.window if shared else own_windows
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
@@ -95,11 +109,13 @@ def create_app(
         async with AsyncExitStack() as closing:  # each, whatever becomes of the others
             for engine in engines.engines:
                 closing.push_async_callback(engine.aclose)
+            if shared:
+                closing.push_async_callback(shared.aclose)
             await closing.enter_async_context(store.tended())
             yield
 
     hosts = Hosts(settings, tunnel)
-    login = login_from_settings(settings, EndedSessions(store.database))
+    login = login_from_settings(settings, EndedSessions(store.database), windows)
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(
         AuthMiddleware,
@@ -111,7 +127,7 @@ def create_app(
     app.add_middleware(HostMiddleware, hosts=hosts)
     # Without one of ours, Gradio answers any Origin with credentials on a host that is not local.
     app.add_middleware(CORSMiddleware, allow_origins=[])
-    services = Services(settings, presets, engines, store)
+    services = Services(settings, presets, engines, store, windows)
     app.state.admission, app.state.gates = services.admission, services.gates
     app.state.metrics = services.metrics
     app.add_middleware(

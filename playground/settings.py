@@ -37,9 +37,10 @@ PREFIX: Final = "PLAYGROUND_"
 EngineChoice = Literal["auto", "tgi", "llamacpp", "vllm", "sglang", "openai"]
 # About a hundred times the context: room for long conversations, and half of what TGI takes.
 MAX_BODY_BYTES: Final = 1_000_000
-_SECRETS: Final = ("engine_api_key", "secret", "database_url", "database_password")
+_SECRETS: Final = ("engine_api_key", "secret", "database_url", "database_password", "limits_url")
 _FILE: Final = "a file that can be read"
 _POSTGRESQL: Final = ("postgresql", "postgres", "postgresql+asyncpg")
+_VALKEY: Final = {"valkey": "redis", "valkeys": "rediss", "redis": "redis", "rediss": "rediss"}
 # Of an address's options: where a socket is, and how the connection is secured.
 _OPTIONS: Final = frozenset({"host", "port", "ssl", "sslmode"})
 
@@ -420,6 +421,15 @@ class Settings(BaseSettings):
     database_password_file: Annotated[
         Path | None, Field(title="the file with that password, instead", description=_FILE)
     ] = None
+    limits_url: Annotated[
+        SecretStr | None,
+        Field(
+            title="a Valkey or Redis in which all processes count logins, new links and guesses "
+            "together; without it each counts by itself",
+            description="valkey://host:port, redis://host:port, or valkeys:// or rediss:// with "
+            "TLS; user:password@ may stand before the host and /number behind it",
+        ),
+    ] = None
     retention_days: Annotated[
         int | None,
         Field(
@@ -481,6 +491,19 @@ class Settings(BaseSettings):
                 raise ValueError("not an address of PostgreSQL")
         return value
 
+    @field_validator("limits_url")
+    @classmethod
+    def _is_valkey(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            url = urlsplit(value.get_secret_value())
+            _ = url.port  # raises ValueError when it is no number
+            number = url.path.strip("/")
+            if url.scheme not in _VALKEY or not url.hostname or url.query or url.fragment:
+                raise ValueError("not an address of Valkey or Redis")
+            if number and not number.isdecimal():
+                raise ValueError("not the number of a database")
+        return value
+
     def known_hosts(self) -> frozenset[str] | None:
         """The names by which browsers may ask for this server; ``None`` is any of them.
 
@@ -509,6 +532,13 @@ class Settings(BaseSettings):
     def database_key(self) -> str | None:
         """The database's password, where it does not stand in the address."""
         return _read(self.database_password, self.database_password_file)
+
+    def limits_address(self) -> str | None:
+        """Where processes count together, as Redis's address; ``None`` where none is set."""
+        if self.limits_url is None:
+            return None
+        url = urlsplit(self.limits_url.get_secret_value())
+        return url._replace(scheme=_VALKEY[url.scheme]).geturl()
 
     def sealing_secret(self) -> str | None:
         """The secret that seals blind comparisons, from the variable or the file."""

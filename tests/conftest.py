@@ -8,6 +8,7 @@ import pytest
 from tests import llamacpp as llamacpp_server
 from tests import servers
 from tests.postgres import database, postgres
+from tests.valkey import valkey
 
 __all__ = [
     "anyio_backend",
@@ -16,6 +17,7 @@ __all__ = [
     "postgres",
     "stand_in",
     "stand_in_url",
+    "valkey",
 ]
 
 # A busy machine may take its time for one example; pytest's own timeout bounds a test. The same

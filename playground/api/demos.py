@@ -137,7 +137,7 @@ async def read_demo(services: Services, request: Request, token: str) -> DemoLin
         NotFound: The link does not work; one and the same for all that do not.
         Busy: The address has tried out too many.
     """
-    with services.guesses.counted(principal_of(request.scope).address):
+    async with services.guesses.counted(principal_of(request.scope).address):
         link = await services.store.demos.get(token)
     return replace(link, demo=with_engines(link.demo, services.engines.ids))
 
@@ -148,7 +148,7 @@ def demo_routes(services: Services) -> APIRouter:
     running = Watchdog(demos, services.admission)
 
     async def room(request: Request) -> None:
-        services.new_links.check(principal_of(request.scope).account)
+        await services.new_links.check(principal_of(request.scope).account)
 
     async def existence(request: Request) -> None:
         request.state.link = await read_demo(services, request, request.path_params["token"])
@@ -204,7 +204,7 @@ def demo_routes(services: Services) -> APIRouter:
     async def create_demo(request: Request, body: TermsBody) -> Response:
         """Fixes a set-up under a link."""
         terms, who = body.terms(services.presets, services.engines.ids), principal_of(request.scope)
-        services.new_links.take(who.account)
+        await services.new_links.take(who.account)
         link = await demos.create(who.owner, terms)
         return json_answer(owned(link, request), 201)
 
@@ -218,7 +218,7 @@ def demo_routes(services: Services) -> APIRouter:
     async def switch_demo(request: Request, token: str, body: SwitchBody) -> Response:
         """The kill switch; what other replicas are writing ends within about a second."""
         who = principal_of(request.scope)
-        with services.guesses.counted(who.address):
+        async with services.guesses.counted(who.address):
             link = await demos.enable(token, body.enabled, owner=who.owner)
         await running.look()
         return json_answer(owned(link, request))
@@ -227,7 +227,7 @@ def demo_routes(services: Services) -> APIRouter:
     async def delete_demo(request: Request, token: str) -> Response:
         """Deletes one's own demo link; what is being written for it ends."""
         who = principal_of(request.scope)
-        with services.guesses.counted(who.address):
+        async with services.guesses.counted(who.address):
             await demos.delete(token, owner=who.owner)
         await running.look()
         return Response(status_code=204)

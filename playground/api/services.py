@@ -12,6 +12,7 @@ from playground.limits.admission import Admission
 from playground.limits.daily_tokens import DailyTokens
 from playground.limits.gate import Gate
 from playground.limits.rate_limits import LinkGuesses, NewLinks
+from playground.limits.windows import Windows, own_windows
 from playground.settings import Settings
 from playground.store.store import Store
 from playground.store.usage import Usage
@@ -26,8 +27,9 @@ class Services:
     presets: Sequence[Preset]
     engines: Engines
     store: Store
-    guesses: LinkGuesses = field(default_factory=LinkGuesses)
-    new_links: NewLinks = field(default_factory=NewLinks)
+    windows: Windows = own_windows
+    guesses: LinkGuesses = field(init=False)
+    new_links: NewLinks = field(init=False)
     # Work that others wait for, by kind: what each engine makes of texts, two of them at a time, so
     # that it has time for answers; what this process makes of them itself, in a thread; the same
     # for strangers, who wait for strangers; and the proof that somebody else has asked for.
@@ -51,6 +53,8 @@ class Services:
         return *self.counting.values(), *others
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "guesses", LinkGuesses(self.windows))
+        object.__setattr__(self, "new_links", NewLinks(self.windows))
         object.__setattr__(self, "bodies", Bodies(self.settings.max_body_bytes))
         object.__setattr__(self, "counting", {id_: Gate(at_once=2) for id_ in self.engines.ids})
         admission = Admission.from_settings(self.settings)

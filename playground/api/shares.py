@@ -28,7 +28,7 @@ async def read_snapshot(services: Services, request: Request, token: str) -> Sna
         Busy: The address has tried out too many links.
     """
     who = principal_of(request.scope)
-    with services.guesses.counted(who.address):
+    async with services.guesses.counted(who.address):
         snapshot = await services.store.shares.get(token)
         if snapshot.share.private and who.name is None and services.settings.auth != "none":
             raise NotFound(GONE)
@@ -40,7 +40,7 @@ def share_routes(services: Services) -> APIRouter:
     shares, settings = services.store.shares, services.settings
 
     async def room(request: Request) -> None:
-        services.new_links.check(principal_of(request.scope).account)
+        await services.new_links.check(principal_of(request.scope).account)
 
     router = json_router("Snapshots", services.bodies, first=room)
 
@@ -50,7 +50,7 @@ def share_routes(services: Services) -> APIRouter:
         parsed = body.record
         title = one_line(parsed.title if body.title is None else body.title, "title")
         who = principal_of(request.scope)
-        services.new_links.take(who.account)
+        await services.new_links.take(who.account)
         share = await shares.create(
             who.owner, parsed, title=title, expires_in_s=body.expires_in_s, private=body.private
         )
@@ -80,7 +80,7 @@ def share_routes(services: Services) -> APIRouter:
     async def delete_share(request: Request, token: str) -> Response:
         """Only the owner's own; any other is not there, and counts as a guess."""
         who = principal_of(request.scope)
-        with services.guesses.counted(who.address):
+        async with services.guesses.counted(who.address):
             await shares.delete(token, who.owner)
         return Response(status_code=204)
 

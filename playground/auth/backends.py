@@ -15,16 +15,20 @@ from playground.auth.users import Overtaken, UsersError, UsersFile, proper, user
 from playground.domain.errors import Busy, Forbidden, PlaygroundError
 from playground.domain.principal import pseudonyms
 from playground.limits.rate_limits import LoginTries
+from playground.limits.windows import Windows, own_windows
 from playground.settings import Settings
 
 _log: Final = logging.getLogger(__name__)
 
 
-def login_from_settings(settings: Settings, ended: Ended) -> "UserLogin | ProxyLogin | None":
+def login_from_settings(
+    settings: Settings, ended: Ended, windows: Windows = own_windows
+) -> "UserLogin | ProxyLogin | None":
     """What the settings ask for; None where everybody may come in.
 
     Args:
         ended: Where logouts are kept. The settings must have a secret where there are users.
+        windows: Where tries are counted.
     """
     if settings.auth == "proxy":
         return ProxyLogin(settings.proxy_user_header)
@@ -34,7 +38,7 @@ def login_from_settings(settings: Settings, ended: Ended) -> "UserLogin | ProxyL
     assert secret is not None
     sessions = Sessions(secret, round(settings.session_hours * 3600), ended)
     pseudonym = pseudonyms(secret.encode())
-    return UserLogin(users_file(settings), sessions, Passwords(), LoginTries(), pseudonym)
+    return UserLogin(users_file(settings), sessions, Passwords(), LoginTries(windows), pseudonym)
 
 
 class WrongPassword(PlaygroundError):
@@ -101,16 +105,16 @@ class UserLogin:
         if known is None or len(password) > LONGEST:
             known, password = "", ""  # wrong in any case, and counted as a try like any other
         device = cookie(cookies, DEVICE)
-        counted = self._tries.count(known, address, self.sessions.device_id(device, known))
+        counted = await self._tries.count(known, address, self.sessions.device_id(device, known))
         hashes = self._users.hashes()
         try:
             right = await self._passwords.match(known, password, hashes)
         except Busy:  # nothing was tried
-            self._tries.take_back(counted)
+            await self._tries.take_back(counted)
             raise
         if not right:
             raise WrongPassword("This name and this password do not belong together.")
-        self._tries.take_back(counted)
+        await self._tries.take_back(counted)
         stored = await self._renew(known, password, hashes[known])
         return Entry(self.sessions.begin(known, stored), self.sessions.device(known))
 

@@ -1,18 +1,19 @@
 """How often somebody may make a link, try links out, or try to log in, and ask at a time.
 
-Each process counts by itself, in its own memory: of several replicas, each has its own counters.
+Links and tries are counted in windows that processes may share (`limits/shared.py`). The requests
+under way are counted by each process: they are what that one has to carry.
 """
 
 import math
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from playground.domain.amounts import amount
 from playground.domain.errors import Busy, NotFound
 from playground.domain.principal import network_of
-from playground.limits.windows import Window
+from playground.limits.windows import Window, Windows, own_windows
 
 LINKS_AN_HOUR: Final = 60
 MISSES_A_MINUTE: Final = 30
@@ -23,28 +24,30 @@ _LOGIN_MINUTES: Final = 5
 class NewLinks:
     """Counts an account's new links in a moving window: what is kept takes room on the disk."""
 
-    def __init__(self) -> None:
-        self._window = Window(LINKS_AN_HOUR, 3600, moving=True)
+    def __init__(self, windows: Windows = own_windows) -> None:
+        self._window = windows("links", LINKS_AN_HOUR, 3600, moving=True)
 
-    def take(self, account: str) -> None:
+    async def take(self, account: str) -> None:
         """One more link.
 
         Raises:
             Busy: With the time after which there is room for another.
         """
-        self.check(account)
-        self._window.hit(account)
+        if not await self._window.hit(account):
+            raise await self._refusal(account)
 
-    def check(self, account: str) -> None:
+    async def check(self, account: str) -> None:
         """Whether there is room for another link.
 
         Raises:
             Busy: With the time after which there is.
         """
-        if not self._window.full(account):
-            return
-        seconds = _seconds_left(self._window, account)
-        raise Busy(
+        if await self._window.full(account):
+            raise await self._refusal(account)
+
+    async def _refusal(self, account: str) -> Busy:
+        seconds = await _seconds_left(self._window, account)
+        return Busy(
             f"{LINKS_AN_HOUR} links in an hour is as many as one user makes here, or one address "
             f"where nobody logs in. Try again in {amount(math.ceil(seconds / 60), 'minute')}.",
             retry_after=seconds,
@@ -54,11 +57,11 @@ class NewLinks:
 class LinkGuesses:
     """Counts an address's links that lead nowhere, in a moving window."""
 
-    def __init__(self) -> None:
-        self._window = Window(MISSES_A_MINUTE, 60, moving=True)
+    def __init__(self, windows: Windows = own_windows) -> None:
+        self._window = windows("misses", MISSES_A_MINUTE, 60, moving=True)
 
-    @contextmanager
-    def counted(self, address: str) -> Iterator[None]:
+    @asynccontextmanager
+    async def counted(self, address: str) -> AsyncIterator[None]:
         """Opens a link inside: NotFound is a miss.
 
         Raises:
@@ -66,16 +69,16 @@ class LinkGuesses:
                 who goes on guessing would still see which one that is.
         """
         whose = network_of(address)
-        if self._window.full(whose):
+        if await self._window.full(whose):
             raise Busy(
                 "Too many links that lead nowhere were opened from your network. Links open again "
                 "in a minute.",
-                retry_after=_seconds_left(self._window, whose),
+                retry_after=await _seconds_left(self._window, whose),
             )
         try:
             yield
         except NotFound:
-            self._window.hit(whose)
+            await self._window.hit(whose)
             raise
 
 
@@ -127,10 +130,10 @@ class LoginTries:
     nobody with a name of their own gets more tries at those of others.
     """
 
-    def __init__(self) -> None:
-        self._window = Window(LOGIN_TRIES, 60 * _LOGIN_MINUTES, moving=False)
+    def __init__(self, windows: Windows = own_windows) -> None:
+        self._window = windows("logins", LOGIN_TRIES, 60 * _LOGIN_MINUTES, moving=False)
 
-    def count(self, name: str, address: str, device: str | None) -> tuple[str, ...]:
+    async def count(self, name: str, address: str, device: str | None) -> tuple[str, ...]:
         """Count a try, and give the counters that it counts on.
 
         Args:
@@ -142,20 +145,19 @@ class LoginTries:
             Busy: One of the counters is full.
         """
         keys = (f"device {device}",) if device else (f"from {network_of(address)}", f"for {name}")
-        for key in keys:
-            if self._window.full(key):
-                wait = _seconds_left(self._window, key)
+        for i, key in enumerate(keys):
+            if not await self._window.hit(key):
+                await self.take_back(keys[:i])
+                wait = await _seconds_left(self._window, key)
                 raise Busy("Too many tries to log in.", retry_after=wait)
-        for key in keys:
-            self._window.hit(key)
         return keys
 
-    def take_back(self, keys: tuple[str, ...]) -> None:
+    async def take_back(self, keys: tuple[str, ...]) -> None:
         """Take back the one try that `count` counted on these."""
         for key in keys:
-            self._window.take_back(key)
+            await self._window.take_back(key)
 
 
-def _seconds_left(window: Window, key: str) -> int:
+async def _seconds_left(window: Window, key: str) -> int:
     """Until there is room for another on a counter that is full; at least 1."""
-    return max(1, math.ceil(window.seconds_left(key)))
+    return max(1, math.ceil(await window.seconds_left(key)))

@@ -287,7 +287,7 @@ async def test_what_is_refused_whatever_it_brings_is_refused_before_its_body_com
             assert b" 404 " in await refusal(path)
         account = "address:127.0.0.1"
         for _ in range(60):
-            services.new_links.take(account)
+            await services.new_links.take(account)
         for path in ("/api/demos", "/api/shares"):
             assert b" 429 " in await refusal(path)
         used = AnswerUsage()

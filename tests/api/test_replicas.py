@@ -7,12 +7,14 @@ from typing import Any
 import httpx
 import orjson
 
+from playground.limits.rate_limits import MISSES_A_MINUTE
 from playground.settings import load_settings
 from playground.store.store import Store
 from tests.application import Application
 from tests.conversations import answer, column, record
 from tests.postgres import Cluster
 from tests.servers import Server, data_dir
+from tests.valkey import Valkey
 
 COMPARISON = record(column(), column(answer("Once upon a time.", letter="B", chosen=True)))
 OTHER_PRESETS = """
@@ -81,6 +83,22 @@ def test_a_snapshot_outlives_a_crash_and_other_presets(tmp_path: Path) -> None:
         assert [each["token"] for each in owner.get("/api/shares").json()["shares"]] == [token]
         assert owner.delete(f"/api/shares/{token}").status_code == 204
         assert owner.get(f"/api/shares/{token}").status_code == 404
+
+
+def test_replicas_count_what_a_visitor_tries_together(valkey: Valkey) -> None:
+    limits = f"valkey://127.0.0.1:{valkey.port}"
+    with (
+        Application(limits_url=limits, secret="the same for both") as one,
+        Application(limits_url=limits, secret="the same for both") as other,
+    ):
+        replicas = [one.url, other.url]
+        tried = [
+            httpx.get(f"{replicas[i % 2]}/api/shares/none").status_code
+            for i in range(MISSES_A_MINUTE)
+        ]
+        assert set(tried) == {404}
+        for url in replicas:
+            assert httpx.get(f"{url}/api/shares/none").status_code == 429
 
 
 def test_two_playgrounds_share_one_database(postgres: Cluster) -> None:

@@ -201,45 +201,45 @@ async def test_the_same_characters_are_the_same_password() -> None:
 # Throttling
 
 
-def test_an_address_a_name_and_a_known_browser_are_counted_apart() -> None:
+async def test_an_address_a_name_and_a_known_browser_are_counted_apart() -> None:
     throttle = LoginTries()
     for i in range(LOGIN_TRIES):
-        throttle.count(f"name{i}", "192.0.2.1", None)
+        await throttle.count(f"name{i}", "192.0.2.1", None)
     with pytest.raises(Busy) as caught:
-        throttle.count("another", "192.0.2.1", None)
+        await throttle.count("another", "192.0.2.1", None)
     assert 0 < caught.value.retry_after <= 300
     for _ in range(LOGIN_TRIES):
-        throttle.count("anna", "192.0.2.1", "her laptop")
+        await throttle.count("anna", "192.0.2.1", "her laptop")
     with pytest.raises(Busy):
-        throttle.count("anna", "192.0.2.99", "her laptop")
-    counted = throttle.count("anna", "192.0.2.2", None)
-    throttle.take_back(counted)
+        await throttle.count("anna", "192.0.2.99", "her laptop")
+    counted = await throttle.count("anna", "192.0.2.2", None)
+    await throttle.take_back(counted)
 
 
-def test_a_network_of_ipv6_is_one_address() -> None:
+async def test_a_network_of_ipv6_is_one_address() -> None:
     throttle = LoginTries()
     for i in range(LOGIN_TRIES):
-        throttle.count(f"name{i}", f"2001:db8::{i:x}", None)
+        await throttle.count(f"name{i}", f"2001:db8::{i:x}", None)
     with pytest.raises(Busy):
-        throttle.count("another", "2001:db8::ffff:1", None)
-    throttle.count("another", "2001:db8:0:1::1", None)
+        await throttle.count("another", "2001:db8::ffff:1", None)
+    await throttle.count("another", "2001:db8:0:1::1", None)
 
 
-def test_who_gets_in_counts_no_more() -> None:
+async def test_who_gets_in_counts_no_more() -> None:
     """So that twenty colleagues behind one address can log in at nine o'clock."""
     throttle = LoginTries()
     for i in range(3 * LOGIN_TRIES):
-        throttle.take_back(throttle.count(f"name{i}", "192.0.2.1", None))
+        await throttle.take_back(await throttle.count(f"name{i}", "192.0.2.1", None))
 
 
-def test_a_name_of_ones_own_gives_no_more_tries_at_others() -> None:
+async def test_a_name_of_ones_own_gives_no_more_tries_at_others() -> None:
     throttle = LoginTries()
     for i in range(LOGIN_TRIES - 1):
-        throttle.count(f"name{i}", "192.0.2.1", None)
-        throttle.take_back(throttle.count("anna", "192.0.2.1", None))
-    throttle.count("ben", "192.0.2.1", None)
+        await throttle.count(f"name{i}", "192.0.2.1", None)
+        await throttle.take_back(await throttle.count("anna", "192.0.2.1", None))
+    await throttle.count("ben", "192.0.2.1", None)
     with pytest.raises(Busy):
-        throttle.count("anna", "192.0.2.1", None)
+        await throttle.count("anna", "192.0.2.1", None)
 
 
 async def test_a_login_that_is_not_taken_is_no_try(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from tests import stock
 from tests.faults import FaultServer, Peer, Script, serving
 from tests.postgres import Cluster
 from tests.servers import Server
+from tests.valkey import Valkey
 
 Finding = dict[str, str]
 PATH = os.environ["PATH"]
@@ -569,16 +570,27 @@ async def test_a_data_folder_that_is_none(
 async def test_a_database_that_is_away(capsys: pytest.CaptureFixture[str], free_port: int) -> None:
     url = f"postgresql://somebody@127.0.0.1:{free_port}/links"
     async with engine() as server:
-        report = await examined(capsys, server.url, database_url=url, database_password="canary")
+        report = await examined(
+            capsys,
+            server.url,
+            database_url=url,
+            database_password="canary",
+            limits_url=f"valkey://:canary@127.0.0.1:{free_port}",
+        )
     assert report.status == 1
+    assert "each process counts by itself" in report.of("limits", "fault")["fix"]
     assert "PLAYGROUND_DATABASE_URL" in report.of("database", "fault")["fix"]
     assert "canary" not in json.dumps(report.document)
 
 
 async def test_a_database_that_is_there(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, postgres: Cluster
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    postgres: Cluster,
+    valkey: Valkey,
 ) -> None:
     monkeypatch.setenv("PATH", PATH)  # of the programs that run the database
+    limits = f"valkey://127.0.0.1:{valkey.port}"
     address = postgres.database()
     name = address.rpartition("/")[2]
     async with engine() as server:
@@ -589,7 +601,8 @@ async def test_a_database_that_is_there(
         store = Store.from_settings(load_settings(database_url=address))
         assert await store.answers()
         await store.aclose()
-        report = await examined(capsys, server.url, database_url=address)
+        report = await examined(capsys, server.url, database_url=address, limits_url=limits)
+        assert "count together" in report.of("limits", "ok")["says"]
         assert "tables at" in report.of("database", "ok")["says"]
         postgres.psql(name, "UPDATE alembic_version SET version_num = '9999'")
         report = await examined(capsys, server.url, database_url=address)

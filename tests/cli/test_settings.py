@@ -57,6 +57,29 @@ def test_an_address_holds_no_password_and_none_is_repeated(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
+    ("address", "redis"),
+    [
+        ("valkey://limits:6379", "redis://limits:6379"),
+        ("valkeys://anna:s3cret@limits/2", "rediss://anna:s3cret@limits/2"),
+        ("rediss://:s3cret@limits", "rediss://:s3cret@limits"),
+        ("memcached://:s3cret@limits", None),
+        ("valkey://:s3cret@limits:port", None),
+        ("valkey://:s3cret@limits/two", None),
+        ("valkey://:s3cret@limits?db=2", None),
+        ("valkey:///2#s3cret", None),
+    ],
+)
+def test_where_processes_count_together(address: str, redis: str | None) -> None:
+    if redis is not None:
+        assert load_settings(limits_url=address).limits_address() == redis
+        return
+    with pytest.raises(SettingsError) as caught:
+        load_settings(limits_url=address)
+    assert str(caught.value).startswith("PLAYGROUND_LIMITS_URL cannot be used; it must be valkey:")
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("name", "value", "accepted"),
     [
         ("ENGINE_URL", "tgi:8080", "http"),

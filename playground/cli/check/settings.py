@@ -20,6 +20,8 @@ _PATIENCE_S: Final = 5.0
 async def examine_settings(settings: Settings) -> AsyncIterator[Finding]:
     """The database, the login, and whether what is typed there can be read on the way."""
     yield await _database(settings)
+    if (address := settings.limits_address()) is not None:
+        yield await _limits(address)
     yield _login(settings)
     if (bare := _bare_passwords(settings)) is not None:
         yield bare
@@ -115,6 +117,28 @@ async def _database(settings: Settings) -> Finding:
         "The next start brings older ones up to date, after a backup; newer ones want a newer "
         "playground.",
     )
+
+
+async def _limits(address: str) -> Finding:
+    """Whether processes can count together."""
+    from redis.exceptions import RedisError  # here, since most installations need none of it
+
+    from playground.limits.shared import Shared
+
+    name = "limits"
+    shared = Shared(address, str)
+    try:
+        await shared.answers()
+    except (RedisError, OSError) as error:
+        return fault(
+            name,
+            f"The server of PLAYGROUND_LIMITS_URL does not answer: {error}",
+            "Check its address and password, and that it runs (`docker compose --profile valkey "
+            "ps`). Until then each process counts by itself.",
+        )
+    finally:
+        await shared.aclose()
+    return ok(name, "all processes with this PLAYGROUND_LIMITS_URL count together")
 
 
 def _login(settings: Settings) -> Finding:

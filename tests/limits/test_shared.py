@@ -1,0 +1,138 @@
+"""What several processes count together, on the server that Debian has for it."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from playground.domain.errors import Busy, NotFound
+from playground.limits.rate_limits import (
+    LINKS_AN_HOUR,
+    LOGIN_TRIES,
+    MISSES_A_MINUTE,
+    LinkGuesses,
+    LoginTries,
+    NewLinks,
+)
+from playground.limits.shared import Shared
+from playground.settings import load_settings
+from tests.valkey import Valkey
+
+URL = "valkey://127.0.0.1:{}"
+
+
+@asynccontextmanager
+async def processes(valkey: Valkey, count: int = 2) -> AsyncIterator[list[Shared]]:
+    """So many that count together, as their settings say."""
+    settings = load_settings(secret="the same for all", limits_url=URL.format(valkey.port))
+    made = [Shared.from_settings(settings) for _ in range(count)]
+    shared = [each for each in made if each is not None]
+    assert len(shared) == count
+    try:
+        yield shared
+    finally:
+        for each in shared:
+            await each.aclose()
+
+
+async def test_processes_count_links_guesses_and_logins_together(valkey: Valkey) -> None:
+    async with processes(valkey) as (one, other):
+        links = [NewLinks(each.window) for each in (one, other)]
+        for i in range(LINKS_AN_HOUR):
+            await links[i % 2].take("user:ada")
+        for made in links:
+            with pytest.raises(Busy, match="60 links in an hour") as caught:
+                await made.take("user:ada")
+            assert 3500 <= caught.value.retry_after <= 3600
+            with pytest.raises(Busy):
+                await made.check("user:ada")
+            await made.take("user:ben")
+
+        guesses = [LinkGuesses(each.window) for each in (one, other)]
+        for i in range(MISSES_A_MINUTE):
+            with pytest.raises(NotFound):
+                async with guesses[i % 2].counted(f"2001:db8::{i:x}"):
+                    raise NotFound("There is no such link.")
+        for opened in guesses:
+            with pytest.raises(Busy):
+                async with opened.counted("2001:db8::1"):
+                    raise AssertionError("nothing is opened")
+            async with opened.counted("192.0.2.1"):
+                pass
+
+        tries = [LoginTries(each.window) for each in (one, other)]
+        for i in range(3 * LOGIN_TRIES):  # who gets in counts no more, whichever process let him in
+            await tries[i % 2].take_back(await tries[i % 2].count("eve", "192.0.2.7", None))
+        for i in range(LOGIN_TRIES):
+            await tries[i % 2].count("ada", f"192.0.2.{i}", None)
+        for each in tries:
+            with pytest.raises(Busy) as caught:
+                await each.count("ada", "192.0.2.99", None)
+            assert 200 <= caught.value.retry_after <= 300
+            await each.take_back(await each.count("ben", "192.0.2.99", None))
+    kept = " ".join(valkey.client.scan_iter())
+    assert "links" in kept
+    assert not [each for each in ("ada", "192.0.2", "2001:db8") if each in kept]
+    forever = [key for key in valkey.client.scan_iter() if valkey.client.ttl(key) < 0]
+    assert not forever, "what is over is forgotten"
+
+
+async def test_many_tries_at_once_in_several_processes_are_no_more(valkey: Valkey) -> None:
+    async with processes(valkey, 3) as shared:
+        tries = [LoginTries(each.window) for each in shared]
+        flood = [tries[i % 3].count("ada", f"192.0.2.{i}", None) for i in range(90)]
+        done = await asyncio.gather(*flood, return_exceptions=True)
+        assert sum(isinstance(each, tuple) for each in done) == LOGIN_TRIES
+        assert sum(isinstance(each, Busy) for each in done) == 90 - LOGIN_TRIES
+        for i in range(90):  # what was refused is no try of its address
+            await tries[0].count(f"name-{i}", f"192.0.2.{i}", None)
+
+
+@pytest.mark.parametrize("fault", ["ended", "silent", "full"])
+async def test_while_the_server_is_away_each_process_counts_by_itself(
+    fault: str, valkey: Valkey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody is let off, nobody is shut out, and nobody waits for it each time."""
+    if fault == "silent":
+        monkeypatch.setattr("playground.limits.shared._PATIENCE_S", 0.05)
+    async with processes(valkey) as (one, other):
+        tries = [LoginTries(each.window) for each in (one, other)]
+        for _ in range(LOGIN_TRIES - 1):
+            await tries[0].count("ada", "192.0.2.1", None)
+        if fault == "ended":
+            valkey.stop()
+        elif fault == "silent":
+            valkey.silent()
+        else:
+            valkey.client.config_set("maxmemory", "1")
+        with caplog.at_level(logging.WARNING):
+            for each in tries:
+                for _ in range(LOGIN_TRIES):
+                    counted = await each.count("ada", "192.0.2.1", None)
+                with pytest.raises(Busy) as caught:
+                    await each.count("ada", "192.0.2.1", None)
+                assert caught.value.retry_after > 1
+                await each.take_back(counted)
+                await each.count("ada", "192.0.2.1", None)
+        assert caplog.text.count("is away") == len(tries), "each says it once"
+        assert "by itself" in caplog.text
+        if fault == "ended":
+            valkey.start()
+        elif fault == "silent":
+            valkey.woken()
+        else:
+            valkey.client.config_set("maxmemory", "0")
+        caplog.clear()
+        for each, shared in zip(tries, (one, other), strict=True):
+            shared._again = 0.0  # as if it had been left alone for its time
+            for _ in range(2):
+                await each.take_back(await each.count("ben", "192.0.2.2", None))
+        assert caplog.text.count("is back") == len(tries)
+        if (
+            fault == "full"
+        ):  # one that ended has forgotten all, a silent one counts what it got late
+            await tries[1].count("ada", "192.0.2.1", None)
+            with pytest.raises(Busy):
+                await tries[0].count("ada", "192.0.2.1", None)
