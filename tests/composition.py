@@ -19,7 +19,7 @@ GPUS = ROOT / "tgi/serve/gpus.yml"
 VLLM = ROOT / "tgi/serve/vllm.yml"
 SGLANG = ROOT / "tgi/serve/sglang.yml"
 IPV6 = ROOT / "tgi/serve/ipv6.yml"
-PROFILES = ("tls", "postgres", "obs")
+PROFILES = ("tls", "postgres", "valkey", "obs")
 
 
 class Reset:

@@ -57,8 +57,8 @@ to a package's own files stay open; none of them is changed here.
 
 Of the images that compose starts beside the page, Grafana (profile `obs`) is under AGPL-3.0 and
 runs as it comes, as a program of its own; TGI, vLLM, SGLang, Caddy and Prometheus are under
-Apache-2.0, llama.cpp under MIT, and PostgreSQL under its own permissive licence. The model is under
-Apache-2.0.
+Apache-2.0, llama.cpp under MIT, Valkey under BSD-3-Clause, and PostgreSQL under its own permissive
+licence. The model is under Apache-2.0.
 """
 
 

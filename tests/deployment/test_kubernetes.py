@@ -50,7 +50,12 @@ def resource(name: str) -> Resource:
     return found
 
 
-WORKLOADS = ["StatefulSet/tgi", "Deployment/playground", "StatefulSet/postgres"]
+WORKLOADS = [
+    "StatefulSet/tgi",
+    "Deployment/playground",
+    "StatefulSet/postgres",
+    "Deployment/valkey",
+]
 every_workload = pytest.mark.parametrize("name", WORKLOADS)
 
 
@@ -202,6 +207,7 @@ def test_the_page_gets_settings_that_exist_and_hold() -> None:
     settings = load_settings(**{k: v for k, v in fields.items() if k not in files})
     assert settings.auth == "users"
     assert settings.database_address() is not None  # replicas share no file
+    assert settings.limits_address() == "redis://valkey:6379"
     assert files == {"users_file", "secret_file", "database_password_file"}
 
 
@@ -210,6 +216,7 @@ def test_services_lead_to_their_pods() -> None:
         ("tgi", "StatefulSet/tgi"),
         ("playground", "Deployment/playground"),
         ("postgres", "StatefulSet/postgres"),
+        ("valkey", "Deployment/valkey"),
     ):
         service = resource(f"Service/{name}")["spec"]
         assert service["selector"].items() <= pod(workload)["metadata"]["labels"].items()
@@ -229,6 +236,9 @@ def test_each_pod_of_tgi_has_a_gpu_and_time_to_download() -> None:
     assert (
         container("StatefulSet/postgres")["image"] == compose(BASE)["services"]["postgres"]["image"]
     )
+    valkey = compose(BASE)["services"]["valkey"]
+    assert container("Deployment/valkey")["image"] == valkey["image"]
+    assert container("Deployment/valkey")["args"] == valkey["command"]
     mounts = {each["mountPath"] for each in found["volumeMounts"]}
     assert {"/data", "/dev/shm"} <= mounts
     folder = environment(FOLDER / "fp8.env")["TOKENIZER_CONFIG_PATH"].rpartition("/")[0]
@@ -285,6 +295,7 @@ def test_tgi_hears_the_page_and_prometheus_alone() -> None:
         "tgi": [page, namespace("monitoring")],
         "playground": [namespace("ingress"), namespace("monitoring")],
         "postgres": [page],
+        "valkey": [page],
     }
 
 

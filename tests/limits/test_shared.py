@@ -86,6 +86,11 @@ async def test_many_tries_at_once_in_several_processes_are_no_more(valkey: Valke
         done = await asyncio.gather(*flood, return_exceptions=True)
         assert sum(isinstance(each, tuple) for each in done) == LOGIN_TRIES
         assert sum(isinstance(each, Busy) for each in done) == 90 - LOGIN_TRIES
+        let_in = next(each for each in done if isinstance(each, tuple))
+        await tries[1].take_back(let_in)  # and its place is there for another
+        await tries[2].count("ada", "192.0.2.200", None)
+        with pytest.raises(Busy):
+            await tries[0].count("ada", "192.0.2.201", None)
         for i in range(90):  # what was refused is no try of its address
             await tries[0].count(f"name-{i}", f"192.0.2.{i}", None)
 
