@@ -92,7 +92,7 @@ def test_the_schema_sees_faults(fault: Mapping[str, Any]) -> None:
 def test_compose_itself_reads_it_without_a_warning(
     files: Sequence[Path], more: Sequence[Path]
 ) -> None:
-    """With each profile alone, without each, with all and none: it finds what the other tests do."""
+    """With each profile alone, without each, with all and none; as the other tests find it."""
     files = (*files, *more)
     ours = compose(*files)
     counts = {0, 1, len(PROFILES) - 1, len(PROFILES)}
