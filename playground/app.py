@@ -111,6 +111,8 @@ def create_app(
                 closing.push_async_callback(engine.aclose)
             if shared:
                 closing.push_async_callback(shared.aclose)
+            if services.stops:
+                await closing.enter_async_context(services.stops.heard())
             await closing.enter_async_context(store.tended())
             yield
 
@@ -127,7 +129,7 @@ def create_app(
     app.add_middleware(HostMiddleware, hosts=hosts)
     # Without one of ours, Gradio answers any Origin with credentials on a host that is not local.
     app.add_middleware(CORSMiddleware, allow_origins=[])
-    services = Services(settings, presets, engines, store, windows)
+    services = Services(settings, presets, engines, store, shared)
     app.state.admission, app.state.gates = services.admission, services.gates
     app.state.metrics = services.metrics
     app.add_middleware(

@@ -273,6 +273,16 @@ class Settings(BaseSettings):
             description="true or false",
         ),
     ] = True
+    workers: Annotated[
+        int,
+        Field(
+            title="processes that serve the page on this machine; several want LIMITS_URL, and "
+            "share MAX_STREAMS and MAX_WAITING out among them",
+            ge=1,
+            le=64,
+            description="a whole number from 1 to 64",
+        ),
+    ] = 1
     tunnel: Annotated[
         bool,
         Field(title="opens a temporary public address", description="true or false"),

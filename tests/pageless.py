@@ -11,6 +11,8 @@ from unittest.mock import patch
 from playground import app
 from playground.cli.main import main
 
+if __name__ == "__mp_main__":  # one of its workers
+    app.create_app = partial(app.create_app, ui=False)
 if __name__ == "__main__":
     with patch.object(app, "create_app", partial(app.create_app, ui=False)):
         sys.exit(main())

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from playground.api.bodies import Bodies
 from playground.domain.presets import Preset
@@ -12,11 +13,14 @@ from playground.limits.admission import Admission
 from playground.limits.daily_tokens import DailyTokens
 from playground.limits.gate import Gate
 from playground.limits.rate_limits import LinkGuesses, NewLinks
-from playground.limits.windows import Windows, own_windows
+from playground.limits.windows import own_windows
 from playground.settings import Settings
 from playground.store.store import Store
 from playground.store.usage import Usage
 from playground.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from playground.limits.shared import Shared, SharedStops
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,7 @@ class Services:
     presets: Sequence[Preset]
     engines: Engines
     store: Store
-    windows: Windows = own_windows
+    shared: "Shared | None" = None
     guesses: LinkGuesses = field(init=False)
     new_links: NewLinks = field(init=False)
     # Work that others wait for, by kind: what each engine makes of texts, two of them at a time, so
@@ -42,6 +46,7 @@ class Services:
     link_rendering: Renderer = field(default_factory=Renderer)
     bodies: Bodies = field(init=False)
     admission: Admission = field(init=False)
+    stops: "SharedStops | None" = field(init=False)
     metrics: Metrics = field(init=False)
     daily_tokens: DailyTokens = field(init=False)
     emulation: EmulationPolicy = field(init=False)
@@ -53,12 +58,15 @@ class Services:
         return *self.counting.values(), *others
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "guesses", LinkGuesses(self.windows))
-        object.__setattr__(self, "new_links", NewLinks(self.windows))
+        windows = self.shared.window if self.shared else own_windows
+        object.__setattr__(self, "guesses", LinkGuesses(windows))
+        object.__setattr__(self, "new_links", NewLinks(windows))
         object.__setattr__(self, "bodies", Bodies(self.settings.max_body_bytes))
         object.__setattr__(self, "counting", {id_: Gate(at_once=2) for id_ in self.engines.ids})
         admission = Admission.from_settings(self.settings)
         object.__setattr__(self, "admission", admission)
+        stops = self.shared.stops(admission) if self.shared else None
+        object.__setattr__(self, "stops", stops)
         metrics = Metrics(
             admission,
             self.engines.states,

@@ -18,7 +18,7 @@ from playground.api.services import Services
 from playground.api.turns import while_read
 from playground.auth.middleware import principal_of
 from playground.auth.responses import json_answer
-from playground.domain.errors import ConversationTooLong, PlaygroundError
+from playground.domain.errors import ConversationTooLong, NotFound, PlaygroundError
 from playground.domain.messages import Event, PaneRequest, Waiting
 from playground.engines.base import Engine
 from playground.engines.streams import closing
@@ -197,7 +197,8 @@ async def _fit(services: Services) -> None:
     if len(services.engines.engines) == 1:
         info = (await services.engines.default.state()).info
         if info is not None:
-            services.admission.fit(info.slots or services.settings.max_streams)
+            share = max(1, info.slots // services.settings.workers) if info.slots else None
+            services.admission.fit(share or services.settings.max_streams)
 
 
 async def _check_prompts(
@@ -264,8 +265,13 @@ def streaming_routes(services: Services) -> APIRouter:
     @router.delete("/api/stream/{number}/panes/{pane}", **answering(None, 404, status=204))
     async def stop_pane(request: Request, number: str, pane: str) -> Response:
         """Stops one pane of a stream of one's own; the id is its answer's header X-Stream-Id."""
-        known = pane.isdecimal() and len(pane) <= 3
-        services.admission.stop(number, int(pane) if known else -1, principal_of(request.scope))
+        place = int(pane) if pane.isdecimal() and len(pane) <= 3 else -1
+        asker = principal_of(request.scope)
+        try:
+            services.admission.stop(number, place, asker)
+        except NotFound:  # unless another process writes it
+            if services.stops is None or not await services.stops.tell(number, place, asker):
+                raise
         return Response(status_code=204)
 
     @router.post("/api/reveal", **answering(schemas.RevealAnswer))

@@ -14,7 +14,7 @@ from typing import Final
 
 from playground.cli.options import create_parser
 
-_OPTIONS: Final = ("host", "port", "engine_url", "tunnel", "open")  # settings, too
+_OPTIONS: Final = ("host", "port", "engine_url", "tunnel", "open", "workers")  # settings, too
 UNUSABLE: Final = 2  # exit status
 
 _log = logging.getLogger("playground")
@@ -83,6 +83,6 @@ def _run(options: argparse.Namespace) -> int:
         from playground.cli.demo.command import demo
 
         return demo(settings, options.model)
-    from playground.cli.serve import serve
+    from playground.cli.serve import serve, serve_by_several
 
-    return serve(settings)
+    return serve(settings) if settings.workers == 1 else serve_by_several(settings)

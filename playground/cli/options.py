@@ -44,6 +44,12 @@ def create_parser() -> argparse.ArgumentParser:
             metavar="URL",
             help="where the engine answers",
         )
+    serving.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that serve the page (1); several want PLAYGROUND_LIMITS_URL",
+    )
     for command in (serving, demonstration):
         command.add_argument("--host", help="address to listen on (127.0.0.1)")
         command.add_argument(

@@ -9,11 +9,13 @@ from functools import partial
 from typing import Final
 
 from playground.auth.hosts import Tunnel
+from playground.auth.secret import with_secret
 from playground.cli.server import Server
 from playground.cli.terminal import printable
 from playground.domain.errors import PlaygroundError
 from playground.domain.presets import Preset
-from playground.engines.factory import make_engines
+from playground.engines.base import EngineAddress
+from playground.engines.factory import engine_addresses, make_engines
 from playground.engines.registry import Engines
 from playground.settings import Settings
 
@@ -65,21 +67,17 @@ def serve(
     """
     from playground.app import create_app  # here, since other commands need none of it
 
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     with ExitStack() as stack:
         listener = stack.enter_context(_listen(settings.host, settings.port))
         listeners = [listener]
-        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         tunnel = None
         if settings.tunnel:
             listeners.append(stack.enter_context(_listen("127.0.0.1", 0)))
             tunnel = Tunnel(listeners[-1].getsockname()[1])
         engines = engines or make_engines(settings)
         app = create_app(settings, tunnel, engines=engines, presets=presets)
-        host, port = listener.getsockname()[:2]
-        host = f"[{host}]" if ":" in host else host
-        say(settings, f"Playground: http://{host}:{port}{settings.root_path}/")
-        for each in engines.addresses:
-            say(settings, f"Engine: {each.url}")
+        _say_where(settings, listener, engines.addresses)
         server = Server(app, settings, tunnel_port=tunnel.port if tunnel else None)
 
         def end() -> None:
@@ -94,3 +92,44 @@ def serve(
             address.open()
         server.run(sockets=listeners)
         return 0
+
+
+def serve_by_several(settings: Settings) -> int:
+    """Run the page in as many processes as the settings say, until they are told to stop.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        UsageError: Several processes cannot serve it so.
+    """
+    if settings.limits_url is None:
+        raise UsageError(
+            "Several workers count together, and tell each other of stops, in a Valkey or Redis: "
+            "PLAYGROUND_LIMITS_URL must name it."
+        )
+    if settings.tunnel:
+        raise UsageError("A tunnel leads to one process: leave out --workers, or --tunnel.")
+    if settings.max_streams < settings.workers:
+        raise UsageError(
+            f"PLAYGROUND_MAX_STREAMS is {settings.max_streams}, less than one for each of "
+            f"{settings.workers} workers."
+        )
+    from playground.cli.workers import serve_by_workers
+
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    settings = with_secret(settings)  # here, so that all have the same
+    addresses = engine_addresses(settings)
+    with _listen(settings.host, settings.port) as listener:
+        _say_where(settings, listener, addresses)
+        return 0 if serve_by_workers(settings, [listener]) else UNUSABLE
+
+
+def _say_where(
+    settings: Settings, listener: socket.socket, engines: Sequence[EngineAddress]
+) -> None:
+    host, port = listener.getsockname()[:2]
+    host = f"[{host}]" if ":" in host else host
+    say(settings, f"Playground: http://{host}:{port}{settings.root_path}/")
+    for each in engines:
+        say(settings, f"Engine: {each.url}")

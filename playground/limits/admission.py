@@ -231,7 +231,8 @@ class Admission:
 
         Raises:
             NotFound: Such a stream or pane is not being written here for who asks: it has ended, or
-                another replica writes it. Then its reader can still stop it by leaving.
+                another process writes it, which `SharedStops` tells where processes share a server.
+                Its reader can always stop it by leaving.
         """
         ticket = self._ticket(number)
         if ticket is None or not ticket.is_of(asker) or not 0 <= pane < len(ticket.stops):

@@ -5,11 +5,14 @@ let off and nobody is shut out. The names of what is counted are digests: no add
 a user is kept there.
 """
 
+import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Final, Self, TypeVar
 
+import orjson
 from limits import RateLimitItemPerSecond
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import FixedWindowRateLimiter, MovingWindowRateLimiter
@@ -18,7 +21,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from playground.domain.principal import pseudonyms
+from playground.domain.errors import NotFound
+from playground.domain.principal import Principal, pseudonyms
+from playground.limits.admission import Admission
 from playground.limits.windows import OwnWindow
 from playground.settings import Settings
 
@@ -27,6 +32,9 @@ _PREFIX: Final = "playground"
 _AWAY_S: Final = 5.0
 _PATIENCE_S: Final = 1.0
 _CONNECTIONS: Final = 32
+_STOPS: Final = f"{_PREFIX}:stops"
+# So long nothing need come by a connection that listens, before it is asked whether it is one yet.
+_SILENCE_S: Final = 30.0
 
 _Answer = TypeVar("_Answer")
 _log = logging.getLogger(__name__)
@@ -77,6 +85,10 @@ class Shared:
     def window(self, name: str, most: int, seconds: int, *, moving: bool) -> "SharedWindow":
         """A window in which all processes count."""
         return SharedWindow(self, name, most, seconds, moving=moving)
+
+    def stops(self, admission: Admission) -> "SharedStops":
+        """Stops of what another process writes."""
+        return SharedStops(self, admission)
 
     async def ask(
         self,
@@ -170,3 +182,62 @@ class SharedWindow:
         key = self._item.key_for(counted)
         if await self._shared.storage.get(key) > 0:
             await self._shared.storage.incr(key, self._item.get_expiry(), -1)
+
+
+class SharedStops:
+    """Stops that came to another process than the one that writes the answer.
+
+    They are told to all processes, and the one that has the answer stops it.
+    """
+
+    def __init__(self, shared: Shared, admission: Admission) -> None:
+        self._shared = shared
+        self._admission = admission
+
+    async def tell(self, number: str, pane: int, asker: Principal) -> bool:
+        """Tell all processes; whether that could be done.
+
+        Args:
+            number: The stream's id.
+            pane: From 0.
+            asker: Who wants it stopped.
+        """
+        stop = orjson.dumps([number, pane, asker.owner, asker.account])
+
+        async def told() -> bool:
+            await self._shared.client.publish(_STOPS, stop)
+            return True
+
+        async def alone() -> bool:
+            return False
+
+        return await self._shared.ask(told, alone)
+
+    @asynccontextmanager
+    async def heard(self) -> AsyncIterator[None]:
+        """Listens inside to what others tell."""
+        listening = asyncio.create_task(self._listen())
+        try:
+            yield
+        finally:
+            listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await listening
+
+    async def _listen(self) -> None:
+        while True:
+            with suppress(RedisError, OSError):
+                async with self._shared.client.pubsub() as channel:
+                    await channel.subscribe(_STOPS)
+                    while True:
+                        message = await channel.get_message(timeout=_SILENCE_S)
+                        if message is None:
+                            await channel.ping()
+                        elif message["type"] == "message":
+                            self._stop(message["data"])
+            await asyncio.sleep(_AWAY_S)
+
+    def _stop(self, told: bytes) -> None:
+        number, pane, owner, account = orjson.loads(told)
+        with suppress(NotFound):  # it is another's to stop, or is over
+            self._admission.stop(number, pane, Principal(None, owner, account, ""))

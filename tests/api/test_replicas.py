@@ -12,8 +12,10 @@ from playground.settings import load_settings
 from playground.store.store import Store
 from tests.application import Application
 from tests.conversations import answer, column, record
+from tests.faults import Peer, event
 from tests.postgres import Cluster
 from tests.servers import Server, data_dir
+from tests.stock import tgi
 from tests.valkey import Valkey
 
 COMPARISON = record(column(), column(answer("Once upon a time.", letter="B", chosen=True)))
@@ -99,6 +101,43 @@ def test_replicas_count_what_a_visitor_tries_together(valkey: Valkey) -> None:
         assert set(tried) == {404}
         for url in replicas:
             assert httpx.get(f"{url}/api/shares/none").status_code == 429
+
+
+async def test_a_stop_reaches_the_replica_that_writes(valkey: Valkey) -> None:
+    begun, left = asyncio.Event(), asyncio.Event()
+
+    async def answers(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(event("Some"))
+        begun.set()
+        await peer.gone()
+        left.set()
+
+    limits = f"valkey://127.0.0.1:{valkey.port}"
+    body = {"messages": [{"role": "user", "content": "Hi"}], "panes": [{}]}
+    async with tgi(answers) as engine:
+        with (
+            Application(engine.url, limits_url=limits, secret="the same for both") as one,
+            Application(engine.url, limits_url=limits, secret="the same for both") as other,
+        ):
+            async with (
+                httpx.AsyncClient(base_url=one.url, trust_env=False) as reader,
+                httpx.AsyncClient(base_url=other.url, trust_env=False) as elsewhere,
+                reader.stream("POST", "/api/stream", json=body) as stream,
+            ):
+                number = stream.headers["x-stream-id"]
+                await begun.wait()
+                for path in (f"{number}/panes/7", f"{'0' * 32}/panes/0"):
+                    await elsewhere.delete(f"/api/stream/{path}")
+                assert not left.is_set()
+                stopped = await elsewhere.delete(f"/api/stream/{number}/panes/0")
+                assert stopped.status_code == 204
+                text = (await stream.aread()).decode()
+                assert '"kind":"stopped"' in text
+                await left.wait()
+                valkey.stop()
+                again = await elsewhere.delete(f"/api/stream/{number}/panes/0")
+                assert again.status_code == 404, "which is said where nobody else can be told"
 
 
 def test_two_playgrounds_share_one_database(postgres: Cluster) -> None:

@@ -562,9 +562,9 @@ async def test_a_data_folder_that_is_none(
     (tmp_path / "data").mkdir()
     (tmp_path / "data/playground.sqlite").write_text("not a database, but long enough to be read")
     async with engine() as server:
-        report = await examined(capsys, server.url)
+        report = await examined(capsys, server.url, workers=2)
     assert report.status == 1
-    assert report.faults == ["database"]
+    assert report.faults == ["database", "limits"]
 
 
 async def test_a_database_that_is_away(capsys: pytest.CaptureFixture[str], free_port: int) -> None:

@@ -1,4 +1,4 @@
-"""What our server takes from the inside of uvicorn, which promises none of it."""
+"""What our server and its workers take from the inside of uvicorn, which promises none of it."""
 
 import asyncio
 import inspect
@@ -8,6 +8,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.supervisors import multiprocess
 
 from tests.stock import until
 
@@ -29,6 +30,20 @@ PARTS = {
         "handle_exit(self, sig, frame)",
         "on_tick(self, counter)",
         "shutdown(self, sockets)",
+        "startup(self, sockets)",
+    ),
+    multiprocess.Process: (
+        "__init__(self, config, sockets)",
+        "target(self, sockets)",
+        "always_pong(self)",
+        "pong(self)",
+        "kill(self)",
+    ),
+    multiprocess.Multiprocess: (
+        "__init__(self, config, sockets)",
+        "handle_hup(self)",
+        "join_all(self)",
+        "run(self)",
     ),
 }
 ATTRIBUTES = {
@@ -72,3 +87,25 @@ async def test_what_is_read_and_set_is_there() -> None:
     parameters = inspect.signature(RequestResponseCycle).parameters
     for name in ("keep_alive", "message_event"):
         assert name in parameters, f"{WHERE} the cycle's {name}"
+
+
+def test_a_supervisor_makes_its_workers_of_the_class_that_is_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = []
+
+    class Worker(multiprocess.Process):
+        def start(self) -> None:
+            made.append(self)
+
+    monkeypatch.setattr(multiprocess, "Process", Worker)
+    monkeypatch.setattr(multiprocess, "SIGNALS", {})
+    config = uvicorn.Config(FastAPI(), log_config=None, workers=2)
+    supervisor = multiprocess.Multiprocess(config, [])
+    supervisor.init_processes()
+    assert supervisor.processes == made, f"{WHERE} the class that its supervisor makes workers of"
+    assert supervisor.signal_queue == []
+    assert not supervisor.should_exit.is_set()
+    for each in made:
+        each.parent_conn.close()
+        each.child_conn.close()

@@ -22,6 +22,12 @@ async def examine_settings(settings: Settings) -> AsyncIterator[Finding]:
     yield await _database(settings)
     if (address := settings.limits_address()) is not None:
         yield await _limits(address)
+    elif settings.workers > 1:
+        yield fault(
+            "limits",
+            f"{settings.workers} workers have nothing in which they count together.",
+            "Set PLAYGROUND_LIMITS_URL, or PLAYGROUND_WORKERS=1.",
+        )
     yield _login(settings)
     if (bare := _bare_passwords(settings)) is not None:
         yield bare

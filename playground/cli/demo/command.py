@@ -62,7 +62,12 @@ def demo(settings: Settings, given: str | None) -> int:
         engine = LlamaCppEngine.at(address, starting=supervisor.state)
         # The demo's engine is the only one, whatever else the settings name.
         settings = settings.model_copy(
-            update={"engine": address.kind, "engine_url": url, "engines_file": None}
+            update={
+                "engine": address.kind,
+                "engine_url": url,
+                "engines_file": None,
+                "workers": 1,  # the process that tends the engine
+            }
         )
         status = serve(
             settings,
