@@ -434,8 +434,8 @@ class Settings(BaseSettings):
     limits_url: Annotated[
         SecretStr | None,
         Field(
-            title="a Valkey or Redis in which all processes count logins, new links and guesses "
-            "together; without it each counts by itself",
+            title="a Valkey or Redis in which all processes count logins, new links, guesses and "
+            "an account's answers together; without it each counts by itself",
             description="valkey://host:port, redis://host:port, or valkeys:// or rediss:// with "
             "TLS; user:password@ may stand before the host and /number behind it",
         ),

@@ -20,7 +20,8 @@ from playground.store.usage import Usage
 from playground.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
-    from playground.limits.shared import Shared, SharedStops
+    from playground.limits.shared import Shared
+    from playground.limits.shared_streams import SharedPlaces, SharedStops
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Services:
     bodies: Bodies = field(init=False)
     admission: Admission = field(init=False)
     stops: "SharedStops | None" = field(init=False)
+    places: "SharedPlaces | None" = field(init=False)
     metrics: Metrics = field(init=False)
     daily_tokens: DailyTokens = field(init=False)
     emulation: EmulationPolicy = field(init=False)
@@ -65,8 +67,16 @@ class Services:
         object.__setattr__(self, "counting", {id_: Gate(at_once=2) for id_ in self.engines.ids})
         admission = Admission.from_settings(self.settings)
         object.__setattr__(self, "admission", admission)
-        stops = self.shared.stops(admission) if self.shared else None
+        stops: SharedStops | None = None
+        places: SharedPlaces | None = None
+        if self.shared:
+            from playground.limits import shared_streams  # here, since others need none of it
+
+            stops = shared_streams.SharedStops(self.shared, admission)
+            limit = self.settings.max_streams_per_user
+            places = shared_streams.SharedPlaces(self.shared, limit)
         object.__setattr__(self, "stops", stops)
+        object.__setattr__(self, "places", places)
         metrics = Metrics(
             admission,
             self.engines.states,

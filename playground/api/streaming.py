@@ -174,19 +174,24 @@ async def open_stream(
 
     await _fit(services)
     ticket = admission.enter(asker, stops)
-    if services.settings.max_prompt_tokens is not None:
-        try:  # with its places: what counts a prompt is the engine, which others wait for
-            await _check_prompts(pane_engines, panes, services.settings)
+    async with AsyncExitStack() as elsewhere:
+        try:
+            if services.places is not None:
+                held = services.places.held(asker.account, len(panes))
+                await elsewhere.enter_async_context(held)
+            if services.settings.max_prompt_tokens is not None:
+                # With its places: what counts a prompt is the engine, which others wait for.
+                await _check_prompts(pane_engines, panes, services.settings)
         except BaseException:
             admission.leave(ticket, begun=False)
             raise
-    try:
-        batches = _queued(ticket, begin) if ticket.place else begin(range(len(panes)))
-        async with closing(hidden(batches)) as shown:
-            yield Opened(ticket.number, shown)
-    finally:
-        with anyio.CancelScope(shield=True):
-            await done()
+        try:
+            batches = _queued(ticket, begin) if ticket.place else begin(range(len(panes)))
+            async with closing(hidden(batches)) as shown:
+                yield Opened(ticket.number, shown)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await done()
 
 
 async def _fit(services: Services) -> None:

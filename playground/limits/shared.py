@@ -5,14 +5,11 @@ let off and nobody is shut out. The names of what is counted are digests: no add
 a user is kept there.
 """
 
-import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
 from typing import Final, Self, TypeVar
 
-import orjson
 from limits import RateLimitItemPerSecond
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import FixedWindowRateLimiter, MovingWindowRateLimiter
@@ -21,20 +18,15 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from playground.domain.errors import NotFound
-from playground.domain.principal import Principal, pseudonyms
-from playground.limits.admission import Admission
+from playground.domain.principal import pseudonyms
 from playground.limits.windows import OwnWindow
 from playground.settings import Settings
 
-_PREFIX: Final = "playground"
+PREFIX: Final = "playground"
 # A server that does not answer is left alone for so long, so that nobody waits for it each time.
-_AWAY_S: Final = 5.0
+AWAY_S: Final = 5.0
 _PATIENCE_S: Final = 1.0
 _CONNECTIONS: Final = 32
-_STOPS: Final = f"{_PREFIX}:stops"
-# So long nothing need come by a connection that listens, before it is asked whether it is one yet.
-_SILENCE_S: Final = 30.0
 
 _Answer = TypeVar("_Answer")
 _log = logging.getLogger(__name__)
@@ -62,7 +54,7 @@ class Shared:
         self.storage = RedisStorage(
             "async+redis://",
             implementation="redispy",
-            key_prefix=_PREFIX,
+            key_prefix=PREFIX,
             connection_pool=pool,  # type: ignore[arg-type]  # which its annotation leaves out
         )
         self._away = False
@@ -86,10 +78,6 @@ class Shared:
         """A window in which all processes count."""
         return SharedWindow(self, name, most, seconds, moving=moving)
 
-    def stops(self, admission: Admission) -> "SharedStops":
-        """Stops of what another process writes."""
-        return SharedStops(self, admission)
-
     async def ask(
         self,
         question: Callable[[], Awaitable[_Answer]],
@@ -101,7 +89,7 @@ class Shared:
         try:
             answer = await question()
         except (RedisError, OSError) as error:
-            self._again = time.monotonic() + _AWAY_S
+            self._again = time.monotonic() + AWAY_S
             if not self._away:
                 self._away = True
                 _log.warning(
@@ -182,62 +170,3 @@ class SharedWindow:
         key = self._item.key_for(counted)
         if await self._shared.storage.get(key) > 0:
             await self._shared.storage.incr(key, self._item.get_expiry(), -1)
-
-
-class SharedStops:
-    """Stops that came to another process than the one that writes the answer.
-
-    They are told to all processes, and the one that has the answer stops it.
-    """
-
-    def __init__(self, shared: Shared, admission: Admission) -> None:
-        self._shared = shared
-        self._admission = admission
-
-    async def tell(self, number: str, pane: int, asker: Principal) -> bool:
-        """Tell all processes; whether that could be done.
-
-        Args:
-            number: The stream's id.
-            pane: From 0.
-            asker: Who wants it stopped.
-        """
-        stop = orjson.dumps([number, pane, asker.owner, asker.account])
-
-        async def told() -> bool:
-            await self._shared.client.publish(_STOPS, stop)
-            return True
-
-        async def alone() -> bool:
-            return False
-
-        return await self._shared.ask(told, alone)
-
-    @asynccontextmanager
-    async def heard(self) -> AsyncIterator[None]:
-        """Listens inside to what others tell."""
-        listening = asyncio.create_task(self._listen())
-        try:
-            yield
-        finally:
-            listening.cancel()
-            with suppress(asyncio.CancelledError):
-                await listening
-
-    async def _listen(self) -> None:
-        while True:
-            with suppress(RedisError, OSError):
-                async with self._shared.client.pubsub() as channel:
-                    await channel.subscribe(_STOPS)
-                    while True:
-                        message = await channel.get_message(timeout=_SILENCE_S)
-                        if message is None:
-                            await channel.ping()
-                        elif message["type"] == "message":
-                            self._stop(message["data"])
-            await asyncio.sleep(_AWAY_S)
-
-    def _stop(self, told: bytes) -> None:
-        number, pane, owner, account = orjson.loads(told)
-        with suppress(NotFound):  # it is another's to stop, or is over
-            self._admission.stop(number, pane, Principal(None, owner, account, ""))

@@ -103,7 +103,7 @@ def test_replicas_count_what_a_visitor_tries_together(valkey: Valkey) -> None:
             assert httpx.get(f"{url}/api/shares/none").status_code == 429
 
 
-async def test_a_stop_reaches_the_replica_that_writes(valkey: Valkey) -> None:
+async def test_a_stop_and_a_limit_reach_the_replica_that_writes(valkey: Valkey) -> None:
     begun, left = asyncio.Event(), asyncio.Event()
 
     async def answers(peer: Peer) -> None:
@@ -113,12 +113,16 @@ async def test_a_stop_reaches_the_replica_that_writes(valkey: Valkey) -> None:
         await peer.gone()
         left.set()
 
-    limits = f"valkey://127.0.0.1:{valkey.port}"
+    common: dict[str, Any] = {
+        "limits_url": f"valkey://127.0.0.1:{valkey.port}",
+        "secret": "the same for both",
+        "max_streams_per_user": 1,
+    }
     body = {"messages": [{"role": "user", "content": "Hi"}], "panes": [{}]}
     async with tgi(answers) as engine:
         with (
-            Application(engine.url, limits_url=limits, secret="the same for both") as one,
-            Application(engine.url, limits_url=limits, secret="the same for both") as other,
+            Application(engine.url, **common) as one,
+            Application(engine.url, **common) as other,
         ):
             async with (
                 httpx.AsyncClient(base_url=one.url, trust_env=False) as reader,
@@ -130,6 +134,8 @@ async def test_a_stop_reaches_the_replica_that_writes(valkey: Valkey) -> None:
                 for path in (f"{number}/panes/7", f"{'0' * 32}/panes/0"):
                     await elsewhere.delete(f"/api/stream/{path}")
                 assert not left.is_set()
+                second = await elsewhere.post("/api/stream", json=body)
+                assert (second.status_code, second.json()["kind"]) == (429, "busy")
                 stopped = await elsewhere.delete(f"/api/stream/{number}/panes/0")
                 assert stopped.status_code == 204
                 text = (await stream.aread()).decode()

@@ -2,8 +2,11 @@
 
 import asyncio
 import logging
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import pytest
 
@@ -17,7 +20,10 @@ from playground.limits.rate_limits import (
     NewLinks,
 )
 from playground.limits.shared import Shared
+from playground.limits.shared_streams import SharedPlaces
 from playground.settings import load_settings
+from tests.servers import ROOT
+from tests.stock import until
 from tests.valkey import Valkey
 
 URL = "valkey://127.0.0.1:{}"
@@ -141,3 +147,89 @@ async def test_while_the_server_is_away_each_process_counts_by_itself(
             await tries[1].count("ada", "192.0.2.1", None)
             with pytest.raises(Busy):
                 await tries[0].count("ada", "192.0.2.1", None)
+
+
+async def test_an_account_has_its_answers_in_all_processes_together(valkey: Valkey) -> None:
+    async with processes(valkey) as shared:
+        one, other = (SharedPlaces(each, 3) for each in shared)
+        async with one.held("user:ada", 2), other.held("user:ben", 3):
+            with pytest.raises(Busy, match="takes 3 answers at a time for one user"):
+                async with other.held("user:ada", 2):
+                    raise AssertionError("nothing is answered")
+            async with other.held("user:ada", 1):
+                with pytest.raises(Busy):
+                    async with one.held("user:ada", 1):
+                        raise AssertionError("nothing is answered")
+        async with other.held("user:ada", 3):
+            pass
+    kept = list(valkey.client.scan_iter())
+    assert kept
+    assert not [key for key in kept if "ada" in key]
+    assert not [key for key in kept if valkey.client.ttl(key) < 0], "what is over is forgotten"
+
+
+_KILLED = """
+import asyncio, os, sys
+from playground.limits import shared_streams
+from playground.limits.shared import Shared
+from playground.settings import load_settings
+
+shared_streams._LEASE_S = float(sys.argv[2])
+
+async def main():
+    shared = Shared.from_settings(load_settings(secret="the same for all", limits_url=sys.argv[1]))
+    async with shared_streams.SharedPlaces(shared, 1).held("user:ada", 1):
+        os._exit(0)  # as if it were killed
+
+asyncio.run(main())
+"""
+
+
+async def test_a_process_that_is_killed_holds_its_places_no_longer_than_it_said(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = URL.format(valkey.port)
+    command = [sys.executable, "-c", _KILLED, url, "0.9"]
+    await asyncio.to_thread(subprocess.run, command, cwd=ROOT, check=True)
+    monkeypatch.setattr("playground.limits.shared_streams._LEASE_S", 3.0)
+
+    def ends() -> float:
+        [owners] = cast(list[str], valkey.client.keys("*owners"))
+        [(_, end)] = cast(
+            list[tuple[str, float]], valkey.client.zrange(owners, 0, -1, withscores=True)
+        )
+        return end
+
+    async with processes(valkey, 1) as (shared,):
+        places = SharedPlaces(shared, 1)
+
+        async def free() -> bool:
+            try:
+                async with places.held("user:ada", 1):
+                    return True
+            except Busy:
+                return False
+
+        await until(free)
+        async with places.held("user:ada", 1):  # and one that lives goes on holding them
+            first = ends()
+
+            async def renewed() -> bool:
+                return ends() > first
+
+            await until(renewed)
+            assert not await free()
+
+
+async def test_while_the_server_is_away_answers_begin_and_end(valkey: Valkey) -> None:
+    async with processes(valkey, 1) as (shared,):
+        places = SharedPlaces(shared, 1)
+        async with places.held("user:ada", 1):
+            valkey.stop()
+            async with places.held("user:ada", 1):
+                pass
+        async with places.held("user:ada", 1):
+            valkey.start()
+        shared._again = 0.0  # as if it had been left alone for its time
+        async with places.held("user:ada", 1):
+            pass
