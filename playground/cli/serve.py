@@ -13,7 +13,7 @@ from playground.auth.secret import with_secret
 from playground.cli.server import Server
 from playground.cli.terminal import printable
 from playground.domain.errors import PlaygroundError
-from playground.domain.presets import Preset
+from playground.domain.presets import Preset, load_presets
 from playground.engines.base import EngineAddress
 from playground.engines.factory import engine_addresses, make_engines
 from playground.engines.registry import Engines
@@ -102,6 +102,8 @@ def serve_by_several(settings: Settings) -> int:
 
     Raises:
         UsageError: Several processes cannot serve it so.
+        PresetsError: When the presets file cannot be read.
+        SettingsError: The file with the engines cannot be used.
     """
     if settings.limits_url is None:
         raise UsageError(
@@ -120,6 +122,7 @@ def serve_by_several(settings: Settings) -> int:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     settings = with_secret(settings)  # here, so that all have the same
     addresses = engine_addresses(settings)
+    load_presets(settings.presets_file)  # here, so that what is wrong with it is said once
     with _listen(settings.host, settings.port) as listener:
         _say_where(settings, listener, addresses)
         return 0 if serve_by_workers(settings, [listener]) else UNUSABLE

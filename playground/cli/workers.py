@@ -98,7 +98,8 @@ class _Worker(multiprocess.Process):
 
     def kill(self) -> None:
         """Make room for another in the place of one that has died, or hangs."""
-        _log.error("Worker %s is gone, and another takes its place", self.pid)
+        if self.exitcode != STARTUP_FAILURE:
+            _log.error("Worker %s is gone, and another takes its place", self.pid)
         super().kill()
 
     def pong(self) -> None:

@@ -8,9 +8,11 @@ import signal
 import httpx
 import pytest
 
-from playground.cli.serve import UsageError, serve_by_several
+from playground.cli.serve import serve_by_several
+from playground.domain.errors import PlaygroundError
 from playground.settings import load_settings
 from tests.cli.test_drain import STREAMS, Site, running
+from tests.servers import data_dir
 from tests.stock import until
 from tests.valkey import Valkey
 
@@ -112,8 +114,9 @@ async def test_workers_end_with_their_supervisor(valkey: Valkey) -> None:
         ({}, "PLAYGROUND_LIMITS_URL must name it"),
         ({"limits_url": "valkey://127.0.0.1:9", "tunnel": True}, "leave out --workers"),
         ({"limits_url": "valkey://127.0.0.1:9", "max_streams": 2}, "less than one for each of 3"),
+        ({"limits_url": "valkey://127.0.0.1:9", "presets_file": "/none.toml"}, "none.toml"),
     ],
 )
 def test_what_several_workers_cannot_do(settings: dict[str, object], why: str) -> None:
-    with pytest.raises(UsageError, match=why):
-        serve_by_several(load_settings(workers=3, **settings))
+    with pytest.raises(PlaygroundError, match=why):
+        serve_by_several(load_settings(workers=3, data_dir=data_dir(), **settings))
