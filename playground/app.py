@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI, Response
 from starlette.middleware.cors import CORSMiddleware
-from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
 
 from playground.api.access_log import AccessLog
 from playground.api.document import document_routes
@@ -33,26 +31,16 @@ from playground.telemetry.logging import watch_loop
 from playground.ui import page
 from playground.ui.api_docs import api_docs
 from playground.ui.demo import demo_pages
+from playground.ui.files import FOREVER, Files
 from playground.ui.login import login_routes
 from playground.ui.snapshot import snapshot_routes
 
 if TYPE_CHECKING:
     from playground.limits.shared import Shared
 
-_FOREVER: Final = "public, max-age=31536000, immutable"
 # As many new objects may come before the garbage collector looks for circles among them: tokens on
 # their way through 100 streams are fewer, and need no collector.
 _YOUNG_OBJECTS: Final = 10_000
-
-
-class _Forever(StaticFiles):
-    """Files whose address holds a hash of their content, so that a browser asks only once."""
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
-        if response.status_code == 200:
-            response.headers["Cache-Control"] = _FOREVER
-        return response
 
 
 def _settle_memory() -> None:
@@ -153,9 +141,9 @@ def create_app(
 
     @app.get(f"/ui/{version}/highlight.css", include_in_schema=False)
     def highlight_css() -> Response:
-        return Response(highlight, media_type="text/css", headers={"Cache-Control": _FOREVER})
+        return Response(highlight, media_type="text/css", headers={"Cache-Control": FOREVER})
 
-    app.mount(f"/ui/{version}", _Forever(directory=page.STATIC))
+    app.mount(f"/ui/{version}", Files(page.STATIC))
     if ui:
         from playground.ui import blocks  # here, since Gradio takes two seconds to import
 
