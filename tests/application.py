@@ -5,12 +5,14 @@ What only a process shows (signals, its death, its output) is for `servers`.
 
 import asyncio
 import gc
+import pickle
 import socket
 import threading
 import time
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, cast
+from unittest.mock import patch
 
 import uvloop
 from fastapi import FastAPI
@@ -20,16 +22,30 @@ from playground.auth.startup_checks import check_exposure
 from playground.cli.connections import Connections
 from playground.cli.server import Server
 from playground.settings import Settings, load_settings
+from playground.ui import frame
 from tests.servers import data_dir
 
 NOWHERE = "http://127.0.0.1:9"
+_drawn: dict[bytes, frame.Drawn] = {}
+draw_anew = frame.draw
+
+
+async def _draw_once(contents: frame.Contents) -> frame.Drawn:
+    """The page, which Gradio takes two seconds to draw, once for all applications of a process."""
+    key = pickle.dumps(contents)
+    if key not in _drawn:
+        _drawn[key] = await draw_anew(contents)
+    return _drawn[key]
+
+
+patch.object(frame, "draw", _draw_once).start()
 
 
 class Application:
     """A playground that runs until the end of its block.
 
     engine_url: its engine; by default there is none.
-    ui: whether Gradio's page is there, which takes two seconds to import.
+    ui: whether Gradio's page is there.
     connections: in the place of those that the settings say.
     settings: by their names in `Settings`; the data are its own unless they say otherwise.
     url: without a slash at the end. app: what it serves.
@@ -56,6 +72,9 @@ class Application:
         while not self._server.started:
             assert self._thread.is_alive(), "the server did not start"
             time.sleep(0.005)
+        if ui:  # whoever asks for it does not wait for it
+            drawn = self.app.state.frame.drawn()
+            asyncio.run_coroutine_threadsafe(drawn, self._loop).result()
 
     def _run(
         self,
@@ -65,7 +84,8 @@ class Application:
         made: "Future[Server]",
     ) -> None:
         async def serve() -> None:
-            try:  # within the loop, or Gradio would make loops of its own and leave them open
+            self._loop = asyncio.get_running_loop()
+            try:
                 app = create_app(settings, ui=ui)
                 made.set_result(Server(app, settings, connections=connections))
             except BaseException as error:

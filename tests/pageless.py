@@ -1,7 +1,7 @@
 """`playground` as a process whose application is without its page.
 
 ``python -m tests.pageless serve …`` is for what only a process shows (signals, its death, its
-output), where nobody looks at the page: Gradio takes two seconds to import.
+output), where nobody looks at the page: Gradio takes two seconds to draw it.
 """
 
 import sys

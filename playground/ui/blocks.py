@@ -4,74 +4,14 @@ Gradio draws the frame once. No event of the page goes through its queue: the mo
 talk to the routes under /api.
 """
 
-import re
 from collections.abc import Sequence
-from typing import Final
 
-from fastapi import FastAPI
-from starlette.routing import Mount
-from starlette.types import ASGIApp, Receive, Scope, Send
-
-from playground.auth.hosts import path_below_root
-from playground.auth.responses import error_answer
 from playground.domain.presets import Preset
 from playground.engines.base import EngineAddress
 from playground.ui import forms
-from playground.ui.content_policy import GradioPolicy
 from playground.ui.gradio import gr
-from playground.ui.page import PRODUCT, STATIC, head
+from playground.ui.page import PRODUCT
 from playground.ui.rendering import render
-from playground.ui.theme import theme
-
-_NEEDED: Final = re.compile(r"/|/config|/theme\.css|/favicon\.ico|/(?:static|assets|svelte)/.+")
-
-
-def mount(
-    app: FastAPI,
-    presets: Sequence[Preset],
-    engines: Sequence[EngineAddress],
-    version: str,
-    root_path: str,
-) -> None:
-    """Put the page at the application's root.
-
-    Args:
-        version: Of the browser's files (`page.static_version`).
-        root_path: As in the settings.
-    """
-    lifespan = app.router.lifespan_context
-    gr.mount_gradio_app(
-        app,
-        build(presets, engines),
-        path="/",
-        root_path=root_path or None,
-        theme=theme(),
-        head=head(version, root_path),
-        favicon_path=str(STATIC / "favicon.svg"),
-        footer_links=[],
-        run_history=False,
-        enable_monitoring=False,
-        ssr_mode=False,
-        show_error=False,
-    )
-    # Gradio would start its queue, through which no event of the page goes, and which looks for one
-    # a thousand times a second: 4 % of a core for nothing.
-    app.router.lifespan_context = lifespan
-    mounted = app.routes[-1]
-    assert isinstance(mounted, Mount)
-    mounted.app = _only_the_page(GradioPolicy(mounted.app))
-
-
-def _only_the_page(gradio: ASGIApp) -> ASGIApp:
-    """What of Gradio the page is made of; the rest of it is not there, whoever asks."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and _NEEDED.fullmatch(path_below_root(scope)) is None:
-            await error_answer(404, "Not Found", "not_found")(scope, receive, send)
-        else:
-            await gradio(scope, receive, send)
-
-    return app
 
 
 def _html(value: str, elem_id: str | None = None, js_on_load: str | None = None) -> gr.HTML:
@@ -79,7 +19,7 @@ def _html(value: str, elem_id: str | None = None, js_on_load: str | None = None)
 
 
 def build(presets: Sequence[Preset], engines: Sequence[EngineAddress]) -> gr.Blocks:
-    """The page's Blocks, for `gr.mount_gradio_app`.
+    """The page's Blocks.
 
     Gradio 6.31 draws what is in a tab when the tab is first opened, whatever `render_children`
     says, so the browser modules take hold of a form when it appears.

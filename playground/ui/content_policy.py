@@ -15,8 +15,6 @@ from base64 import b64encode
 from hashlib import sha256
 from typing import Final
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
 _EVERYWHERE: Final = (
     "default-src 'none'; img-src 'self' data:; connect-src 'self'; form-action 'self'"
 )
@@ -37,37 +35,3 @@ def gradio_policy(page: bytes) -> str:
     """The policy of Gradio's page, with the hashes of the scripts that stand in it."""
     digests = (sha256(script).digest() for script in _INLINE_SCRIPT.findall(page))
     return " ".join([_GRADIO, *(f"'sha256-{b64encode(each).decode()}'" for each in digests)])
-
-
-class GradioPolicy:
-    """An ASGI middleware around Gradio, which compresses its files, and not the page."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hold the page back until it is whole, since its policy goes before it."""
-        start: Message = {}
-        page = bytearray()
-
-        async def sent(message: Message) -> None:
-            nonlocal start
-            if message["type"] == "http.response.start" and _is_html(message):
-                start = message
-            elif not start:
-                await send(message)
-            else:
-                page.extend(message.get("body", b""))
-                if not message.get("more_body"):
-                    policy = (b"content-security-policy", gradio_policy(bytes(page)).encode())
-                    await send({**start, "headers": [*start["headers"], policy]})
-                    await send({"type": "http.response.body", "body": bytes(page)})
-
-        await self._app(scope, receive, sent)
-
-
-def _is_html(message: Message) -> bool:
-    return any(
-        name.lower() == b"content-type" and value.startswith(b"text/html")
-        for name, value in message["headers"]
-    )

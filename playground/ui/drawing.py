@@ -1,0 +1,52 @@
+"""Draws Gradio's page and ends: `python -m playground.ui.drawing`, which frame.py starts.
+
+It reads `Contents` and writes `Drawn`, pickled, on standard input and output.
+"""
+
+import asyncio
+import json
+import os
+import pickle
+import sys
+
+import httpx
+from fastapi import FastAPI
+
+from playground.ui.blocks import build
+from playground.ui.frame import ORIGIN, Contents, Drawn
+from playground.ui.gradio import gr
+from playground.ui.page import head
+from playground.ui.theme import theme
+
+
+def draw(contents: Contents) -> Drawn:
+    """The page as Gradio answers it."""
+    app = FastAPI()
+    gr.mount_gradio_app(
+        app,
+        build(contents.presets, contents.engines),
+        path="/",
+        root_path=contents.root_path or None,
+        theme=theme(),
+        head=head(contents.version, contents.root_path),
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        show_error=False,
+    )
+    page, config, stylesheet = asyncio.run(_ask(app, "/", "/config", "/theme.css"))
+    return Drawn(page, config, stylesheet, json.loads(config)["theme_hash"])
+
+
+async def _ask(app: FastAPI, *paths: str) -> list[str]:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as client:
+        answers = [await client.get(path) for path in paths]
+    return [answer.raise_for_status().text for answer in answers]
+
+
+if __name__ == "__main__":
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    output = sys.stdout.buffer
+    sys.stdout = sys.stderr  # for whatever Gradio says
+    output.write(pickle.dumps(draw(pickle.load(sys.stdin.buffer))))
