@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from secrets import token_hex
 from typing import TYPE_CHECKING, Final
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from playground.api.access_log import AccessLog
@@ -31,7 +31,7 @@ from playground.telemetry.logging import watch_loop
 from playground.ui import page
 from playground.ui.api_docs import api_docs
 from playground.ui.demo import demo_pages
-from playground.ui.files import FOREVER, Files
+from playground.ui.files import Files, bundle_routes
 from playground.ui.frame import Contents, Frame, frame_routes, mount_files
 from playground.ui.login import login_routes
 from playground.ui.snapshot import snapshot_routes
@@ -141,12 +141,7 @@ def create_app(
     app.include_router(login_routes(users, settings, version))
     app.include_router(other_routes(app))
 
-    highlight = stylesheet()
-
-    @app.get(f"/ui/{version}/highlight.css", include_in_schema=False)
-    def highlight_css() -> Response:
-        return Response(highlight, media_type="text/css", headers={"Cache-Control": FOREVER})
-
+    app.include_router(bundle_routes(version, stylesheet()))
     app.mount(f"/ui/{version}", Files(page.STATIC))
     app.state.frame = frame
     if frame is not None:

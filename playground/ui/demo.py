@@ -44,7 +44,7 @@ def demo(link: DemoLink, *, version: str, root_path: str) -> str:
         "demo",
         title=fixed.title,
         description=_SENTENCE,
-        scripts=["pages/demo.js"],
+        script="demo",
         version=version,
         root_path=root_path,
         token=link.token,

@@ -1,16 +1,22 @@
-"""The browser's files: kept by browsers for good, and compressed once for all of them."""
+"""The browser's files: put together, compressed once, and kept by browsers for good."""
 
 import gzip
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Final
 
 import brotli
 from anyio import to_thread
+from fastapi import APIRouter, Request, Response
 from starlette.datastructures import Headers
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
+
+from playground.auth.responses import error_answer
+from playground.ui.bundle import Bundles
+from playground.ui.page import STATIC
 
 FOREVER: Final = "public, max-age=31536000, immutable"
 _TEXTS: Final = {".css", ".js", ".svg"}
@@ -19,6 +25,13 @@ _MOST_BYTES: Final = 1_000_000
 _KEPT_FILES: Final = 256
 # The next two levels are 8 % smaller and take four times as long, while the first page waits.
 _BROTLI: Final = 9
+
+# The modules that start a page, and its stylesheets.
+_PAGES: Final = ("main", "snapshot", "demo", "login")
+_SHEETS: Final[Mapping[str, Sequence[str]]] = {
+    "main": ("page", "compare", "history"),
+    "standalone": ("standalone", "page", "compare"),
+}
 
 
 class Files(StaticFiles):
@@ -71,3 +84,48 @@ def coded(content: bytes, coding: str, headers: dict[str, str], media_type: str 
 
 def _compressed_file(file: Path, coding: str) -> bytes:
     return compressed(file.read_bytes(), coding)
+
+
+def bundle_routes(version: str, highlight: str) -> APIRouter:
+    """Our modules and stylesheets as the few files that the pages name.
+
+    Args:
+        version: Of the browser's files (`page.static_version`).
+        highlight: The stylesheet of code, which is a part of each.
+    """
+    router = APIRouter()
+    makers: dict[str, Callable[[], str]] = {
+        **{f"{page}.js": partial(_begin, page) for page in _PAGES},
+        "main-later.js": lambda: _bundles("main").rest(),
+        **{f"{name}.css": partial(_styles, sheets, highlight) for name, sheets in _SHEETS.items()},
+    }
+
+    @cache
+    def content(name: str, coding: str) -> bytes:
+        return compressed(makers[name]().encode(), coding)
+
+    @router.api_route(
+        f"/ui/{version}/bundles/{{name}}", methods=["GET", "HEAD"], include_in_schema=False
+    )
+    async def bundle(request: Request, name: str) -> Response:
+        if name not in makers:
+            return error_answer(404, "Not Found", "not_found")
+        coding = coding_of(request.headers.get("accept-encoding", ""))
+        text = await to_thread.run_sync(content, name, coding)
+        media_type = "text/javascript" if name.endswith(".js") else "text/css"
+        return coded(text, coding, {"Cache-Control": FOREVER}, media_type)
+
+    return router
+
+
+def _bundles(page: str) -> Bundles:
+    return Bundles(STATIC, f"pages/{page}.js", page)
+
+
+def _begin(page: str) -> str:
+    return _bundles(page).begin()
+
+
+def _styles(sheets: Sequence[str], more: str) -> str:
+    paths = [STATIC / "styles" / f"{each}.css" for each in sheets]
+    return "\n".join([*(each.read_text(encoding="utf-8") for each in paths), more])

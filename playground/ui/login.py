@@ -49,7 +49,7 @@ def login_routes(login: UserLogin | None, settings: Settings, version: str) -> A
         html = standalone.document(
             "login",
             title="Log in",
-            scripts=["pages/login.js"],
+            script="login",
             version=version,
             root_path=root,
             name=name,
@@ -87,7 +87,7 @@ def login_routes(login: UserLogin | None, settings: Settings, version: str) -> A
         html = standalone.document(
             "logged_in",
             title="Logged in",
-            scripts=["pages/login.js"],
+            script="login",
             version=version,
             root_path=root,
             name=name,

@@ -105,7 +105,7 @@ def snapshot(
         title=_PRIVATE if private else title,
         description="Open the link to read it." if private else about,
         model=model,
-        scripts=["pages/snapshot.js"],
+        script="snapshot",
         version=version,
         root_path=root_path,
         token=token,

@@ -4,14 +4,14 @@ They need nothing of Gradio's files, so they are small and quick, and a strict p
 them: no script and no style but this server's files, no other host, no frame.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from fastapi import Response
 
 from playground.domain.models import ModelLabel
 from playground.ui.content_policy import OWN_PAGES
-from playground.ui.page import PRODUCT, modules
+from playground.ui.page import PRODUCT
 from playground.ui.rendering import render
 
 HEADERS: Final[Mapping[str, str]] = {
@@ -29,7 +29,7 @@ def document(
     title: str,
     version: str,
     root_path: str,
-    scripts: Sequence[str] = (),
+    script: str = "",
     description: str | None = None,
     model: ModelLabel | None = None,
     **values: object,
@@ -40,12 +40,11 @@ def document(
         title: A text, which a preview of the link shows, too.
         version: Of the browser's files (`page.static_version`).
         root_path: As in the settings.
-        scripts: The browser's modules that start the page, by their paths in static/.
+        script: The browser's module in static/pages that starts the page, without its ending.
         description: A text that a preview of the link shows below the title.
         model: What the page's head names; without one it is the product.
         values: Of the template itself.
     """
-    imported = dict.fromkeys(name for script in scripts for name in modules(script))
     return render(
         template,
         title=title,
@@ -54,8 +53,7 @@ def document(
         product=PRODUCT,
         root_path=root_path,
         files=f"{root_path}/ui/{version}",
-        scripts=scripts,
-        preloads=[name for name in imported if name not in scripts],
+        script=script,
         **values,
     )
 

@@ -1,12 +1,14 @@
-"""The browser's modules: which folder imports which, and which ones a page's head names."""
+"""The browser's modules: which folder imports which, and how they are put together."""
 
 import re
+from pathlib import Path
 from posixpath import dirname, normpath
 from typing import Final
 
 import pytest
 
-from playground.ui.page import STATIC, head, modules
+from playground.ui.bundle import Bundles
+from playground.ui.page import STATIC
 
 # The folders of static/ from the ground up, each with those that it may import.
 FOLDERS: Final[dict[str, set[str]]] = {
@@ -59,17 +61,48 @@ def test_no_module_imports_itself_in_a_roundabout_way() -> None:
     assert not left
 
 
-def test_the_head_names_every_module_that_the_page_begins_with() -> None:
-    named = re.findall(r"/ui/v1/([\w/-]+\.js)", head("v1"))
-    assert named[0] == "pages/main.js"
-    assert sorted(named) == sorted(set(named))
-    for name in named:
-        assert imported(name, STATIC_IMPORT) <= set(named), name
+def module_of(variable: str) -> str:
+    [found] = [each for each in FILES if "_" + re.sub(r"\W", "_", each[:-3]) == variable]
+    return found
 
 
-def test_what_is_imported_later_is_not_among_them() -> None:
-    assert "compare/comparison.js" not in modules("pages/main.js")
-    assert "lib/dom.js" in modules("compare/comparison.js")
+@pytest.mark.parametrize("page", ["main", "snapshot", "demo", "login"])
+def test_each_module_is_in_one_file_of_a_page_behind_all_that_it_imports(page: str) -> None:
+    bundles = Bundles(STATIC, f"pages/{page}.js", page)
+    files = [bundles.begin(), bundles.rest() if bundles.later else ""]
+    written = [re.findall(r"^const (\w+) = \(\(\) => \{$", file, re.MULTILINE) for file in files]
+    order = [module_of(each) for file in written for each in file]
+    assert order == [*bundles.first, *bundles.later]
+    assert len(order) == len(set(order))
+    for i, name in enumerate(order):
+        assert imported(name, STATIC_IMPORT) <= set(order[:i]), name
+        assert imported(name, ANY_IMPORT) <= set(order), name
+    assert bundles.first[-1] == f"pages/{page}.js"
+
+
+def test_a_page_begins_without_what_it_imports_later() -> None:
+    bundles = Bundles(STATIC, "pages/main.js", "main")
+    assert {"compare/comparison.js", "history/history.js"} <= set(bundles.later)
+    assert not {"compare/comparison.js", "history/history.js"} & set(bundles.first)
+    assert "import('./main-later.js')" in bundles.begin()
+    assert "import('" not in bundles.rest(), "all of it is there by then"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "export default function f() {}",
+        "export let count = 0;",
+        "import * as all from './b.js';",
+        "export * from './b.js';",
+        "export { b } from './b.js';",
+    ],
+)
+def test_what_cannot_be_put_together_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / "b.js").write_text("export const b = 1;\n")
+    (tmp_path / "a.js").write_text(f"{line}\n")
+    with pytest.raises(ValueError, match=r"a\.js cannot be put together"):
+        Bundles(tmp_path, "a.js", "a").begin()
 
 
 def test_a_form_goes_nowhere_before_its_module_is_there() -> None:

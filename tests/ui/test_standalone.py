@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 from jinja2 import UndefinedError
 
-from playground.ui.page import STATIC, modules
+from playground.ui.page import STATIC
 from playground.ui.standalone import HEADERS, answer, document
 from playground.ui.theme import theme
 
@@ -70,17 +70,11 @@ def test_a_text_stays_a_text() -> None:
 
 @pytest.mark.parametrize("root", ["", "/play/ground"])
 def test_every_address_is_below_the_root(root: str) -> None:
-    html = page(root_path=root, scripts=["lib/dom.js"])
+    html = page(root_path=root, script="demo")
     addresses = re.findall(r'(?:href|src)="([^"]+)"', html)
-    assert f"{root}/ui/v1/styles/standalone.css" in addresses
-    assert f"{root}/ui/v1/lib/dom.js" in addresses
+    assert f"{root}/ui/v1/bundles/standalone.css" in addresses
+    assert f"{root}/ui/v1/bundles/demo.js" in addresses
     assert all(address.startswith(f"{root}/") for address in addresses)
-
-
-def test_all_modules_are_fetched_at_once() -> None:
-    html = page(scripts=["answers/pane.js"])
-    assert set(re.findall(r"/ui/v1/([\w/-]+\.js)", html)) == set(modules("answers/pane.js"))
-    assert html.count("answers/pane.js") == 1
 
 
 def test_the_headers_keep_a_page_to_itself() -> None:
