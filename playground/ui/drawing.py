@@ -8,14 +8,16 @@ import json
 import os
 import pickle
 import sys
+from hashlib import sha256
 
 import httpx
 from fastapi import FastAPI
 
 from playground.ui.blocks import build
-from playground.ui.frame import ORIGIN, Contents, Drawn
+from playground.ui.frame import ASSETS, ORIGIN, Contents, Drawn, Sheet
 from playground.ui.gradio import gr
-from playground.ui.page import head
+from playground.ui.gradio_files import merged, named, needed
+from playground.ui.page import address, head
 from playground.ui.theme import theme
 
 
@@ -36,7 +38,16 @@ def draw(contents: Contents) -> Drawn:
         show_error=False,
     )
     page, config, stylesheet = asyncio.run(_ask(app, "/", "/config", "/theme.css"))
-    return Drawn(page, config, stylesheet, json.loads(config)["theme_hash"])
+    values = json.loads(config)
+    theme_sheet = Sheet(stylesheet, values["theme_hash"])
+    files = needed(page, ASSETS, (each["type"] for each in values["components"]))
+    frame_sheet = Sheet(css := merged(files.sheets, ASSETS), sha256(css.encode()).hexdigest())
+    if files.sheets:
+        own = f"{address(contents.version, contents.root_path)}/bundles/main"
+        styles = (f"./theme.css?v={theme_sheet.digest}", f"{own}.css")
+        sheet = f"./frame.css?v={frame_sheet.digest}"
+        page = named(page, files, sheet, styles, f"{own}.js")
+    return Drawn(page, config, theme_sheet, frame_sheet)
 
 
 async def _ask(app: FastAPI, *paths: str) -> list[str]:

@@ -30,8 +30,12 @@ from playground.ui.content_policy import gradio_policy
 from playground.ui.files import FOREVER, Files, coded, coding_of, compressed
 from playground.ui.page import STATIC
 
+_GRADIO: Final = find_spec("gradio")
+assert _GRADIO is not None
+assert _GRADIO.origin is not None
 # Where the page believes to be while it is drawn.
 ORIGIN: Final = "http://playground.invalid"
+ASSETS: Final = Path(_GRADIO.origin).parent / "templates" / "frontend" / "assets"
 _READING: Final = ("GET", "HEAD")
 _ROOT: Final = re.compile(rf'"{re.escape(ORIGIN)}([^"\\]*)"')
 
@@ -52,20 +56,32 @@ class Contents:
 
 
 @dataclass(frozen=True, slots=True)
+class Sheet:
+    """A stylesheet.
+
+    Attributes:
+        digest: Of its content, which stands in the address by which the page asks for it.
+    """
+
+    css: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Drawn:
     """What Gradio answers for its page, at `ORIGIN`.
 
     Attributes:
         page: Its HTML, with Gradio's configuration in it.
         config: The configuration, as JSON.
-        theme: A stylesheet.
-        theme_hash: That stands in the address by which the page asks for it.
+        theme: The theme's variables.
+        frame: Gradio's stylesheets, as one.
     """
 
     page: str
     config: str
-    theme: str
-    theme_hash: str
+    theme: Sheet
+    frame: Sheet
 
 
 async def draw(contents: Contents) -> Drawn:
@@ -139,23 +155,25 @@ def frame_routes(frame: Frame) -> APIRouter:
         return gradio_policy(anywhere(drawn.page).encode())
 
     @cache
-    def text(drawn: Drawn, name: str, coding: str) -> bytes:
-        content = anywhere(drawn.page) if name == "page" else drawn.theme
-        return compressed(content.encode(), coding)
+    def text(text: str, coding: str) -> bytes:
+        return compressed(text.encode(), coding)
 
     @router.api_route("/", methods=[*_READING], include_in_schema=False)
     async def page(request: Request) -> Response:
         drawn, coding = await frame.drawn(), coding_of(request.headers.get("accept-encoding", ""))
-        content = await to_thread.run_sync(text, drawn, "page", coding)
+        content = await to_thread.run_sync(text, anywhere(drawn.page), coding)
         return coded(content, coding, {"Content-Security-Policy": policy(drawn)}, "text/html")
 
-    @router.api_route("/theme.css", methods=[*_READING], include_in_schema=False)
-    async def theme(request: Request) -> Response:
+    async def sheet(request: Request) -> Response:
         drawn, coding = await frame.drawn(), coding_of(request.headers.get("accept-encoding", ""))
-        content = await to_thread.run_sync(text, drawn, "theme", coding)
-        known = request.query_params.get("v") == drawn.theme_hash
+        asked = drawn.theme if request.url.path.endswith("/theme.css") else drawn.frame
+        content = await to_thread.run_sync(text, asked.css, coding)
+        known = request.query_params.get("v") == asked.digest
         headers = {"Cache-Control": FOREVER if known else "no-store"}
         return coded(content, coding, headers, "text/css")
+
+    for path in ("/theme.css", "/frame.css"):
+        router.add_api_route(path, sheet, methods=[*_READING], include_in_schema=False)
 
     @router.api_route("/config", methods=[*_READING], include_in_schema=False)
     async def config(request: Request) -> Response:
@@ -173,12 +191,8 @@ def frame_routes(frame: Frame) -> APIRouter:
 
 def mount_files(app: FastAPI) -> None:
     """Gradio's browser's files, whose names hold a hash of their content but for a few."""
-    found = find_spec("gradio")
-    assert found is not None
-    assert found.origin is not None
-    files = Path(found.origin).parent / "templates" / "frontend"
-    app.mount("/assets", Files(files / "assets"))
-    app.mount("/static", StaticFiles(directory=files / "static"))
+    app.mount("/assets", Files(ASSETS))
+    app.mount("/static", StaticFiles(directory=ASSETS.with_name("static")))
 
     @app.api_route("/{path:path}", methods=[*_READING, "OPTIONS"], include_in_schema=False)
     def nothing() -> Response:

@@ -22,6 +22,11 @@ def static_version() -> str:
     return digest.hexdigest()[:12]
 
 
+def address(version: str, root_path: str) -> str:
+    """Where the browser's files are, as the page at the root says it."""
+    return f"{root_path or '.'}/ui/{version}"
+
+
 def head(version: str, root_path: str = "") -> str:
     """What the page's head needs: our stylesheets and modules, all from this server."""
-    return render("head", files=f"{root_path or '.'}/ui/{version}")
+    return render("head", files=address(version, root_path))

@@ -113,7 +113,7 @@ def test_the_scripts_of_gradios_page_are_named_and_no_others(site: str) -> None:
     digests = [b64encode(sha256(each.encode()).digest()).decode() for each in scripts.texts]
     named = [f"'sha256-{each}'" for each in digests]
     assert policy["script-src"] == ["'self'", "'unsafe-eval'", *named]
-    assert len(named) == 5, "Gradio's page has another script, which wants to be read first"
+    assert len(named) == 4, "Gradio's page has another script, which wants to be read first"
     assert all(each.startswith("./") for each in scripts.addresses)
     assert httpx.head(site).headers["content-security-policy"]
 

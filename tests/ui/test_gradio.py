@@ -4,17 +4,24 @@ import asyncio
 import signal
 import subprocess
 import sys
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
+from playwright.sync_api import Browser
 
 from playground.domain.presets import load_presets
 from playground.ui import frame
-from playground.ui.frame import Contents, Frame
+from playground.ui.frame import ASSETS, Contents, Frame
+from playground.ui.gradio_files import Needed, needed
 from tests.application import Application, draw_anew
+from tests.pages import READY
 from tests.servers import ROOT
+
+T = TypeVar("T")
 
 CONTENTS = Contents(load_presets(), (), "v1", "")
 # Of what Gradio brings along; the application alone needs none of it.
@@ -35,6 +42,12 @@ def run(program: str, *arguments: str | Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def run_apart(asked: Coroutine[Any, Any, T]) -> T:
+    """On a thread of its own, since a browser's loop may be running in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, asked).result()
+
+
 def test_the_application_is_made_without_gradio_and_what_it_brings(tmp_path: Path) -> None:
     run(MADE, tmp_path)
 
@@ -50,7 +63,7 @@ def test_gradio_uses_the_real_pandas_when_it_uses_it() -> None:
 def test_a_page_that_could_not_be_drawn_is_drawn_for_the_next_who_asks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    drawn = frame.Drawn("page", "{}", "", "")
+    drawn = frame.Drawn("page", "{}", frame.Sheet("", ""), frame.Sheet("", ""))
     outcomes: list[frame.Drawn | Exception] = [RuntimeError("first"), drawn]
 
     async def draw(contents: Contents) -> frame.Drawn:
@@ -68,7 +81,7 @@ def test_a_page_that_could_not_be_drawn_is_drawn_for_the_next_who_asks(
             assert await asked.drawn() is drawn, "it is drawn once"
 
     monkeypatch.setattr(frame, "draw", draw)
-    asyncio.run(ask())
+    run_apart(ask())
     assert not outcomes
 
 
@@ -88,7 +101,7 @@ def test_a_server_that_ends_ends_the_drawing(monkeypatch: pytest.MonkeyPatch) ->
             return await begun
 
     monkeypatch.setattr(frame, "draw", draw_anew)
-    assert asyncio.run(ask()).returncode == -signal.SIGKILL
+    assert run_apart(ask()).returncode == -signal.SIGKILL
 
 
 def test_what_is_drawn_says_where_it_is_by_the_browsers_address() -> None:
@@ -104,3 +117,38 @@ def test_what_is_drawn_says_where_it_is_by_the_browsers_address() -> None:
             theme = httpx.get(f"{running.url}/theme.css?v={version}")
             assert theme.headers["content-type"].startswith("text/css")
             assert ("immutable" in theme.headers["cache-control"]) is kept
+
+
+def test_a_page_that_nobody_has_seen_takes_few_requests_and_little_data(
+    chromium: Browser, site: str
+) -> None:
+    asked: list[str] = []
+    sizes: list[float] = []
+    with chromium.new_context() as context:
+        tab = context.new_page()
+        network = context.new_cdp_session(tab)
+        network.send("Network.enable")
+        network.on(
+            "Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"])
+        )
+        tab.on("request", lambda request: asked.append(request.url))
+        answer = tab.goto(site)
+        assert answer is not None
+        tab.wait_for_selector(READY)
+        tab.wait_for_load_state("networkidle")
+        html = answer.text()
+    assert len(asked) == len(set(asked)) <= 30, "\n".join(asked)
+    assert sum(sizes) <= 300_000
+    unnamed = [each for each in asked[1:] if f'"./{each.removeprefix(site + "/")}"' not in html]
+    assert [each.removeprefix(site) for each in unnamed] == ["/api/engine", "/api/visitor"], (
+        "the page names the rest, so that the browser asks for all of it at once"
+    )
+
+
+def test_of_a_gradio_that_is_built_in_another_way_nothing_is_named(tmp_path: Path) -> None:
+    page = (ASSETS.parent / "index.html").read_text(encoding="utf-8")
+    [entry] = needed(page, ASSETS, ["nothing"]).scripts[:1]
+    assert len(needed(page, ASSETS, ["html"]).scripts) > len(needed(page, ASSETS, []).scripts) > 10
+    assert needed("<html></html>", ASSETS, ["html"]) == Needed((), ())
+    (tmp_path / entry).write_text("import('./elsewhere.js')")
+    assert needed(page, tmp_path, ["html"]) == Needed((entry,), ())
