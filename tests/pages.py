@@ -24,6 +24,16 @@ LISTENING: Final = """() => {
     return response;
   };
 }"""
+# A function for a page: what one of its modules exports, as it runs there, by its path in static/.
+MODULE: Final = """async (path) => {
+  const begun = document.querySelector("script[src*='main.js']").src;
+  const name = `_${path.replace(/\\.js$/, '').replaceAll(/\\W/g, '_')}`;
+  for (const file of [begun, begun.replace('main.js', 'main-later.js')]) {
+    const found = (await import(file))[name];
+    if (found) return found;
+  }
+  throw new Error(`${path} is no module of this page`);
+}"""
 
 
 # A whole answer may be waited for, on a machine that is busy with something else.

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.faults import Peer, Script, event
-from tests.pages import LISTENING, READY, opened, serve
+from tests.pages import LISTENING, MODULE, READY, opened, serve
 from tests.stock import INFO, tgi, tokens
 
 pytestmark = pytest.mark.browser
@@ -697,10 +697,9 @@ def modules(chromium: Browser, site: str) -> Iterator[Page]:
 
 def pure(page: Page, module: str, expression: str, *arguments: object) -> Any:
     """The value of an expression over what a module exports as `m` and the arguments as `a`."""
-    main: str = page.locator("script[src*='main.js']").evaluate("script => script.src")
     return page.evaluate(
-        f"async ([url, a]) => {{ const m = await import(url); return {expression}; }}",
-        [main.replace("pages/main.js", module), arguments],
+        f"async ([module, a]) => {{ const m = await ({MODULE})(module); return {expression}; }}",
+        [module, arguments],
     )
 
 

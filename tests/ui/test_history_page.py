@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, FilePayload, Locator, Page, expect
 
-from tests.pages import READY, opened, watched
+from tests.pages import MODULE, READY, opened, watched
 from tests.ui.test_comparison_page import PHONE, compare
 from tests.ui.test_comparison_page import answer as answer_of
 from tests.ui.test_comparison_page import finished as compared
@@ -30,8 +30,7 @@ def call(page: Page, module: str, expression: str, *arguments: object) -> Any:
     """The value of an expression over what a module exports as `m` and the arguments as `a`."""
     return page.evaluate(
         f"""async ([module, a]) => {{
-            const main = document.querySelector("script[src*='main.js']").src;
-            const m = await import(main.replace('pages/main.js', module));
+            const m = await ({MODULE})(module);
             return {expression};
         }}""",
         [module, arguments],

@@ -6,7 +6,7 @@ import time
 import pytest
 from playwright.sync_api import Browser, Error, Page, expect
 
-from tests.pages import READY, opened
+from tests.pages import MODULE, READY, opened
 from tests.servers import Server
 from tests.ui.test_page import answers, ask, finished, growing, questions
 
@@ -24,13 +24,12 @@ STORAGES = "JSON.stringify([{...sessionStorage}, {...localStorage}])"
 
 
 # What the history has of this tab's last message.
-ARCHIVED = """async () => {
-    const main = document.querySelector("script[src*='main.js']").src;
-    const { allEntries } = await import(main.replace('pages/main.js', 'records/archive.js'));
-    const { entry } = JSON.parse(sessionStorage.getItem('kto-playground.v1.chat') ?? '{}');
-    const found = (await allEntries()).find(({ id }) => id === entry?.id);
+ARCHIVED = f"""async () => {{
+    const {{ allEntries }} = await ({MODULE})('records/archive.js');
+    const {{ entry }} = JSON.parse(sessionStorage.getItem('kto-playground.v1.chat') ?? '{{}}');
+    const found = (await allEntries()).find(({{ id }}) => id === entry?.id);
     return found?.record.columns[0].messages.at(-1).content ?? '';
-}"""
+}}"""
 
 
 def words(text: str) -> list[str]:
