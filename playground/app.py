@@ -53,6 +53,7 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, 10, 10)
+    gc.enable()  # which the command line had it not do so far
 
 
 def _shared(settings: Settings) -> "Shared | None":

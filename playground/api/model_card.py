@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from huggingface_hub import ModelCard, constants, get_session, hf_hub_url
+from huggingface_hub import constants
 
 from playground.generation.markdown import render
 
@@ -98,6 +98,9 @@ class ModelCards:
 
 def _download(model_id: str) -> str:
     """The card's text without its metadata. One try: `hf_hub_download` makes six, in 30 s."""
+    # Here, since most readers never ask for it: 5 MB, and a tenth of the start.
+    from huggingface_hub import ModelCard, get_session, hf_hub_url
+
     url = hf_hub_url(model_id, "README.md")
     response = get_session().get(url, timeout=_TIMEOUT_S, follow_redirects=True)
     response.raise_for_status()

@@ -129,7 +129,7 @@ def test_what_caches_may_keep_makes_nobody_an_owner(server: str) -> None:
 
 
 LIFE = """
-import asyncio, sys
+import asyncio, gc, sys
 from playground.app import create_app
 from playground.engines.detection import DetectedEngine
 from playground.settings import load_settings
@@ -146,8 +146,9 @@ Database.aclose, DetectedEngine.aclose = fail, close
 async def main():
     app = create_app(load_settings(data_dir=sys.argv[1]))
     async with app.router.lifespan_context(app):
-        print("open")
+        print("open" if gc.isenabled() else "uncollected")
 
+gc.disable()
 asyncio.run(main())
 """
 
