@@ -133,6 +133,14 @@ def test_the_presets_answer_side_by_side_with_one_seed(page: Page) -> None:
         expect(answer(page, place).locator(".facts-line")).to_contain_text("seed 7")
     answer(page, 2).get_by_role("button", name="Receipt").click()
     expect(answer(page, 2).locator(".receipt pre").last).to_contain_text('"min_p": 0.1')
+    page.fill("#compare-seed", "8")
+    answer(page, 1).get_by_role("button", name="seed 7").click()
+    expect(page.locator("#compare-seed")).to_have_value("7")
+    page.get_by_label("same seed").uncheck()
+    answer(page, 1).get_by_role("button", name="seed 7").click()
+    expect(page.locator("#compare-notice")).to_contain_text("next answers of HuggingChat")
+    column(page, 1).locator("summary").click()
+    expect(column(page, 1).get_by_label("seed", exact=True)).to_have_value("7")
 
 
 def test_system_text_and_stop_sequences_hold_for_every_column(page: Page) -> None:

@@ -56,7 +56,7 @@ def test_an_answer_streams_and_tells_its_figures(page: Page) -> None:
     text = finished(page)
     assert "min_p" in text
     facts = answers(page).last.locator(".facts-line").inner_text()
-    assert re.search(r"AlpacaEval.*\d+ tokens.*first \d+ ms.*tokens/s.*seed \d+", facts, re.DOTALL)
+    assert re.search(r"AlpacaEval.*\d+ tokens.*first token \d+ ms.*tokens/s.*seed \d+", facts, re.DOTALL)
     expect(page.locator("#context-meter")).to_contain_text("/")
 
 
@@ -106,6 +106,29 @@ def test_the_same_seed_repeats_an_answer_and_another_does_not(page: Page) -> Non
     expect(answers(page).last).not_to_have_attribute("data-state", "done")
     assert finished(page) != first
     expect(answers(page).last.locator(".facts-line")).to_contain_text("seed 8")
+
+
+def test_a_seed_among_the_facts_sets_it_for_the_next_answers(page: Page) -> None:
+    ask(page, "Hello!")
+    finished(page)
+    seed = answers(page).get_by_role("button", name=re.compile(r"^seed \d"))
+    number = seed.inner_text().removeprefix("seed ")
+    seed.click()
+    expect(page.locator("#seed")).to_have_value(number)
+    expect(page.locator("#notice")).to_contain_text(f"Seed {number} is set for the next answers.")
+    ask(page, "Hello!")
+    finished(page)
+    expect(answers(page).last.locator(".facts-line")).to_contain_text(f"seed {number}")
+    seed.first.click()
+    page.locator("#notice").get_by_role("button", name="Undo").click()
+    expect(page.locator("#seed")).to_have_value(number)
+    page.fill("#seed", "")
+    seed.first.click()
+    page.locator("#notice").get_by_role("button", name="Undo").click()
+    expect(page.locator("#seed")).to_have_value("")
+    for button in answers(page).last.locator(".actions button").all():
+        assert button.get_attribute("title"), button.inner_html()
+        assert button.get_attribute("aria-label") or button.inner_text()
 
 
 def test_an_edited_question_is_a_version_of_it(page: Page) -> None:

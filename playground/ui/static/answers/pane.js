@@ -4,7 +4,8 @@
 // A message is a plain value that can be stored.
 
 import { address } from '../lib/api.js';
-import { $, button, copyButton, element, fit, isSend, markdown } from '../lib/dom.js';
+import { $, button, copyIcon, element, fit, iconButton, isSend, markdown, wordedButton } from '../lib/dom.js';
+import { icon } from '../lib/icons.js';
 import { menu } from '../lib/menu.js';
 import { patch } from '../lib/patch.js';
 import { content, count, isBlank, ordinal } from '../lib/text.js';
@@ -38,7 +39,7 @@ const longest = 50_000; // characters of an answer that a snapshot takes
 export class Pane {
   // actions: {presetName(id)} and, for what is to be offered: retry(index, same), with the same seed
   // or another one, resume(index), edit(index, text), rewrite(index, text), remove(index),
-  // stop(index), toChat(index); repeats(), whether a seed can be asked for again; busy(), whether no
+  // stop(index), toChat(index), pin(seed); repeats(), whether a seed can be asked for again; busy(), whether no
   // other version can be shown now, and chosen(index), one is. With `plain`, the figures stand
   // elsewhere. With `alone`, receipts ask nothing of the server.
   constructor(log, actions, { plain = false, alone = false } = {}) {
@@ -337,9 +338,8 @@ export class Pane {
       Object.assign(body, { textContent: message.content, dir: 'auto' });
       article.append(...leafing);
       if (!this.actions.edit) return article;
-      const edit = button('Edit', () => this.#editor(article, message));
       article.append(element('div', { className: 'actions' },
-        edit, copyButton('Copy', () => message.content), button('Delete', at('remove'))));
+        this.#editButton(article, message), copyIcon(() => message.content), iconButton('delete', 'Delete', at('remove'))));
       return article;
     }
     article.dataset.state = message.state;
@@ -400,45 +400,57 @@ export class Pane {
     if (done && !message.rewritten) {
       facts.push(
         count(done.generated_tokens, 'token'),
-        !this.plain && done.ttft_ms !== null && `first ${Math.round(done.ttft_ms)} ms`,
+        !this.plain && done.ttft_ms !== null && `first token ${Math.round(done.ttft_ms)} ms`,
         !this.plain && done.tokens_per_second && `${done.tokens_per_second.toFixed(1)} tokens/s`,
         reasons[done.finish_reason] ?? done.finish_reason,
       );
     }
-    const seed = done?.seed ?? receipt?.sent?.seed;
-    if (seed !== undefined && seed !== null) facts.push(`seed ${seed}`);
+    const seed = seedOf(message);
     const unfinished = message.content !== ''
       && (message.rewritten || message.state !== 'done' || ['length', 'budget'].includes(done?.finish_reason ?? ''));
     const actions = [
-      message.content !== '' && copyButton('Copy', () => message.content),
+      message.content !== '' && copyIcon(() => message.content),
       this.actions.retry && this.#retryButtons(article, message),
-      message.content !== '' && this.actions.rewrite && button('Edit', () => this.#editor(article, message)),
-      unfinished && this.actions.resume && button('Continue', at('resume')),
-      message.content !== '' && this.actions.toChat && button('Continue in chat', at('toChat')),
+      message.content !== '' && this.actions.rewrite && this.#editButton(article, message),
+      unfinished && this.actions.resume && wordedButton('continue', 'Continue', at('resume'), 'Go on where this answer ends'),
+      message.content !== '' && this.actions.toChat && iconButton('chat', 'Continue in chat', at('toChat')),
       receipt && this.#receiptButton(article, message),
-      this.actions.remove && button('Delete', at('remove')),
+      this.actions.remove && iconButton('delete', 'Delete', at('remove')),
     ];
     return element('div', { className: 'meta' },
+      element('div', { className: 'actions' }, ...actions.filter(Boolean)),
       element('div', { className: 'facts-line' },
-        ...facts.filter(Boolean).map((text) => element('span', { textContent: text }))),
-      element('div', { className: 'actions' }, ...actions.filter(Boolean)));
+        ...facts.filter(Boolean).map((text) => element('span', { textContent: text })),
+        ...(seed === null ? [] : [this.#seed(seed)])));
+  }
+
+  #editButton(article, message) {
+    return iconButton('edit', 'Edit', () => this.#editor(article, message));
+  }
+
+  // The seed of an answer, which a click sets for the next ones.
+  #seed(seed) {
+    const words = `seed ${seed}`;
+    if (!this.actions.pin) return element('span', { textContent: words });
+    const pin = button(words, () => this.actions.pin(seed), 'quiet fact');
+    pin.title = 'Use this seed for the next answers';
+    return pin;
   }
 
   // Retry, and with which seed: another one where nothing is chosen.
   #retryButtons(article, message) {
     const again = (same) => this.actions.retry(this.#index(article), same);
-    const retry = button('Retry', () => again(false));
-    retry.title = 'Another version, with a seed that none had';
     const seed = seedOf(message);
+    const retry = iconButton('retry', 'Retry', () => again(false), seed === null ? 'Try again' : 'Retry with a new seed');
     if (seed === null || this.actions.repeats?.() === false) return retry;
     return element('span', { className: 'retry' }, retry, menu('Seed of another version', () => [
       { label: 'New seed', run: () => again(false) },
       { label: `Same seed: ${seed}`, run: () => again(true) },
-    ], '▾'));
+    ], icon('more')));
   }
 
   #receiptButton(article, message) {
-    const toggle = button('Receipt', () => {
+    const toggle = wordedButton('receipt', 'Receipt', () => {
       const open = article.querySelector('.receipt');
       if (open) {
         open.remove();
@@ -447,7 +459,7 @@ export class Pane {
         article.lastElementChild.scrollIntoView({ block: 'nearest' });
       }
       toggle.setAttribute('aria-expanded', String(!open));
-    });
+    }, 'What was sent, and how it was answered');
     toggle.setAttribute('aria-expanded', 'false');
     return toggle;
   }
@@ -461,7 +473,7 @@ export class Pane {
     const close = () => {
       const drawn = this.#article(message);
       article.replaceWith(drawn);
-      $(answer ? '.actions button' : 'button', drawn).focus();
+      $('.actions [aria-label="Edit"]', drawn).focus();
     };
     const send = () => {
       const text = answer ? area.value.trimEnd() : content(area.value);
@@ -491,7 +503,7 @@ export class Pane {
 function block(html) {
   const node = markdown(html, 'block-html');
   for (const figure of node.querySelectorAll('figure.code')) {
-    figure.append(copyButton('Copy', () => $('code', figure).textContent));
+    figure.append(copyIcon(() => $('code', figure).textContent));
   }
   setMaths(node);
   return node;

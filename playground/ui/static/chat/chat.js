@@ -6,7 +6,7 @@ import { conversation } from '../answers/turns.js';
 import { beginningOf, newAnswer, rewritten, seedOfRetry } from '../answers/versions.js';
 import { engine, followedEngine, onEngine } from '../engine/state.js';
 import { patientJson } from '../lib/api.js';
-import { $, fit, isSend, labelEnter, onStop } from '../lib/dom.js';
+import { $, fit, isSend, labelEnter, onStop, write } from '../lib/dom.js';
 import { Notice } from '../lib/notice.js';
 import { ScrollEnd } from '../lib/scroll_end.js';
 import { handOver, load, save, whenRefused } from '../lib/storage.js';
@@ -36,6 +36,7 @@ export class Chat {
       edit: (index, text) => this.edit(index, text),
       rewrite: (index, text) => this.rewrite(index, text),
       remove: (index) => this.remove(index),
+      pin: (seed) => this.pin(seed),
       busy: () => !this.#idle(),
       chosen: () => this.#chosen(),
       presetName,
@@ -201,6 +202,14 @@ export class Chat {
     } });
     this.#chosen();
     this.#focusPrompt();
+  }
+
+  // Sets a seed for the next answers.
+  pin(seed) {
+    const field = $('#seed');
+    const before = field.value;
+    write(field, String(seed));
+    this.notice.show(`Seed ${seed} is set for the next answers.`, { undo: () => write(field, before) });
   }
 
   // Another branch is shown than before.

@@ -15,12 +15,13 @@ const words = { streaming: 'writing', stopped: 'stopped', failed: 'failed' };
 function pace({ ttft_ms: first, tokens_per_second: rate }) {
   return [first !== null && `first ${Math.round(first)} ms`, rate > 0 && `${Math.round(rate)} t/s`].filter(Boolean).join(' · ');
 }
+const paceTold = 'milliseconds to the first token · tokens per second from there on';
 
 export class Column {
   /**
    * @param {EditedSetting} setting
    * @param {any} board {changed(), retry(column, index, same), rewrite(column, index, text), stop(column),
-   *   toChat(column, index), join(column), chosen(column), menu(column), notice(words)}
+   *   toChat(column, index), join(column), chosen(column), pin(column, seed), menu(column), notice(words)}
    */
   constructor(setting, board) {
     this.setting = setting;
@@ -39,6 +40,7 @@ export class Column {
       toChat: (index) => board.toChat(this, index),
       busy: () => this.busy(),
       chosen: () => board.chosen(this),
+      pin: (seed) => board.pin(this, seed),
       presetName,
     }, { plain: true });
     this.select = element('select', { className: 'preset-of' });
@@ -137,6 +139,12 @@ export class Column {
     this.#values();
   }
 
+  useSeed(text) {
+    this.setting.seed = text;
+    this.#values();
+    this.settingChanged();
+  }
+
   // An empty column beside others can catch up.
   invite(others) {
     this.invitation.hidden = !others || this.messages.length > 0;
@@ -178,6 +186,7 @@ export class Column {
   showFigures() {
     const { answer } = this;
     this.node.dataset.state = answer?.state ?? 'empty';
+    this.figures.title = answer?.done ? paceTold : '';
     if (!answer) this.figures.textContent = '';
     else if (answer.done) this.figures.textContent = pace(answer.done);
     else if (answer.state === 'streaming' && answer.content === '') this.figures.textContent = 'waiting';

@@ -11,7 +11,7 @@ export const fewest = 2;
 export const most = 4;
 
 export class Board {
-  // dock: what stands below. actions: {retry, rewrite, stop, toChat, join, chosen} of a column,
+  // dock: what stands below. actions: {retry, rewrite, stop, toChat, join, chosen, pin} of a column,
   // changed(), notice(words, undo)
   constructor(node, dock, actions) {
     this.node = node;

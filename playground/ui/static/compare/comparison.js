@@ -52,6 +52,7 @@ class Comparison {
       stop: (column) => this.stop(column),
       toChat: (column, index) => this.toChat(column, index),
       chosen: (column) => this.#chosen(column),
+      pin: (column, seed) => this.pin(column, seed),
       join: (column) => this.join(column),
       changed: () => this.settle(),
       notice: (words, undo) => this.notice.show(words, { undo }),
@@ -219,6 +220,19 @@ class Comparison {
     if (column.busy() || answer.role !== 'assistant') return;
     column.pane.add(rewritten(answer, text), answer);
     this.#chosen(column);
+  }
+
+  // Sets a seed for the next answers: of all columns, or of this one where each has its own.
+  pin(column, seed) {
+    const shared = this.options.sameSeed;
+    const before = shared ? this.options.value.seed : column.setting.seed;
+    const set = (text) => {
+      if (shared) this.options.use({ seed: text });
+      else column.useSeed(text);
+      this.settle();
+    };
+    set(String(seed));
+    this.notice.show(`Seed ${seed} is set for the next answers of ${shared ? 'all columns' : column.label}.`, { undo: () => set(before) });
   }
 
   // Another branch of a column is shown.

@@ -1,5 +1,9 @@
 // Small pieces of page.
 
+/** @typedef {import('./icons.js').Icon} Icon */
+
+import { icon } from './icons.js';
+
 /**
  * The first element that matches. What is not there is a fault of the page.
  * @param {string} selector
@@ -47,25 +51,90 @@ export function button(label, onclick, className = 'quiet') {
   return element('button', { type: 'button', className, textContent: label, onclick });
 }
 
-// A button that copies what `text()` gives and says so. Without a secure context browsers have no
-// clipboard API; the old command still works there.
-export function copyButton(label, text) {
+/**
+ * A button that is an icon, named for who hears the page and for who points at it.
+ * @param {Icon} drawn
+ * @param {string} name
+ * @param {() => unknown} onclick
+ * @param {string} [told] What it does, where its name alone does not tell.
+ */
+export function iconButton(drawn, name, onclick, told = name) {
+  const made = button('', onclick, 'quiet icon-button');
+  made.append(icon(drawn));
+  made.setAttribute('aria-label', name);
+  made.title = told;
+  return made;
+}
+
+/**
+ * The same with its name in sight, for what nobody would know by an icon.
+ * @param {Icon} drawn
+ * @param {string} name
+ * @param {() => unknown} onclick
+ * @param {string} told
+ */
+export function wordedButton(drawn, name, onclick, told) {
+  const made = button('', onclick, 'quiet icon-button worded');
+  made.append(icon(drawn), name);
+  made.title = told;
+  return made;
+}
+
+// Copies a text; whether it did. Without a secure context browsers have no clipboard API; the old
+// command still works there.
+async function copied(text, beside) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const area = element('textarea', { value: text, className: 'visually-hidden' });
+    beside.after(area);
+    area.select();
+    const done = document.execCommand('copy');
+    area.remove();
+    beside.focus();
+    return done;
+  }
+}
+
+const refused = 'Copying is not allowed here';
+const told = 1500; // ms for which a button says that it has copied
+
+/**
+ * A button that copies what `text()` gives, and says so.
+ * @param {string} label
+ * @param {() => string} text
+ */
+export function copyButton(label, text, className = 'quiet') {
   const copy = button(label, async () => {
-    let copied = true;
-    try {
-      await navigator.clipboard.writeText(text());
-    } catch {
-      const area = element('textarea', { value: text(), className: 'visually-hidden' });
-      copy.after(area);
-      area.select();
-      copied = document.execCommand('copy');
-      area.remove();
-      copy.focus();
-    }
-    copy.textContent = copied ? 'Copied' : 'Copying is not allowed here';
-    setTimeout(() => { copy.textContent = label; }, 1500);
+    copy.textContent = await copied(text(), copy) ? 'Copied' : refused;
+    setTimeout(() => { copy.textContent = label; }, told);
+  }, className);
+  return copy;
+}
+
+/**
+ * The same as an icon.
+ * @param {() => string} text
+ */
+export function copyIcon(text) {
+  const show = (drawn, name) => {
+    copy.replaceChildren(icon(drawn));
+    copy.setAttribute('aria-label', name);
+    copy.title = name;
+  };
+  const copy = iconButton('copy', 'Copy', async () => {
+    const done = await copied(text(), copy);
+    show(done ? 'done' : 'copy', done ? 'Copied' : refused);
+    setTimeout(() => show('copy', 'Copy'), told);
   });
   return copy;
+}
+
+// Writes into a field as a reader does.
+export function write(field, text) {
+  field.value = text;
+  field.dispatchEvent(new Event('input', { bubbles: true }));
 }
 
 // A phone has no Shift+Enter: there Enter breaks the line, and the button sends.

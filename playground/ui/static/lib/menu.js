@@ -2,10 +2,17 @@
 
 import { $, button, element } from './dom.js';
 
-// items(): [{label, run, hidden}], asked for each time that the list opens.
-export function menu(label, items, text = '⋯') {
+// items(): [{label, run, hidden}], asked for each time that the list opens. face: what the button shows.
+/**
+ * @param {string} label
+ * @param {() => { label: string, run: () => unknown, hidden?: boolean }[]} items
+ * @param {string | Node} face
+ */
+export function menu(label, items, face = '⋯') {
   const list = element('div', { className: 'menu-list', hidden: true });
-  const opener = button(text, () => (list.hidden ? open() : close()), 'quiet menu-open');
+  const opener = button('', () => (list.hidden ? open() : close()), 'quiet menu-open');
+  opener.append(face);
+  opener.title = label;
   const node = element('span', { className: 'menu' }, opener, list);
   opener.setAttribute('aria-label', label);
   opener.setAttribute('aria-expanded', 'false');

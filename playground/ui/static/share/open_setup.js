@@ -5,7 +5,7 @@
 import { areSeveral, engineOf } from '../engine/choice.js';
 import { json } from '../lib/api.js';
 import { openDialog } from '../lib/dialog.js';
-import { button, element } from '../lib/dom.js';
+import { button, element, write } from '../lib/dom.js';
 import { unturned } from '../lib/text.js';
 import { panelState, redrawPanel, usePanel, usePreset } from '../presets/panel.js';
 import { addPreset, allPresets, locked, removePreset } from '../presets/presets.js';
@@ -53,11 +53,6 @@ function place(column, notes, added) {
   const { note, ...made } = editable({ preset: kind === 'server' ? name : null, name: label, ...values, seed, stop: [], system: '', engine, emulate });
   if (note) notes.add(note);
   return made;
-}
-
-function write(area, text) {
-  area.value = text;
-  area.dispatchEvent(new Event('input', { bubbles: true }));
 }
 
 function setChat(setup, [made]) {
