@@ -56,7 +56,9 @@ def test_an_answer_streams_and_tells_its_figures(page: Page) -> None:
     text = finished(page)
     assert "min_p" in text
     facts = answers(page).last.locator(".facts-line").inner_text()
-    assert re.search(r"AlpacaEval.*\d+ tokens.*first token \d+ ms.*tokens/s.*seed \d+", facts, re.DOTALL)
+    assert re.search(
+        r"AlpacaEval.*\d+ tokens.*first token \d+ ms.*tokens/s.*seed \d+", facts, re.DOTALL
+    )
     expect(page.locator("#context-meter")).to_contain_text("/")
 
 
