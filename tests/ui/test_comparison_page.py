@@ -84,6 +84,20 @@ def marked(page: Page, kind: str = "first") -> list[str]:
     return texts
 
 
+def level(page: Page) -> None:
+    """Every turn begins at one height in all columns."""
+    page.wait_for_function(
+        """() => {
+            const tops = [...document.querySelectorAll('.column .log')]
+                .filter(each => each.checkVisibility())
+                .map(log => [...log.querySelectorAll('[data-role="user"] .body')]
+                    .map(each => each.getBoundingClientRect().top));
+            return tops.length > 1 && tops.every(each => each.length === tops[0].length
+                && each.every((top, i) => Math.abs(top - tops[0][i]) < 1));
+        }"""
+    )
+
+
 @contextmanager
 def scripted(script: Script) -> Iterator[str]:
     """A stock TGI with this script in a thread of its own; its address."""
@@ -624,6 +638,23 @@ def test_a_new_comparison_can_be_undone(page: Page) -> None:
     expect(page.get_by_role("heading", name="One prompt, side by side")).to_be_visible()
     page.get_by_role("button", name="Undo").click()
     expect(answer(page, 1)).to_be_visible()
+
+
+def test_a_tablet_shows_two_columns_with_their_turns_at_one_height(
+    chromium: Browser, site: str
+) -> None:
+    with opened(chromium, site + "/", viewport={"width": 820, "height": 1180}) as page:
+        compare(page)
+        for _ in range(2):
+            ask(page, "Hello!")
+            finished(page)
+        level(page)
+        for place in (0, 1):
+            expect(column(page, place)).to_be_in_viewport(ratio=0.95)
+        first = column(page, 1).locator('[data-role="assistant"]').first
+        for _ in range(2):  # one is much higher than the others while its receipt is open
+            first.get_by_role("button", name="Receipt").click()
+            level(page)
 
 
 def test_on_a_phone_columns_scroll_sideways_and_open_full_width(

@@ -1,5 +1,6 @@
 // The columns of a comparison: which there are, in what order, under what names.
 
+import { SideBySide } from '../answers/side_by_side.js';
 import { renderAll } from '../answers/streaming.js';
 import { button } from '../lib/dom.js';
 import { ScrollEnd } from '../lib/scroll_end.js';
@@ -26,6 +27,7 @@ export class Board {
         node.style.setProperty('--head', `${Math.max(...this.columns.map((column) => column.headHeight))}px`);
       });
     });
+    this.turns = new SideBySide(() => this.columns.map(({ log }) => log));
     this.add = button('Add column', () => this.#addColumn(), 'quiet add-column');
     node.append(this.add);
     this.end = new ScrollEnd(node, [node], dock, () => this.columns.some(({ messages }) => messages.length > 0));
@@ -77,6 +79,7 @@ export class Board {
     node.style.setProperty('--columns', columns.length);
     if (!columns.includes(this.reference)) [this.reference] = columns;
     if (!columns.some((column) => column.node.classList.contains('wide'))) this.widen(null);
+    this.turns.watch();
     this.#name();
     this.actions.changed();
   }

@@ -4,6 +4,7 @@
 // budget. Whatever comes back, what was written stays; a reload finds it, too, in this browser tab.
 
 import { Pane } from '../answers/pane.js';
+import { SideBySide } from '../answers/side_by_side.js';
 import { answerInto, renderAll } from '../answers/streaming.js';
 import { conversation } from '../answers/turns.js';
 import { newAnswer } from '../answers/versions.js';
@@ -73,6 +74,7 @@ class Demo {
       pane.show(messages, shown);
       void renderAll(pane, at);
     });
+    new SideBySide(() => this.panes.map(({ log }) => log)).watch();
     this.prompt.value = kept.draft ?? '';
     this.#listen();
     this.#settle();

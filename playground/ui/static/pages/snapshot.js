@@ -1,6 +1,7 @@
 // The page /s/<token>: a frozen conversation or comparison, as its owner saw it.
 
 import { Marks } from '../answers/difference_marks.js';
+import { SideBySide } from '../answers/side_by_side.js';
 import { address, json, patientJson } from '../lib/api.js';
 import { $, button, copyButton, element } from '../lib/dom.js';
 import { distinct, overlap } from '../lib/statistics.js';
@@ -145,6 +146,7 @@ function draw(snapshot) {
       element('p', { className: 'frozen-note', textContent: 'This is a frozen copy. It stays as it was made, and under each answer its receipt says exactly what was sent.' }),
       note, actions, outcome),
     board, figures);
+  new SideBySide(() => columns.map(({ log }) => log)).watch();
   marks.update(true);
   void compareEngine(columns, note, run);
 }
