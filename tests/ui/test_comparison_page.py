@@ -203,7 +203,7 @@ def test_the_same_seed_and_preset_give_the_same_text_and_the_view_says_so(page: 
     column(page, 1).get_by_label("seed", exact=True).fill("12")
     ask(page, STORY)
     finished(page)
-    expect(verdict(page, 1)).to_contain_text("Parts from AlpacaEval (column 1) at")
+    expect(verdict(page, 1)).to_contain_text("Differs from AlpacaEval (column 1) at")
 
 
 def test_the_mark_stands_at_the_first_token_that_differs(page: Page) -> None:
@@ -226,7 +226,9 @@ def test_the_mark_stands_at_the_first_token_that_differs(page: Page) -> None:
     for place, other in enumerate(others, 1):
         at = next(i for i, (a, b) in enumerate(zip(first, other, strict=False)) if a != b)
         expected |= {first[at].strip(), other[at].strip()}
-        expect(verdict(page, place)).to_have_text(f"Parts from AlpacaEval at “{other[at].strip()}”")
+        expect(verdict(page, place)).to_have_text(
+            f"Differs from AlpacaEval at “{other[at].strip()}”"
+        )
     assert set(marked(page)) == expected
     page.select_option("#compare-difference", "off")
     assert marked(page) == []
@@ -251,13 +253,13 @@ def test_words_differ_against_a_column_of_choice_while_they_are_written(chromium
         compare(page)
         page.select_option("#compare-difference", "words")
         ask(page, "Count.")
-        expect(verdict(page, 1)).to_contain_text("Parts from AlpacaEval at “2”")
+        expect(verdict(page, 1)).to_contain_text("Differs from AlpacaEval at “2”")
         expect(answer(page, 1)).to_have_attribute("data-state", "streaming")
         page.wait_for_function(
             "() => [...CSS.highlights.get('difference-words') ?? []].map(String).includes('2')"
         )
         page.select_option("#compare-against", label="HuggingChat")
-        expect(verdict(page, 0)).to_contain_text("Parts from HuggingChat at “two”")
+        expect(verdict(page, 0)).to_contain_text("Differs from HuggingChat at “two”")
         gate.set()
         finished(page)
         # Rendered meanwhile, the marks stand over the same words.
@@ -376,7 +378,7 @@ def test_a_blind_round_hides_the_names_until_the_vote(page: Page) -> None:
     page.get_by_role("button", name="Votes").click()
     row = page.get_by_role("row", name=told[1])
     expect(row).to_contain_text("100 %")
-    expect(row).to_contain_text("21 % to 100 %; luck 33 %")
+    expect(row).to_contain_text("21 % to 100 %; chance alone 33 %")
     with page.expect_download() as download:
         page.get_by_role("button", name="Export CSV").click()
     lines = Path(download.value.path()).read_text(encoding="utf-8").splitlines()
@@ -405,7 +407,7 @@ def test_a_snapshot_during_a_blind_round_says_what_is_not_in_it(page: Page) -> N
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Tie").click()
     page.get_by_role("button", name="Share", exact=True).click()
-    expect(dialog).to_contain_text("Whoever opens the link sees")
+    expect(dialog).to_contain_text("whoever opens the link sees")
     expect(dialog).not_to_contain_text("The blind answers are not in it")
 
 
@@ -586,7 +588,7 @@ def test_several_seeds_tell_luck_from_settings(page: Page) -> None:
         lambda each: sent.append(each.post_data_json) if "/api/stream" in each.url else None,
     )
     page.get_by_role("button", name="More for the comparison").click()
-    page.get_by_role("button", name="Seeds × presets…").click()
+    page.get_by_role("button", name="Try several seeds…").click()
     page.get_by_label("answers per column").select_option("2")
     page.get_by_role("button", name="Start").click()
     expect(page.get_by_role("button", name="Start again")).to_be_visible()

@@ -217,6 +217,9 @@ def test_a_demo_is_made_and_switched_in_the_window_share(
     with visiting(chromium, link) as visitor:
         expect(visitor.locator("#demo-system")).to_have_text("Be brief.")
         expect(visitor.get_by_role("heading", name="My demo")).to_be_visible()
+    window.get_by_role("tab", name="My links").click()
+    expect(window.locator(".links li")).to_contain_text("0 of 500 tokens spent")
+    window.get_by_role("tab", name="Demo").click()
     window.get_by_role("button", name="Switch off My demo").click()
     expect(mine).to_have_attribute("data-state", "off")
     assert httpx.get(link).status_code == 404

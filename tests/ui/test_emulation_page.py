@@ -212,7 +212,7 @@ def test_an_emulated_answer_is_asked_for_again(chromium: Browser, stock: str) ->
         expect(column.locator(".receipt pre")).to_contain_text("'min_p': 0.1")
         column.get_by_role("button", name="Receipt").click()
         page.get_by_role("button", name="More for the comparison").click()
-        page.get_by_role("button", name="Seeds × presets…").click()
+        page.get_by_role("button", name="Try several seeds…").click()
         page.get_by_label("answers per column").select_option("1")
         page.get_by_role("button", name="Start").click()
         expect(page.get_by_role("button", name="Start again")).to_be_visible()

@@ -85,7 +85,7 @@ def test_trials_wait_for_a_busy_server(chromium: Browser, narrow: str) -> None:
         ask(page, "Name ten animals.")
         finished(page)
         page.get_by_role("button", name="More for the comparison").click()
-        page.get_by_role("button", name="Seeds × presets…").click()
+        page.get_by_role("button", name="Try several seeds…").click()
         page.get_by_label("answers per column").select_option("1")
         status = page.get_by_role("dialog").get_by_role("status")
         refusals = iter([{"error": "Full.", "kind": "busy", "field": None}])

@@ -260,7 +260,9 @@ def test_run_again_says_the_same_with_the_same_seed_and_shows_what_another_chang
 
     reader.get_by_role("button", name="Run again with another seed").click()
     expect(reader.locator(".outcome")).to_contain_text("Another text")
-    expect(again.locator(".verdict")).to_contain_text(re.compile(r"^Parts from the frozen answer"))
+    expect(again.locator(".verdict")).to_contain_text(
+        re.compile(r"^Differs from the frozen answer")
+    )
     expect(again.locator(".changes")).to_contain_text(re.compile(r"seed: 7 then, \d+ now\."))
     marked = "CSS.highlights.get('difference-words').size"
     assert reader.evaluate(marked) > 0
@@ -284,7 +286,7 @@ def test_another_engine_is_said_before_and_after_running_again(
         [
             "Another model: some/model then",
             "Another revision",
-            "Another quantisation of the model: Q4_K_M then, not told now.",
+            "Another quantisation of the model: Q4_K_M then, not reported now.",
             "Another engine: TGI 9.9.9 then",
             "Another prompt format: ChatML then, TuluV2 now.",
         ]
@@ -434,7 +436,7 @@ def test_a_comparison_stands_in_columns_and_below_each_other_on_a_phone(
     url = share(playground.url, compared)
     read(reader, url)
     expect(reader.locator(".frozen .column").nth(1).locator(".verdict")).to_contain_text(
-        "Parts from AlpacaEval at"
+        "Differs from AlpacaEval at"
     )
     expect(reader.locator(".statistics tbody tr")).to_have_count(2)
     boxes = [each.bounding_box() for each in reader.locator(".frozen .column").all()]
@@ -504,10 +506,14 @@ def test_what_cannot_be_created_loses_nothing(chromium: Browser, playground: Pla
         page.unroute("**/api/shares", refuse)
         dialog.get_by_role("button", name="Try again").click()
         expect(dialog).to_contain_text("There are no snapshots of yours yet.")
-        dialog.get_by_role("tab", name="Snapshot").click()
+        dialog.get_by_role("tab", name="Conversation").click()
         expect(dialog.get_by_label("Title", exact=True)).to_have_value("Kept")
         dialog.get_by_role("button", name="Try again").click()
         link = dialog.get_by_label("The link", exact=True).input_value()
+        expect(dialog.get_by_role("button", name="Copy the link")).to_be_focused()
+        expect(dialog).to_contain_text(
+            "Nobody else can open this link: 127.0.0.1 is this computer."
+        )
         seen_by_maker = page.context.new_page()
         seen_by_maker.goto(link)
         expect(seen_by_maker.locator("main")).to_contain_text("Not opened by others yet")
@@ -517,15 +523,15 @@ def test_what_cannot_be_created_loses_nothing(chromium: Browser, playground: Pla
         entry = dialog.locator(".links li")
         expect(entry).to_contain_text(re.compile(r"Kept.*works until.*opened once", re.DOTALL))
         page.route("**/api/shares/*", refuse)
-        entry.get_by_role("button", name="Revoke").click()
+        entry.get_by_role("button", name="Delete").click()
         entry.get_by_role("button", name="Keep it").click()
-        entry.get_by_role("button", name="Revoke").click()
-        entry.get_by_role("button", name="Revoke it").click()
-        expect(entry.get_by_role("alert")).to_contain_text("It was not revoked.")
+        entry.get_by_role("button", name="Delete").click()
+        entry.get_by_role("button", name="Delete it").click()
+        expect(entry.get_by_role("alert")).to_contain_text("It was not deleted.")
         assert httpx.get(link).status_code == 200
         page.unroute("**/api/shares/*", refuse)
-        entry.get_by_role("button", name="Revoke it").click()
-        expect(dialog).to_contain_text("Revoked “Kept”.")
+        entry.get_by_role("button", name="Delete it").click()
+        expect(dialog).to_contain_text("Deleted “Kept”.")
         expect(dialog.locator(".links li")).to_have_count(0)
     assert httpx.get(link).status_code == 404
 

@@ -221,6 +221,7 @@ def test_while_an_answer_is_written_and_over_a_reload_every_version_stays(page: 
     for name in ("Retry", "Delete"):
         answers(page).first.get_by_role("button", name=name).click()
         expect(page.locator("#notice")).to_contain_text("Stop the answer first.")
+        expect(page.locator("#notice")).to_have_role("alert")
     page.press("body", "Escape")
     expect(answers(page).last).to_have_attribute("data-state", "stopped")
     story = answers(page).last.locator(".body").inner_text()

@@ -127,14 +127,14 @@ export class Marks {
     marked.get(reference).first.push(parts.a);
     const where = parts.b[0] === parts.b[1] ? `Ends where ${name} goes on`
       : parts.a[0] === parts.a[1] ? `Goes on with ${quote(text(parts.b))} where ${name} ends`
-        : `Parts from ${name} at ${quote(text(parts.b))}`;
+        : `Differs from ${name} at ${quote(text(parts.b))}`;
     if (mode === 'first') {
-      column.say(where, 'parts');
+      column.say(where, 'differs');
       return;
     }
     const difference = differentWords(subject, other);
     marked.get(column).words.push(...difference.ranges);
-    column.say(`${where}; ${difference.count} of ${difference.of} words differ`, 'parts');
+    column.say(`${where}; ${difference.count} of ${difference.of} words differ`, 'differs');
   }
 
   #paint(marked) {

@@ -54,7 +54,7 @@ export class Chat {
   }
 
   async start() {
-    whenRefused((message) => this.notice.show(message));
+    whenRefused((message) => this.notice.complain(message));
     const { messages, shown } = await this.#kept();
     this.pane.show(messages, shown);
     this.prompt.value = load('draft', '');

@@ -122,7 +122,7 @@ export class BlindRound {
       if (i < round.answers.length) choice.setAttribute('aria-label', `Answer ${letter(i)} is best`);
     });
     const leave = [button(whole ? 'Reveal without a vote' : 'Reveal', () => this.#reveal(null, null))];
-    if (problem) leave.push(button('Give this round up', () => { this.close(); this.dropped(); }));
+    if (problem) leave.push(button('Discard this round', () => { this.close(); this.dropped(); }));
     this.ballot.replaceChildren(
       element('p', { textContent: words }),
       element('div', { className: 'choices' }, ...choices, ...leave),

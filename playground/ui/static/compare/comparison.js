@@ -55,6 +55,7 @@ class Comparison {
       pin: (column, seed) => this.pin(column, seed),
       join: (column) => this.join(column),
       changed: () => this.settle(),
+      complain: (words) => this.notice.complain(words),
       notice: (words, undo) => this.notice.show(words, { undo }),
     });
     this.marks = new Marks(() => ({
@@ -85,8 +86,8 @@ class Comparison {
     if (kept.round) this.blind.show(kept.round);
     this.#listen();
     whenRefused((message) => {
-      this.notice.show(message);
-      this.chat.notice.show(message);
+      this.notice.complain(message);
+      this.chat.notice.complain(message);
     });
     this.settle();
     fit(this.prompt);
@@ -150,7 +151,7 @@ class Comparison {
     const record = this.record();
     return [
       { label: 'This preset on all engines', hidden: !areSeveral() || this.busy, run: () => this.#spread() },
-      { label: 'Seeds × presets…', hidden: this.busy, run: () => openTrials(trialsOf(columns, this.options)) },
+      { label: 'Try several seeds…', hidden: this.busy, run: () => openTrials(trialsOf(columns, this.options)) },
       { label: 'Votes…', run: showVotes },
       ...(record === null ? [] : [
         { label: 'Export as Markdown', run: () => download('comparison.md', 'text/markdown', recordMarkdown(record)) },
@@ -345,7 +346,7 @@ class Comparison {
   // must be ended first.
   adopt(columns, options, words, handle) {
     if (this.blind.open) {
-      this.notice.show('A blind round waits here for its vote. Vote or reveal, and open the other one again.');
+      this.notice.complain('A blind round waits here for its vote. Vote or reveal, and open the other one again.');
       return false;
     }
     this.entry.flush();

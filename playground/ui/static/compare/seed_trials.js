@@ -70,7 +70,7 @@ function plot({ columns, pairs }) {
 const two = (value) => (value === null ? '–' : value.toFixed(2));
 
 function table({ columns }) {
-  const head = ['setting', 'answers', 'tokens', 'distinct-1', 'distinct-2', 'overlap'];
+  const head = ['setting', 'answers', 'tokens', 'distinct words', 'distinct word pairs', 'overlap'];
   return element('div', { className: 'scroll' }, element('table', {},
     element('thead', {}, element('tr', {}, ...head.map((text) => element('th', { textContent: text, scope: 'col' })))),
     element('tbody', {}, ...columns.map((column) => element('tr', {},
@@ -131,7 +131,7 @@ async function collect(columns, seeds, ask, signal, progress) {
  */
 export function openTrials({ prompt = '', labels = [], seed = 0, ask, refusal = '' }) {
   if (refusal || !ask) {
-    openDialog('Seeds × presets', element('p', { textContent: refusal }));
+    openDialog('Try several seeds', element('p', { textContent: refusal }));
     return;
   }
   const count = element('select', {}, ...Array.from({ length: mostSeeds }, (_, i) => new Option(String(i + 1))));
@@ -174,16 +174,16 @@ export function openTrials({ prompt = '', labels = [], seed = 0, ask, refusal = 
     const several = columns[0].answers.length > 1;
     results.replaceChildren(
       table(all), element('div', { className: 'scroll' }, plot(all)),
-      element('p', { className: 'note', textContent: 'Overlap: of the word pairs in two answers, the share that stands in both; a dot for every two answers (of two settings: those with different seeds), a stroke at the mean. Distinct-n: different runs of n words ÷ all of them.' }),
+      element('p', { className: 'note', textContent: 'Overlap: of the word pairs in two answers, the share that stands in both; a dot for every two answers (of two settings: those with different seeds), a line at the mean. Distinct words, and word pairs (distinct-1 and distinct-2): the different ones ÷ all of them.' }),
       element('p', { className: 'note', textContent: several
-        ? 'Where two settings overlap about as much as the answers of one setting do among themselves, their difference is the seed’s luck.'
-        : 'With one seed only, luck and setting cannot be told apart: take more.' }),
+        ? 'Where two settings overlap about as much as the answers of one setting do among themselves, their difference may be the seeds alone.'
+        : 'With one seed, a difference may come from the seed or from the settings: take more seeds.' }),
       ...columns.map(answersOf),
       button('Export JSON', () => download('trials.json', 'application/json', JSON.stringify({ prompt, ...all, answers: columns }, null, 2))),
     );
   }
 
-  const window = openDialog('Seeds × presets',
+  const window = openDialog('Try several seeds',
     element('p', { className: 'note', textContent: `“${prompt.length > 140 ? `${prompt.slice(0, 140)}…` : prompt}”` }),
     element('div', { className: 'row' },
       element('label', {}, 'answers per column ', count), start, status),

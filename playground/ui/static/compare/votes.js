@@ -59,7 +59,7 @@ export function resultOf(vote, n) {
 
 const percent = (share) => `${Math.round(100 * share)} %`;
 
-// The win rate with its interval on a line from 0 to 100 %, and a stroke where luck would be.
+// The win rate with its interval on a line from 0 to 100 %, and a line where chance would be.
 function interval({ rate, low, high, chance }) {
   const place = (share) => `${(100 * share).toFixed(1)}%`;
   const bar = element('span', { className: 'interval' });
@@ -81,7 +81,7 @@ function table(votes) {
     ...[line.win, line.loss, line.tie, line.bad].map((value) => element('td', { textContent: value })),
     element('td', { textContent: line.rate === null ? '–' : percent(line.rate) }),
     element('td', { className: 'wide' }, ...(line.rate === null ? ['–'] : [
-      interval(line), element('span', { textContent: `${percent(line.low)} to ${percent(line.high)}; luck ${percent(line.chance)}` })]))));
+      interval(line), element('span', { textContent: `${percent(line.low)} to ${percent(line.high)}; chance alone ${percent(line.chance)}` })]))));
   return element('div', { className: 'scroll' }, element('table', {},
     element('thead', {}, element('tr', {}, ...head.map((text) => element('th', { textContent: text, scope: 'col' })))),
     element('tbody', {}, ...rows)));
@@ -92,12 +92,12 @@ export function showVotes() {
   const show = (cleared = []) => {
     const votes = load('votes', []);
     if (votes.length === 0) {
-      body.replaceChildren(element('p', { textContent: 'No votes yet. Tick “blind” beside the prompt, send, and choose before you know which is which.' }));
+      body.replaceChildren(element('p', { textContent: 'No votes yet. Tick “blind vote” below the prompt, send, and choose before you know which is which.' }));
       if (cleared.length > 0) body.append(button('Undo: bring the votes back', () => { save('votes', cleared); show(); }));
       return;
     }
     body.replaceChildren(
-      element('p', { textContent: `${count(votes.length, 'vote')}, kept in this browser. The win rate leaves ties out; its interval is Wilson’s. While it spans the stroke, which is what luck would give, the votes do not tell the settings apart.` }),
+      element('p', { textContent: `${count(votes.length, 'vote')}, kept in this browser. The win rate leaves ties out, and its 95 % interval is Wilson’s. The thin line is what chance alone would give: while the interval contains it, the votes do not tell the settings apart.` }),
       table(votes),
       element('p', { className: 'row' },
         button('Export CSV', () => download('votes.csv', 'text/csv', votesCSV(votes))),

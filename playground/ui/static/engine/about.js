@@ -39,8 +39,8 @@ function showModel(place, { label, model_id: id, model_sha: sha, quantisation, p
     element('p', { textContent: `${label.title} answers here.` }),
     list([
       ['name', id],
-      ['revision', sha ?? 'not told'],
-      ['quantisation', quantisation || 'not told'],
+      ['revision', sha ?? 'not reported by the engine'],
+      ['quantisation', quantisation || 'not reported by the engine'],
       ['prompt format', format],
       ...(label.score ? [['score', label.score]] : []),
     ]),
@@ -57,7 +57,7 @@ function showEngine(engine, raw) {
     ['context', `${number.format(engine.max_total_tokens)} tokens`],
     ['prompt at most', `${number.format(engine.max_input_tokens)} tokens`],
     ['stop sequences', engine.max_stop_sequences],
-    ['answers at a time', engine.slots === null ? 'not told' : number.format(engine.slots)],
+    ['answers at a time', engine.slots === null ? 'not reported by the engine' : number.format(engine.slots)],
     ['seeds', seedWords(engine.seeds)],
   ];
   const place = $('#engine-info');

@@ -70,7 +70,7 @@ class History {
       await run();
     } catch (error) {
       if (error.name !== 'Refused') throw error;
-      this.notice.show(error.message);
+      this.notice.complain(error.message);
     }
   }
 
@@ -198,7 +198,7 @@ class History {
     return this.#try(async () => {
       const [entry] = await entriesOf([id]);
       if (entry) await run(readEntry(entry), entry);
-      else this.notice.show('This entry is no longer there.');
+      else this.notice.complain('This entry is no longer there.');
     });
   }
 
@@ -249,10 +249,13 @@ class History {
     if (files.length === 0) return undefined;
     return this.#try(async () => {
       const { added, known, broken } = await importFiles(files);
+      const found = added + known;
       const words = [`Imported ${entriesIn(added)}.`];
       if (known > 0) words.push(`${number.format(known)} ${known === 1 ? 'was' : 'were'} here already.`);
       const lines = broken.map(({ name, reason }) => `${name} was left out. ${reason}`);
-      this.notice.show(words.join(' '), { lines, stay: lines.length > 0 });
+      const told = { lines, stay: lines.length > 0 };
+      if (found === 0) this.notice.complain('Nothing was imported.', told);
+      else this.notice.show(words.join(' '), told);
     });
   }
 }

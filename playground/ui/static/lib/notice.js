@@ -1,4 +1,5 @@
-// A line that says what was done, with a way back. It goes by itself, unless it is to stay.
+// A line that says what was done, with a way back, or why something was not. It goes by itself, unless
+// it is to stay.
 
 import { button, element } from './dom.js';
 
@@ -18,7 +19,27 @@ export class Notice {
    * @param {string} words
    * @param {NoticeOptions} [options]
    */
-  show(words, { undo, more, lines = [], stay = false } = {}) {
+  show(words, options = {}) {
+    this.#say(words, options, false);
+  }
+
+  /**
+   * Says why something is not done, until it is.
+   * @param {string} words
+   * @param {NoticeOptions} [options]
+   */
+  complain(words, options = {}) {
+    this.#say(words, options, true);
+  }
+
+  /**
+   * @param {string} words
+   * @param {NoticeOptions} options
+   * @param {boolean} error
+   */
+  #say(words, { undo, more, lines = [], stay = false }, error) {
+    this.node.classList.toggle('error', error);
+    this.node.setAttribute('role', error ? 'alert' : 'status');
     const hide = () => this.hide();
     const said = element('span', { textContent: words });
     const text = lines.length === 0 ? said
@@ -29,15 +50,9 @@ export class Notice {
       ...(stay ? [button('Close', hide)] : []));
     this.node.hidden = false;
     this.stays = stay;
-    this.complains = false;
+    this.complains = error;
     clearTimeout(this.timer);
     if (!stay) this.timer = setTimeout(hide, lasting);
-  }
-
-  // Says why something is not done, until it is.
-  complain(words) {
-    this.show(words);
-    this.complains = true;
   }
 
   // What it complained of is done now.

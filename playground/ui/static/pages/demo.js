@@ -139,7 +139,7 @@ class Demo {
   }
 
   busy() {
-    if (this.running) this.notice.show('Stop the answer first.');
+    if (this.running) this.notice.complain('Stop the answer first.');
     return this.running !== null;
   }
 
@@ -182,6 +182,7 @@ class Demo {
   async #run(asked = {}) {
     const controller = new AbortController();
     this.running = { controller, id: null };
+    this.notice.settle();
     const panes = this.panes.map((pane) => ({ messages: conversation(pane.messages) }));
     this.#settle();
     if (this.panes[0].aside) {

@@ -51,7 +51,7 @@ function form(made) {
   const problem = alertOf();
   const create = element('button', { type: 'submit', className: 'primary', textContent: 'Create the demo link' });
   const node = element('form', { className: 'share-form demo-form' },
-    note('Whoever opens the link writes to the model of this server, with exactly this set-up:'),
+    note('A demo: whoever opens the link can write to the model of this server, with exactly these settings:'),
     element('ul', {}, ...fixed.map((setting) => element('li', { textContent: fixes(setting) })),
       element('li', { textContent: system === '' ? 'no system text' : `the system text, which visitors can read: “${system}”` })),
     labelled('Title, which visitors read first', title),
@@ -125,11 +125,14 @@ function row(demo, again) {
   return item;
 }
 
+// The list of one's own demo links.
+export const myDemos = () => linkList(async () => (await json('api/demos')).demos, row,
+  (demos) => (demos.length > 0 ? [] : [note('There are no demo links of yours yet.')]));
+
 export function demoSection() {
   const result = element('div', { className: 'made' });
   result.setAttribute('aria-live', 'polite');
-  const mine = linkList(async () => (await json('api/demos')).demos, row,
-    (demos) => (demos.length > 0 ? [] : [note('There are no demo links of yours yet.')]));
+  const mine = myDemos();
   mine.node.id = 'my-demos';
   void mine.show();
   const made = (demo) => {

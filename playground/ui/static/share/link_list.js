@@ -1,6 +1,6 @@
 // A link that was made, and the list of those that one has made.
 
-import { alertOf, button, copyButton, element } from '../lib/dom.js';
+import { alertOf, button, copyButton, element, note } from '../lib/dom.js';
 
 // A field to copy an address from.
 export function linkField(label, address = '') {
@@ -10,12 +10,30 @@ export function linkField(label, address = '') {
   return link;
 }
 
-// Shows a link that has just been made in `node`. beside: what is said below it.
+// Where only this computer finds itself.
+const here = /^(?:localhost|.+\.localhost|127(?:\.\d+){3}|0\.0\.0\.0|\[::1?\])$/;
+
+/**
+ * That nobody else can open a link, where it leads to this computer only.
+ * @param {string} address
+ * @returns {Node[]}
+ */
+export function reachOf(address) {
+  const { hostname } = new URL(address);
+  if (!here.test(hostname)) return [];
+  const node = note(`Nobody else can open this link: ${hostname} is this computer. Open the playground at an address that others reach, or start it with --tunnel, and share from there.`);
+  node.classList.add('reach');
+  return [node];
+}
+
+// Shows a link that has just been made in `node`, to be copied. beside: what is said below it.
 export function showLink(node, title, address, ...beside) {
+  const copy = copyButton('Copy the link', () => address, 'primary');
   node.replaceChildren(element('h3', { textContent: title }), linkField('The link', address),
-    element('div', { className: 'row' }, copyButton('Copy the link', () => address),
+    element('div', { className: 'row' }, copy,
       element('a', { href: address, target: '_blank', rel: 'noopener', textContent: 'Open it' })),
-    ...beside);
+    ...reachOf(address), ...beside);
+  copy.focus();
   node.scrollIntoView({ block: 'nearest' });
 }
 

@@ -1,12 +1,22 @@
 // The window Share: links to what is on the page, and the list of those that there are.
 
 import { openDialog } from '../lib/dialog.js';
+import { element, note } from '../lib/dom.js';
 import { tabs } from '../lib/tabs.js';
 import { currentRecord } from '../records/views.js';
-import { demoSection } from './demo_section.js';
+import { demoSection, myDemos } from './demo_section.js';
 import { setupSection } from './setup_section.js';
-import { myLinks } from './snapshot_list.js';
+import { mySnapshots } from './snapshot_list.js';
 import { snapshotSection } from './snapshot_section.js';
+
+// All links of one's own that the server keeps.
+function myLinks() {
+  const [snapshots, demos] = [mySnapshots(), myDemos()];
+  void snapshots.show();
+  void demos.show();
+  return [element('h3', { textContent: 'Snapshots' }), snapshots.node, element('h3', { textContent: 'Demo links' }), demos.node,
+    note('A link to settings is stored nowhere.')];
+}
 
 // Opens the window. record: what a snapshot freezes; what the visible tab holds, unless it is given.
 export function openShare(record = currentRecord()) {
@@ -17,10 +27,10 @@ export function openShare(record = currentRecord()) {
     return () => (made ??= [make()]);
   };
   const window = openDialog('Share', tabs('What to share', [
-    { label: 'Snapshot', content: once(() => snapshotSection(record)) },
-    { label: 'Set-up', content: once(setupSection) },
+    { label: record?.kind === 'comparison' ? 'Comparison' : 'Conversation', content: once(() => snapshotSection(record)) },
+    { label: 'Settings', content: once(setupSection) },
     { label: 'Demo', content: once(demoSection) },
-    { label: 'My links', content: () => [myLinks()] },
+    { label: 'My links', content: myLinks },
   ]));
   window.classList.add('share');
 }

@@ -1,4 +1,4 @@
-// The list of one's own snapshots: open, copy, revoke.
+// The list of one's own snapshots: open, copy, delete.
 
 import { change, json } from '../lib/api.js';
 import { $, alertOf, button, copyButton, element, note } from '../lib/dom.js';
@@ -22,43 +22,40 @@ function row(share, again) {
   const { url: address } = share;
   const problem = alertOf();
   const sure = element('span', { className: 'sure', hidden: true }, 'It stops working at once. ');
-  const revoke = button('Revoke', () => {
+  const remove = button('Delete', () => {
     sure.hidden = false;
-    revoke.hidden = true;
+    remove.hidden = true;
     $('button', sure).focus();
   });
   const item = element('li', {},
     element('a', { href: address, target: '_blank', rel: 'noopener', textContent: share.title }),
     element('p', { textContent: facts(share) }),
-    element('div', { className: 'row' }, copyButton('Copy', () => address), revoke, sure), problem);
+    element('div', { className: 'row' }, copyButton('Copy', () => address), remove, sure), problem);
   const keep = () => {
     sure.hidden = true;
-    revoke.hidden = false;
-    revoke.focus();
+    remove.hidden = false;
+    remove.focus();
   };
   sure.append(
-    button('Revoke it', async () => {
+    button('Delete it', async () => {
       problem.hidden = true;
       try {
         await change('DELETE', `api/shares/${share.token}`);
-        again(`Revoked “${share.title}”.`);
+        again(`Deleted “${share.title}”.`);
       } catch (error) {
         if (error.kind === 'not_found') {
-          again('It was revoked already.');
+          again('It was deleted already.');
           return;
         }
-        problem.textContent = `It was not revoked. ${error.message}`;
+        problem.textContent = `It was not deleted. ${error.message}`;
         problem.hidden = false;
       }
     }), ' ', button('Keep it', keep));
-  revoke.setAttribute('aria-label', `Revoke ${share.title}`);
+  remove.setAttribute('aria-label', `Delete ${share.title}`);
   return item;
 }
 
-export function myLinks() {
-  const { node, show } = linkList(async () => (await json('api/shares')).shares, row, (shares) => [
-    ...(shares.length > 0 ? [] : [note('There are no snapshots of yours yet.')]),
-    note('Demo links are listed under Demo; a set-up link is stored nowhere.')]);
-  void show();
-  return node;
+export function mySnapshots() {
+  return linkList(async () => (await json('api/shares')).shares, row,
+    (shares) => (shares.length > 0 ? [] : [note('There are no snapshots of yours yet.')]));
 }

@@ -9,7 +9,7 @@ import { showLink } from './link_list.js';
 
 const day = 86_400;
 /** @type {[number | null, string][]} */
-const lives = [[null, 'until you revoke it'], [day, 'for a day'], [7 * day, 'for a week'], [30 * day, 'for 30 days']];
+const lives = [[null, 'until you delete it'], [day, 'for a day'], [7 * day, 'for a week'], [30 * day, 'for 30 days']];
 const beside = 2_000; // bytes of a request that are not its record
 
 // Whether people log in here: the masthead says who is.
@@ -58,9 +58,10 @@ function form(record, created) {
     element('label', { className: 'labelled' }, 'The link works ', life),
     element('label', { className: 'check' }, hidden, element('span', {},
       login ? 'Only for people who log in here' : 'Keep the title out of link previews')),
-    note(`Whoever opens the link sees ${visible(record)}. It is a frozen copy: what you write afterwards is not in it.`),
+    note(`A snapshot: whoever opens the link sees ${visible(record)}, as it is now. What you write afterwards is not in it.`),
     problem, element('div', { className: 'row' }, create));
-  node.addEventListener('input', () => { create.textContent = 'Create the link'; });
+  const offer = (words, className) => Object.assign(create, { textContent: words, className });
+  node.addEventListener('input', () => offer('Create the link', 'primary'));
   node.addEventListener('submit', async (event) => {
     event.preventDefault();
     problem.hidden = true;
@@ -71,11 +72,11 @@ function form(record, created) {
       if (title.value.trim() !== '') body.title = title.value.trim();
       if (life.value !== '') body.expires_in_s = Number(life.value);
       created(await json('api/shares', body), hidden.checked && login);
-      create.textContent = 'Create another link';
+      offer('Create another link', 'second');
     } catch (error) {
       problem.textContent = `No link was created, and nothing is lost. ${error.message}`;
       problem.hidden = false;
-      create.textContent = 'Try again';
+      offer('Try again', 'primary');
     }
     create.disabled = false;
   });
@@ -85,12 +86,12 @@ function form(record, created) {
 // The section for a record, or null when nothing was said yet.
 export function snapshotSection(record) {
   if (record === null) {
-    return element('div', {}, note('A snapshot freezes what was said. Nothing was said in this tab yet: ask something first, or share the set-up.'));
+    return element('div', {}, note('A snapshot is a copy of what was said, which others can read. Nothing was said in this tab yet: ask something first, or share the settings.'));
   }
   const result = element('div', { className: 'made' });
   result.setAttribute('aria-live', 'polite');
   const created = ({ url: address }, restricted) => showLink(result, 'The link', address,
-    note(restricted ? 'People must log in here to open it.' : 'Everybody who has it can open it. Under My links you can revoke it.'));
+    note(restricted ? 'People must log in here to open it.' : 'Everybody who has it can open it. You can delete it under My links.'));
   const writing = document.querySelector('.message[data-state="streaming"]') !== null;
   const voting = record.kind === 'comparison' && document.querySelector('.blind-board:not([hidden])') !== null;
   return element('div', {},

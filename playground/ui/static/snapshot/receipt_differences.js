@@ -17,7 +17,7 @@ export function engineGone({ engine_id: id, engine: name }, engines) {
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 const said = (value) => (value === undefined ? 'not sent' : JSON.stringify(value));
 const emulatedAs = (value) => (value === undefined ? 'not emulated' : `emulated with ${value}`);
-const revision = (sha) => (sha ? sha.slice(0, shown) : 'not told');
+const revision = (sha) => (sha ? sha.slice(0, shown) : 'not reported');
 
 // How the second receipt differs from the first, a sentence each; none when it does not.
 export function differences(then, now) {
@@ -26,7 +26,7 @@ export function differences(then, now) {
   if (then.model_sha !== now.model_sha) found.push(`Another revision of the model: ${revision(then.model_sha)} then, ${revision(now.model_sha)} now.`);
   // Receipts of earlier versions do not have it.
   if (then.quantisation !== undefined && then.quantisation !== now.quantisation) {
-    found.push(`Another quantisation of the model: ${then.quantisation || 'not told'} then, ${now.quantisation || 'not told'} now.`);
+    found.push(`Another quantisation of the model: ${then.quantisation || 'not reported'} then, ${now.quantisation || 'not reported'} now.`);
   }
   if (then.engine !== now.engine) found.push(`Another engine: ${then.engine} then, ${now.engine} now.`);
   const [before, after] = [then.prompt_format?.label, now.prompt_format?.label];

@@ -57,7 +57,7 @@ class Version {
   // Whether the new answer has the frozen one's text; null while that is open.
   get same() {
     if (this.now.answer?.state !== 'done') return null;
-    return { same: true, parts: false }[this.verdict.dataset.kind] ?? null;
+    return { same: true, differs: false }[this.verdict.dataset.kind] ?? null;
   }
 
   begin() {
@@ -90,7 +90,7 @@ class Version {
   // The same request and another text is the engine's own doing, which is worth a word.
   #repeated(kind) {
     this.changes.querySelector('.unrepeated')?.remove();
-    if (!this.untouched || kind !== 'parts' || this.changes.children.length === 0) return;
+    if (!this.untouched || kind !== 'differs' || this.changes.children.length === 0) return;
     const id = this.column.answer.receipt?.engine_id;
     const { seeds_repeat: repeats } = this.engines.find((each) => each.id === id) ?? this.engines[0] ?? {};
     this.changes.append(element('li', { className: 'unrepeated', textContent: repeats === 'alone'
