@@ -470,3 +470,56 @@ def test_an_import_that_is_no_tree_is_refused_in_words(page: Page) -> None:
     expect(versions(answers(page).first)).to_contain_text("1/3002")
     answers(page).first.get_by_role("button", name="Delete").click()
     expect(versions(answers(page).first)).to_contain_text("1/3001")
+
+
+# Run in a page: a stream stays open after its last event until `release` is called.
+HELD = """() => {
+    const fetched = window.fetch;
+    window.fetch = async (...request) => {
+        const response = await fetched(...request);
+        if (!String(request[0]).endsWith('api/stream')) return response;
+        const held = new Promise((done) => { window.release = done; });
+        const body = response.body.pipeThrough(new TransformStream({ flush: () => held }));
+        return new Response(body, { status: response.status, headers: response.headers });
+    };
+}"""
+
+
+def test_versions_are_leafed_through_while_a_stream_ends(page: Page) -> None:
+    page.evaluate(HELD)
+    ask(page, "Hello!")
+    finished(page)
+    answers(page).get_by_role("button", name="Retry").click()
+    finished(page)
+    page.get_by_role("button", name="Previous version").click()
+    expect(versions(answers(page))).to_contain_text("1/2")
+    expect(page.locator("#notice")).to_be_hidden()
+    ask(page, "Thank you.")
+    finished(page)
+    page.evaluate("window.release()")
+    expect(page.locator("#chat-send")).to_be_visible()
+
+
+def test_what_is_being_edited_outlives_a_retry_of_another_message(page: Page) -> None:
+    for text in ("Hello!", "Thank you."):
+        ask(page, text)
+        finished(page)
+    for message, label in (
+        (questions(page).last, "Edit the message"),
+        (answers(page).last, "Edit the answer"),
+    ):
+        message.hover()
+        message.get_by_role("button", name="Edit", exact=True).click()
+        page.get_by_label(label).fill(f"{label}, half written")
+    answers(page).first.get_by_role("button", name="Retry").click()
+    expect(answers(page)).to_have_count(1)
+    finished(page)
+    expect(page.locator(".aside textarea")).to_have_count(0)
+    page.get_by_role("button", name="Back to version 1").click()
+    for label in ("Edit the message", "Edit the answer"):
+        expect(page.get_by_label(label)).to_have_value(f"{label}, half written")
+    page.get_by_role("button", name="Cancel").last.click()
+    page.get_by_role("button", name="Send").first.click()
+    finished(page)
+    expect(versions(questions(page).last)).to_contain_text("2/2")
+    expect(questions(page).last).to_contain_text("Edit the message, half written")

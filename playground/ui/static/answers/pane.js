@@ -57,6 +57,8 @@ export class Pane {
     this.replay = false; // whether an answer that is continued has not been sent anew yet
     /** @type {Message | null} */
     this.failing = null;
+    /** @type {WeakMap<Message, string>} */
+    this.drafts = new WeakMap(); // of each message that is being edited the text so far
     this.drawing = 0; // the frame that the block under way is drawn in next, 0 for none
     this.rested = 0; // when it may be drawn again: a long block leaves the page time for the rest
   }
@@ -174,7 +176,7 @@ export class Pane {
     const back = () => {
       if (!this.actions.busy?.()) this.actions.chosen?.(this.choose(aside.version));
     };
-    this.aside = asideOf(aside, this.tree.versions(aside.version), (message) => this.#article(message), back,
+    this.aside = asideOf(aside, this.tree.versions(aside.version), (message) => this.#article(message, false), back,
       { open, lasting: this.actions.retry !== undefined });
     this.log.after(this.aside);
   }
@@ -261,7 +263,7 @@ export class Pane {
    * @param {Answer} message
    */
   rest(message) {
-    return message.content.slice(message.shown ?? (message.blocks.length > 0 ? message.content.length : 0));
+    return restOf(message);
   }
 
   /**
@@ -271,7 +273,9 @@ export class Pane {
    */
   setBlocks(message, blocks) {
     Object.assign(message, { blocks, shown: message.content.length });
-    this.#redraw(message);
+    const drawn = this.log.children[this.messages.indexOf(message)];
+    if (!drawn) this.#redraw(message);
+    else if (!this.drafts.has(message)) patch($('.body', drawn), bodyOf(message)); // its buttons stay under the pointer
   }
 
   #running() {
@@ -313,6 +317,7 @@ export class Pane {
       if (this.tree.aside?.messages.includes(message)) this.#drawAside();
       return;
     }
+    if (this.drafts.has(message)) return;
     const [before, drawn] = [this.log.children[index], this.#article(message)];
     const [body, made] = [$('.body', before), $('.body', drawn)];
     patch(body, made);
@@ -324,18 +329,22 @@ export class Pane {
     return [...this.log.children].indexOf(article);
   }
 
+  // editable: whether a message that is being edited goes on being so.
   /** @param {Message} message */
-  #article(message) {
+  #article(message, editable = true) {
     const article = element('article', { className: 'message', dataset: { testid: 'message', role: message.role } });
     article.setAttribute('aria-label', message.role === 'user' ? 'You' : 'Answer');
     const at = (action) => () => this.actions[action](this.#index(article));
-    const body = element('div', { className: 'body' });
+    if (editable && this.drafts.has(message)) {
+      article.append(this.#editor(article, message));
+      return article;
+    }
+    const body = bodyOf(message);
     article.append(body);
     const versions = this.tree.versions(message);
     const leafing = versions.length < 2 ? []
       : [versionSwitch(message, versions, (version, arrow) => this.#leaf(version, arrow))];
     if (message.role === 'user') {
-      Object.assign(body, { textContent: message.content, dir: 'auto' });
       article.append(...leafing);
       if (!this.actions.edit) return article;
       article.append(element('div', { className: 'actions' },
@@ -343,18 +352,12 @@ export class Pane {
       return article;
     }
     article.dataset.state = message.state;
-    body.append(...message.blocks.filter(Boolean).map(block));
-    const rest = this.rest(message);
     if (message.state === 'streaming') {
       article.setAttribute('aria-busy', 'true');
-      const running = underWay(rest);
-      if (message.content === '') running.classList.add('waiting');
-      body.append(running);
       article.append(...(message.notices ?? []).map(remark));
       if (this.actions.stop) article.append(element('div', { className: 'meta' }, button('Stop', at('stop'))));
       return article;
     }
-    if (rest.trim() !== '') body.append(underWay(rest, false));
     const meta = this.#meta(article, message, at);
     meta.prepend(...leafing);
     article.append(...this.#ending(message), meta);
@@ -425,7 +428,14 @@ export class Pane {
   }
 
   #editButton(article, message) {
-    return iconButton('edit', 'Edit', () => this.#editor(article, message));
+    return iconButton('edit', 'Edit', () => {
+      this.drafts.set(message, message.content);
+      const editor = this.#editor(article, message);
+      article.replaceChildren(editor);
+      const area = $('textarea', editor);
+      fit(area);
+      area.focus();
+    });
   }
 
   // The seed of an answer, which a click sets for the next ones.
@@ -467,10 +477,11 @@ export class Pane {
   // A question is sent anew; the text of an answer becomes a version of it.
   #editor(article, message) {
     const answer = message.role === 'assistant';
-    const area = element('textarea', { value: message.content, rows: 1, dir: 'auto' });
+    const area = element('textarea', { value: this.drafts.get(message) ?? '', rows: 1, dir: 'auto' });
     if (answer) area.maxLength = longest;
     area.setAttribute('aria-label', answer ? 'Edit the answer' : 'Edit the message');
     const close = () => {
+      this.drafts.delete(message);
       const drawn = this.#article(message);
       article.replaceWith(drawn);
       $('.actions [aria-label="Edit"]', drawn).focus();
@@ -478,9 +489,15 @@ export class Pane {
     const send = () => {
       const text = answer ? area.value.trimEnd() : content(area.value);
       if (answer && text === message.content) close();
-      else if (!isBlank(text)) this.actions[answer ? 'rewrite' : 'edit'](this.#index(article), text);
+      else if (!isBlank(text) && !this.actions.busy?.()) {
+        this.drafts.delete(message);
+        this.actions[answer ? 'rewrite' : 'edit'](this.#index(article), text);
+      }
     };
-    area.addEventListener('input', () => fit(area));
+    area.addEventListener('input', () => {
+      this.drafts.set(message, area.value);
+      fit(area);
+    });
     area.addEventListener('keydown', (event) => {
       if (event.key === 'Escape') {
         event.stopPropagation();
@@ -492,11 +509,31 @@ export class Pane {
     });
     const save = button(answer ? 'Save as a version' : 'Send', send, 'primary');
     if (answer) save.title = 'Ctrl+Enter';
-    article.replaceChildren(element('div', { className: 'editor' }, area,
-      element('div', { className: 'row' }, button('Cancel', close), save)));
-    fit(area);
-    area.focus();
+    requestAnimationFrame(() => fit(area)); // once it is on the page
+    return element('div', { className: 'editor' }, area,
+      element('div', { className: 'row' }, button('Cancel', close), save));
   }
+}
+
+/**
+ * The text that no block of an answer shows.
+ * @param {Answer} message
+ */
+const restOf = ({ content: text, blocks, shown }) => text.slice(shown ?? (blocks.length > 0 ? text.length : 0));
+
+// A message's text as it is drawn now.
+/** @param {Message} message */
+function bodyOf(message) {
+  const body = element('div', { className: 'body' });
+  if (message.role === 'user') return Object.assign(body, { textContent: message.content, dir: 'auto' });
+  body.append(...message.blocks.filter(Boolean).map(block));
+  const rest = restOf(message);
+  if (message.state === 'streaming') {
+    const running = underWay(rest);
+    if (message.content === '') running.classList.add('waiting');
+    body.append(running);
+  } else if (rest.trim() !== '') body.append(underWay(rest, false));
+  return body;
 }
 
 // HTML of one block.

@@ -259,20 +259,29 @@ export class Chat {
     answer.preset = request.pane.preset;
     answer.edited = 'sampler' in request.pane;
     this.setting = panelSetting();
-    this.running = new AbortController();
+    const running = new AbortController();
+    this.running = running;
     this.#settle();
     if (!focused()) $('#chat-stop').focus({ preventScroll: true });
     if (this.pane.aside) {
       this.pane.reveal();
       this.end.leave();
     } else this.end.show();
-    await answerInto([this.pane], { messages, panes: [request.pane] }, this.running.signal, {
-      onEvent: () => this.entry.touch(),
+    // The answer is over with its last event, and its stream soon after.
+    const over = () => {
+      if (this.running !== running) return;
+      const stopping = document.activeElement === $('#chat-stop');
+      this.running = null;
+      this.#settle();
+      if (stopping) this.#focusPrompt();
+    };
+    await answerInto([this.pane], { messages, panes: [request.pane] }, running.signal, {
+      onEvent: (_, name) => {
+        this.entry.touch();
+        if (name === 'done' || name === 'error') over();
+      },
     });
-    const stopping = document.activeElement === $('#chat-stop');
-    this.running = null;
-    this.#settle();
-    if (stopping) this.#focusPrompt();
+    over();
   }
 
   get visible() {

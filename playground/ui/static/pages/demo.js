@@ -138,9 +138,11 @@ class Demo {
     void this.#run();
   }
 
+  // Whether an answer is being written, which is then said. Its stream may last a little longer.
   busy() {
-    if (this.running) this.notice.complain('Stop the answer first.');
-    return this.running !== null;
+    const writing = this.running !== null && this.panes.some(({ messages }) => messages.some((message) => message.role === 'assistant' && message.state === 'streaming'));
+    if (writing) this.notice.complain('Stop the answer first.');
+    return writing;
   }
 
   // The other columns show the same version.
