@@ -117,7 +117,7 @@ def installed(extras: frozenset[str]) -> set[str]:
 
 
 def checkers() -> dict[str, str]:
-    """The two programs of Node.js that check the browser's modules, as far as they are here."""
+    """What of Node.js checks the browser's modules and pages, as far as they are here."""
     wanted = json.loads((ROOT / "package.json").read_text())["devDependencies"]
     files = {name: ROOT / "node_modules" / name / "package.json" for name in wanted}
     return {name: _stated(file) for name, file in files.items() if file.exists()}

@@ -62,7 +62,7 @@ function statistics(columns) {
     : columns.filter(({ answer }) => answer).map(({ label, answer }) => [label, answer]);
   if (rows.length === 0) return element('div');
   const percent = (share) => (share === null ? '–' : `${Math.round(100 * share)} %`);
-  const heads = ['', 'tokens', 'first token', 'tokens/s', 'duration', 'different words', ...(chat ? [] : ['word pairs shared with the first'])];
+  const heads = ['tokens', 'first token', 'tokens/s', 'duration', 'different words', ...(chat ? [] : ['word pairs shared with the first'])];
   const lines = rows.map(([label, { content, done }]) => [
     label,
     done ? number.format(done.generated_tokens) : '–',
@@ -75,7 +75,7 @@ function statistics(columns) {
   return element('details', { className: 'statistics', open: !chat },
     element('summary', { textContent: 'Statistics' }),
     element('div', { className: 'scroll', tabIndex: 0 }, element('table', {},
-      element('thead', {}, element('tr', {}, ...heads.map((textContent) => element('th', { textContent, scope: 'col' })))),
+      element('thead', {}, element('tr', {}, element('td'), ...heads.map((textContent) => element('th', { textContent, scope: 'col' })))),
       element('tbody', {}, ...lines.map(([label, ...cells]) => element('tr', {},
         element('th', { textContent: label, scope: 'row' }),
         ...cells.map((textContent) => element('td', { textContent }))))))));
