@@ -188,18 +188,36 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class Figures:
+    """What was written of an answer that did not end by itself.
+
+    Attributes:
+        ttft_ms: From the request to the first token.
+        duration_ms: From the request to the last token.
+        tokens_per_second: Between those two tokens; ``None`` where all came at once.
+    """
+
+    generated_tokens: int
+    ttft_ms: float
+    duration_ms: float
+    tokens_per_second: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """An answer that did not end by itself. What was written before stays.
 
     Attributes:
         kind: That of the error, or "stopped" when the reader stopped this answer.
         emulation: Until then; ``None`` where nothing was emulated.
+        figures: ``None`` where no token came.
     """
 
     kind: str
     message: str
     retryable: bool
     emulation: Emulation | None = None
+    figures: Figures | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -312,6 +312,6 @@ async def answer(
         for event in await writing.flush(complete=False) if writing else ():
             yield event
         took = bridge.emulation if bridge else None
-        yield Failed(error.kind, str(error), error.retryable, took)
+        yield Failed(error.kind, str(error), error.retryable, took, usage.figures)
     finally:
         usage.emulation = bridge.emulation if bridge else None

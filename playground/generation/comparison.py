@@ -135,7 +135,7 @@ async def _answer(
         if not stop.caught():
             raise
         usage.outcome = stop.ending.kind
-        yield replace(stop.ending, emulation=usage.emulation)
+        yield replace(stop.ending, emulation=usage.emulation, figures=usage.figures)
     except Exception:
         _log.exception("An answer failed for a reason of the playground's own")
         usage.outcome = "internal"
@@ -145,6 +145,7 @@ async def _answer(
             "Try again.",
             True,
             usage.emulation,
+            usage.figures,
         )
     finally:
         stop.unwatch()

@@ -16,6 +16,7 @@ from playground.domain.messages import (
     Emulation,
     Event,
     Failed,
+    Figures,
     Notice,
     Receipt,
     Sealed,
@@ -175,6 +176,19 @@ class DoneData(TypedDict):
 
 
 @exact
+class FiguresData(TypedDict):
+    """What was written of an answer that did not end by itself."""
+
+    generated_tokens: int
+    ttft_ms: float
+    """From the request's arrival to the first token."""
+    duration_ms: float
+    """From the request's arrival to the last token."""
+    tokens_per_second: float | None
+    """Between the first and the last token; null where all came at once."""
+
+
+@exact
 class FailedData(TypedDict):
     """The answer did not end by itself. What was written before stays."""
 
@@ -184,6 +198,8 @@ class FailedData(TypedDict):
     retryable: bool
     emulation: NotRequired[EmulationData]
     """What it took until then, where something was emulated."""
+    figures: NotRequired[FiguresData]
+    """Where a token came."""
 
 
 def encode(batch: Sequence[tuple[int, Event]]) -> bytes:
@@ -303,7 +319,18 @@ def _failed(failed: Failed) -> tuple[str, FailedData]:
     }
     if failed.emulation is not None:
         data["emulation"] = _emulation(failed.emulation)
+    if failed.figures is not None:
+        data["figures"] = _figures(failed.figures)
     return "error", data
+
+
+def _figures(figures: Figures) -> FiguresData:
+    return {
+        "generated_tokens": figures.generated_tokens,
+        "ttft_ms": round(figures.ttft_ms, 1),
+        "duration_ms": round(figures.duration_ms, 1),
+        "tokens_per_second": _rounded(figures.tokens_per_second, 2),
+    }
 
 
 def _sealed(sealed: Sealed) -> tuple[str, dict[str, object]]:

@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from typing import Final
 
-from playground.domain.messages import Emulation
+from playground.domain.messages import Emulation, Figures
 
 # Upper bounds in seconds. The engine is read every 0.036 s: a smooth answer lies below 0.1.
 GAP_BOUNDS: Final = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)
@@ -41,8 +41,8 @@ class AnswerUsage:
     """
 
     __slots__ = (
-        *("_flow", "_last", "emulation", "first_s", "generated_tokens", "outcome"),
-        "prompt_tokens",
+        *("_begun", "_first_tokens", "_flow", "_last", "emulation", "first_s"),
+        *("generated_tokens", "outcome", "prompt_tokens"),
     )
 
     def __init__(self, flow: TokenFlow | None = None) -> None:
@@ -52,7 +52,22 @@ class AnswerUsage:
         self.outcome = "left"
         self.emulation: Emulation | None = None
         self._flow = flow or TokenFlow()
-        self._last = 0.0
+        self._begun = self._last = 0.0
+        self._first_tokens = 0
+
+    @property
+    def figures(self) -> Figures | None:
+        """Of the tokens so far; ``None`` before the first."""
+        if self.first_s is None:
+            return None
+        took = self._last - self._begun
+        later = self.generated_tokens - self._first_tokens
+        return Figures(
+            generated_tokens=self.generated_tokens,
+            ttft_ms=1000 * self.first_s,
+            duration_ms=1000 * took,
+            tokens_per_second=later / (took - self.first_s) if took > self.first_s else None,
+        )
 
     def took(self, tokens: int, begun: float, now: float) -> None:
         """Tokens came.
@@ -65,7 +80,8 @@ class AnswerUsage:
         self.generated_tokens += tokens
         flow.generated += tokens
         if self.first_s is None:
-            self.first_s = now - begun
+            self.first_s, self._begun = now - begun, begun
+            self._first_tokens = tokens
         else:
             gap = now - self._last
             flow.gaps[bisect_left(GAP_BOUNDS, gap)] += 1

@@ -12,6 +12,7 @@ from playground.domain.messages import (
     Emulation,
     Event,
     Failed,
+    Figures,
     Notice,
     Receipt,
     Sealed,
@@ -67,13 +68,19 @@ EMULATION_DATA = {
             {"kind": "busy", "message": "Why.", "retryable": True},
         ),
         (
-            Failed("stopped", "Stopped.", True, EMULATION),
+            Failed("stopped", "Stopped.", True, EMULATION, Figures(3, 12.34, 56.78, 9.876)),
             "error",
             {
                 "kind": "stopped",
                 "message": "Stopped.",
                 "retryable": True,
                 "emulation": EMULATION_DATA,
+                "figures": {
+                    "generated_tokens": 3,
+                    "ttft_ms": 12.3,
+                    "duration_ms": 56.8,
+                    "tokens_per_second": 9.88,
+                },
             },
         ),
         (Sealed("done", "abc", {"a": 1}), "done", {"a": 1, "sealed": "abc"}),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from playground.domain.errors import EngineError
-from playground.domain.messages import Applied, Delta, Done, Event, Failed, Receipt
+from playground.domain.messages import Applied, Delta, Done, Event, Failed, Figures, Receipt
 from playground.domain.prompt_formats import UNKNOWN
 from playground.domain.samplers import BY_NAME, Sampler
 from playground.engines.base import Chunk, EngineState, Finish, GenerationRequest
@@ -113,15 +113,15 @@ async def test_what_an_engine_never_began_costs_no_prompt(written: Any) -> None:
 async def test_what_it_began_costs_the_prompt_also_when_it_breaks_off(written: Any) -> None:
     usage = AnswerUsage()
     events = await written((0.0, Chunk("one two", 2)), (1.0, BROKEN), usage=usage)
-    assert events[-1] == Failed("incomplete", "It broke.", True)
+    figures = Figures(2, ttft_ms=250, duration_ms=250, tokens_per_second=None)
+    assert events[-1] == Failed("incomplete", "It broke.", True, figures=figures)
     assert (usage.prompt_tokens, usage.generated_tokens) == (3, 2)
 
 
 async def test_an_engine_that_ends_in_the_middle_is_told_of(written: Any) -> None:
     events = await written((0.0, Chunk("one", 1)))
-    assert events[-1] == Failed(
-        "incomplete", "The engine ended without saying that the answer is complete.", True
-    )
+    ended = "The engine ended without saying that the answer is complete."
+    assert (events[-1].kind, events[-1].message) == ("incomplete", ended)
 
 
 async def test_what_stands_behind_a_stop_sequence_is_not_read(written: Any) -> None:

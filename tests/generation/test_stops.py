@@ -139,9 +139,10 @@ def test_an_answer_ends_with_the_words_of_its_stop(after: float | None, outcome:
     assert usage.outcome == outcome
     assert usage.generated_tokens == {None: 0, 5.05: 51, 99: 100}[after]
     if outcome == "closed":
-        assert events[-1] == OTHER
-        assert events.count(OTHER) == 1
-        assert len(events) == 1 or after is not None
+        [end] = [event for event in events if isinstance(event, Failed)]
+        assert events[-1] == end == replace(OTHER, figures=usage.figures)
+        assert (end.figures is None) == (len(events) == 1) == (after is None)
+        assert end.figures is None or end.figures.generated_tokens == 51
 
 
 def test_an_answer_that_is_left_while_it_is_stopped_was_left() -> None:

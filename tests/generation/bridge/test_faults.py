@@ -224,7 +224,7 @@ async def test_a_cancelled_restart_closes_its_stream(how: str) -> None:
     assert usage.emulation.restarts == 1
     if how == "stopped":
         end = told(events).end
-        assert end == Failed("stopped", "Stopped.", True, usage.emulation)
+        assert end == Failed("stopped", "Stopped.", True, usage.emulation, usage.figures)
 
 
 async def test_an_end_comes_right_after_a_correction() -> None:
