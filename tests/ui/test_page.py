@@ -85,8 +85,12 @@ def test_the_context_is_counted_once_for_one_text(page: Page) -> None:
 def test_stop_keeps_the_text_and_continue_goes_on(page: Page) -> None:
     ask(page, "Tell me a story about a lighthouse.")
     growing(page)
+    expect(page.locator("#context-meter")).to_contain_text(re.compile(r"~\d+ / 2,048"))
     page.press("body", "Escape")
     expect(answers(page).last).to_have_attribute("data-state", "stopped")
+    expect(page.locator("#context-meter")).not_to_contain_text("~")
+    facts = answers(page).last.locator(".facts-line").inner_text()
+    assert re.search(r"stopped.*\d+ tokens.*first token \d+ ms.*tokens/s", facts, re.DOTALL)
     before = answers(page).last.locator(".body").inner_text().strip()
     assert before
     page.get_by_role("button", name="Continue").click()

@@ -100,6 +100,9 @@ interface Done {
   emulation?: Emulation | null;
 }
 
+// Of an answer that did not end by itself.
+type Figures = Pick<Done, 'generated_tokens' | 'duration_ms' | 'tokens_per_second'> & { ttft_ms: number };
+
 // The events of a stream, by name. `sealed` is what a blind round must not show.
 interface StreamEvents {
   waiting: { pane: number; place: number };
@@ -108,7 +111,7 @@ interface StreamEvents {
   notice: { pane: number; text: string };
   receipt: Receipt & { pane: number; sealed?: string };
   done: Done & { pane: number; sealed?: string };
-  error: { pane: number; sealed?: string; kind: string; message: string; retryable: boolean; emulation?: Emulation };
+  error: { pane: number; sealed?: string; kind: string; message: string; retryable: boolean; emulation?: Emulation; figures?: Figures };
 }
 type StreamEvent = { [Name in keyof StreamEvents]: { name: Name; data: StreamEvents[Name] } }[keyof StreamEvents];
 // 'rendered': of an answer whose rest was rendered after its end.

@@ -20,7 +20,14 @@ const reasons = {
   stop_sequence: 'ended at a stop sequence',
   length: 'reached max new tokens',
   budget: 'cut: the budget of this demo',
+  unfinished: '', // which the state says
 };
+
+// The figures of an answer that was stopped or broke off, as one has them that ended by itself.
+/** @type {(answer: Answer, figures: Figures) => Done} */
+export const brokenOff = ({ receipt, emulation = null }, figures) => ({
+  ...figures, finish_reason: 'unfinished', input_tokens: receipt?.prompt_tokens ?? 0, seed: receipt?.sent?.seed ?? null, emulation,
+});
 
 const remark = (textContent) => element('p', { className: 'remark', textContent });
 
@@ -238,11 +245,12 @@ export class Pane {
       if (sealed) (message.seals ??= []).push(sealed);
       this.end(message, 'done', { done: sealed ? null : done });
     } else if (name === 'error') {
-      const { pane, sealed, emulation = null, ...problem } = data;
+      const { pane, sealed, emulation = null, figures, ...problem } = data;
       if (sealed) (message.seals ??= []).push(sealed);
       message.emulation = emulation;
-      if (problem.kind === 'stopped') this.end(message, 'stopped');
-      else this.end(message, 'failed', { problem });
+      const done = figures ? brokenOff(message, figures) : null;
+      if (problem.kind === 'stopped') this.end(message, 'stopped', { done });
+      else this.end(message, 'failed', { problem, done });
     }
   }
 

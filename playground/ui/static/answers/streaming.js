@@ -3,7 +3,7 @@
 /** @typedef {import('./pane.js').Pane} Pane */
 
 import { look } from '../engine/state.js';
-import { patientJson, stream } from '../lib/api.js';
+import { patientJson, stopPane, stream } from '../lib/api.js';
 
 // A page that is left aborts its requests: what that breaks off was stopped, and did not fail.
 let leaving = false;
@@ -52,6 +52,28 @@ export async function answerInto(panes, body, signal, {
   }
   if (answers.some((answer) => answer.state === 'failed')) onFailure();
   panes.forEach((pane, i) => renderRest(pane, answers[i], at).then(() => onEvent(i, 'rendered')));
+}
+
+const patience = 1500; // ms that the server has to end a stopped answer
+
+/**
+ * Stops answers of a stream: the server ends them and tells their figures; where it does not, the page
+ * leaves.
+ * @param {string | null} id Of the stream, null while it is not begun.
+ * @param {number[]} panes
+ * @param {AbortController} controller
+ */
+export async function stopAnswers(id, panes, controller) {
+  if (id === null) {
+    controller.abort();
+    return;
+  }
+  setTimeout(() => controller.abort(), patience); // without effect on what has ended
+  try {
+    await Promise.all(panes.map((pane) => stopPane(id, pane)));
+  } catch {
+    controller.abort(); // as where another replica writes them
+  }
 }
 
 /**

@@ -1,7 +1,7 @@
 // The tab Chat: one conversation, its composer, and what is done to its messages.
 
 import { Pane } from '../answers/pane.js';
-import { answerInto, renderAll } from '../answers/streaming.js';
+import { answerInto, renderAll, stopAnswers } from '../answers/streaming.js';
 import { conversation } from '../answers/turns.js';
 import { beginningOf, newAnswer, rewritten, seedOfRetry } from '../answers/versions.js';
 import { engine, followedEngine, onEngine } from '../engine/state.js';
@@ -17,6 +17,8 @@ import { Entry } from '../records/archive_entry.js';
 import { chatRecord, readSetting, shownMessages } from '../records/records.js';
 import { addView } from '../records/views.js';
 
+
+const perToken = 4; // characters of an English text that make about one token
 
 // Whether the focus is on something that can be seen: what is hidden or replaced loses it.
 const focused = () => document.activeElement !== document.body && document.activeElement?.checkVisibility();
@@ -43,12 +45,16 @@ export class Chat {
     });
     /** @type {AbortController | null} */
     this.running = null; // the AbortController of the answer under way
+    /** @type {string | null} */
+    this.stream = null; // its id, null while it is not begun
     /** @type {Setting | null} */
     this.setting = null; // what the last answer was asked for with, all values
     this.notice = new Notice($('#notice'));
     this.end = new ScrollEnd(document.documentElement, [$('#chat .talk')], $('#chat .dock'), () => this.visible && this.pane.messages.length > 0);
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.metering = undefined;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.growing = undefined;
     /** @type {string | null} */
     this.measured = null; // what the context meter shows the tokens of
   }
@@ -196,7 +202,7 @@ export class Chat {
       : answers.length === 0 ? 'Deleted the message.'
         : `Deleted the message and its ${answers.length === 1 ? 'answer' : count(answers.length, 'answer')}.`;
     this.notice.show(words, { undo: () => {
-      this.stop();
+      this.leave();
       restore();
       this.#chosen();
     } });
@@ -225,7 +231,13 @@ export class Chat {
     this.#focusPrompt();
   }
 
+  // As the reader asks for it: the answer has its figures then.
   stop() {
+    if (this.running) void stopAnswers(this.stream, [0], this.running);
+  }
+
+  // Stops at once, since something else is shown.
+  leave() {
     this.running?.abort();
   }
 
@@ -256,11 +268,13 @@ export class Chat {
    */
   async #run(request, answer) {
     const messages = conversation(this.pane.messages, answer, request.system);
+    this.measuring?.abort();
+    this.measured = null;
     answer.preset = request.pane.preset;
     answer.edited = 'sampler' in request.pane;
     this.setting = panelSetting();
     const running = new AbortController();
-    this.running = running;
+    Object.assign(this, { running, stream: null });
     this.#settle();
     if (!focused()) $('#chat-stop').focus({ preventScroll: true });
     if (this.pane.aside) {
@@ -276,8 +290,10 @@ export class Chat {
       if (stopping) this.#focusPrompt();
     };
     await answerInto([this.pane], { messages, panes: [request.pane] }, running.signal, {
+      onOpen: (id) => { if (this.running === running) this.stream = id; },
       onEvent: (_, name) => {
         this.entry.touch();
+        this.#grow(answer);
         if (name === 'done' || name === 'error') over();
       },
     });
@@ -302,7 +318,7 @@ export class Chat {
    */
   adopt({ messages, shown }, words, { setting = null, handle, undone } = {}) {
     this.entry.flush();
-    this.stop();
+    this.leave();
     this.#change(words, () => {
       this.setting = setting;
       this.pane.show(messages, shown);
@@ -325,7 +341,7 @@ export class Chat {
     const { handle } = this.entry;
     change();
     const undo = () => {
-      this.stop();
+      this.leave();
       this.entry.flush();
       this.setting = setting;
       this.entry.handle = handle;
@@ -375,6 +391,30 @@ export class Chat {
     this.metering = setTimeout(() => this.#measure(), 300);
   }
 
+  // While an answer is written the meter moves with it, by an estimate.
+  /** @param {Answer} answer */
+  #grow(answer) {
+    this.growing ??= setTimeout(() => {
+      this.growing = undefined;
+      const total = engine().engine?.max_total_tokens;
+      const { receipt, content: text, state } = answer;
+      if (state !== 'streaming' || !receipt || !total) return;
+      const { prompt_tokens: before, continued = 0 } = receipt;
+      this.#showContext(before + Math.ceil((text.length - continued) / perToken), total, '~');
+    }, 250);
+  }
+
+  #showContext(tokens, total, about = '', dropped = 0) {
+    const shown = $('#context-meter');
+    const share = tokens / total;
+    shown.querySelector('meter').value = share;
+    shown.querySelector('span').textContent = `${about}${number.format(tokens)} / ${number.format(total)}`;
+    shown.classList.toggle('full', share > 0.9 || dropped > 0);
+    shown.title = dropped > 0 ? `${dropped} of the oldest turns do not fit and will be left out.`
+      : 'Tokens of the conversation and the draft, of those that the context holds.';
+    shown.hidden = false;
+  }
+
   async #measure() {
     if (engine().state !== 'ready' || this.running) return;
     const shown = $('#context-meter');
@@ -394,14 +434,7 @@ export class Chat {
     this.measuring = new AbortController();
     try {
       const count = await patientJson('api/tokenize', { messages, engine: followedEngine() }, this.measuring.signal);
-      const share = count.prompt_tokens / count.max_total_tokens;
-      shown.querySelector('meter').value = share;
-      shown.querySelector('span').textContent = `${number.format(count.prompt_tokens)} / ${number.format(count.max_total_tokens)}`;
-      shown.classList.toggle('full', share > 0.9 || count.dropped_turns > 0);
-      shown.title = count.dropped_turns > 0
-        ? `${count.dropped_turns} of the oldest turns do not fit and will be left out.`
-        : 'Tokens of the conversation and the draft, of those that the context holds.';
-      shown.hidden = false;
+      this.#showContext(count.prompt_tokens, count.max_total_tokens, '', count.dropped_turns);
     } catch (error) {
       if (error.name === 'AbortError') return;
       if (error.kind !== 'too_long') this.measured = null; // the next look asks again

@@ -4,7 +4,7 @@
 // knows which is which until it asks the server to open the seals. A round is a plain value that
 // can be stored: {prompt, answers: [message], outcome}, where each message has its `seals`.
 
-import { Pane } from '../answers/pane.js';
+import { brokenOff, Pane } from '../answers/pane.js';
 import { takeReceipt } from '../answers/receipt.js';
 import { answerInto, renderRest } from '../answers/streaming.js';
 import { newAnswer } from '../answers/versions.js';
@@ -143,8 +143,9 @@ export class BlindRound {
         if (receipt) answer.receipt = takeReceipt(receipt);
         if (done) answer.done = done;
         if (error) {
-          const { emulation = null, ...problem } = error;
+          const { emulation = null, figures, ...problem } = error;
           Object.assign(answer, { problem, emulation });
+          if (figures) answer.done = brokenOff(answer, figures);
         }
         if (notices) answer.notices = notices;
       });

@@ -188,7 +188,7 @@ export class Column {
     this.node.dataset.state = answer?.state ?? 'empty';
     this.figures.title = answer?.done ? paceTold : '';
     if (!answer) this.figures.textContent = '';
-    else if (answer.done) this.figures.textContent = pace(answer.done);
+    else if (answer.done) this.figures.textContent = [words[answer.state], pace(answer.done)].filter(Boolean).join(' · ');
     else if (answer.state === 'streaming' && answer.content === '') this.figures.textContent = 'waiting';
     else this.figures.textContent = words[answer.state] ?? '';
   }

@@ -1,7 +1,7 @@
 // The tab Compare: two to four columns, one composer for all, all answers in one stream.
 
 import { Marks } from '../answers/difference_marks.js';
-import { answerInto, renderAll } from '../answers/streaming.js';
+import { answerInto, renderAll, stopAnswers } from '../answers/streaming.js';
 import { conversation } from '../answers/turns.js';
 import { beginningOf, newAnswer, rewritten, seedOfRetry } from '../answers/versions.js';
 import { areSeveral, engineOf, engines, onEngines } from '../engine/choice.js';
@@ -304,7 +304,7 @@ class Comparison {
     const { running, answer } = column;
     if (!running) return;
     if (running.alone || running.id === null) {
-      running.controller.abort();
+      void stopAnswers(running.id, [running.pane], running.controller);
       return;
     }
     try {
@@ -317,6 +317,15 @@ class Comparison {
   }
 
   stopAll() {
+    /** @type {Map<AbortController, any[]>} */
+    const streams = new Map();
+    for (const { running } of this.columns) if (running) streams.set(running.controller, [...(streams.get(running.controller) ?? []), running]);
+    for (const [controller, running] of streams) void stopAnswers(running[0].id, running.map(({ pane }) => pane), controller);
+    this.blind.stop();
+  }
+
+  // Stops at once, since something else is shown.
+  leave() {
     for (const { running } of this.columns) running?.controller.abort();
     this.blind.stop();
   }
@@ -350,7 +359,7 @@ class Comparison {
       return false;
     }
     this.entry.flush();
-    this.stopAll();
+    this.leave();
     const before = { options: this.options.value, handle: this.entry.handle };
     const back = this.board.replace(columns);
     this.options.use(options);
@@ -358,7 +367,7 @@ class Comparison {
     this.settle();
     this.notice.show(words, { stay: true, undo: () => {
       this.entry.flush();
-      this.stopAll();
+      this.leave();
       back();
       this.options.use(before.options);
       this.entry.handle = before.handle;

@@ -61,7 +61,7 @@ export function contains(messages, others) {
     const left = next.get(mine.get(follows(rest, i))) ?? [];
     for (let place = left.pop(); place !== undefined; place = left.pop()) {
       const each = messages[place];
-      if (each.role !== role || !each.content.startsWith(content) || (done && done.seed !== each.done?.seed)) continue;
+      if (each.role !== role || !each.content.startsWith(content) || (done && done.finish_reason !== 'unfinished' && done.seed !== each.done?.seed)) continue;
       mine.set(i, place);
       return true;
     }

@@ -5,12 +5,12 @@
 
 import { Pane } from '../answers/pane.js';
 import { SideBySide } from '../answers/side_by_side.js';
-import { answerInto, renderAll } from '../answers/streaming.js';
+import { answerInto, renderAll, stopAnswers } from '../answers/streaming.js';
 import { conversation } from '../answers/turns.js';
 import { newAnswer } from '../answers/versions.js';
 import { nameModel } from '../engine/model_name.js';
 import { progressBar } from '../engine/progress.js';
-import { json, stopPane } from '../lib/api.js';
+import { json } from '../lib/api.js';
 import { $, fit, isSend, labelEnter, onStop } from '../lib/dom.js';
 import { Notice } from '../lib/notice.js';
 import { ScrollEnd } from '../lib/scroll_end.js';
@@ -100,7 +100,7 @@ class Demo {
     labelEnter(this.prompt);
     onStop($('#demo-stop'), $('#demo-send'), () => this.stop());
     $('#demo-new').addEventListener('click', () => this.clear());
-    document.addEventListener('keydown', (event) => { if (event.key === 'Escape') void this.stop(); });
+    document.addEventListener('keydown', (event) => { if (event.key === 'Escape') this.stop(); });
     document.addEventListener('visibilitychange', () => { if (!document.hidden) void this.look(); });
     addEventListener('online', () => this.look());
     addEventListener('focus', () => { if (this.loggedOut) void this.look(); });
@@ -164,16 +164,9 @@ class Demo {
   }
 
   // The server ends the answers, so that it counts what they took; where it cannot, the page leaves.
-  async stop() {
+  stop() {
     const { running } = this;
-    if (!running) return;
-    try {
-      const { id } = running;
-      if (id === null) throw new Error('not begun');
-      await Promise.all(this.panes.map((_, i) => stopPane(id, i)));
-    } catch {
-      running.controller.abort();
-    }
+    if (running) void stopAnswers(running.id, this.panes.map((_, i) => i), running.controller);
   }
 
   #ask() {

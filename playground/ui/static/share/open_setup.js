@@ -84,7 +84,7 @@ function setComparison(comparison, setup, made) {
   comparison.settle();
   return () => {
     entry.flush();
-    comparison.stopAll();
+    comparison.leave();
     back();
     options.use(before.options);
     entry.handle = before.handle;
