@@ -16,7 +16,7 @@ RECEIPT: Final[dict[str, Any]] = {
     "model_id": "ContextualAI/Contextual_KTO_Mistral_PairRM",
     "model_sha": None,
     "quantisation": "FP8",
-    "preset": "Min-p",
+    "preset": "Creative",
     "edited": ["min_p"],
     "sent": {"temperature": 1.0, "top_k": 0, "seed": 2**64 - 1, "stop": ["<|user|>"], "x": 1e-7},
     "applied": {"min_p": {"how": "unsupported", "reason": "TGI has no min_p."}},
@@ -59,7 +59,7 @@ DONE: Final[dict[str, Any]] = {
 def setting(**values: Any) -> dict[str, Any]:
     return {
         "preset": "min-p",
-        "name": "Min-p",
+        "name": "Creative",
         "sampler": {"temperature": 1.0, "min_p": 0.1},
         "max_new_tokens": None,
         "seed": 2**64 - 1,
@@ -86,7 +86,7 @@ def answer(content: str = "**Hello**", **values: Any) -> dict[str, Any]:
     }
 
 
-def column(*messages: dict[str, Any], label: str = "Min-p") -> dict[str, Any]:
+def column(*messages: dict[str, Any], label: str = "Creative") -> dict[str, Any]:
     said = messages or ({"role": "user", "content": AWKWARD}, answer())
     return {"label": label, "setting": setting(), "messages": list(said)}
 

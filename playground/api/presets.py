@@ -31,6 +31,7 @@ def preset_routes(services: Services) -> APIRouter:
                     {
                         "id": preset.id,
                         "name": preset.name,
+                        "description": preset.description,
                         "source": preset.source,
                         "sampler": preset.sampler.set_values(),
                         "max_new_tokens": preset.max_new_tokens,

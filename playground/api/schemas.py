@@ -302,6 +302,8 @@ class PresetData(TypedDict):
 
     id: str
     name: str
+    description: str
+    """What to expect of it, in one sentence."""
     source: str
     """Where the values come from, for people."""
     sampler: SamplerSet

@@ -1,9 +1,9 @@
 """The presets: named sets of sampler values, read from a TOML file.
 
-The file has ``version = 2`` and a ``[[preset]]`` table each: id, name, source (optional), default
-(optional, true in one of them: what a new visitor begins with), max_new_tokens (optional) and
-``[preset.sampler]`` with the values that are set. Files of version 1 had no default, and asked for
-a source; they are read as they are.
+The file has ``version = 2`` and a ``[[preset]]`` table each: id, name, description and source (both
+optional), default (optional, true in one of them: what a new visitor begins with), max_new_tokens
+(optional) and ``[preset.sampler]`` with the values that are set. Files of version 1 had neither
+default nor description, and asked for a source; they are read as they are.
 """
 
 import re
@@ -21,7 +21,7 @@ BUNDLED: Final = Path(__file__).with_name("presets.toml")
 VERSION: Final = 2
 _KEYS: Final = {
     1: frozenset({"id", "name", "source", "max_new_tokens", "sampler"}),
-    2: frozenset({"id", "name", "source", "default", "max_new_tokens", "sampler"}),
+    2: frozenset({"id", "name", "description", "source", "default", "max_new_tokens", "sampler"}),
 }
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
@@ -49,6 +49,7 @@ class Preset:
     Attributes:
         id: Lower-case letters, digits and hyphens; what requests and links name.
         source: Where the values come from, for people; "" when nobody said.
+        description: What to expect of it, in one sentence; "" when nobody said.
         max_new_tokens: At least 1; ``None`` takes what the context leaves.
         default: Whether a new visitor begins with it; of a file at most one is.
     """
@@ -59,6 +60,7 @@ class Preset:
     sampler: Sampler
     max_new_tokens: int | None = None
     default: bool = False
+    description: str = ""
 
 
 def load_presets(path: Path | None = None) -> tuple[Preset, ...]:
@@ -128,9 +130,9 @@ def _parse(path: str, number: int, table: object, version: int) -> Preset:
     if unknown := table.keys() - _KEYS[version]:
         raise wrong(min(unknown), f"is not known; there are {', '.join(sorted(_KEYS[version]))}.")
     texts: dict[str, Any] = {}
-    for key in ("id", "name", "source"):
+    for key in ("id", "name", "source", "description"):
         value = table.get(key)
-        optional = key == "source" and version > 1
+        optional = key == "description" or (key == "source" and version > 1)
         if value is None and optional:
             value = ""
         elif not isinstance(value, str) or not (value.strip() or optional):

@@ -25,16 +25,22 @@ _COMPARISON_STARTERS: Final = (
 
 
 def preset_panel(preset: Preset) -> str:
-    """All seven parameters of a preset, its source, and the way back from edits.
+    """All seven parameters of a preset, what it is for and where it comes from.
 
     Each is a slider and a field beside it; an empty field is unset and shows a dash.
     """
-    return render("preset", slot=preset.id, sampler=preset.sampler, source=preset.source)
+    return render(
+        "preset",
+        slot=preset.id,
+        sampler=preset.sampler,
+        description=preset.description,
+        source=preset.source,
+    )
 
 
 def own_panel() -> str:
     """The panel of the presets that live in the browser, which fills it."""
-    return render("preset", slot=OWN, sampler=Sampler(), source="")
+    return render("preset", slot=OWN, sampler=Sampler(), description="", source="")
 
 
 def request_panel(presets: Sequence[Preset], engines: Sequence[EngineAddress]) -> str:
@@ -45,6 +51,7 @@ def request_panel(presets: Sequence[Preset], engines: Sequence[EngineAddress]) -
         {
             "id": preset.id,
             "name": preset.name,
+            "description": preset.description,
             "source": preset.source,
             "default": preset.default,
             "sampler": preset.sampler.set_values(),

@@ -171,7 +171,7 @@ async def test_the_engine_gets_what_the_owner_fixed(tmp_path: Path) -> None:
             budget_tokens=300,
         )
         shown = (await client.get(f"/api/demos/{token}")).json()
-        assert [pane["name"] for pane in shown["panes"]] == ["HuggingChat", "AlpacaEval"]
+        assert [pane["name"] for pane in shown["panes"]] == ["Focused", "Balanced"]
         assert shown["panes"][0]["sampler"]["repetition_penalty"] == 1.2
         assert shown["panes"][1]["edited"]
         assert (shown["system"], shown["budget"], shown["left"]) == (

@@ -91,7 +91,7 @@ async def test_streams_a_conversation_with_the_stand_in(stand_in_url: str) -> No
     assert (receipt["system"], receipt["continued"]) == ("Be brief.", 0)
     assert receipt["quantisation"] == "FP8"
     assert list(receipt["left_out"]) == ["temperature"]
-    assert (receipt["pane"], receipt["preset"], receipt["edited"]) == (0, "Min-p", [])
+    assert (receipt["pane"], receipt["preset"], receipt["edited"]) == (0, "Creative", [])
     assert receipt["sent"]["min_p"] == 0.1
     assert receipt["sent"]["seed"] == 3
     assert receipt["applied"]["min_p"] == {"how": "native", "reason": ""}
@@ -128,7 +128,7 @@ async def test_streams_four_panes_at_once(stand_in_url: str) -> None:
     receipts = [
         data for name, data in sorted(named, key=lambda n: n[1]["pane"]) if name == "receipt"
     ]
-    assert [r["preset"] for r in receipts] == ["AlpacaEval", None, "Min-p", None]
+    assert [r["preset"] for r in receipts] == ["Balanced", None, "Creative", None]
     assert receipts[2]["edited"] == ["temperature"]
     assert receipts[1]["sent"]["do_sample"] is False
     assert "." not in text_of(named, 2)
@@ -447,7 +447,8 @@ async def test_lists_parameters_and_presets(
     assert [preset["id"] for preset in listed["presets"]] == [p.id for p in load_presets()]
     assert listed["presets"][0] == {
         "id": "alpacaeval",
-        "name": "AlpacaEval",
+        "name": "Balanced",
+        "description": "The values behind the model's published score.",
         "source": load_presets()[0].source,
         "sampler": {"temperature": 0.7, "top_p": 0.95},
         "max_new_tokens": 2048,

@@ -73,7 +73,7 @@ async def test_an_operator_makes_lists_switches_and_deletes_links(
         browser(url) as client,
     ):
         shown = (await client.get(f"/api/demos/{token}")).json()
-        assert [pane["name"] for pane in shown["panes"]] == ["AlpacaEval", "Min-p"]
+        assert [pane["name"] for pane in shown["panes"]] == ["Balanced", "Creative"]
         assert (shown["title"], shown["system"], shown["left"]) == ("Two", "Be brief.", 20_000)
         assert shown["expires"] is not None
         assert (await client.get("/api/demos")).json() == {"demos": []}  # it is nobody's here

@@ -13,15 +13,16 @@ ONE = '[[preset]]\nid = "a"\nname = "A"\nsource = "S"\n'
 def test_the_three_of_the_project() -> None:
     presets = load_presets()
     assert {(p.name, p.sampler, p.max_new_tokens) for p in presets} == {
-        ("AlpacaEval", Sampler(temperature=0.7, top_p=0.95), 2048),
+        ("Balanced", Sampler(temperature=0.7, top_p=0.95), 2048),
         (
-            "HuggingChat",
+            "Focused",
             Sampler(temperature=0.3, top_p=0.95, top_k=50, repetition_penalty=1.2),
             1024,
         ),
-        ("Min-p", Sampler(temperature=1.0, min_p=0.1), None),
+        ("Creative", Sampler(temperature=1.0, min_p=0.1), None),
     }
     assert all(preset.source for preset in presets)
+    assert all(preset.description.count(".") == 1 for preset in presets), "one sentence each"
 
 
 def test_reads_a_file_of_ones_own(tmp_path: Path) -> None:
@@ -44,6 +45,8 @@ def test_reads_a_file_of_ones_own(tmp_path: Path) -> None:
         (f"version = 1\n{ONE}{ONE}", "preset a: id is used twice"),
         (f"version = 1\n{ONE.replace(chr(34) + 'a', chr(34) + 'A b')}", "preset A b: id must be"),
         (f"version = 1\n{ONE}temperature = 0.7", "preset a: temperature is not known"),
+        (f"version = 2\n{ONE}description = 1", "preset a: description must be"),
+        (f'version = 1\n{ONE}description = "D"', "preset a: description is not known"),
         (f"version = 1\n{ONE}max_new_tokens = 0", "preset a: max_new_tokens must be"),
         (f"version = 1\n{ONE}max_new_tokens = true", "preset a: max_new_tokens must be"),
         (f"version = 1\n{ONE}sampler = 3", "preset a: sampler: "),

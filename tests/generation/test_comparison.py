@@ -218,7 +218,7 @@ async def test_a_blind_round_tells_nothing_before_the_reveal_and_all_after_it() 
         # Nothing in the answer names a preset or a parameter, and the seals differ in nothing that
         # could be measured from outside.
         told = response.text + str(response.headers)
-        for word in ("AlpacaEval", "alpacaeval", "temperature", "top_p", "min_p", "ENOUGH"):
+        for word in ("Balanced", "alpacaeval", "temperature", "top_p", "min_p", "ENOUGH"):
             assert word not in told
         seals = [data["sealed"] for name, data in named if "sealed" in data]
         assert len(seals) == 8

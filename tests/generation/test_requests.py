@@ -48,14 +48,14 @@ def test_a_pane_is_asked_for_with_all_that_it_names() -> None:
         PaneRequest(
             hi,
             ALPACA.sampler,
-            "AlpacaEval",
+            "Balanced",
             max_new_tokens=ALPACA.max_new_tokens,
             started_from=ALPACA.sampler,
         ),
         PaneRequest(
             hi,
             Sampler(temperature=0.2, top_p=0.95),
-            "AlpacaEval",
+            "Balanced",
             ("temperature",),
             seed=7,
             stop=("END", "FIN"),

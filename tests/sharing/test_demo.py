@@ -45,9 +45,9 @@ def test_the_values_are_written_out_and_survive_other_presets() -> None:
     assert read_demo(made.title, write_demo(made)) == made
     first, second = shown_panes(made)
     assert first["sampler"] == {"temperature": 1.0, "min_p": 0.1}
-    assert (first["name"], first["edited"], first["seed"]) == ("Min-p", False, 7)
+    assert (first["name"], first["edited"], first["seed"]) == ("Creative", False, 7)
     assert first["max_new_tokens"] == ANSWER_TOKENS
-    assert (second["name"], second["edited"]) == ("AlpacaEval", True)
+    assert (second["name"], second["edited"]) == ("Balanced", True)
     assert (second["sampler"], second["max_new_tokens"]) == ({"temperature": 0.1}, 64)
 
 
@@ -156,7 +156,7 @@ def test_what_is_kept_is_plain_data_of_a_version() -> None:
                 "seed": None,
                 "stop": [],
                 "preset": {
-                    "name": "AlpacaEval",
+                    "name": "Balanced",
                     "sampler": {"temperature": 0.7, "top_p": 0.95},
                 },
             },

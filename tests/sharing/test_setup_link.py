@@ -211,7 +211,7 @@ async def test_the_route_reads_a_link_by_the_presets_of_this_server() -> None:
             {
                 "kind": "server",
                 "name": "alpacaeval",
-                "label": "AlpacaEval",
+                "label": "Balanced",
                 "moved": False,
                 "started": values,
                 "values": values,

@@ -138,7 +138,7 @@ def test_the_presets_answer_side_by_side_with_one_seed(page: Page) -> None:
     ask(page, STORY)
     expect(page.locator("#compare-stop")).to_be_visible()
     finished(page)
-    for place, name in enumerate(("AlpacaEval", "HuggingChat", "Min-p")):
+    for place, name in enumerate(("Balanced", "Focused", "Creative")):
         assert body(page, place)
         select = column(page, place).get_by_role("combobox")
         assert select.evaluate("node => node.selectedOptions[0].text") == name
@@ -197,13 +197,13 @@ def test_the_same_seed_and_preset_give_the_same_text_and_the_view_says_so(page: 
     ask(page, STORY)
     finished(page)
     assert body(page, 0) == body(page, 1)
-    expect(verdict(page, 1)).to_have_text("Same text as AlpacaEval (column 1)")
+    expect(verdict(page, 1)).to_have_text("Same text as Balanced (column 1)")
     page.get_by_label("same seed").uncheck()
     column(page, 1).locator("summary").click()
     column(page, 1).get_by_label("seed", exact=True).fill("12")
     ask(page, STORY)
     finished(page)
-    expect(verdict(page, 1)).to_contain_text("Differs from AlpacaEval (column 1) at")
+    expect(verdict(page, 1)).to_contain_text("Differs from Balanced (column 1) at")
 
 
 def test_the_mark_stands_at_the_first_token_that_differs(page: Page) -> None:
@@ -226,9 +226,7 @@ def test_the_mark_stands_at_the_first_token_that_differs(page: Page) -> None:
     for place, other in enumerate(others, 1):
         at = next(i for i, (a, b) in enumerate(zip(first, other, strict=False)) if a != b)
         expected |= {first[at].strip(), other[at].strip()}
-        expect(verdict(page, place)).to_have_text(
-            f"Differs from AlpacaEval at “{other[at].strip()}”"
-        )
+        expect(verdict(page, place)).to_have_text(f"Differs from Balanced at “{other[at].strip()}”")
     assert set(marked(page)) == expected
     page.select_option("#compare-difference", "off")
     assert marked(page) == []
@@ -253,13 +251,13 @@ def test_words_differ_against_a_column_of_choice_while_they_are_written(chromium
         compare(page)
         page.select_option("#compare-difference", "words")
         ask(page, "Count.")
-        expect(verdict(page, 1)).to_contain_text("Differs from AlpacaEval at “2”")
+        expect(verdict(page, 1)).to_contain_text("Differs from Balanced at “2”")
         expect(answer(page, 1)).to_have_attribute("data-state", "streaming")
         page.wait_for_function(
             "() => [...CSS.highlights.get('difference-words') ?? []].map(String).includes('2')"
         )
-        page.select_option("#compare-against", label="HuggingChat")
-        expect(verdict(page, 0)).to_contain_text("Differs from HuggingChat at “two”")
+        page.select_option("#compare-against", label="Focused")
+        expect(verdict(page, 0)).to_contain_text("Differs from Focused at “two”")
         gate.set()
         finished(page)
         # Rendered meanwhile, the marks stand over the same words.
@@ -353,7 +351,7 @@ def test_a_blind_round_hides_the_names_until_the_vote(page: Page) -> None:
     expect(page.locator("#compare-prompt")).to_be_hidden()
     page.wait_for_function("() => window.received.split('event: done').length === 4")
     shown = page.evaluate("window.received") + page.locator(".blind-board").inner_html()
-    for word in ("AlpacaEval", "HuggingChat", "Min-p", "temperature", "top_p", "min_p", "first "):
+    for word in ("Balanced", "Focused", "Creative", "temperature", "top_p", "min_p", "first "):
         assert word not in shown
     assert [column(page, i).locator("h3").inner_text() for i in range(3)] == [
         "Answer A",
@@ -372,7 +370,7 @@ def test_a_blind_round_hides_the_names_until_the_vote(page: Page) -> None:
     assert told is not None
     assert told[1] == told[2]
     finished(page)
-    names = ["AlpacaEval", "HuggingChat", "Min-p"]
+    names = ["Balanced", "Focused", "Creative"]
     assert body(page, names.index(told[1])) == chosen
     expect(answer(page, names.index(told[1])).locator(".facts-line")).to_contain_text("chosen")
     page.get_by_role("button", name="Votes").click()
@@ -456,7 +454,7 @@ def test_a_blind_round_may_have_no_winner(page: Page, choice: str, words: str) -
     page.get_by_role("button", name=choice).click()
     expect(page.locator("#compare-notice")).to_contain_text(words)
     page.get_by_role("button", name="Votes").click()
-    expect(page.get_by_role("row", name="Min-p")).to_contain_text("–")
+    expect(page.get_by_role("row", name="Creative")).to_contain_text("–")
 
 
 def test_a_blind_round_that_was_stopped_is_not_voted_on(page: Page) -> None:
@@ -572,7 +570,7 @@ def test_a_column_is_continued_in_the_chat(page: Page) -> None:
     expect(page.locator("#chat-prompt")).to_be_focused()
     chat = page.locator('#chat [data-testid="message"][data-role="assistant"] .body')
     expect(chat).to_have_text(re.compile(re.escape(text[:20])))
-    expect(page.get_by_role("tab", name="Min-p")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tab", name="Creative")).to_have_attribute("aria-selected", "true")
     expect(page.locator('#preset-min-p .knob[data-parameter="min_p"] .value')).to_have_value("0.2")
     page.locator("#chat").get_by_role("button", name="Undo").click()
     expect(chat).to_have_count(0)
@@ -597,12 +595,12 @@ def test_several_seeds_tell_luck_from_settings(page: Page) -> None:
     assert [len(each) for each in seeds] == [1, 1]
     assert seeds[0] != seeds[1]
     assert all(len(pane["messages"]) == 1 for each in sent for pane in each["panes"])
-    row = page.get_by_role("row", name="HuggingChat")
+    row = page.get_by_role("row", name="Focused")
     expect(row.get_by_role("cell")).to_have_count(5)
     expect(row.get_by_role("cell").first).to_have_text("2")
     expect(page.locator(".plot circle.within")).to_have_count(3)
     expect(page.locator(".plot circle.between")).to_have_count(6)
-    page.get_by_text("2 answers of Min-p").click()
+    page.get_by_text("2 answers of Creative").click()
     expect(page.locator(".trial .text:visible")).to_have_count(2)
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
@@ -620,7 +618,7 @@ def test_a_comparison_is_exported_with_every_receipt(page: Page) -> None:
             page.get_by_role("button", name=f"Export as {kind}").click()
         files[kind] = Path(download.value.path()).read_text(encoding="utf-8")
     columns = json.loads(files["JSON"])["columns"]
-    assert [each["label"] for each in columns] == ["AlpacaEval", "HuggingChat", "Min-p"]
+    assert [each["label"] for each in columns] == ["Balanced", "Focused", "Creative"]
     for each in columns:
         question, answered = each["messages"]
         assert question == {"role": "user", "content": "Name ten animals."}

@@ -83,7 +83,7 @@ def test_what_is_fixed_is_shown_and_the_budget_falls(
         assert page.locator("#demo-system").inner_text() == system
         expect(page.get_by_text(re.compile("Open until"))).to_be_visible()
         expect(page.get_by_text("Every knob is fixed by the owner")).to_be_visible()
-        page.get_by_text("Min-p: temperature 1 · min_p 0.1 · at most 1024 tokens").click()
+        page.get_by_text("Creative: temperature 1 · min_p 0.1 · at most 1024 tokens").click()
         rows = page.locator(".fixed tbody tr").all_inner_texts()
         assert [row.split("\t")[-1] for row in rows] == [
             *("1", "–", "–", "–", "–", "–", "0.1", "1024", "random", "none", "allowed")
@@ -201,12 +201,12 @@ def test_several_columns_on_a_phone_in_the_dark(
 def test_a_demo_is_made_and_switched_in_the_window_share(
     page: Page, chromium: Browser, site: str
 ) -> None:
-    page.get_by_role("tab", name="Min-p").click()
+    page.get_by_role("tab", name="Creative").click()
     page.fill("#system", "Be brief.")
     page.get_by_role("button", name="Share").click()
     page.get_by_role("tab", name="Demo").click()
     window = page.get_by_role("dialog")
-    expect(window).to_contain_text("Min-p: temperature 1 · min_p 0.1")
+    expect(window).to_contain_text("Creative: temperature 1 · min_p 0.1")
     window.get_by_label("Title").fill("My demo")
     window.get_by_label("all answers together").fill("500")
     window.get_by_role("button", name="Create the demo link").click()

@@ -45,7 +45,7 @@ def test_the_switch_is_there_where_something_is_emulated(chromium: Browser, stoc
         expect(switch).to_be_hidden()
         said.now(applied={"min_p": EMULATED})
         expect(switch).to_be_checked()
-        tab = page.get_by_role("tab", name="Min-p")
+        tab = page.get_by_role("tab", name="Creative")
         tab.click()
         warning = page.locator(".preset:visible .warning")
         expect(tab).not_to_have_attribute("aria-description", NEEDS)
@@ -158,7 +158,7 @@ def test_a_notice_is_shown_while_the_answer_goes_on_and_stays(
 
 def test_the_three_presets_carry_no_warning_on_stock_tgi(chromium: Browser, stock: str) -> None:
     with opened(chromium, stock + "/") as page:
-        for name in ("AlpacaEval", "HuggingChat", "Min-p"):
+        for name in ("Balanced", "Focused", "Creative"):
             tab = page.get_by_role("tab", name=name)
             tab.click()
             expect(page.locator(".preset:visible .warning")).to_be_hidden()

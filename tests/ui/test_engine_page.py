@@ -506,7 +506,7 @@ def test_llama_cpp_for_real(chromium: Browser) -> None:
     ):
         assert head(page) == ("SmolLM2-135M-Instruct", "Q4_1 · llama.cpp")
         expect(how(page, "frequency_penalty")).to_contain_text("llama.cpp counts")
-        expect(page.get_by_role("tab", name="Min-p")).not_to_have_class(re.compile("lacking"))
+        expect(page.get_by_role("tab", name="Creative")).not_to_have_class(re.compile("lacking"))
         page.fill("#max-new-tokens", "20")
         page.fill("#chat-prompt", "hello")
         page.press("#chat-prompt", "Enter")

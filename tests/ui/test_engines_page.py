@@ -83,8 +83,8 @@ def test_one_click_puts_a_preset_on_all_engines(page: Page) -> None:
     expect(receipt(page, 0)).to_contain_text("TGI stand-in")
     expect(receipt(page, 1)).to_contain_text(re.compile(r"llama\.cpp.*q4", re.DOTALL))
     assert page.locator("#compare-against option").all_inner_texts() == [
-        "AlpacaEval · TGI",
-        "AlpacaEval · Q4",
+        "Balanced · TGI",
+        "Balanced · Q4",
     ]
     # The choice is the tab's own, and so is what was answered.
     page.reload()

@@ -90,12 +90,12 @@ def chat(*said: str, **changes: Any) -> dict[str, Any]:
         answer |= {"content": f"Answer to {text}"}
         answer |= {"preset": "alpacaeval", "receipt": None, "done": None, "problem": None}
         messages += [{"role": "user", "content": text}, answer]
-    setting: dict[str, Any] = {"preset": "alpacaeval", "name": "AlpacaEval"}
+    setting: dict[str, Any] = {"preset": "alpacaeval", "name": "Balanced"}
     setting |= {"max_new_tokens": 2048, "seed": None}
     setting |= {"sampler": {"temperature": 0.7, "top_p": 0.95}, "stop": [], "system": ""}
     setting |= {"engine": None, "emulate": True}
     record = {"format": "kto-mistral-playground", "version": 4, "kind": "chat", "title": said[0]}
-    column = {"label": "AlpacaEval", "setting": setting, "messages": messages}
+    column = {"label": "Balanced", "setting": setting, "messages": messages}
     return {**record, "columns": [column], **changes}
 
 
@@ -137,7 +137,7 @@ def saved(page: Page, *path: str) -> str:
 
 
 def test_a_chat_becomes_a_record_that_opens_as_it_was(page: Page) -> None:
-    page.get_by_role("tab", name="HuggingChat").click()
+    page.get_by_role("tab", name="Focused").click()
     page.locator('#preset-huggingchat .knob[data-parameter="top_k"] .value').fill("7")
     page.fill("#seed", "5")
     page.fill("#system", "Be kind.")
@@ -148,10 +148,10 @@ def test_a_chat_becomes_a_record_that_opens_as_it_was(page: Page) -> None:
     [column] = record["columns"]
     assert (record["format"], record["version"]) == ("kto-mistral-playground", 4)
     assert (record["kind"], record["title"]) == ("chat", "Name ten animals.")
-    assert column["label"] == "HuggingChat, edited"
+    assert column["label"] == "Focused, edited"
     assert column["setting"] == {
         "preset": "huggingchat",
-        "name": "HuggingChat",
+        "name": "Focused",
         "sampler": {"temperature": 0.3, "top_p": 0.95, "top_k": 7, "repetition_penalty": 1.2},
         "max_new_tokens": 1024,
         "seed": 5,
@@ -166,16 +166,16 @@ def test_a_chat_becomes_a_record_that_opens_as_it_was(page: Page) -> None:
     assert answer["done"]["generated_tokens"] > 0
     assert "<" not in json.dumps({**answer, "receipt": None})
     page.get_by_role("button", name="New chat").click()
-    page.get_by_role("tab", name="Min-p").click()
+    page.get_by_role("tab", name="Creative").click()
     page.fill("#seed", "")
     call(page, "records/records.js", "m.openRecord(a[0], 'Opened.')", record)
     expect(page.locator("#notice")).to_contain_text("Opened.")
     assert finished(page) == text
-    expect(page.get_by_role("tab", name="HuggingChat")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tab", name="Focused")).to_have_attribute("aria-selected", "true")
     expect(page.locator("#seed")).to_have_value("5")
     assert call(page, "records/views.js", CURRENT) == record
     page.locator("#notice").get_by_role("button", name="Undo").click()
-    expect(page.get_by_role("tab", name="Min-p")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tab", name="Creative")).to_have_attribute("aria-selected", "true")
     expect(page.locator("#seed")).to_have_value("")
     assert call(page, "records/views.js", CURRENT) is None
 
@@ -195,7 +195,7 @@ def test_a_comparison_becomes_a_record_that_opens_as_it_was(page: Page) -> None:
     changed["columns"][1]["messages"][1] |= {"letter": "B", "chosen": True}
     del changed["columns"][2]["setting"]["sampler"]["min_p"]
     changed["columns"][0]["setting"].update(preset="gone", name="Gone")
-    for i, name in enumerate(["None, edited", "HuggingChat, edited", "Min-p, edited"]):
+    for i, name in enumerate(["None, edited", "Focused, edited", "Min-p, edited"]):
         changed["columns"][i]["label"] = name
     page.get_by_role("tab", name="Chat", exact=True).click()
     call(page, "records/records.js", "m.openRecord(a[0], 'Opened.')", changed)
@@ -293,7 +293,7 @@ def test_entries_are_found_renamed_deleted_and_brought_back(page: Page) -> None:
 
 
 def test_exports_come_back_in_another_profile(page: Page, chromium: Browser, site: str) -> None:
-    page.get_by_role("tab", name="Min-p").click()
+    page.get_by_role("tab", name="Creative").click()
     ask(page, "Name ten animals.")
     finished(page)
     holds(page, 1)
@@ -304,7 +304,7 @@ def test_exports_come_back_in_another_profile(page: Page, chromium: Browser, sit
         "problem": {"kind": "x", "message": "It broke.", "retryable": True},
     }
     other = chat("Hello!", kind="comparison")
-    other["columns"].append({**chat("Hello!")["columns"][0], "label": "HuggingChat"})
+    other["columns"].append({**chat("Hello!")["columns"][0], "label": "Focused"})
     other["columns"][1]["messages"][1] |= {"letter": "A", "chosen": True, "state": "stopped"}
     plant(page, failed, other)
     before = stored(page)
@@ -479,7 +479,7 @@ def test_other_versions_are_kept_shown_and_migrated(page: Page) -> None:
                 "setting": {"preset": preset, "edits": {"top_k": "3"}, "limit": "9", "seed": ""},
                 "messages": chat("Old one")["columns"][0]["messages"],
             }
-            for name, preset in (("AlpacaEval, edited", "alpacaeval"), ("Gone", "-own-1-2"))
+            for name, preset in (("Balanced, edited", "alpacaeval"), ("Gone", "-own-1-2"))
         ],
     }
     newer = {"title": "From tomorrow", "more": 1}

@@ -102,7 +102,7 @@ def test_trials_wait_for_a_busy_server(chromium: Browser, narrow: str) -> None:
             expect(status).to_contain_text("The server is busy; asking again in 1 s")
             expect(status).to_contain_text("waiting, 1st in line")
         expect(page.get_by_role("button", name="Start again")).to_be_visible()
-        expect(page.get_by_role("row", name="Min-p").get_by_role("cell").first).to_have_text("1")
+        expect(page.get_by_role("row", name="Creative").get_by_role("cell").first).to_have_text("1")
 
 
 def test_what_the_page_asks_for_by_itself_it_asks_for_again(page: Page) -> None:

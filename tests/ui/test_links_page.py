@@ -30,7 +30,7 @@ PANEL = "sessionStorage.getItem('kto-playground.v1.samplers')"
 MOVED = """version = 2
 [[preset]]
 id = "alpacaeval"
-name = "AlpacaEval"
+name = "Balanced"
 max_new_tokens = 100
 [preset.sampler]
 temperature = 0.5
@@ -104,7 +104,7 @@ def test_the_address_follows_the_chat(page: Page) -> None:
         "temperature:0.7:0.9,top_p:0.95:-,top_k:-:40,max:2048:64&seed=7&stop=%23%23%23&stop=END."
         "&system=Be%20kind.%0AAlways.&end",
     )
-    page.get_by_role("tab", name="Min-p").click()
+    page.get_by_role("tab", name="Creative").click()
     address(page, "column=min-p,temperature:1,min_p:0.1,max:-:64&")
     page.get_by_role("tab", name="Own").click()
     address(page, "column=-none,max:-:64&")
@@ -125,7 +125,7 @@ def test_a_chat_goes_through_a_link_into_another_profile(chromium: Browser, page
     address(page, "&system=Be%20")
     with visiting(chromium, page.url) as other:
         expect(other.locator("#notice")).to_contain_text(
-            "Set up from the link: AlpacaEval, edited, seed 7, stop sequences, a system text."
+            "Set up from the link: Balanced, edited, seed 7, stop sequences, a system text."
         )
         for name, value in (("temperature", "0.9"), ("top_p", ""), ("top_k", "")):
             expect(knob(other, name)).to_have_value(value)
@@ -168,9 +168,7 @@ def test_an_own_preset_goes_along_and_undo_takes_it_away(chromium: Browser, page
         assert other.evaluate(own) == kept
     with visiting(chromium, page.url) as other:
         other.locator("#notice").get_by_role("button", name="Undo").click()
-        expect(other.get_by_role("tab", name="AlpacaEval")).to_have_attribute(
-            "aria-selected", "true"
-        )
+        expect(other.get_by_role("tab", name="Balanced")).to_have_attribute("aria-selected", "true")
         assert other.evaluate(own) == []
         address(other, "&tab=chat&column=alpacaeval,temperature:0.7,top_p:0.95,max:2048&end")
 
@@ -202,7 +200,7 @@ def test_a_comparison_goes_through_a_link_into_another_profile(
         names = other.locator("#comparison .board:visible .preset-of").evaluate_all(
             "nodes => nodes.map(node => node.selectedOptions[0].text)"
         )
-        assert names == ["AlpacaEval", "HuggingChat", "Min-p", "HuggingChat, edited"]
+        assert names == ["Balanced", "Focused", "Creative", "Focused, edited"]
         expect(field(other, 3, "temperature")).to_have_value("1.1")
         expect(field(other, 3, "max new tokens")).to_have_value("50")
         expect(field(other, 1, "seed")).to_have_value("5")
@@ -303,7 +301,7 @@ def test_a_prompt_runs_only_after_a_click_and_sends_what_was_shown(
         asked: list[str] = []
         other.on("request", lambda each: asked.append(each.url))
         card = other.locator("dialog.link-card")
-        expect(card).to_contain_text("AlpacaEval, edited – temperature 0.8 · top_p 0.95 · max 2048")
+        expect(card).to_contain_text("Balanced, edited – temperature 0.8 · top_p 0.95 · max 2048")
         expect(card).to_contain_text("seed 7")
         expect(card).to_contain_text("stop sequences “zzz”")
         assert card.locator("pre").all_inner_texts() == ["Be ⟨U+202E⟩kind.", STORY]
@@ -347,7 +345,7 @@ def test_a_comparison_runs_from_a_link_and_undo_brings_all_back(
         before = column_answer(other, 2).locator(".body").inner_text()
         follow(other, carried.partition("#")[2])
         card = other.locator("dialog.link-card")
-        expect(card).to_contain_text("Column 2: HuggingChat –")
+        expect(card).to_contain_text("Column 2: Focused –")
         card.get_by_role("button", name="Run").click()
         all_finished(other, 2)
         assert texts == [
@@ -475,8 +473,7 @@ def test_elsewhere_a_preset_that_has_other_values_is_told_and_the_links_are_used
         page.goto(f"{site.url}/below#{TEXT}")  # without its slash, which the page adds
         page.wait_for_selector(READY)
         expect(page.locator("#notice")).to_contain_text(
-            "AlpacaEval has other values now than when the link was made: the link’s values are "
-            "used."
+            "Balanced has other values now than when the link was made: the link’s values are used."
         )
         expect(knob(page, "temperature")).to_have_value("0.7")
         expect(page.locator("#max-new-tokens")).to_have_value("2048")

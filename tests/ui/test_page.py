@@ -57,7 +57,7 @@ def test_an_answer_streams_and_tells_its_figures(page: Page) -> None:
     assert "min_p" in text
     facts = answers(page).last.locator(".facts-line").inner_text()
     assert re.search(
-        r"AlpacaEval.*\d+ tokens.*first token \d+ ms.*tokens/s.*seed \d+", facts, re.DOTALL
+        r"Balanced.*\d+ tokens.*first token \d+ ms.*tokens/s.*seed \d+", facts, re.DOTALL
     )
     expect(page.locator("#context-meter")).to_contain_text("/")
 
@@ -165,7 +165,7 @@ def test_delete_and_a_new_chat_can_be_undone(page: Page) -> None:
 
 
 def test_conversation_draft_and_settings_outlive_a_reload(page: Page) -> None:
-    page.get_by_role("tab", name="Min-p").click()
+    page.get_by_role("tab", name="Creative").click()
     page.locator('#preset-min-p .knob[data-parameter="min_p"] .value').fill("0.2")
     ask(page, "Hello!")
     text = finished(page)
@@ -174,13 +174,13 @@ def test_conversation_draft_and_settings_outlive_a_reload(page: Page) -> None:
     page.wait_for_selector(READY)
     assert answers(page).last.locator(".body").inner_text() == text
     expect(page.locator("#chat-prompt")).to_have_value("a draft")
-    expect(page.get_by_role("tab", name="Min-p")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tab", name="Creative")).to_have_attribute("aria-selected", "true")
     expect(page.locator('#preset-min-p .knob[data-parameter="min_p"] .value')).to_have_value("0.2")
     expect(page.locator("#preset-min-p .edited")).to_contain_text("min_p was 0.1")
 
 
 def test_a_preset_sends_its_values_and_what_is_unset_is_a_dash(page: Page) -> None:
-    for name in ("AlpacaEval", "HuggingChat", "Min-p"):
+    for name in ("Balanced", "Focused", "Creative"):
         page.get_by_role("tab", name=name).click()
         panel = page.locator(".preset:visible")
         expect(panel.locator(".knob")).to_have_count(7)
@@ -206,7 +206,7 @@ def test_an_edited_knob_is_sent_and_can_be_restored(page: Page) -> None:
     expect(knob.locator(".slide")).to_have_value("3")
     ask(page, "Hello!")
     finished(page)
-    expect(answers(page).locator(".facts-line")).to_contain_text("AlpacaEval, edited")
+    expect(answers(page).locator(".facts-line")).to_contain_text("Balanced, edited")
     answers(page).get_by_role("button", name="Receipt").click()
     expect(page.locator(".receipt pre")).to_contain_text('"top_k": 3')
     page.get_by_role("button", name="Restore").click()
@@ -279,7 +279,7 @@ def test_everything_is_reachable_by_keyboard(page: Page) -> None:
         page.keyboard.press("Tab")
         reached.add(page.evaluate(name))
     expected = "Chat About Edit Copy Retry Receipt Delete chat-prompt chat-send chat-new"
-    expected += " AlpacaEval HuggingChat Min-p knob-alpacaeval-temperature knob-alpacaeval-min_p"
+    expected += " Balanced Focused Creative knob-alpacaeval-temperature knob-alpacaeval-min_p"
     expected += " max-new-tokens seed stop system"
     assert {*expected.split(), "temperature, slider"} <= reached
 
@@ -306,10 +306,10 @@ def test_on_a_phone_the_samplers_are_a_drawer(chromium: Browser, site: str) -> N
     with opened(chromium, site + "/", **phone) as page:
         expect(page.locator("#samplers")).not_to_be_in_viewport()
         page.get_by_role("button", name="Samplers").tap()
-        expect(page.get_by_role("tab", name="Min-p")).to_be_in_viewport()
-        page.get_by_role("tab", name="Min-p").tap()
+        expect(page.get_by_role("tab", name="Creative")).to_be_in_viewport()
+        page.get_by_role("tab", name="Creative").tap()
         page.get_by_role("button", name="Done").tap()
-        expect(page.locator(".drawer-open")).to_contain_text("Min-p · temperature 1 · min_p 0.1")
+        expect(page.locator(".drawer-open")).to_contain_text("Creative · temperature 1 · min_p 0.1")
         page.fill("#chat-prompt", "Hello!")
         page.press("#chat-prompt", "Enter")  # a phone has no other way to break a line
         expect(page.locator("#chat-prompt")).to_have_value("Hello!\n")

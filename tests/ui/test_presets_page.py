@@ -56,7 +56,7 @@ def test_own_presets_are_saved_renamed_ordered_deleted_and_kept(page: Page) -> N
     expect(page.get_by_role("tab", name="Own")).to_have_attribute("aria-selected", "true")
     expect(knob(page, "top_k")).to_have_value("3")
     expect(knob(page, "temperature")).to_have_value("0.7")
-    expect(panel(page).locator(".source")).to_have_text("Made from AlpacaEval.")
+    expect(panel(page).locator(".source p")).to_have_text("Made from Balanced.")
     knob(page, "top_k").fill("4")
     save_as(page, "Three")
     assert own_names(page) == ["None", "Three", "Three 2"]
@@ -77,7 +77,7 @@ def test_own_presets_are_saved_renamed_ordered_deleted_and_kept(page: Page) -> N
     page.wait_for_selector(READY)
     assert own_names(page) == ["None", "Four", "Three"]
     expect(knob(page, "top_k")).to_have_value("5")
-    page.get_by_role("tab", name="AlpacaEval").click()
+    page.get_by_role("tab", name="Balanced").click()
     expect(knob(page, "top_k")).to_have_value("")
 
 
@@ -160,14 +160,14 @@ def test_the_model_pages_text_becomes_three_presets(page: Page) -> None:
 
 
 def test_an_export_says_what_the_format_cannot_express(page: Page) -> None:
-    page.get_by_role("tab", name="Min-p").click()
+    page.get_by_role("tab", name="Creative").click()
     choose(page, "Export…")
     window = page.locator("dialog")
     expect(window.locator("pre")).to_contain_text("version = 2")
     window.get_by_label("Format").select_option("openai")
     expect(window).to_contain_text("min_p 0.1: this format has no min_p")
     with page.expect_download() as download:
-        window.get_by_role("button", name="Save as min-p.json").click()
+        window.get_by_role("button", name="Save as creative.json").click()
     assert json.loads(download.value.path().read_text()) == {"temperature": 1}
 
 
@@ -185,9 +185,7 @@ def test_a_preset_travels_in_a_link(chromium: Browser, site: str) -> None:
         expect(window.get_by_label("Name of preset 1")).to_have_value("Nine „❤“")
         expect(window).to_contain_text("top_k 9")
         expect(page).to_have_url(re.compile("#setup="))
-        expect(page.get_by_role("tab", name="AlpacaEval")).to_have_attribute(
-            "aria-selected", "true"
-        )
+        expect(page.get_by_role("tab", name="Balanced")).to_have_attribute("aria-selected", "true")
         window.get_by_role("button", name="Add this preset").click()
         expect(knob(page, "top_k")).to_have_value("9")
     with opened(chromium, site + "/") as page:
@@ -206,14 +204,18 @@ def test_a_preset_that_needs_what_the_engine_lacks_says_so_on_its_tab(
     chromium: Browser, stock_site: str
 ) -> None:
     with opened(chromium, stock_site + "/") as page:
-        tab = page.get_by_role("tab", name="Min-p")
+        tab = page.get_by_role("tab", name="Creative")
         expect(tab).to_have_attribute(
             "aria-description", "Needs min_p, which this engine does not apply"
         )
-        expect(page.get_by_role("tab", name="HuggingChat")).not_to_have_attribute(
+        expect(page.get_by_role("tab", name="Focused")).not_to_have_attribute(
             "aria-description", re.compile("Needs")
         )
         tab.click()
+        expect(panel(page)).to_contain_text("More varied answers, with unlikely words left out.")
+        expect(panel(page).get_by_text("Nguyen et al.")).to_be_hidden()
+        panel(page).get_by_text("Source", exact=True).click()
+        expect(panel(page).get_by_text("Nguyen et al.")).to_be_visible()
         expect(panel(page).locator(".warning")).to_contain_text("does not apply min_p")
         expect(panel(page).locator('[data-parameter="frequency_penalty"] .how')).to_contain_text(
             "off"
@@ -246,7 +248,7 @@ def stored(chromium: Browser, site: str, values: dict[str, Any]) -> Iterator[Pag
 def test_what_the_version_before_stored_is_still_there(chromium: Browser, site: str) -> None:
     before = {"preset": "min-p", "edits": {"min-p": {"min_p": "0.3"}}, "request": {"seed": "5"}}
     for page in stored(chromium, site, {"samplers": before}):
-        expect(page.get_by_role("tab", name="Min-p")).to_have_attribute("aria-selected", "true")
+        expect(page.get_by_role("tab", name="Creative")).to_have_attribute("aria-selected", "true")
         expect(knob(page, "min_p")).to_have_value("0.3")
         expect(page.locator("#seed")).to_have_value("5")
 
@@ -264,13 +266,13 @@ def test_what_a_newer_version_stored_is_left_alone(chromium: Browser, site: str)
 def test_a_visit_begins_with_the_chosen_default_and_a_reload_does_not(
     page: Page, site: str
 ) -> None:
-    page.get_by_role("tab", name="HuggingChat").click()
+    page.get_by_role("tab", name="Focused").click()
     choose(page, "Begin with this one")
-    page.get_by_role("tab", name="Min-p").click()
+    page.get_by_role("tab", name="Creative").click()
     page.reload()
     page.wait_for_selector(READY)
-    expect(page.get_by_role("tab", name="Min-p")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tab", name="Creative")).to_have_attribute("aria-selected", "true")
     visit = page.context.new_page()
     visit.goto(site + "/")
     visit.wait_for_selector(READY)
-    expect(visit.get_by_role("tab", name="HuggingChat")).to_have_attribute("aria-selected", "true")
+    expect(visit.get_by_role("tab", name="Focused")).to_have_attribute("aria-selected", "true")

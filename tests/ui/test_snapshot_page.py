@@ -111,10 +111,10 @@ def record(text: str = "Hello.", **setting: Any) -> dict[str, Any]:
         "title": "A conversation",
         "columns": [
             {
-                "label": "AlpacaEval",
+                "label": "Balanced",
                 "setting": {
                     "preset": "alpacaeval",
-                    "name": "AlpacaEval",
+                    "name": "Balanced",
                     "sampler": {"temperature": 0.7, "top_p": 0.95},
                     "max_new_tokens": 64,
                     "seed": 7,
@@ -128,13 +128,13 @@ def record(text: str = "Hello.", **setting: Any) -> dict[str, Any]:
                         "role": "assistant",
                         "content": text,
                         "state": "done",
-                        "preset": "AlpacaEval",
+                        "preset": "Balanced",
                         "receipt": {
                             "engine": "TGI 9.9.9",
                             "model_id": "some/model",
                             "model_sha": "0123456789abcdef",
                             "quantisation": "Q4_K_M",
-                            "preset": "AlpacaEval",
+                            "preset": "Balanced",
                             "edited": [],
                             "sent": {
                                 "temperature": 0.7,
@@ -431,12 +431,12 @@ def test_a_comparison_stands_in_columns_and_below_each_other_on_a_phone(
     compared = record()
     [column] = compared["columns"]
     other = json.loads(json.dumps(column))
-    other["label"], other["messages"][1]["content"] = "Min-p", "Hello there."
+    other["label"], other["messages"][1]["content"] = "Creative", "Hello there."
     compared.update(kind="comparison", columns=[column, other])
     url = share(playground.url, compared)
     read(reader, url)
     expect(reader.locator(".frozen .column").nth(1).locator(".verdict")).to_contain_text(
-        "Differs from AlpacaEval at"
+        "Differs from Balanced at"
     )
     expect(reader.locator(".statistics tbody tr")).to_have_count(2)
     boxes = [each.bounding_box() for each in reader.locator(".frozen .column").all()]

@@ -132,6 +132,7 @@ interface Preset {
   id: string;
   kind: 'server' | 'none' | 'own';
   name: string;
+  description?: string; // an own preset has none
   source: string;
   sampler: Sampler;
   max_new_tokens: number | null;

@@ -128,7 +128,7 @@ function handle(slot) {
   return {
     current: () => shownIn(slot),
     edited: () => stored.edits[shownIn(slot).id] !== undefined,
-    draft: () => ({ name: shownIn(slot).name, source: shownIn(slot).kind === 'none' ? '' : shownIn(slot).source, ...valuesOf(shownIn(slot)) }),
+    draft: () => ({ name: shownIn(slot).name, source: shownIn(slot).source, ...valuesOf(shownIn(slot)) }),
     choose,
     discard: () => { delete stored.edits[shownIn(slot).id]; redraw(); },
     neutralise: () => set((name) => String(parameters().find((each) => each.name === name)?.neutral)),

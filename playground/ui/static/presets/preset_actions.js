@@ -63,7 +63,7 @@ function saveAs(panel) {
   const name = from.kind === 'none' ? 'My preset' : `${from.name}${from.kind === 'own' ? '' : ', mine'}`;
   askName('Save as a preset of your own', name, 'Save', (chosen) => {
     const source = from.kind === 'server' ? `Made from ${from.name}.` : from.source;
-    const preset = addPreset({ name: chosen, source: from.kind === 'none' ? '' : source, sampler, max_new_tokens: limit });
+    const preset = addPreset({ name: chosen, source, sampler, max_new_tokens: limit });
     panel.discard();
     panel.choose(preset);
     panel.redraw();

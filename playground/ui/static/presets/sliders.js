@@ -60,8 +60,9 @@ export function showPreset(tab, panel, preset, edits, emulate) {
   const warning = panel.querySelector('.warning');
   warning.hidden = lacks.length === 0;
   warning.textContent = `This engine does not apply ${lacks.join(' and ')}${without(lacks)}: the answer is made without.`;
-  panel.querySelector('.source').textContent = preset.source;
-  panel.querySelector('.source').hidden = preset.source === '';
+  $('.description', panel).textContent = preset.description ?? '';
+  $('.source p', panel).textContent = preset.source;
+  $('.source', panel).hidden = preset.source === '';
   const edited = panel.querySelector('.edited');
   edited.hidden = Object.keys(edits).length === 0;
   edited.firstElementChild.textContent = `Edited: ${Object.keys(edits).map((name) => `${name} was ${original(preset, name) || '–'}`).join(', ')}.`;
