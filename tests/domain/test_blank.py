@@ -73,6 +73,6 @@ def test_a_temperature_next_to_zero_is_refused_in_the_browser_too() -> None:
         f".map((text) => it.readValue(text, {told}))",
     )
     refusal = {"problem": "temperature must be 0 or lie between 0.01 and 2."}
-    number = {"problem": "temperature must be a number, or empty for unset."}
+    number = {"problem": "temperature must be a number from 0 to 2, or empty for unset."}
     taken = [{"value": value} for value in (0, 0, 0.01, 2)]
     assert read == [*taken[:2], refusal, refusal, *taken[2:], number, number]

@@ -152,7 +152,7 @@ def test_the_presets_answer_side_by_side_with_one_seed(page: Page) -> None:
     expect(page.locator("#compare-seed")).to_have_value("7")
     page.get_by_label("same seed").uncheck()
     answer(page, 1).get_by_role("button", name="seed 7").click()
-    expect(page.locator("#compare-notice")).to_contain_text("next answers of HuggingChat")
+    expect(page.locator("#compare-notice")).to_contain_text("next answers of Focused")
     column(page, 1).locator("summary").click()
     expect(column(page, 1).get_by_label("seed", exact=True)).to_have_value("7")
 

@@ -73,7 +73,7 @@ def test_an_answer_that_falls_silent_says_so_and_can_be_continued(
 def test_what_was_wrong_is_not_said_any_longer_when_it_is_written_anew(page: Page) -> None:
     page.fill("#seed", "-1")
     ask(page, "Hello!")
-    error = page.locator("#request-form .error")
+    error = page.locator("#seed-how")
     expect(error).to_be_visible()
     expect(page.locator("#notice")).to_contain_text("seed must be")
     page.fill("#seed", "")
@@ -84,14 +84,81 @@ def test_what_was_wrong_is_not_said_any_longer_when_it_is_written_anew(page: Pag
     assert finished(page)
 
 
-def test_nothing_moves_under_the_pointer(page: Page) -> None:
-    """Help has a place of its own, so that what is clicked is where it was."""
-    panel = page.locator("#preset-alpacaeval")
-    below = panel.locator('[data-parameter="min_p"] .value')
-    before = below.bounding_box()
-    panel.locator('[data-parameter="temperature"] .value').focus()
-    expect(page.locator("#knob-help")).to_contain_text("0 to 2")
-    assert below.bounding_box() == before
-    panel.locator('[data-parameter="top_p"] .value').focus()
-    expect(page.locator("#knob-help")).not_to_contain_text("0 to 2")
-    assert below.bounding_box() == before
+def test_help_is_beside_every_field_and_moves_nothing(page: Page) -> None:
+    note = page.locator("#field-help")
+    place = """() => document.querySelector('#stop').getBoundingClientRect().top
+        + document.querySelector('#samplers').scrollTop"""
+    before = page.evaluate(place)
+    for name, words in (
+        ("temperature", "0 to 2; 1 has no effect."),
+        ("top_p", "Applied by the engine itself."),
+        ("max new tokens", "as many as the context leaves"),
+        ("seed", "Where the random choices begin"),
+        ("stop sequences", "An answer ends where"),
+        ("system text", "such as a role"),
+    ):
+        page.get_by_text(name, exact=True).and_(page.locator("label:visible")).hover()
+        expect(note).to_contain_text(words)
+    page.mouse.move(10, 10)
+    expect(note).to_be_hidden()
+    page.locator("#knob-alpacaeval-top_k").focus()  # the keyboard is told, too
+    expect(note).to_contain_text("0 keeps all")
+    page.keyboard.press("Escape")
+    expect(note).to_be_hidden()
+    seed = page.get_by_role("button", name="What seed does")
+    seed.click()
+    page.mouse.move(10, 10)
+    expect(seed).to_have_attribute("aria-expanded", "true")
+    expect(note).to_contain_text("Where the random choices begin")
+    seed.click()
+    expect(note).to_be_hidden()
+    assert page.evaluate(place) == before
+
+
+def test_arrow_keys_step_a_number_and_move_between_tabs(page: Page) -> None:
+    temperature = page.locator("#knob-alpacaeval-temperature")
+    temperature.press("ArrowUp")
+    expect(temperature).to_have_value("0.75")
+    temperature.press("ArrowDown")
+    temperature.press("ArrowDown")
+    expect(temperature).to_have_value("0.65")
+    limit, seed = page.locator("#max-new-tokens"), page.locator("#seed")
+    limit.press("ArrowDown")
+    expect(limit).to_have_value("1984")
+    seed.fill("41")
+    seed.press("ArrowUp")
+    expect(seed).to_have_value("42")
+    limit.fill("1,000")
+    limit.press("Tab")
+    expect(limit).to_have_value("1000")
+    balanced, focused, own = (
+        page.get_by_role("tab", name=name) for name in ("Balanced", "Focused", "Own")
+    )
+    balanced.press("ArrowRight")
+    expect(focused).to_be_focused()
+    expect(focused).to_have_attribute("aria-selected", "true")
+    focused.press("End")
+    expect(own).to_have_attribute("aria-selected", "true")
+    own.press("ArrowRight")
+    expect(balanced).to_have_attribute("aria-selected", "true")
+    page.get_by_role("tab", name="Chat").press("ArrowLeft")
+    expect(page.get_by_role("tab", name="About")).to_have_attribute("aria-selected", "true")
+
+
+def test_a_limit_above_the_context_says_what_it_becomes(page: Page) -> None:
+    page.fill("#max-new-tokens", "100000")
+    note = page.locator("#limit-how")
+    expect(note).to_contain_text("The context holds 2,048 tokens: an answer gets what the")
+    page.fill("#max-new-tokens", "100")
+    expect(note).to_be_hidden()
+    page.get_by_role("button", name="Back to the preset’s: 2048").click()
+    expect(page.locator("#max-new-tokens")).to_have_value("")
+
+
+def test_the_box_of_the_system_text_grows_with_it(page: Page) -> None:
+    system = page.locator("#system")
+    height = "e => e.offsetHeight"
+    before = system.evaluate(height)
+    system.fill("Be kind.\n" * 8)
+    assert system.evaluate(height) > 4 * before
+    assert system.evaluate("e => e.scrollHeight - e.clientHeight") == 0

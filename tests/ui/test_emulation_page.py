@@ -59,7 +59,7 @@ def test_the_switch_is_there_where_something_is_emulated(chromium: Browser, stoc
         expect(warning).to_have_text(
             "This engine does not apply min_p without emulation: the answer is made without."
         )
-        expect(how(page, "min_p").locator("summary")).to_have_text("off")
+        expect(how(page, "min_p")).to_have_text("off")
         expect(page.locator("#chat-stop")).to_be_hidden()
         page.locator("#chat-prompt").fill("Hi")
         [pane] = asked(page, page.locator("#chat-send").click)
@@ -273,10 +273,11 @@ def test_on_a_phone_a_thumb_finds_what_is_emulated(chromium: Browser, stock: str
     phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
     with opened(chromium, stock + "/", **phone) as page:
         page.locator(".drawer-open").click()
-        shown = [how(page, each).locator("summary") for each in EMULATED_HERE]
-        for target in (*shown, page.locator("#emulation")):
+        asks = [page.get_by_role("button", name=f"What {each} does") for each in EMULATED_HERE]
+        switch = page.get_by_text("emulate what the engine lacks")
+        for target in (*asks, switch):
             expect(target).to_be_visible()
             # Laid out: on the screen it is moving yet, and what is measured there is rounded.
             assert target.evaluate("target => target.offsetHeight") >= 44
-        shown[-1].tap()
-        expect(how(page, "min_p").locator("span")).to_contain_text("TGI has no min_p")
+        asks[-1].tap()
+        expect(page.locator("#field-help")).to_contain_text("TGI has no min_p")

@@ -129,7 +129,7 @@ def test_a_chat_goes_through_a_link_into_another_profile(chromium: Browser, page
         )
         for name, value in (("temperature", "0.9"), ("top_p", ""), ("top_k", "")):
             expect(knob(other, name)).to_have_value(value)
-        expect(other.locator(".preset:visible .edited")).to_contain_text("temperature was 0.7")
+        expect(other.get_by_role("button", name="Back to the preset’s 0.7")).to_be_visible()
         expect(other.locator("#max-new-tokens")).to_have_value("–")
         expect(other.locator("#seed")).to_have_value("7")
         expect(other.locator("#stop")).to_have_value("###\n<b>&end")

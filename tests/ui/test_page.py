@@ -176,7 +176,7 @@ def test_conversation_draft_and_settings_outlive_a_reload(page: Page) -> None:
     expect(page.locator("#chat-prompt")).to_have_value("a draft")
     expect(page.get_by_role("tab", name="Creative")).to_have_attribute("aria-selected", "true")
     expect(page.locator('#preset-min-p .knob[data-parameter="min_p"] .value')).to_have_value("0.2")
-    expect(page.locator("#preset-min-p .edited")).to_contain_text("min_p was 0.1")
+    expect(page.get_by_role("button", name="Back to the preset’s 0.1")).to_be_visible()
 
 
 def test_a_preset_sends_its_values_and_what_is_unset_is_a_dash(page: Page) -> None:
@@ -209,8 +209,18 @@ def test_an_edited_knob_is_sent_and_can_be_restored(page: Page) -> None:
     expect(answers(page).locator(".facts-line")).to_contain_text("Balanced, edited")
     answers(page).get_by_role("button", name="Receipt").click()
     expect(page.locator(".receipt pre")).to_contain_text('"top_k": 3')
-    page.get_by_role("button", name="Restore").click()
+    tab = page.get_by_role("tab", name="Balanced")
+    expect(tab).to_have_attribute("aria-description", "Edited")
+    temperature = page.locator("#knob-alpacaeval-temperature")
+    temperature.fill("0.9")
+    knob.get_by_role("button", name="Back to the preset’s –, which is unset").click()
     expect(knob.locator(".value")).to_have_value("")
+    expect(temperature).to_have_value("0.9")  # each by itself
+    page.get_by_role("button", name="Reset", exact=True).click()
+    expect(temperature).to_have_value("0.7")
+    expect(tab).not_to_have_attribute("aria-description", "Edited")
+    page.get_by_role("button", name="Undo").click()
+    expect(temperature).to_have_value("0.9")
 
 
 @pytest.mark.parametrize(
@@ -218,7 +228,7 @@ def test_an_edited_knob_is_sent_and_can_be_restored(page: Page) -> None:
     [
         ('#preset-alpacaeval [data-parameter="top_p"] .value', "7", "top_p must lie between"),
         ('#preset-alpacaeval [data-parameter="top_k"] .value', "2.5", "whole number"),
-        ('#preset-alpacaeval [data-parameter="temperature"] .value', "hot", "must be a number"),
+        ('#preset-alpacaeval [data-parameter="temperature"] .value', "hot", "from 0 to 2"),
         ("#seed", "-1", "seed must be a whole number"),
         ("#max-new-tokens", "0", "max new tokens must be"),
         ("#stop", "a\nb\nc\nd", "at most 3"),
@@ -228,8 +238,11 @@ def test_a_wrong_value_is_said_and_the_draft_stays(
     page: Page, field: str, text: str, words: str
 ) -> None:
     page.fill(field, text)
+    expect(page.locator(".how.invalid")).to_contain_text(words)
+    expect(page.locator(field)).to_have_accessible_description(re.compile(words))
     ask(page, "Hello!")
-    expect(page.locator("#request-form .error")).to_contain_text(words)
+    expect(page.locator("#notice")).to_contain_text(words)
+    expect(page.locator(field)).to_be_focused()
     expect(page.locator("#chat-prompt")).to_have_value("Hello!")
     expect(questions(page)).to_have_count(0)
 

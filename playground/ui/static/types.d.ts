@@ -123,6 +123,7 @@ interface Parameter {
   name: string;
   minimum: number;
   maximum: number;
+  step: number;
   smallest: number;
   neutral: number;
   integer: boolean;

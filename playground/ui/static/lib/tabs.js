@@ -4,6 +4,20 @@ import { element } from './dom.js';
 
 let made = 0;
 
+// The arrow keys move between the tabs of a row, Home and End to its ends.
+export function arrowsBetween(row) {
+  row.addEventListener('keydown', (event) => {
+    const tabs = [...row.querySelectorAll('[role="tab"]')];
+    const now = tabs.indexOf(event.target);
+    const next = { ArrowRight: now + 1, ArrowLeft: now - 1, Home: 0, End: tabs.length - 1 }[event.key];
+    if (now === -1 || next === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    const tab = tabs.at(next % tabs.length);
+    tab.click();
+    tab.focus();
+  });
+}
+
 // items: [{label, content()}], where content() gives nodes or a promise of them.
 export function tabs(label, items) {
   made += 1;
@@ -47,15 +61,7 @@ export function tabs(label, items) {
     row.append(tab);
     return tab;
   });
-  row.addEventListener('keydown', (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step) return;
-    event.preventDefault();
-    const now = buttons.findIndex((tab) => tab.tabIndex === 0);
-    const next = (now + step + items.length) % items.length;
-    void choose(next);
-    buttons[next].focus();
-  });
+  arrowsBetween(row);
   void choose(0);
   return element('div', {}, row, panel);
 }

@@ -7,6 +7,7 @@ import { startNote } from '../engine/note.js';
 import { onEngine, watchEngine } from '../engine/state.js';
 import { address } from '../lib/api.js';
 import { $, whenAdded } from '../lib/dom.js';
+import { arrowsBetween } from '../lib/tabs.js';
 import { onFragment, startAddress, touch } from '../lib/url_hash.js';
 import { startSamplers } from '../presets/panel.js';
 import { currentTab, setupText, tabButton } from '../share/setup_link.js';
@@ -56,6 +57,7 @@ async function start() {
   new MutationObserver(touch).observe($('#views > .tab-wrapper'), {
     subtree: true, attributeFilter: ['aria-selected'],
   });
+  arrowsBetween($('#views > .tab-wrapper [role="tablist"]'));
   startAddress(described, (tab) => tabButton(tab)?.click());
   document.documentElement.dataset.playground = 'ready';
 }

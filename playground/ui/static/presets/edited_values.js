@@ -88,6 +88,11 @@ export function stopsOf(text) {
   return stops;
 }
 
+/** @type {{ minimum: number, maximum: number, step: number }} */
+export const limits = { minimum: 1, maximum: 2 ** 31 - 1, step: 64 };
+/** @type {{ minimum: number, maximum: number, step: number }} */
+export const seeds = { minimum: 0, maximum: Number.MAX_SAFE_INTEGER, step: 1 };
+
 /**
  * The limit of new tokens that a field says over a preset's: undefined when it is empty, null for
  * “–”, which is as many as the context leaves. Throws in words.
@@ -96,5 +101,17 @@ export function stopsOf(text) {
 export function limitOf(text) {
   const written = text.trim();
   if (written === '') return undefined;
-  return ['–', '-'].includes(written) ? null : wholeNumber(written, 'max new tokens', 1, 2 ** 31 - 1);
+  return ['–', '-'].includes(written) ? null : wholeNumber(written, 'max new tokens', limits.minimum, limits.maximum);
+}
+
+// The seed that a field says, null when it is empty. Throws in words.
+export const seedOf = (text) => wholeNumber(text, 'seed', seeds.minimum);
+
+// {value} or {problem} in words of what `read` makes of a text.
+export function outcome(read, text) {
+  try {
+    return { value: read(text) };
+  } catch (error) {
+    return { problem: error.message };
+  }
 }

@@ -1,33 +1,32 @@
-// The sampler panel: preset tabs with seven knobs each, and what belongs to a request beside them.
+// The sampler panel: preset tabs with seven knobs each.
 //
 // What a knob says is kept as text by preset and parameter; the fields only show it, since Gradio
 // draws a tab's fields when the tab is first opened. Every preset of the server has a tab; "none" and
 // the browser's own presets share one, the slot "-own".
 
-import { onEngines, showEngines, startEngines } from '../engine/choice.js';
+import { onEngines, startEngines } from '../engine/choice.js';
 import { engineSays, prove, seedWords, systemWords, treated } from '../engine/parameter_support.js';
 import { followEngine, onEngine } from '../engine/state.js';
-import { $, button, element, whenAdded } from '../lib/dom.js';
+import { $, button, whenAdded } from '../lib/dom.js';
 import { firstVisit, load, save } from '../lib/storage.js';
+import { arrowsBetween } from '../lib/tabs.js';
 import { onFragment, touch } from '../lib/url_hash.js';
-import { wholeNumber } from '../lib/values.js';
 import { closeDrawer, openDrawer, startDrawer } from './drawer.js';
-import { edit, lacking, limitOf, parameters, samplerOf, startParameters, stopsOf, textOf } from './edited_values.js';
+import { edit, lacking, original, parameters, readOf, samplerOf, startParameters, textOf } from './edited_values.js';
+import { Help } from './help.js';
 import { offerPreset } from './import_export.js';
-import { editButtons, presetActions, presetChoice } from './preset_actions.js';
+import { startNumber } from './number_field.js';
+import { presetActions, presetChoice } from './preset_actions.js';
 import { allPresets, defaultPreset, hasDefault, none, presetById, reference, startPresets } from './presets.js';
+import {
+  chooseEngine, chosenEngine, emulates, putRequest, readRequest, requestState, showContext, showPresetLimit, startRequest, systemText,
+} from './request_fields.js';
 import { showPreset } from './sliders.js';
 
 /** @returns {HTMLElement} */
 const panel = () => $('#samplers');
 /** @type {(id: string) => any} */
 const field = (id) => document.getElementById(id); // null where Gradio has not drawn it
-const form = () => field('request-form');
-// The engine's is there where there are several.
-const fields = () => ['max-new-tokens', 'seed', 'stop', 'system', 'engine', 'emulate'].filter(field);
-const isCheckbox = (id) => field(id).type === 'checkbox';
-const said = (id) => (isCheckbox(id) ? field(id).checked : field(id).value);
-const emulates = () => said('emulate');
 const stored = load('samplers', { preset: null, edits: {}, request: {} });
 const shared = '-own';
 let changed = () => {};
@@ -57,12 +56,6 @@ export function presetName(given) {
   return typeof given === 'string' ? presetById(given)?.name ?? given : given.name;
 }
 
-// Writes into a field; one that nothing was kept of is empty, or ticked.
-function put(id, value) {
-  if (isCheckbox(id)) field(id).checked = value ?? true;
-  else field(id).value = value ?? '';
-}
-
 function write(preset, name, text) {
   const edits = editsOf(preset);
   edit(preset, edits, name, text);
@@ -89,13 +82,13 @@ function summarise() {
   const preset = selected();
   const values = parameters().map(({ name }) => [name, textOf(preset, editsOf(preset), name).trim()]).filter(([, text]) => text !== '');
   $('.drawer-open span').textContent = [preset.name, ...values.map((pair) => pair.join(' '))].join(' · ');
-  field('max-new-tokens').placeholder = preset.max_new_tokens ?? 'to the end';
+  showPresetLimit(preset.max_new_tokens);
 }
 
 function keep() {
   stored.preset = selected().id;
-  for (const id of fields()) stored.request[id] = said(id);
-  if (field('engine')) followEngine(field('engine').value);
+  stored.request = requestState();
+  if (chosenEngine()) followEngine(chosenEngine());
   save('samplers', stored);
   summarise();
   changed();
@@ -130,7 +123,13 @@ function handle(slot) {
     edited: () => stored.edits[shownIn(slot).id] !== undefined,
     draft: () => ({ name: shownIn(slot).name, source: shownIn(slot).source, ...valuesOf(shownIn(slot)) }),
     choose,
-    discard: () => { delete stored.edits[shownIn(slot).id]; redraw(); },
+    discard: () => {
+      const preset = shownIn(slot);
+      const edits = stored.edits[preset.id];
+      delete stored.edits[preset.id];
+      redraw();
+      return () => { stored.edits[preset.id] = edits; redraw(); };
+    },
     neutralise: () => set((name) => String(parameters().find((each) => each.name === name)?.neutral)),
     lacking: (preset) => lacking(preset, editsOf(preset), emulates()),
     prove: () => proveIn(slot),
@@ -142,7 +141,7 @@ function handle(slot) {
 
 // The values of a preset with its edits, and its limit of new tokens. Throws in words.
 function valuesOf(preset) {
-  const limit = readField('max-new-tokens', limitOf);
+  const limit = readRequest('max-new-tokens');
   return {
     sampler: samplerOf(preset, editsOf(preset)),
     max_new_tokens: limit === undefined ? preset.max_new_tokens : limit,
@@ -168,7 +167,8 @@ async function proveIn(slot) {
 
 function bind(shown) {
   const slot = shown.dataset.preset;
-  for (const { name } of parameters()) {
+  for (const parameter of parameters()) {
+    const { name } = parameter;
     const knob = shown.querySelector(`[data-parameter="${name}"]`);
     const value = knob.querySelector('.value');
     const slide = knob.querySelector('.slide');
@@ -178,48 +178,23 @@ function bind(shown) {
         show(slot);
         keep();
       });
-      settle();
     };
-    for (const event of ['pointerenter', 'focusin']) knob.addEventListener(event, () => explain(knob));
     value.addEventListener('input', () => set(value.value));
     slide.addEventListener('input', () => {
       value.value = String(Number(slide.value));
       set(value.value);
     });
+    startNumber(value, parameter, () => readOf(shownIn(slot), editsOf(shownIn(slot)), parameter).value, () => parameter.neutral);
+    $('.reset', knob).addEventListener('click', () => {
+      value.value = original(shownIn(slot), name);
+      set(value.value);
+      value.focus();
+    });
   }
   const actions = handle(slot);
-  shown.querySelector('.edited button').addEventListener('click', () => {
-    actions.discard();
-    tab(shownIn(slot)).focus();
-  });
-  shown.querySelector('.edited').append(...editButtons(slot, actions));
-  shown.querySelector('.preset-actions').append(...presetActions(actions));
+  shown.querySelector('.preset-actions').append(...presetActions(slot, actions));
   if (slot === shared) shown.querySelector('.choice-of').append(...presetChoice(actions));
   fill(slot);
-}
-
-// What a knob does, in a place of its own: below the knob it would move all that follows.
-function explain(knob) {
-  const { className, textContent } = $('.how', knob);
-  const treated = className.includes('calm') ? textContent : '';
-  $('#knob-help').textContent = [treated, $('.help', knob).textContent.replace(/\s+/g, ' ').trim()].filter(Boolean).join(' ');
-}
-
-// What was wrong is being written anew.
-function settle(id) {
-  $('.error', form()).hidden = true;
-  if (id) field(id).removeAttribute('aria-invalid');
-}
-
-// What a field says, by `read(text)`. Throws in words, and marks the field.
-function readField(id, read) {
-  try {
-    field(id).setAttribute('aria-invalid', 'false');
-    return read(field(id).value);
-  } catch (error) {
-    field(id).setAttribute('aria-invalid', 'true');
-    throw error;
-  }
 }
 
 function readPanel() {
@@ -227,36 +202,25 @@ function readPanel() {
   const pane = { preset: reference(preset) };
   const { sampler } = valuesOf(preset);
   if (stored.edits[preset.id]) pane.sampler = sampler;
-  const limit = readField('max-new-tokens', limitOf);
+  const limit = readRequest('max-new-tokens');
   if (limit !== undefined) pane.max_new_tokens = limit;
-  const seed = readField('seed', (text) => wholeNumber(text, 'seed', 0));
+  const seed = readRequest('seed');
   if (seed !== null) pane.seed = seed;
-  const stop = readField('stop', stopsOf);
+  const stop = readRequest('stop');
   if (stop.length > 0) pane.stop = stop;
-  if (field('engine')) pane.engine = field('engine').value;
+  if (chosenEngine()) pane.engine = chosenEngine();
   if (!emulates()) pane.emulate = false;
-  return { pane, system: field('system').value.trim() };
-}
-
-// Shows which engines there are to choose from, and that this one is chosen.
-function chooseEngine(choice) {
-  if (!field('engine')) return;
-  showEngines(field('engine'), choice);
-  followEngine(field('engine').value);
+  return { pane, system: systemText() };
 }
 
 // What the panel says, as {pane, system} of a request. Throws an Error in words, and shows the
 // place, when a field cannot be read.
 export function currentRequest() {
-  const problem = $('.error', form());
-  problem.hidden = true;
   try {
     return readPanel();
   } catch (error) {
     openDrawer();
-    problem.textContent = error.message;
-    problem.hidden = false;
-    /** @type {HTMLElement | null} */ (panel().querySelector('[aria-invalid="true"]'))?.focus();
+    /** @type {HTMLElement | null} */ (panel().querySelector('.field:not([hidden]) [aria-invalid="true"]'))?.focus();
     throw error;
   }
 }
@@ -267,17 +231,16 @@ export function usePreset(id, edits, limit, others = {}) {
   const preset = presetById(id) ?? defaultPreset();
   if (Object.keys(edits).length > 0) stored.edits[preset.id] = { ...edits };
   else delete stored.edits[preset.id];
-  const { engine, ...written } = others;
-  for (const [name, value] of Object.entries({ ...written, 'max-new-tokens': limit })) put(name, value);
-  if (engine !== undefined) chooseEngine(engine);
+  for (const [name, value] of Object.entries({ ...others, 'max-new-tokens': limit })) {
+    if (name !== 'engine' || value !== undefined) putRequest(name, value);
+  }
   choose(preset);
   slots().forEach(fill);
 }
 
 // All that the panel says, which usePanel brings back: {preset, edits: {id: edits}, request: {id: value}}.
 export function panelState() {
-  const request = Object.fromEntries(fields().map((id) => [id, said(id)]));
-  return { preset: selected().id, edits: structuredClone(stored.edits), request };
+  return { preset: selected().id, edits: structuredClone(stored.edits), request: requestState() };
 }
 
 export function usePanel({ preset, edits, request }) {
@@ -295,7 +258,7 @@ export function redrawPanel() {
 // Changes what is in the panel, and what the pointer is at stays under it: the panel scrolls by as much
 // as came above, and has room to until the pointer leaves.
 function steadily(scrolled, change) {
-  const at = scrolled.querySelector(':is(.knob, .line, .area, .preset-actions):hover');
+  const at = scrolled.querySelector(':is(.field, .preset-actions):hover');
   const before = at?.getBoundingClientRect().top;
   change();
   const moved = at === null ? 0 : at.getBoundingClientRect().top - before;
@@ -306,27 +269,23 @@ function steadily(scrolled, change) {
 }
 
 export function startSamplers(onChange) {
-  startParameters(JSON.parse(form().dataset.parameters));
-  startPresets(JSON.parse(form().dataset.presets), redrawPanel);
+  const form = field('request-form');
+  startParameters(JSON.parse(form.dataset.parameters));
+  startPresets(JSON.parse(form.dataset.presets), redrawPanel);
   // A new visit begins with the default; a reload goes on with what was chosen.
   const kept = presetById(stored.preset);
   const visit = firstVisit();
   const begun = !kept || (visit && hasDefault()) ? defaultPreset() : kept;
   if (slotOf(begun) === shared) stored.own = begun.id;
   tab(begun).click();
-  startEngines(JSON.parse(form().dataset.engines));
+  startEngines(JSON.parse(form.dataset.engines));
   chooseEngine(stored.request.engine ?? '');
-  onEngines(() => chooseEngine(field('engine').value));
-  for (const id of fields()) {
-    if (id !== 'engine') put(id, stored.request[id]);
-    field(id).addEventListener('input', () => {
-      settle(id);
-      keep();
-    });
-  }
+  onEngines(() => chooseEngine(chosenEngine()));
+  startRequest(stored.request, keep);
   field('emulate').addEventListener('input', redrawPanel);
-  form().addEventListener('submit', (event) => event.preventDefault());
-  panel().append(element('p', { id: 'knob-help', textContent: 'What a value does is told here when you point at it.' }));
+  form.addEventListener('submit', (event) => event.preventDefault());
+  new Help(panel());
+  arrowsBetween($('[role="tablist"]', panel()));
   whenAdded(panel(), '.preset', bind);
   new MutationObserver(keep).observe($('[role="tablist"]', panel()), {
     subtree: true, attributeFilter: ['aria-selected'],
@@ -338,11 +297,15 @@ export function startSamplers(onChange) {
     engineSays(state);
     steadily(panel(), () => {
       slots().forEach(show);
-      if (state.state === 'unknown') for (const id of ['seed-note', 'system-note']) field(id).textContent = '';
+      if (state.state === 'unknown') {
+        for (const id of ['seed-note', 'system-note']) field(id).textContent = '';
+        showContext(undefined);
+      }
       if (!state.engine) return; // while it is away, what it said last holds
       const emulated = treated('emulated');
       field('emulation').hidden = emulated.length === 0;
-      field('emulation').title = `This engine lacks ${emulated.join(', ')}: they are applied to its tokens on their way here.`;
+      field('emulation-note').textContent = `This engine lacks ${emulated.join(', ')}: they are applied to its tokens on their way here.`;
+      showContext(state.engine.max_total_tokens);
       field('seed-note').textContent = seedWords(state.engine.seeds);
       field('system-note').textContent = systemWords(state.engine);
     });

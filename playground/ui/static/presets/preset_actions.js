@@ -92,33 +92,39 @@ function move(panel, by) {
   panel.say(`Moved ${by < 0 ? 'up' : 'down'}.`);
 }
 
-// Beside "Edited: …": an own preset can take the edits in.
-export function editButtons(slot, panel) {
-  if (slot !== '-own') return [];
-  const save = button('Save', guarded(panel, () => {
-    if (panel.current().kind !== 'own') {
-      saveAs(panel);
-      return;
-    }
-    const { sampler, max_new_tokens: limit } = panel.draft();
-    changePreset(panel.current(), { sampler, max_new_tokens: limit });
-    panel.discard();
-  }));
-  return [' ', save];
+// Takes the edits into the preset, where it is one of the reader's own.
+function saveEdits(panel) {
+  const preset = panel.current();
+  if (preset.kind !== 'own') {
+    saveAs(panel);
+    return;
+  }
+  const { sampler, max_new_tokens: limit } = panel.draft();
+  changePreset(preset, { sampler, max_new_tokens: limit });
+  panel.discard();
+}
+
+// Gives all edits up.
+function reset(panel) {
+  const undo = panel.discard();
+  panel.say(`Back to the values of ${panel.current().name}.`, undo);
 }
 
 // The buttons of a panel, the rarer ones in a menu.
-export function presetActions(panel) {
+export function presetActions(slot, panel) {
   const own = () => panel.current().kind === 'own';
   const place = () => ownPresets().indexOf(panel.current());
+  const whenEdited = (label, run) => button(label, guarded(panel, run), 'quiet if-edited');
   return [
     button('Save as…', guarded(panel, () => saveAs(panel))),
-    button('Neutralise', () => panel.neutralise()),
     copyButton('Copy link', () => linkTo(panel.draft())),
+    ...(slot === '-own' ? [whenEdited('Save', () => saveEdits(panel))] : []),
+    whenEdited('Reset', () => reset(panel)),
     menu('More for this preset', () => [
       { label: 'Import…', run: () => importPresets(panel) },
       { label: 'Export…', run: guarded(panel, () => exportPresets(panel.draft())) },
-      { label: 'Begin with this one', run: () => { preferPreset(panel.current()); panel.say(`A new visit begins with ${panel.current().name}.`); } },
+      { label: 'Turn all samplers off', run: () => panel.neutralise() },
+      { label: 'Set as default', run: () => { preferPreset(panel.current()); panel.say(`A new visit begins with ${panel.current().name}.`); } },
       { label: 'Rename…', run: () => rename(panel), hidden: !own() },
       { label: 'Move up', run: () => move(panel, -1), hidden: !own() || place() === 0 },
       { label: 'Move down', run: () => move(panel, 1), hidden: !own() || place() === ownPresets().length - 1 },

@@ -5,8 +5,8 @@
 
 import { engineId } from '../engine/choice.js';
 import { button, element } from '../lib/dom.js';
-import { readValue, wholeNumber } from '../lib/values.js';
-import { edit, limitOf, parameters, samplerOf, textOf } from './edited_values.js';
+import { edit, limitOf, limits, outcome, parameters, readOf, samplerOf, seedOf, seeds, textOf } from './edited_values.js';
+import { startNumber } from './number_field.js';
 import { allPresets, reference } from './presets.js';
 
 /**
@@ -58,38 +58,38 @@ export function paneOf(value) {
 }
 
 /**
- * The seven fields, the limit and the seed.
+ * The seven fields, the limit and the seed, each with what is wrong with it below.
  * @param {EditedSetting} value
  * @param {boolean} ownSeed
  * @param {() => void} changed After each edit.
  */
 export function fields(value, ownSeed, changed) {
-  const field = (name, text, placeholder, set, check) => {
-    const input = element('input', { type: 'text', inputMode: 'decimal', value: text, placeholder, autocomplete: 'off' });
-    const mark = () => input.setAttribute('aria-invalid', String(check(input.value) !== undefined));
-    input.addEventListener('input', () => { set(input.value); mark(); input.title = check(input.value) ?? ''; changed(); });
-    mark();
-    return element('label', { className: 'line' }, element('span', { textContent: name }), input);
-  };
-  const problemOf = (check) => (text) => {
-    try {
-      check(text);
-      return undefined;
-    } catch (error) {
-      return error.message;
-    }
-  };
   const preset = presetOf(value);
+  const field = (name, text, placeholder, set, bounds, look, start) => {
+    const input = element('input', { type: 'text', inputMode: 'decimal', value: text, placeholder, autocomplete: 'off' });
+    const wrong = element('small', { className: 'wrong' });
+    const mark = () => {
+      const { problem } = look(input.value);
+      input.setAttribute('aria-invalid', String(problem !== undefined));
+      wrong.textContent = problem ?? '';
+    };
+    input.addEventListener('input', () => { set(input.value); mark(); changed(); });
+    startNumber(input, bounds, () => {
+      const { value: read = null, problem } = look(input.value);
+      return problem === undefined ? read : undefined;
+    }, start);
+    mark();
+    return element('label', { className: 'line' }, element('span', { textContent: name }), input, wrong);
+  };
   const lines = parameters().map((parameter) => field(
     parameter.name, textOf(preset, value.edits, parameter.name), '–',
-    (text) => edit(preset, value.edits, parameter.name, text),
-    (text) => readValue(text, parameter).problem,
+    (text) => edit(preset, value.edits, parameter.name, text), parameter,
+    (text) => readOf(preset, { [parameter.name]: text }, parameter), () => parameter.neutral,
   ));
   lines.push(field('max new tokens', value.limit, String(preset.max_new_tokens ?? 'to the end'),
-    (text) => { value.limit = text.trim(); }, problemOf(limitOf)));
+    (text) => { value.limit = text.trim(); }, limits, (text) => outcome(limitOf, text), () => preset.max_new_tokens ?? 0));
   if (ownSeed) {
-    lines.push(field('seed', value.seed, 'random', (text) => { value.seed = text.trim(); },
-      problemOf((text) => wholeNumber(text, 'seed', 0))));
+    lines.push(field('seed', value.seed, 'random', (text) => { value.seed = text.trim(); }, seeds, (text) => outcome(seedOf, text), () => 0));
   }
   return lines;
 }

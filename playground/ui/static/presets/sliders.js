@@ -1,7 +1,7 @@
 // Shows in a preset's panel and at its tab what is set and how the engine treats it.
 
 import { treatment } from '../engine/parameter_support.js';
-import { $, element } from '../lib/dom.js';
+import { $ } from '../lib/dom.js';
 import { emulatedBy, lacking, original, parameters, readOf } from './edited_values.js';
 
 /**
@@ -19,30 +19,35 @@ function showKnob(knob, parameter, { value, problem }, emulate) {
   slide.setAttribute('aria-valuetext', unset ? 'unset' : String(value));
   slide.style.setProperty('--at', `${(100 * (position - parameter.minimum)) / (parameter.maximum - parameter.minimum)}%`);
   $('.value', knob).setAttribute('aria-invalid', String(problem !== undefined));
-  showHow($('.how', knob), problem === undefined ? treatment(parameter.name, emulate) : { words: problem, level: 'invalid' });
+  const { words, level, word = '' } = treatment(parameter.name, emulate);
+  const how = $('.how', knob);
+  how.className = `how ${problem === undefined ? level : 'invalid'}`;
+  how.textContent = problem ?? (level === 'calm' ? '' : word || words);
+  // What is not said in full at the knob is told in its help.
+  $('.treatment', knob).textContent = level === 'calm' || word ? words : '';
 }
 
-// In full, or as one word that tells the rest to who points at it or opens it. What is shown already stays
-// the same node, since one that is open would close.
+// The way back to what the preset says, where something else stands in the field.
 /**
- * @param {HTMLElement} how
- * @param {{ words: string, level: string, word?: string }} treated
+ * @param {HTMLElement} knob
+ * @param {string} was
+ * @param {boolean} edited
  */
-function showHow(how, { words, level, word = '' }) {
-  how.className = `how ${level}`;
-  const said = `${word}\n${words}`;
-  if (how.dataset.said === said) return;
-  how.dataset.said = said;
-  if (word === '') how.textContent = words;
-  else how.replaceChildren(element('details', {}, element('summary', { title: words, textContent: word }), element('span', { textContent: words })));
+function showReset(knob, was, edited) {
+  const reset = $('.reset', knob);
+  reset.textContent = `↺ ${was || '–'}`;
+  reset.title = `Back to the preset’s ${was || '–, which is unset'}`;
+  reset.setAttribute('aria-label', reset.title);
+  reset.hidden = !edited;
 }
 
 // Why these parameters are not applied, as the end of a sentence about them.
 const without = (lacks) => (lacks.some((name) => emulatedBy().includes(name)) ? ' without emulation' : '');
 
-function showTab(tab, lacks) {
-  const words = lacks.length > 0 ? `Needs ${lacks.join(' and ')}, which this engine does not apply${without(lacks)}` : '';
+function showTab(tab, lacks, edited) {
+  const words = [edited && 'Edited', lacks.length > 0 && `Needs ${lacks.join(' and ')}, which this engine does not apply${without(lacks)}`].filter(Boolean).join('. ');
   tab.classList.toggle('lacking', lacks.length > 0);
+  tab.classList.toggle('edited', edited);
   if (words) tab.setAttribute('aria-description', words);
   else tab.removeAttribute('aria-description');
   tab.title = words;
@@ -52,10 +57,13 @@ function showTab(tab, lacks) {
 // parameters be emulated.
 export function showPreset(tab, panel, preset, edits, emulate) {
   const lacks = lacking(preset, edits, emulate);
-  if (tab) showTab(tab, lacks);
+  const edited = Object.keys(edits).length > 0;
+  if (tab) showTab(tab, lacks, edited);
   if (!panel) return;
   for (const parameter of parameters()) {
-    showKnob($(`[data-parameter="${parameter.name}"]`, panel), parameter, readOf(preset, edits, parameter), emulate);
+    const knob = $(`[data-parameter="${parameter.name}"]`, panel);
+    showKnob(knob, parameter, readOf(preset, edits, parameter), emulate);
+    showReset(knob, original(preset, parameter.name), parameter.name in edits);
   }
   const warning = panel.querySelector('.warning');
   warning.hidden = lacks.length === 0;
@@ -63,7 +71,5 @@ export function showPreset(tab, panel, preset, edits, emulate) {
   $('.description', panel).textContent = preset.description ?? '';
   $('.source p', panel).textContent = preset.source;
   $('.source', panel).hidden = preset.source === '';
-  const edited = panel.querySelector('.edited');
-  edited.hidden = Object.keys(edits).length === 0;
-  edited.firstElementChild.textContent = `Edited: ${Object.keys(edits).map((name) => `${name} was ${original(preset, name) || '–'}`).join(', ')}.`;
+  for (const node of panel.querySelectorAll('.if-edited')) node.hidden = !edited;
 }

@@ -1,0 +1,105 @@
+// What a field does, in a note beside the panel: shown while the pointer is at the field or the keyboard
+// in it, and kept by its “?”. It lies over the page, so that nothing moves for it.
+
+import { $, element } from '../lib/dom.js';
+
+const intent = 300; // ms that a pointer must stay
+const grace = 150; // ms that it may take to reach the note
+const gap = 10; // pixels
+
+export class Help {
+  /** @param {HTMLElement} panel Its fields are `.field` with a `.help`, and a `.ask` to ask for it. */
+  constructor(panel) {
+    this.panel = panel;
+    this.note = element('div', { id: 'field-help', hidden: true });
+    this.note.setAttribute('role', 'note');
+    /** @type {HTMLElement | null} */
+    this.field = null; // the one that is told of
+    this.kept = false;
+    this.timer = 0;
+    panel.after(this.note);
+    panel.addEventListener('pointerover', (event) => { if (event.pointerType !== 'touch') this.#point(this.#at(event)); });
+    for (const node of [panel, this.note]) node.addEventListener('pointerleave', () => this.#leave());
+    this.note.addEventListener('pointerenter', () => clearTimeout(this.timer));
+    panel.addEventListener('focusin', (event) => this.#focus(event));
+    panel.addEventListener('focusout', () => { if (!this.kept) this.hide(); });
+    panel.addEventListener('click', (event) => this.#click(event));
+    panel.addEventListener('scroll', () => this.hide());
+    document.addEventListener('pointerdown', ({ target }) => {
+      if (this.kept && target instanceof Node && !panel.contains(target) && !this.note.contains(target)) this.hide();
+    });
+    document.addEventListener('keydown', (event) => {
+      if (event.key !== 'Escape' || this.note.hidden || !(this.kept || panel.contains(document.activeElement))) return;
+      event.stopPropagation(); // it ends neither an answer nor the drawer
+      this.hide();
+    }, { capture: true });
+  }
+
+  #at({ target }) {
+    return target instanceof Element ? /** @type {HTMLElement | null} */ (target.closest('.field')) : null;
+  }
+
+  #point(field) {
+    if (this.kept || (field === this.field && !this.note.hidden)) return;
+    clearTimeout(this.timer);
+    if (field === null) this.#leave();
+    else if (this.note.hidden) this.timer = setTimeout(() => this.#show(field), intent);
+    else this.#show(field);
+  }
+
+  #leave() {
+    if (this.kept) return;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.hide(), grace);
+  }
+
+  // In a drawer the note would lie over what is being written beside the keyboard.
+  #focus(event) {
+    const field = this.#at(event);
+    if (field && !this.#drawer && !this.kept && event.target.matches(':focus-visible')) this.#show(field);
+  }
+
+  #click(event) {
+    const field = this.#at(event);
+    const again = this.kept && field === this.field;
+    if (field && event.target.closest('.ask') && !again) {
+      this.#show(field);
+      this.kept = true;
+    } else if (this.kept) this.hide();
+  }
+
+  get #drawer() {
+    return getComputedStyle(this.panel).position === 'fixed';
+  }
+
+  /** @param {HTMLElement} field */
+  #show(field) {
+    if (!field.isConnected || !field.checkVisibility()) return;
+    this.hide();
+    this.field = field;
+    const help = $('.help', field);
+    this.note.replaceChildren(...[...help.children].filter(({ textContent }) => textContent !== '').map((part) => element('p', { textContent: part.textContent })));
+    this.note.hidden = false;
+    field.querySelector('.ask')?.setAttribute('aria-expanded', 'true');
+    this.#place(field.getBoundingClientRect(), this.panel.getBoundingClientRect());
+  }
+
+  // Beside the panel, or above the field where the panel is a drawer.
+  #place(field, panel) {
+    const { style, offsetHeight: height } = this.note;
+    if (this.#drawer) {
+      Object.assign(style, { left: `${field.left}px`, right: 'auto', width: `${field.width}px` });
+      style.top = `${Math.max(gap, field.top - this.note.offsetHeight - gap)}px`;
+    } else {
+      Object.assign(style, { left: 'auto', right: `${document.documentElement.clientWidth - panel.left + gap}px`, width: '' });
+      style.top = `${Math.max(panel.top + gap, Math.min(field.top, innerHeight - height - gap))}px`;
+    }
+  }
+
+  hide() {
+    clearTimeout(this.timer);
+    this.kept = false;
+    this.note.hidden = true;
+    this.field?.querySelector('.ask')?.setAttribute('aria-expanded', 'false');
+  }
+}
