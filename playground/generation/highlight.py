@@ -145,12 +145,12 @@ def stylesheet() -> str:
     """CSS for highlighted code.
 
     The dark colours hold below an element of class ``dark``, and below one of class ``plain`` where
-    the reader's system is dark.
+    the reader's system is dark and light was not chosen (class ``light``).
     """
     rule = 'figure.code [class^="hl-{}"]{{color:{}}}'.format
     return "".join(
         f"{rule(prefix, on_light)}\n"
         f".dark {rule(prefix, on_dark)}\n"
-        f"@media (prefers-color-scheme: dark){{.plain {rule(prefix, on_dark)}}}\n"
+        f"@media (prefers-color-scheme: dark){{.plain:not(.light) {rule(prefix, on_dark)}}}\n"
         for prefix, on_light, on_dark in _COLOURS
     )

@@ -4,6 +4,7 @@ import json
 import re
 import socket
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -11,6 +12,8 @@ from tests.pages import PACE, READY, opened, serve
 from tests.servers import Server, stand_in
 
 pytestmark = pytest.mark.browser
+
+LIGHT, DARK = "rgb(251, 251, 250)", "rgb(20, 21, 22)"
 
 
 def answers(page: Page) -> Locator:
@@ -164,6 +167,34 @@ def test_delete_and_a_new_chat_can_be_undone(page: Page) -> None:
     expect(answers(page)).to_have_count(1)
 
 
+def test_a_new_chat_and_the_recent_ones_are_one_click_away_in_every_tab(page: Page) -> None:
+    hint = page.get_by_text("Enter: send · Shift+Enter: new line · Esc: stop")
+    expect(hint.and_(page.locator(":visible"))).to_have_count(1)
+    ask(page, "Hello!")
+    finished(page)
+    ask(page, "Tell me a story about a lighthouse.")
+    growing(page)
+    page.get_by_role("tab", name="About").click()
+    page.get_by_role("button", name="New chat").click()
+    expect(page.get_by_role("heading", name="Ask the model something")).to_be_visible()
+    expect(page.locator("#chat-stop")).to_be_hidden()
+    ask(page, "Name ten animals.")
+    finished(page)
+    page.get_by_role("tab", name="History").click()
+    recent = page.get_by_role("button", name="Recent conversations")
+    recent.click()
+    items = page.locator("#masthead .menu-item")
+    expect(items.first).to_have_text("Name ten animals.")
+    expect(items.last).to_have_text("All conversations")
+    expect(items.nth(1)).to_have_text("Hello!")
+    items.nth(1).click()
+    expect(answers(page)).to_have_count(2)
+    expect(answers(page).last).to_have_attribute("data-state", "stopped")
+    recent.click()
+    items.last.click()
+    expect(page.get_by_role("tab", name="History")).to_have_attribute("aria-selected", "true")
+
+
 def test_conversation_draft_and_settings_outlive_a_reload(page: Page) -> None:
     page.get_by_role("tab", name="Creative").click()
     page.locator('#preset-min-p .knob[data-parameter="min_p"] .value').fill("0.2")
@@ -311,7 +342,45 @@ def test_dark_and_light_follow_the_system(chromium: Browser, site: str) -> None:
         light = page.evaluate(background)
     with opened(chromium, site + "/", color_scheme="dark") as page:
         dark = page.evaluate(background)
-    assert (light, dark) == ("rgb(251, 251, 250)", "rgb(20, 21, 22)")
+    assert (light, dark) == (LIGHT, DARK)
+
+
+def theme(page: Page, name: str) -> None:
+    page.get_by_role("button", name="Light or dark").click()
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def test_a_theme_is_chosen_over_the_systems_and_remembered(chromium: Browser, site: str) -> None:
+    terms = {"title": "Try it", "panes": [{"preset": "min-p"}], "budget_tokens": 2000}
+    link = httpx.post(f"{site}/api/demos", json=terms, trust_env=False).json()["url"]
+    with opened(chromium, site + "/", color_scheme="light") as page:
+        body, around = page.locator("body"), page.locator("html")
+        theme(page, "Dark")
+        for _ in range(2):
+            expect(body).to_have_css("background-color", DARK)
+            expect(around).to_have_css("background-color", DARK)
+            expect(around).to_have_css("color-scheme", "dark")
+            page.reload()
+            page.wait_for_selector(READY)
+        page.goto(link)
+        expect(body).to_have_css("background-color", DARK)
+        theme(page, "Light")
+        page.emulate_media(color_scheme="dark")
+        expect(body).to_have_css("background-color", LIGHT)
+        theme(page, "As the system")
+        expect(body).to_have_css("background-color", DARK)
+        page.add_init_script(
+            """for (const name of ['localStorage', 'sessionStorage', 'indexedDB'])
+            Object.defineProperty(window, name,
+              { get() { throw new DOMException('denied', 'SecurityError'); } });"""
+        )
+        page.goto(site + "/")
+        page.wait_for_selector(READY)
+        theme(page, "Light")
+        expect(body).to_have_css("background-color", LIGHT)
+        page.emulate_media(color_scheme="light")
+        page.emulate_media(color_scheme="dark")  # Gradio follows this by itself
+        expect(body).to_have_css("background-color", LIGHT)
 
 
 def test_on_a_phone_the_samplers_are_a_drawer(chromium: Browser, site: str) -> None:

@@ -118,7 +118,10 @@ export class Chat {
     });
     labelEnter(this.prompt);
     onStop($('#chat-stop'), $('#chat-send'), () => this.stop());
-    $('#chat-new').addEventListener('click', () => this.clear());
+    $('#chat-new').addEventListener('click', () => {
+      $('#view-chat-button').click();
+      this.clear();
+    });
     document.addEventListener('keydown', (event) => {
       if (event.key === 'Escape' && !closeDrawer() && this.prompt.checkVisibility()) this.stop();
     });
@@ -224,10 +227,9 @@ export class Chat {
     this.#render();
   }
 
+  // Begins a new one; what is being written is stopped, and kept with the rest.
   clear() {
-    if (!this.#idle()) return;
-    this.#change('Started a new chat.', () => this.pane.show([]));
-    this.#settle();
+    if (this.pane.messages.length > 0) this.adopt({ messages: [] }, 'Started a new chat.', { stay: false });
     this.#focusPrompt();
   }
 
@@ -314,9 +316,9 @@ export class Chat {
   /**
    * @param {Branches} branches
    * @param {string} words
-   * @param {{ setting?: Setting | null, handle?: Handle, undone?: () => void }} [options]
+   * @param {{ setting?: Setting | null, handle?: Handle, undone?: () => void, stay?: boolean }} [options]
    */
-  adopt({ messages, shown }, words, { setting = null, handle, undone } = {}) {
+  adopt({ messages, shown }, words, { setting = null, handle, undone, stay = true } = {}) {
     this.entry.flush();
     this.leave();
     this.#change(words, () => {
@@ -324,7 +326,7 @@ export class Chat {
       this.pane.show(messages, shown);
       if (handle) this.entry.take(handle);
       else this.entry.begin();
-    }, { undone, stay: true });
+    }, { undone, stay });
     this.#settle();
     this.end.show();
     this.#render();
@@ -359,7 +361,6 @@ export class Chat {
     $('#chat-stop').hidden = !busy;
     const empty = this.pane.messages.length === 0;
     $('.empty').hidden = !empty;
-    $('#chat-new').hidden = empty || busy;
     this.entry.flush();
     this.meter();
   }

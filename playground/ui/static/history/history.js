@@ -7,14 +7,15 @@ import { menu } from '../lib/menu.js';
 import { Notice } from '../lib/notice.js';
 import { count, number } from '../lib/text.js';
 import {
-  addEntries, allEntries, covers, deleteEntries, entriesOf, onEntries, readEntry, renameEntry,
+  addEntries, allEntries, deleteEntries, entriesOf, onEntries, readEntry, renameEntry,
 } from '../records/archive.js';
 import { currentRefusal, whenRefusal } from '../records/archive_entry.js';
 import { recordMarkdown } from '../records/record_text.js';
-import { openRecord, recordJSON } from '../records/records.js';
+import { recordJSON } from '../records/records.js';
 import { viewIfDrawn } from '../records/views.js';
 import { dayOf, itemOf, row, search } from './entry_list.js';
 import { entriesJSON, entriesMarkdown, fileName, importFiles } from './history_files.js';
+import { openEntry } from './recent.js';
 
 const first = 60; // rows that are drawn at once
 const quoted = (title) => `“${title.replace(/\.$/, '')}”`;
@@ -202,14 +203,8 @@ class History {
     });
   }
 
-  // What Chat or Compare hold already is only shown.
   #open(item) {
-    return this.#with(item, async ({ id, revision, record }) => {
-      const view = viewIfDrawn(record.kind);
-      const now = view?.entry.handle.id === id ? view.record() : null;
-      if (now && covers(now, record)) $(`#view-${record.kind === 'chat' ? 'chat' : 'compare'}-button`).click();
-      else await openRecord(record, `Opened ${quoted(record.title)}.`, { id, revision });
-    });
+    return this.#with(item, openEntry);
   }
 
   #delete(ids, words) {

@@ -2,10 +2,12 @@
 
 import { $, button, element } from './dom.js';
 
-// items(): [{label, run, hidden}], asked for each time that the list opens. face: what the button shows.
+// items(): [{label, run, hidden, current, last}] or a promise of it, asked for each time that the list opens.
+// current: the one that holds now. last: it stands apart. face: what the button shows.
+/** @typedef {{ label: string, run: () => unknown, hidden?: boolean, current?: boolean, last?: boolean }} Item */
 /**
  * @param {string} label
- * @param {() => { label: string, run: () => unknown, hidden?: boolean }[]} items
+ * @param {() => Item[] | Promise<Item[]>} items
  * @param {string | Node} face
  */
 export function menu(label, items, face = '⋯') {
@@ -21,10 +23,23 @@ export function menu(label, items, face = '⋯') {
     if (!node.contains(target)) close();
   };
 
+  /** @param {Item} item */
+  function itemButton({ label: words, run, current = false, last = false }) {
+    const item = button(words, () => { close(); run(); }, `quiet menu-item${last ? ' last' : ''}`);
+    if (current) item.setAttribute('aria-current', 'true');
+    return item;
+  }
+
   function open() {
+    const found = items();
+    if (Array.isArray(found)) show(found);
+    else void found.then(show);
+  }
+
+  /** @param {Item[]} found */
+  function show(found) {
     document.addEventListener('pointerdown', outside);
-    list.replaceChildren(...items().filter((item) => !item.hidden).map((item) => (
-      button(item.label, () => { close(); item.run(); }, 'quiet menu-item'))));
+    list.replaceChildren(...found.filter((item) => !item.hidden).map(itemButton));
     list.hidden = false;
     opener.setAttribute('aria-expanded', 'true');
     $('button', list).focus();

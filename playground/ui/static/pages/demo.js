@@ -15,6 +15,7 @@ import { $, fit, isSend, labelEnter, onStop } from '../lib/dom.js';
 import { Notice } from '../lib/notice.js';
 import { ScrollEnd } from '../lib/scroll_end.js';
 import { content, isBlank, number } from '../lib/text.js';
+import { startTheme, themeMenu } from '../lib/theme.js';
 
 const calm = 15_000; // ms between looks while everything is well
 const keen = 3_000; // and while it is not
@@ -270,5 +271,7 @@ class Demo {
   }
 }
 
+startTheme();
+$('#theme').append(themeMenu());
 new Demo().start();
 document.documentElement.dataset.playground = 'ready';

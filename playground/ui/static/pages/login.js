@@ -1,4 +1,7 @@
 import { tabChannel } from '../lib/tab_channel.js';
+import { startTheme } from '../lib/theme.js';
+
+startTheme();
 
 // What stands behind # in an address never reaches a server: it is handed on by the form's address,
 // so that a link to a set-up still leads there after its reader has logged in.

@@ -7,7 +7,9 @@ import { startNote } from '../engine/note.js';
 import { onEngine, watchEngine } from '../engine/state.js';
 import { address } from '../lib/api.js';
 import { $, whenAdded } from '../lib/dom.js';
+import { menu } from '../lib/menu.js';
 import { arrowsBetween } from '../lib/tabs.js';
+import { startTheme, themeMenu } from '../lib/theme.js';
 import { onFragment, startAddress, touch } from '../lib/url_hash.js';
 import { startSamplers } from '../presets/panel.js';
 import { currentTab, setupText, tabButton } from '../share/setup_link.js';
@@ -32,6 +34,9 @@ async function start() {
   whenAdded(document.getElementById('views'), '#comparison', async () => {
     (await import('../compare/comparison.js')).startComparison(chat);
   });
+  $('#theme').replaceWith(themeMenu());
+  $('#recent').replaceWith(menu('Recent conversations', async () => (
+    (await import('../history/recent.js')).recentItems((words) => chat.notice.show(words))), 'Recent'));
   $('#share').addEventListener('click', async () => {
     (await import('../share/share_window.js')).openShare();
   });
@@ -61,6 +66,8 @@ async function start() {
   startAddress(described, (tab) => tabButton(tab)?.click());
   document.documentElement.dataset.playground = 'ready';
 }
+
+startTheme();
 
 // Below a path whose slash is missing, what Gradio's page asks for lies elsewhere.
 const root = new URL(address('')).pathname;

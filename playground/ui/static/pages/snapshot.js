@@ -6,6 +6,7 @@ import { address, json, patientJson } from '../lib/api.js';
 import { $, button, copyButton, element } from '../lib/dom.js';
 import { distinct, overlap } from '../lib/statistics.js';
 import { dates, number, openings } from '../lib/text.js';
+import { startTheme, themeMenu } from '../lib/theme.js';
 import { FrozenColumn } from '../snapshot/frozen_column.js';
 import { engineGone } from '../snapshot/receipt_differences.js';
 import { Again } from '../snapshot/rerun.js';
@@ -188,4 +189,6 @@ async function open() {
   }
 }
 
+startTheme();
+$('#theme').append(themeMenu());
 void open();
