@@ -121,6 +121,11 @@ def engine_routes(services: Services) -> APIRouter:
             raise EngineError("The engine is not ready.", kind="offline", retryable=True)
         return await proofs.answer(request, info, engines.address(body.engine))
 
+    @router.get("/api/proof", **answering(schemas.ProofProgress))
+    async def follow_proof(engine: str | None = None) -> Response:
+        """How far the proof of an engine is, of this id or the default's, in this process."""
+        return proofs.progress(engines.address(engine))
+
     @router.post("/api/tokenize", **answering(schemas.TokenizeAnswer, 429, 502, 503))
     async def measure_conversation(request: Request, body: TokenizeBody) -> Response:
         """A conversation as it would be sent, and its length in tokens."""

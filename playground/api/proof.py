@@ -16,7 +16,7 @@ from playground.auth.responses import json_answer
 from playground.domain.errors import ShuttingDown
 from playground.domain.principal import Principal
 from playground.engines.base import EngineAddress, EngineInfo
-from playground.engines.conformance import Prover, at_once
+from playground.engines.conformance import ANSWERS, Prover, at_once
 from playground.engines.streams import closing
 from playground.generation.bridge.provable import with_emulation
 from playground.generation.comparison import Stop
@@ -40,6 +40,11 @@ class Proofs:
             )
             for each in engines.addresses
         }
+        self._answers: dict[str, int] = {}  # of proofs that are being made, by their engines' ids
+
+    def progress(self, address: EngineAddress) -> Response:
+        """How many answers the proof has that is being made, as JSON; 0 where none is."""
+        return json_answer({"answers": self._answers.get(address.id, 0), "about": ANSWERS})
 
     async def answer(self, request: Request, info: EngineInfo, address: EngineAddress) -> Response:
         """The proof of one engine as JSON.
@@ -52,12 +57,16 @@ class Proofs:
         settings = self._services.settings
         places = min(at_once(info), settings.max_streams, settings.max_streams_per_user)
         async with in_turn(request, self._services.proving):
-            making = self._admitted(principal_of(request.scope), places)
-            proof = await self._provers[address.id].proof(info, places, making)
+            making = self._admitted(principal_of(request.scope), places, address)
+            proof = await self._provers[address.id].proof(
+                info, places, making, lambda answers: self._answers.update({address.id: answers})
+            )
         return json_answer(asdict(proof))
 
     @asynccontextmanager
-    async def _admitted(self, asker: Principal, places: int) -> AsyncIterator[AnswerUsage]:
+    async def _admitted(
+        self, asker: Principal, places: int, address: EngineAddress
+    ) -> AsyncIterator[AnswerUsage]:
         admission, daily_tokens = self._services.admission, self._services.daily_tokens
         await daily_tokens.check(asker.account)
         stops, usage = [Stop() for _ in range(places)], AnswerUsage()
@@ -76,6 +85,7 @@ class Proofs:
                 "This server is stopping, and the proof is not complete. Try again."
             ) from None
         finally:
+            self._answers.pop(address.id, None)
             stop.unwatch()
             admission.leave(ticket)
             with anyio.CancelScope(shield=True):

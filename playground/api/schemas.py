@@ -243,6 +243,16 @@ class ProofAnswer(TypedDict):
 
 
 @exact
+class ProofProgress(TypedDict):
+    """How far a proof is that is being made."""
+
+    answers: int
+    """Of the engine so far; 0 where no proof is being made."""
+    about: int
+    """As many as a proof takes, or some more or fewer."""
+
+
+@exact
 class TokenizeAnswer(TypedDict):
     """A conversation as it would be sent."""
 

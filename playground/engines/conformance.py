@@ -31,6 +31,7 @@ from playground.telemetry.usage import AnswerUsage
 
 Verdict = Literal["proven", "weaker", "none", "unclear"]
 
+ANSWERS: Final = 260  # that a proof takes, or some more or fewer
 HOT: Final = 1.5  # a temperature at which hardly an answer is the greedy one
 COLD: Final = 0.001  # and one at which only a tie within a thousandth of a nat is not
 SIGNIFICANT: Final = 0.01

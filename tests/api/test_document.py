@@ -226,6 +226,7 @@ async def test_what_is_answered_is_as_documented(document: Mapping[str, Any]) ->
                 for path in ("presets", "engine", "engines", "card", "visitor", "shares", "demos"):
                     await client.get(f"/api/{path}")
                 await client.get("/api/engine?engine=nobody")
+                await client.get("/api/proof?engine=nobody")
                 await client.get("/livez")
                 await client.get("/readyz")
                 code = {"prompt": receipt["prompt"], "sent": receipt["sent"]}
@@ -256,6 +257,7 @@ async def test_what_is_answered_is_as_documented(document: Mapping[str, Any]) ->
             base_url=away.url, event_hooks={"response": [contract]}, trust_env=False
         ) as client:
             await client.get("/api/engine")
+            await client.get("/api/proof")
             await client.get("/readyz")
             await client.post("/api/tokenize", json={"messages": HI})
             await client.post("/api/proof", json={})

@@ -108,6 +108,24 @@ async def test_a_day_that_is_used_up_has_no_proof_in_it() -> None:
     assert int(refused.headers["retry-after"]) >= 1
 
 
+async def test_how_far_it_is_can_be_asked_while_it_is_made() -> None:
+    silent = Silent()
+    async with site(*[answers] * 3, silent) as (client, _, _):
+        proof = asyncio.create_task(client.post("/api/proof", json={}))
+
+        async def told() -> bool:
+            progress = (await client.get("/api/proof")).json()
+            return bool(progress == {"answers": 3, "about": 260})
+
+        await until(told)
+        proof.cancel()
+
+        async def gone() -> bool:
+            return bool((await client.get("/api/proof")).json()["answers"] == 0)
+
+        await until(gone)
+
+
 async def test_it_has_places_as_answers_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as it has generations at a time: no more than one may have, where its seeds
     always repeat."""

@@ -184,7 +184,7 @@ def test_several_columns_on_a_phone_in_the_dark(
         is_mobile=True,
     ) as page:
         assert page.evaluate("document.documentElement.scrollWidth") == 390
-        expect(page.get_by_role("heading", name="Min-p, edited")).to_be_attached()
+        expect(page.get_by_role("heading", name="Creative, edited")).to_be_attached()
         page.fill("#demo-prompt", STORY)
         page.tap("#demo-send")
         for pane in (0, 1):

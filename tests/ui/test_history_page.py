@@ -195,7 +195,7 @@ def test_a_comparison_becomes_a_record_that_opens_as_it_was(page: Page) -> None:
     changed["columns"][1]["messages"][1] |= {"letter": "B", "chosen": True}
     del changed["columns"][2]["setting"]["sampler"]["min_p"]
     changed["columns"][0]["setting"].update(preset="gone", name="Gone")
-    for i, name in enumerate(["None, edited", "Focused, edited", "Min-p, edited"]):
+    for i, name in enumerate(["None, edited", "Focused, edited", "Creative, edited"]):
         changed["columns"][i]["label"] = name
     page.get_by_role("tab", name="Chat", exact=True).click()
     call(page, "records/records.js", "m.openRecord(a[0], 'Opened.')", changed)

@@ -222,10 +222,18 @@ def test_a_preset_that_needs_what_the_engine_lacks_says_so_on_its_tab(
         )
         answer(page).get_by_role("button", name="Receipt").click()
         expect(page.locator(".receipt")).to_contain_text("Emulation is off")
-        choose(page, "Prove it on this engine")
-        expect(panel(page).locator(".panel-note")).to_contain_text(
-            "4 of 7 parameters are proven", timeout=90_000
-        )
+        choose(page, "Test the samplers on this engine…")
+        window = page.get_by_role("dialog")
+        expect(window).to_contain_text("some 260 short answers")
+        window.get_by_role("button", name="Start").click()
+        expect(window).to_contain_text(" of about 260 answers")
+        window.get_by_role("button", name="Stop").click()
+        expect(window).to_contain_text("Stopped: nothing was found out.")
+        window.get_by_role("button", name="Close").last.click()
+        choose(page, "Test the samplers on this engine…")
+        window.get_by_role("button", name="Start").click()
+        expect(window).to_contain_text("4 of 7 parameters are proven", timeout=90_000)
+        window.get_by_role("button", name="Close").last.click()
         expect(panel(page).locator('[data-parameter="min_p"] .how')).to_contain_text(
             "Without effect"
         )

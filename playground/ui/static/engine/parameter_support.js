@@ -71,9 +71,18 @@ export function treatment(name, emulate = true) {
   return reason ? { words: reason, level: 'said' } : { words: 'Applied by the engine itself.', level: 'calm' };
 }
 
-// Asks the engine's answers instead of its word. Gives the outcome in words; throws in words.
-export async function prove() {
-  const { findings, seeds_repeat: repeat } = await json('api/proof', { engine: followedEngine() });
+// How far the proof of the engine is, as {answers, about}, where this server can tell.
+export function proofProgress() {
+  const id = followedEngine();
+  return json(`api/proof${id === null ? '' : `?engine=${encodeURIComponent(id)}`}`);
+}
+
+/**
+ * Asks the engine's answers instead of its word. Gives the outcome in words; throws in words.
+ * @param {AbortSignal} signal ends it
+ */
+export async function prove(signal) {
+  const { findings, seeds_repeat: repeat } = await json('api/proof', { engine: followedEngine() }, signal);
   proof = Object.fromEntries(findings.map((found) => [found.parameter, found]));
   const proven = findings.filter(({ verdict }) => verdict === 'proven').length;
   const seed = repeat ? `and a seed repeats its answer${alone ? ' while it is alone' : ''}` : 'and a seed does not repeat its answer';

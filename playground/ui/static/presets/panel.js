@@ -5,7 +5,7 @@
 // the browser's own presets share one, the slot "-own".
 
 import { onEngines, startEngines } from '../engine/choice.js';
-import { engineSays, prove, seedWords, systemWords, treated } from '../engine/parameter_support.js';
+import { engineSays, seedWords, systemWords, treated } from '../engine/parameter_support.js';
 import { followEngine, onEngine } from '../engine/state.js';
 import { $, button, whenAdded } from '../lib/dom.js';
 import { firstVisit, load, save } from '../lib/storage.js';
@@ -132,7 +132,7 @@ function handle(slot) {
     },
     neutralise: () => set((name) => String(parameters().find((each) => each.name === name)?.neutral)),
     lacking: (preset) => lacking(preset, editsOf(preset), emulates()),
-    prove: () => proveIn(slot),
+    proven: () => slots().forEach(show),
     redraw,
     say: (words, undo) => say(slot, words, undo),
     summary: (sampler) => parameters().filter(({ name }) => sampler[name] !== undefined).map(({ name }) => `${name} ${sampler[name]}`).join(' · ') || 'nothing set',
@@ -153,16 +153,6 @@ function say(slot, words, undo) {
   note.textContent = `${words} `;
   if (undo) note.append(button('Undo', () => { note.hidden = true; undo(); }));
   note.hidden = words === '';
-}
-
-async function proveIn(slot) {
-  say(slot, 'Asking the engine for some 260 short answers, which takes minutes on a CPU…');
-  try {
-    say(slot, await prove());
-  } catch (error) {
-    say(slot, error.message);
-  }
-  slots().forEach(show);
 }
 
 function bind(shown) {

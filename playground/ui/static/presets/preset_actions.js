@@ -2,7 +2,7 @@
 // browser's; the server's stay as they are.
 //
 // `panel` is the slot of a panel: {current(), edited(), draft(), choose(preset), discard(),
-// neutralise(), lacking(preset), prove(), redraw(), say(words, undo), summary(sampler)}.
+// neutralise(), lacking(preset), proven(), redraw(), say(words, undo), summary(sampler)}.
 
 import { openDialog } from '../lib/dialog.js';
 import { button, copyButton, element } from '../lib/dom.js';
@@ -129,7 +129,7 @@ export function presetActions(slot, panel) {
       { label: 'Move up', run: () => move(panel, -1), hidden: !own() || place() === 0 },
       { label: 'Move down', run: () => move(panel, 1), hidden: !own() || place() === ownPresets().length - 1 },
       { label: 'Delete', run: () => remove(panel), hidden: !own() },
-      { label: 'Prove it on this engine', run: () => panel.prove() },
+      { label: 'Test the samplers on this engine…', run: async () => (await import('./proof_window.js')).openProof(panel.proven) },
     ]),
   ];
 }
