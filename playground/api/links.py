@@ -61,7 +61,7 @@ def _column_json(column: Column, presets: Sequence[Preset], field: str) -> dict[
 
     The link's values are what counts. Raises LinkError for a preset that is not there.
     """
-    label, moved = column.name or "None", False
+    label, moved = column.name or "No preset", False
     if column.kind == "server":
         preset = next((each for each in presets if each.id == column.name), None)
         if preset is None:

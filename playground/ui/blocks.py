@@ -40,7 +40,7 @@ def build(presets: Sequence[Preset], engines: Sequence[EngineAddress]) -> gr.Blo
                                 elem_id=f"preset-{preset.id}",
                             ):
                                 _html(forms.preset_panel(preset))
-                        with gr.Tab("Own", id=forms.OWN, elem_id=f"preset-{forms.OWN}"):
+                        with gr.Tab("Custom", id=forms.OWN, elem_id=f"preset-{forms.OWN}"):
                             _html(forms.own_panel())
                     _html(forms.request_panel(presets, engines))
             with gr.Tab("Compare", elem_id="view-compare"):

@@ -132,7 +132,7 @@ def test_arrow_keys_step_a_number_and_move_between_tabs(page: Page) -> None:
     limit.press("Tab")
     expect(limit).to_have_value("1000")
     balanced, focused, own = (
-        page.get_by_role("tab", name=name) for name in ("Balanced", "Focused", "Own")
+        page.get_by_role("tab", name=name) for name in ("Balanced", "Focused", "Custom")
     )
     balanced.press("ArrowRight")
     expect(focused).to_be_focused()

@@ -195,14 +195,14 @@ def test_a_comparison_becomes_a_record_that_opens_as_it_was(page: Page) -> None:
     changed["columns"][1]["messages"][1] |= {"letter": "B", "chosen": True}
     del changed["columns"][2]["setting"]["sampler"]["min_p"]
     changed["columns"][0]["setting"].update(preset="gone", name="Gone")
-    for i, name in enumerate(["None, edited", "Focused, edited", "Creative, edited"]):
+    for i, name in enumerate(["No preset, edited", "Focused, edited", "Creative, edited"]):
         changed["columns"][i]["label"] = name
     page.get_by_role("tab", name="Chat", exact=True).click()
     call(page, "records/records.js", "m.openRecord(a[0], 'Opened.')", changed)
     compared(page)
     expect(page.locator("#compare-notice")).to_contain_text("The preset “Gone” is not here")
     expect(answer_of(page, 1).locator(".facts-line")).to_contain_text("answer B, chosen")
-    changed["columns"][0]["setting"].update(preset=None, name="None")
+    changed["columns"][0]["setting"].update(preset=None, name="No preset")
     assert call(page, "records/views.js", CURRENT) == changed
     page.locator("#compare-notice").get_by_role("button", name="Undo").click()
     assert call(page, "records/views.js", CURRENT) == record

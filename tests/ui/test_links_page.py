@@ -106,7 +106,7 @@ def test_the_address_follows_the_chat(page: Page) -> None:
     )
     page.get_by_role("tab", name="Creative").click()
     address(page, "column=min-p,temperature:1,min_p:0.1,max:-:64&")
-    page.get_by_role("tab", name="Own").click()
+    page.get_by_role("tab", name="Custom").click()
     address(page, "column=-none,max:-:64&")
     page.fill("#seed", "x")
     expect(page).not_to_have_url(re.compile("#"))  # what cannot be read is not in any link

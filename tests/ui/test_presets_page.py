@@ -53,36 +53,36 @@ def answer(page: Page, text: str = "Hello!") -> Locator:
 def test_own_presets_are_saved_renamed_ordered_deleted_and_kept(page: Page) -> None:
     knob(page, "top_k").fill("3")
     save_as(page, "Three")
-    expect(page.get_by_role("tab", name="Own")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tab", name="Custom")).to_have_attribute("aria-selected", "true")
     expect(knob(page, "top_k")).to_have_value("3")
     expect(knob(page, "temperature")).to_have_value("0.7")
     expect(panel(page).locator(".source p")).to_have_text("Made from Balanced.")
     knob(page, "top_k").fill("4")
     save_as(page, "Three")
-    assert own_names(page) == ["None", "Three", "Three 2"]
+    assert own_names(page) == ["No preset", "Three", "Three 2"]
     choose(page, "Move up")
-    assert own_names(page) == ["None", "Three 2", "Three"]
+    assert own_names(page) == ["No preset", "Three 2", "Three"]
     choose(page, "Rename…")
     page.get_by_label("Name", exact=True).fill("Four")
     page.locator("dialog").get_by_role("button", name="Rename").click()
-    assert own_names(page) == ["None", "Four", "Three"]
+    assert own_names(page) == ["No preset", "Four", "Three"]
     choose(page, "Delete")
-    assert own_names(page) == ["None", "Three"]
+    assert own_names(page) == ["No preset", "Three"]
     panel(page).get_by_role("button", name="Undo").click()
-    assert own_names(page) == ["None", "Four", "Three"]
+    assert own_names(page) == ["No preset", "Four", "Three"]
     knob(page, "top_k").fill("5")
     expect(panel(page).get_by_role("button", name="Back to the preset’s 4")).to_be_visible()
     panel(page).get_by_role("button", name="Save", exact=True).click()
     page.reload()
     page.wait_for_selector(READY)
-    assert own_names(page) == ["None", "Four", "Three"]
+    assert own_names(page) == ["No preset", "Four", "Three"]
     expect(knob(page, "top_k")).to_have_value("5")
     page.get_by_role("tab", name="Balanced").click()
     expect(knob(page, "top_k")).to_have_value("")
 
 
 def test_a_receipt_tells_the_preset_its_edits_and_what_was_left_out(page: Page) -> None:
-    page.get_by_role("tab", name="Own").click()
+    page.get_by_role("tab", name="Custom").click()
     choose(page, "Turn all samplers off")
     save_as(page, "Neutral")
     knob(page, "top_k").fill("7")
@@ -99,9 +99,9 @@ def test_a_receipt_tells_the_preset_its_edits_and_what_was_left_out(page: Page) 
 
 
 def test_none_sends_no_sampler(page: Page) -> None:
-    page.get_by_role("tab", name="Own").click()
+    page.get_by_role("tab", name="Custom").click()
     last = answer(page)
-    expect(last.locator(".facts-line")).to_contain_text("None")
+    expect(last.locator(".facts-line")).to_contain_text("No preset")
     last.get_by_role("button", name="Receipt").click()
     sent = json.loads(page.locator(".receipt pre").inner_text())
     assert sent.keys() == {
@@ -191,7 +191,7 @@ def test_a_preset_travels_in_a_link(chromium: Browser, site: str) -> None:
     with opened(chromium, site + "/") as page:
         page.goto(link[:-9])
         expect(page.locator("dialog")).to_contain_text("holds no preset that can be read")
-        assert own_names(page) in ([], ["None"])
+        assert own_names(page) in ([], ["No preset"])
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +264,7 @@ def test_what_the_version_before_stored_is_still_there(chromium: Browser, site: 
 def test_what_a_newer_version_stored_is_left_alone(chromium: Browser, site: str) -> None:
     newer = {"version": 99, "presets": "of a kind to come"}
     for page in stored(chromium, site, {"presets": newer}):
-        page.get_by_role("tab", name="Own").click()
+        page.get_by_role("tab", name="Custom").click()
         expect(panel(page)).to_contain_text("A newer version of this page has stored presets")
         save_as(page, "Mine")
         kept = page.evaluate("JSON.parse(localStorage.getItem('kto-playground.v1.presets'))")

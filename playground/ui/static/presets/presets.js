@@ -1,4 +1,4 @@
-// The presets that there are: the server's, which are read-only, "none", and this browser's own.
+// The presets that there are: the server's, which are read-only, none, and this browser's own.
 //
 // A preset is {id, kind, name, description, source, sampler, max_new_tokens} with kind server, none or
 // own, and in `sampler` only what is set; an own one has no description. Own presets are stored as {version, presets, default}; a version
@@ -10,7 +10,7 @@ const version = 1;
 const longest = 60; // characters of a name
 /** @type {Preset} */
 export const none = {
-  id: '-none', kind: 'none', name: 'None', sampler: {}, max_new_tokens: null, source: '',
+  id: '-none', kind: 'none', name: 'No preset', sampler: {}, max_new_tokens: null, source: '',
   description: 'Nothing is set: the engine takes its own defaults.',
 };
 /** @type {Preset[]} */

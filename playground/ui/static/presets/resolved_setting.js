@@ -66,13 +66,16 @@ export function columnSetting(value, { sameSeed, seed, stop, system }) {
   });
 }
 
+const formerNone = 'None'; // what no preset was called in earlier records
+
 // The preset of this page that a setting is a version of, or undefined.
 const counterpart = (setting) => allPresets().find(({ kind, id, name }) => (
-  setting.preset === null ? kind !== 'server' && name === setting.name : kind === 'server' && id === setting.preset));
+  setting.preset === null ? (kind === 'own' && name === setting.name) || (kind === 'none' && [name, formerNone].includes(setting.name))
+    : kind === 'server' && id === setting.preset));
 
 // A setting as it is edited here: {preset, edits, limit, seed, stop, system, engine}, all texts, `emulate`, and
 // `note`, which says in words what is not as it was, or ''. The values are always the same: a preset that
-// has others by now is shown as edited, and one that is not here as None with all of its values.
+// has others by now is shown as edited, and one that is not here as none with all of its values.
 export function editable(setting) {
   const found = counterpart(setting);
   const preset = found ?? none;

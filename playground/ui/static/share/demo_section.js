@@ -6,6 +6,7 @@ import { address, change, json } from '../lib/api.js';
 import { $, alertOf, button, copyButton, element, note } from '../lib/dom.js';
 import { dates, number } from '../lib/text.js';
 import { wholeNumber } from '../lib/values.js';
+import { none } from '../presets/presets.js';
 import { columnSetting, labelOf, panelSetting } from '../presets/resolved_setting.js';
 import { viewIfDrawn } from '../records/views.js';
 import { linkList, showLink } from './link_list.js';
@@ -25,7 +26,7 @@ function settings() {
 }
 
 function paneOf({ preset, name, sampler, max_new_tokens: limit, seed, stop, engine, emulate }) {
-  const own = name === 'None' ? null : { name, sampler, max_new_tokens: null };
+  const own = name === none.name ? null : { name, sampler, max_new_tokens: null };
   return { preset: preset ?? own, sampler, max_new_tokens: limit, seed, stop, engine, emulate };
 }
 
