@@ -13,6 +13,8 @@ from tests.conversations import DONE, RECEIPT
 from tests.pages import LISTENING, opened, serve
 from tests.servers import stand_in
 from tests.ui.test_engine_page import Said
+from tests.ui.test_page import answers, finished
+from tests.wrong_tokens import TEXT, wrong_tokens
 
 EMULATED = {"how": "emulated", "reason": "It is applied to the tokens that TGI writes."}
 EMULATED_HERE = ("frequency_penalty", "presence_penalty", "min_p")
@@ -281,3 +283,20 @@ def test_on_a_phone_a_thumb_finds_what_is_emulated(chromium: Browser, stock: str
             assert target.evaluate("target => target.offsetHeight") >= 44
         asks[-1].tap()
         expect(page.locator("#field-help")).to_contain_text("TGI has no min_p")
+
+
+def test_a_copied_answer_is_the_text_to_the_last_byte(chromium: Browser) -> None:
+    allowed = {"permissions": ["clipboard-read", "clipboard-write"]}
+    with (
+        wrong_tokens() as engine,
+        serve(engine.url, emulation_restarts=1) as site,
+        opened(chromium, site.url + "/", **allowed) as page,
+    ):
+        page.get_by_role("tab", name="Creative").click()
+        page.locator("#chat-prompt").fill("Go.")
+        page.locator("#chat-send").click()
+        finished(page)
+        answers(page).locator(".actions").get_by_role("button", name="Copy").click()
+        page.wait_for_function(
+            "async text => await navigator.clipboard.readText() === text", arg=TEXT
+        )
