@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from playground.ui.page import static_version
 from tests.conversations import DONE, RECEIPT
-from tests.pages import LISTENING, opened, serve
+from tests.pages import LISTENING, MODULE, opened, serve
 from tests.servers import stand_in
 from tests.ui.test_engine_page import Said
 from tests.ui.test_page import answers, finished
@@ -224,7 +224,7 @@ def test_an_emulated_answer_is_asked_for_again(chromium: Browser, stock: str) ->
         took = re.findall(r'"emulation":\{"parameters":(.*?),"restarts"', page.evaluate("received"))
         assert took == ['["min_p"]'] * 3, "the column's, the column's again, and its trial"
 
-        record = page.evaluate(RECORD, f"/ui/{static_version()}")
+        record = page.evaluate(RECORD)
         [*_, frozen] = record["columns"]
         assert frozen["messages"][-1]["done"]["emulation"]["parameters"] == ["min_p"]
         alone = {**record, "kind": "chat", "columns": [frozen]}
@@ -245,11 +245,11 @@ def test_an_emulated_answer_is_asked_for_again(chromium: Browser, stock: str) ->
         expect(page.locator(".unrepeated")).to_contain_text("only while it writes nothing else")
 
 
-RECORD = """async (root) => {
-  const { comparisonRecord } = await import(`${root}/records/records.js`);
-  const { viewOf } = await import(`${root}/records/views.js`);
+RECORD = f"""async () => {{
+  const {{ comparisonRecord }} = await ({MODULE})('records/records.js');
+  const {{ viewOf }} = await ({MODULE})('records/views.js');
   return comparisonRecord(await viewOf('comparison'));
-}"""
+}}"""
 
 
 def test_a_longer_answer_is_asked_for_again_as_long(chromium: Browser, stock: str) -> None:
