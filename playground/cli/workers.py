@@ -130,6 +130,7 @@ class _Supervisor(multiprocess.Multiprocess):
 
     def join_all(self) -> None:
         """Wait for the workers' end; another signal hurries them."""
+        _log.info("Stopping: %d workers are told", len(self.processes))
         self.signal_queue.clear()
         for worker in self.processes:
             while worker.process.is_alive():

@@ -94,6 +94,9 @@ async def test_a_terminals_interrupt_leaves_the_grace_and_a_second_one_ends_at_o
         for pid in pids:
             os.kill(pid, signal.SIGINT)
         await site.told(signal.SIGINT)
+        await asyncio.to_thread(site.server.wait_for, "workers are told")
+        for _ in range(50):  # while others would have ended
+            assert (await site.client.get("/livez")).status_code == 200
         assert not [each for each in readers if each.done() and each.exception()]
         site.server.signal(signal.SIGINT)
         assert await site.ended() == 0
