@@ -96,6 +96,11 @@ class _Worker(multiprocess.Process):
         threading.Thread(target=_end_with_supervisor, daemon=True).start()
         server.run(sockets)
 
+    def start(self) -> None:
+        """Start it, and keep nothing open here that hides its end from whoever asks it."""
+        super().start()
+        self.child_conn.close()
+
     def kill(self) -> None:
         """Make room for another in the place of one that has died, or hangs."""
         if self.exitcode != STARTUP_FAILURE:

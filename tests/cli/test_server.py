@@ -37,6 +37,7 @@ PARTS = {
         "target(self, sockets)",
         "always_pong(self)",
         "pong(self)",
+        "start(self)",
         "kill(self)",
     ),
     multiprocess.Multiprocess: (
