@@ -75,7 +75,7 @@ export function iconButton(drawn, name, onclick, told = name) {
  */
 export function wordedButton(drawn, name, onclick, told) {
   const made = button('', onclick, 'quiet icon-button worded');
-  made.append(icon(drawn), name);
+  made.append(icon(drawn), element('span', { textContent: name }));
   made.title = told;
   return made;
 }

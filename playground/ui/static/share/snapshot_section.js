@@ -5,7 +5,7 @@ import { json } from '../lib/api.js';
 import { alertOf, element, note } from '../lib/dom.js';
 import { count, number } from '../lib/text.js';
 import { Tree } from '../lib/tree.js';
-import { showLink } from './link_list.js';
+import { reachOf, showLink } from './link_list.js';
 
 const day = 86_400;
 /** @type {[number | null, string][]} */
@@ -90,8 +90,10 @@ export function snapshotSection(record) {
   }
   const result = element('div', { className: 'made' });
   result.setAttribute('aria-live', 'polite');
-  const created = ({ url: address }, restricted) => showLink(result, 'The link', address,
-    note(restricted ? 'People must log in here to open it.' : 'Everybody who has it can open it. You can delete it under My links.'));
+  const created = ({ url: address }, restricted) => {
+    const who = restricted ? ['People must log in here to open it.'] : reachOf(address).length > 0 ? [] : ['Everybody who has it can open it.'];
+    showLink(result, 'The link', address, note([...who, 'You can delete it under My links.'].join(' ')));
+  };
   const writing = document.querySelector('.message[data-state="streaming"]') !== null;
   const voting = record.kind === 'comparison' && document.querySelector('.blind-board:not([hidden])') !== null;
   return element('div', {},
