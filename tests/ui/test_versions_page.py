@@ -472,6 +472,33 @@ def test_an_import_that_is_no_tree_is_refused_in_words(page: Page) -> None:
     expect(versions(answers(page).first)).to_contain_text("1/3001")
 
 
+# How often a record's messages are looked at while a text is made of it, for so many turns with two
+# versions each.
+LOOKS = """((turns) => {
+    const says = (role, after) => ({
+        role, content: 'x', state: 'done', ...(after === undefined ? {} : { after }) });
+    const list = [];
+    for (let i = 0; i < turns; i += 1) {
+        list.push(says('user', list.length > 0 ? list.length - 1 : undefined));
+        list.push(says('assistant'), says('assistant', list.length - 1));
+    }
+    let looks = 0;
+    const messages = new Proxy(list, { get(target, name) {
+        if (typeof name === 'string' && /^[0-9]+$/.test(name)) looks += 1;
+        return Reflect.get(target, name, target);
+    } });
+    const setting = { sampler: {}, max_new_tokens: null, seed: null, stop: [], system: '',
+        engine: null };
+    m.recordMarkdown({ kind: 'chat', title: 'x', columns: [{ label: 'x', setting, messages }] });
+    return looks / turns;
+})(a[0])"""
+
+
+def test_a_text_of_many_versions_takes_no_more_for_each_than_of_few(page: Page) -> None:
+    few, many = (call(page, "records/record_text.js", LOOKS, turns) for turns in (20, 400))
+    assert many < 1.2 * few
+
+
 # Run in a page: a stream stays open after its last event until `release` is called.
 HELD = """() => {
     const fetched = window.fetch;

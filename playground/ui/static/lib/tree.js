@@ -28,6 +28,13 @@ export function before(messages, place) {
 }
 
 /**
+ * The message that the one at this place of such a list follows, or null.
+ * @param {any[]} messages
+ * @param {number} place
+ */
+export const followed = (messages, place) => messages[follows(messages[place], place)] ?? null;
+
+/**
  * Of each message of such a list its number among its versions, from 1, and how many there are.
  * @param {any[]} messages
  */

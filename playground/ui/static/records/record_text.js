@@ -1,7 +1,7 @@
 // Records as texts: JSON, which keeps all, and Markdown for readers, which keeps what was said and
 // with which settings, but not the receipts and figures. Pure.
 
-import { before, numbered } from '../lib/tree.js';
+import { followed, numbered } from '../lib/tree.js';
 import { brief } from '../lib/text.js';
 import { checkRecord, format, version } from './record_shape.js';
 
@@ -44,7 +44,7 @@ export function recordMarkdown({ kind, title, columns }) {
     const numbers = numbered(messages);
     for (const [i, message] of messages.entries()) {
       const { role, content, receipt: _, done: __, ...rest } = message;
-      const asked = message.after === undefined ? null : before(messages, i).at(-1);
+      const asked = message.after === undefined ? null : followed(messages, i);
       lines.push(comment(role, rest), '', heading(message, numbers[i], asked), '', quoted(content), '');
       for (const notice of rest.notices ?? []) lines.push(escaped(notice), '');
       if (rest.state === 'failed') lines.push(`Failed: ${escaped(rest.problem.message)}`, '');
