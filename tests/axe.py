@@ -11,7 +11,9 @@ _SOURCE: Final = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 # Colours may still be on their way to those of another theme.
 _RUN: Final = """async (only) => {
     await Promise.all(document.getAnimations().map((each) => each.finished.catch(() => {})));
-    const { violations } = await axe.run(document, only.length ? { runOnly: only } : {});
+    const options = { resultTypes: ['violations'], ...(only.length ? { runOnly: only } : {}) };
+    const window = document.querySelector('dialog[open]'); // behind which nothing is reached
+    const { violations } = await axe.run(window ?? document, options);
     return violations.map(({ id, nodes }) =>
         [id, ...nodes.slice(0, 3).map(({ html, any }) => `${html} ${any[0]?.message ?? ''}`)]);
 }"""
