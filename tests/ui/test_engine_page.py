@@ -289,6 +289,8 @@ def test_each_knob_says_what_the_engine_makes_of_it(chromium: Browser, small: Ap
         expect(how(page, "min_p")).to_have_text("emulated")
         page.get_by_role("button", name="What min_p does").click()
         expect(page.locator("#field-help")).to_contain_text(emulated["reason"])
+        page.get_by_role("button", name="What repetition_penalty does").click()
+        expect(page.locator("#field-help")).to_contain_text(differs["reason"])
         page.keyboard.press("Escape")
         expect(how(page, "presence_penalty")).to_contain_text("Not applied: TGI has no presence")
         expect(how(page, "top_p")).to_be_hidden()

@@ -24,6 +24,7 @@ from playground.settings import Settings
 _SMOLLM2: Final = Preset(
     id="smollm2",
     name="SmolLM2",
+    description="What the makers of this small model recommend.",
     source="The model card of HuggingFaceTB/SmolLM2-135M-Instruct.",
     sampler=Sampler(temperature=0.2, top_p=0.9),
     max_new_tokens=512,

@@ -49,7 +49,7 @@ function check(id) {
   const { value, problem } = look(id);
   const how = $('.how', field(id).closest('.field'));
   field(id).setAttribute('aria-invalid', String(problem !== undefined));
-  how.className = problem === undefined ? 'how said' : 'how invalid';
+  how.className = problem === undefined ? 'how' : 'how invalid';
   how.textContent = problem ?? (id === 'max-new-tokens' ? limitWords(value) : '');
 }
 

@@ -23,8 +23,7 @@ function showKnob(knob, parameter, { value, problem }, emulate) {
   const how = $('.how', knob);
   how.className = `how ${problem === undefined ? level : 'invalid'}`;
   how.textContent = problem ?? (level === 'calm' ? '' : word || words);
-  // What is not said in full at the knob is told in its help.
-  $('.treatment', knob).textContent = level === 'calm' || word ? words : '';
+  $('.treatment', knob).textContent = words; // at the knob there is room for one line
 }
 
 // The way back to what the preset says, where something else stands in the field.
