@@ -12,6 +12,7 @@ from typing import BinaryIO, Final, Self
 
 from playground.auth.secret import known_secret, secret_file
 from playground.auth.users import read, users_file
+from playground.cli.terminal import printable
 from playground.settings import Settings
 from playground.store.backup import Backup, BackupError, filled, write_backup
 from playground.store.database import Database
@@ -63,7 +64,8 @@ def restore(options: argparse.Namespace, settings: Settings) -> int:
         kept = Backup(file)
         rows = asyncio.run(_restored(kept, database, settings, force=options.force))
     texts = kept.head.texts
-    print(f"Restored, of {kept.head.made}: {_contents(rows, texts)}.", file=sys.stderr)
+    made = printable(kept.head.made)  # by whoever wrote the file
+    print(f"Restored, of {made}: {_contents(rows, texts)}.", file=sys.stderr)
     if _SECRET in texts and texts[_SECRET] != _secret(settings):
         print(
             "PLAYGROUND_SECRET or its file has another secret than the backup: whoever was logged "

@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime
 from importlib.metadata import version
 from typing import Any, BinaryIO, Final, Self
 
-from sqlalchemy import Connection, MetaData, Table, exists, insert, select, text
+from sqlalchemy import Column, Connection, MetaData, Table, exists, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from playground.domain.errors import PlaygroundError
@@ -28,6 +28,9 @@ from playground.store.tables import REVISION, metadata
 _KIND: Final = "kto-mistral-playground backup"
 _VERSION: Final = 1  # of what stands on the lines
 _AT_ONCE: Final = 100  # rows; one may have a megabyte
+_LONGEST_LINE: Final = 64_000_000  # bytes; a file of nothing but one line may unpack to any number
+
+_LARGEST: Final = 2**63 - 1  # number of a database
 
 
 class BackupError(PlaygroundError):
@@ -151,10 +154,7 @@ class Backup:
         of = f"a newer playground ({head.get('playground')}), and this one cannot read"
         if head.get("version") != _VERSION:
             raise BackupError(f"This backup was made by {of} it: restore it with that one.")
-        try:
-            self.head = Head(head["revision"], head["made"], head["texts"])
-        except KeyError as error:
-            raise _damaged() from error
+        self.head = _head(head)
         if self.head.revision is not None and self.head.revision > REVISION:
             raise BackupError(
                 f"This backup was made by {of} its tables ({self.head.revision}; the last that it "
@@ -182,7 +182,7 @@ class Backup:
         waiting: list[Mapping[str, Any]] = []
         into: Table | None = None
         for line in self._lines:
-            table = tables.get(line.get("table", ""))
+            table = tables.get(str(line.get("table", "")))
             if waiting and (table is not into or len(waiting) == _AT_ONCE):
                 assert into is not None
                 await connection.execute(insert(into), waiting)
@@ -201,12 +201,48 @@ class Backup:
         return rows
 
 
+def _head(line: Mapping[str, Any]) -> Head:
+    """What stands on the first line. Raises BackupError for what no backup says of itself."""
+    revision, made, texts = line.get("revision", 0), line.get("made"), line.get("texts")
+    if not (revision is None or (isinstance(revision, str) and revision)):
+        raise _damaged()
+    if not isinstance(made, str) or not isinstance(texts, dict):
+        raise _damaged()
+    if not all(isinstance(each, str) and _writable(each) for each in texts.values()):
+        raise _damaged()
+    return Head(revision, made, texts)
+
+
+def _writable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON may name
+        return False
+    return True
+
+
 def _typed(row: Any, table: Table) -> Mapping[str, Any]:
     """A row of a backup with its days as days."""
     if not isinstance(row, dict) or row.keys() != set(table.columns.keys()):
         raise _damaged()
-    days = [each.name for each in table.columns if each.type.python_type is date]
-    return row | {name: date.fromisoformat(row[name]) for name in days}
+    return {each.name: _value(row[each.name], each) for each in table.columns}
+
+
+def _value(value: Any, column: Column[Any]) -> Any:
+    """What a column may hold. Raises BackupError for what it may not."""
+    kind = column.type.python_type
+    if value is None and column.nullable:
+        return None
+    if kind is date and isinstance(value, str):
+        try:
+            return date.fromisoformat(value)
+        except ValueError as error:
+            raise _damaged() from error
+    if type(value) is not kind or (kind is int and abs(value) > _LARGEST):
+        raise _damaged()
+    if kind is str and ("\0" in value or not _writable(value)):  # which PostgreSQL takes neither
+        raise _damaged()
+    return value
 
 
 async def filled(connection: AsyncConnection) -> bool:
@@ -233,7 +269,7 @@ def _lines(file: BinaryIO) -> Iterator[dict[str, Any]]:
     """The objects of a backup. Raises BackupError when it is none, or damaged."""
     with gzip.GzipFile(fileobj=file, mode="rb") as packed:
         try:
-            for line in packed:
+            while line := packed.readline(_LONGEST_LINE):
                 found = json.loads(line)
                 if not isinstance(found, dict):
                     raise _damaged()
@@ -244,7 +280,7 @@ def _lines(file: BinaryIO) -> Iterator[dict[str, Any]]:
             raise BackupError(
                 "This backup was cut: its end is missing. Nothing was changed."
             ) from error
-        except (ValueError, zlib.error) as error:
+        except (ValueError, RecursionError, zlib.error) as error:
             raise _damaged() from error
         except OSError as error:
             raise BackupError(f"The backup cannot be read: {error.strerror}.") from error

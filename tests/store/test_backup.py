@@ -8,6 +8,7 @@ import shlex
 import stat
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -20,7 +21,7 @@ from playground.auth.passwords import Passwords
 from playground.auth.users import UsersFile
 from playground.cli.options import create_parser
 from playground.settings import load_settings
-from playground.store.backup import write_backup
+from playground.store.backup import Backup, BackupError, write_backup
 from playground.store.database import Database
 from playground.store.tables import REVISION
 from tests import commands
@@ -190,6 +191,62 @@ async def test_what_is_no_whole_backup_changes_nothing(
         assert done.returncode == 2, content
         assert words in done.stderr
         assert (await lines_of(database))[1] == row
+
+
+DAMAGED = "This backup is damaged."
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        {"texts": []},
+        {"texts": None},
+        {"texts": {"users": 5}},
+        {"texts": {"secret": "\ud800"}},
+        {"revision": 1},
+        {"revision": ["0001"]},
+        {"made": 5},
+    ],
+)
+def test_a_first_line_says_what_one_can_or_the_backup_is_damaged(head: dict[str, Any]) -> None:
+    told = {"kind": "kto-mistral-playground backup", "version": 1, "revision": None}
+    first = {**told, "made": "today", "texts": {}, **head}
+    with pytest.raises(BackupError, match=DAMAGED):
+        Backup(BytesIO(packed([first])))
+
+
+def test_nothing_a_backup_unpacks_to_is_kept_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("playground.store.backup._LONGEST_LINE", 1_000_000)
+    files = [gzip.compress(text) for text in (b'"' + b" " * 50_000_000, b"[" * 900_000)]
+    tracemalloc.start()
+    try:
+        for each in files:
+            with pytest.raises(BackupError, match=DAMAGED):
+                Backup(BytesIO(each))
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"table": ["usage"]},
+        {"row": []},
+        *({"row": {"account": "b", "day": day, "tokens": 1}} for day in (5, "never", None)),
+        *({"row": {"account": name, "day": "2026-01-01", "tokens": 1}} for name in (5, "\0", None)),
+        *({"row": {"account": "b", "day": "2026-01-01", "tokens": n}} for n in ("1", 2**70, True)),
+    ],
+)
+async def test_a_row_is_of_its_table_or_the_backup_is_damaged(wrong: dict[str, Any]) -> None:
+    database = {"data_dir": data_dir()}
+    head, row, end = await lines(database)
+    restored = Backup(BytesIO(packed([head, {**row, **wrong}, end])))
+    made = Database.from_settings(load_settings(**database))
+    with pytest.raises(BackupError, match=DAMAGED):
+        async with made.untended(writing=True) as connection:
+            await restored.restore(connection)
+    assert (await lines_of(database))[1] == row
 
 
 async def lines_of(database: dict[str, str]) -> list[dict[str, Any]]:
