@@ -193,3 +193,32 @@ def test_a_formula_asks_for_nothing_and_does_nothing(drawing: Page) -> None:
     assert html.count("<math") == 1  # the text with brackets
     assert not re.search(r"<(?:img|a)\b|href=|\bon\w+=\"", html)
     assert asked == []
+
+
+def test_a_formula_covers_nothing_but_its_answer(drawing: Page) -> None:
+    """It may reach out of its own place, by a shift or where its height is said to be none."""
+    drawing.evaluate("start()")
+    drawing.evaluate("maths()")
+    text = r"""$\smash{\rule{20em}{20em}}$ a $\rule[30em]{900em}{900em}$
+
+b $\kern-30em\rule{60em}{1em}$
+
+"""
+    taken = drawing.evaluate("(text) => take([{ name: 'delta', data: { pane: 0, text } }])", text)
+    assert taken["html"].count("<math") == 3
+    assert taken["height"] < 2000
+    above, left = drawing.evaluate("""() => {
+        const { left, top } = document.querySelector('[data-role=assistant] .body').getBoundingClientRect();
+        return [[left + 10, top - 10], [left - 10, top + 10]].map(([x, y]) => {
+            const there = document.elementsFromPoint(x, y);
+            return there.length > 0 && there.every((each) => !each.closest('.math'));
+        });
+    }""")  # noqa: E501
+    assert above
+    assert left
+
+
+def test_a_line_of_blanks_is_drawn_at_once(drawing: Page) -> None:
+    """It was tried as marks at each of its blanks: this one would take longer than any test may."""
+    [html] = drawing.evaluate("(texts) => draws(texts)", ["a\n" + " " * 400_000 + "x"])
+    assert "x" in html

@@ -58,8 +58,8 @@ const longest = 4000; // characters of maths; nothing is looked for beyond
 
 // The first place of a text between two places, or -1.
 function find(text, searched, from, to) {
-  const at = text.indexOf(searched, from);
-  return at < 0 || at + searched.length > to ? -1 : at;
+  const at = text.slice(from, to).indexOf(searched); // or all that follows would be searched
+  return at < 0 ? -1 : from + at;
 }
 
 // Whether it reads as words and amounts, as between the signs of $5 or 10$.

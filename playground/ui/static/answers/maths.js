@@ -11,6 +11,7 @@ let loading = false;
 /** @type {Map<string, Element | null>} */
 const known = new Map(); // what was made of a formula
 const most = 500;
+const maxSize = [30, 400]; // em and pt: of a rule or a gap that a formula asks for
 
 /**
  * Sets the maths within a node; later, where what sets it is still to be fetched.
@@ -53,7 +54,7 @@ function formula(tex, display) {
 function make(tex, display) {
   const node = element('span', { className: display ? 'math display' : 'math', dir: 'ltr' });
   try {
-    temml.render(tex, node, { displayMode: display, throwOnError: true, trust: false });
+    temml.render(tex, node, { displayMode: display, throwOnError: true, trust: false, maxSize });
   } catch {
     return null;
   }

@@ -27,7 +27,8 @@ export function loadPreview() {
 }
 
 // The marks that may open a line or stand alone on it: of an item, a heading, a quote, a fence, a rule.
-const marks = /^[ \t>]*(?:[-+*=_~`#$\\[\t ]*|\d{1,9}[.)]?[ \t]*|(?:[-+*]|\d{1,9}[.)]) +\[(?:[ xX]\]?)?)$/;
+// The blanks in front belong to no mark, or a line of many would be tried at each of them.
+const marks = /^[ \t>]*(?:[-+*=_~`#$\\[][-+*=_~`#$\\[\t ]*|\d{1,9}[.)]?[ \t]*|(?:[-+*]|\d{1,9}[.)]) +\[(?:[ xX]\]?)?)?$/;
 const head = /^ {0,3}\|.*\|/;
 const underHead = /^[-:| \t]*$/;
 
