@@ -62,6 +62,10 @@ _TOP_TOKENS: Final = 5  # MAX_TOP_N_TOKENS, unless its operator raised it; /info
 # and with 30 none of the answers of `make emulation` is off.
 _WANTED: Final = 50
 _MOST_TOLD: Final = re.compile(r"`top_n_tokens` must be >= 0 and <= (\d+)")
+# Between which the logarithm of the likeliest token's probability is: of a vocabulary of any size,
+# and what rounding may make of 1.
+_LEAST: Final = -50.0
+_ROUNDED: Final = 0.02
 # How long the state waits for the answer about log-probabilities, which may stand in a queue.
 _TRIAL_S: Final = 2.0
 # Between two log-probabilities that mean the same, or a sum of probabilities and 1.
@@ -350,12 +354,21 @@ def _written(output: TextGenerationOutput) -> Written:
 
 def _step(output: TextGenerationStreamOutput) -> Step:
     token, top = output.token, output.top_tokens or ()
+    numbers([token.id, *[each.id for each in top]])
+    likeliest = [Candidate(t.id, t.text, likeliness(t.logprob), t.special) for t in top]
+    known = [each.logprob for each in likeliest]
+    # Of what a vocabulary holds one has a share that can be told from none, and all have no more
+    # than the whole of it.
+    if known and not (
+        _LEAST < max(known) < _ROUNDED and sum(map(math.exp, known)) < math.exp(_ROUNDED)
+    ):
+        raise ValueError("its probabilities are none")
     return Step(
         token.id,
         "" if token.special else token.text,
-        likeliness(token.logprob),
+        min(0.0, likeliness(token.logprob)),
         token.special,
-        tuple([Candidate(t.id, t.text, likeliness(t.logprob), t.special) for t in top]),
+        tuple(likeliest),
     )
 
 

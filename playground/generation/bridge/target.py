@@ -35,6 +35,11 @@ _RARER: Final = 0.75
 # Sums of float32 logarithms.
 _ROUNDING: Final = 1e-6
 
+# Exponents: up to the first one e to it is a number with which can be reckoned, the second is near
+# the largest that is a number at all. A low temperature multiplies penalties a hundredfold.
+_PLAIN: Final = 600.0
+_LARGEST: Final = 700.0
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -111,7 +116,7 @@ class Target:
             default=0.0,
         )
         error = float(max(unseen, scores[best.id]) > scores[best.id])
-        if scores[step.id] >= scores[best.id]:
+        if scores.get(step.id, -math.inf) >= scores[best.id]:
             return Verdict("accept", error, error)
         return Verdict("write", error, 1.0, best)
 
@@ -130,6 +135,9 @@ class _View:
         top = _top(step)
         self._target, self._counts, self._top = target, counts, top
         self.p = [math.exp(each.logprob) for each in top]
+        likeliest = max(each.logprob - self._shift(counts.get(each.id, 0)) for each in top)
+        # All weights are of one scale, any: of that one in which they are numbers.
+        self._scale = likeliest if abs(likeliest) > _PLAIN else 0.0
         unseen = max(0.0, 1.0 - sum(self.p))
         if unseen < _ROUNDING:
             unseen = 0.0
@@ -137,7 +145,10 @@ class _View:
         away = [self._factor(count) for token, count in counts.items() if token not in inside]
         low, high = min([1.0, *away]), max([1.0, *away])
         factors = [self._factor(counts.get(each.id, 0)) for each in top]
-        weights = [p * c for p, c in zip(self.p, factors, strict=True)]
+        if self._scale:
+            weights = [self._weight(each) for each in top]
+        else:
+            weights = [p * c for p, c in zip(self.p, factors, strict=True)]
         self._high, self._unseen, self._edge = high, unseen, 0.0
         # No token that is not shown has more than the last one shown.
         most = min(self.p) if unseen else 0.0
@@ -200,8 +211,14 @@ class _View:
         """One of those that the engine draws too seldom."""
         return draw.choices(self._top, self._gains)[0]
 
+    def _shift(self, count: int) -> float:
+        return self._target.shift(count) / self._target.temperature
+
     def _factor(self, count: int) -> float:
-        return math.exp(-self._target.shift(count) / self._target.temperature)
+        return math.exp(min(_LARGEST, -self._shift(count) - self._scale))
+
+    def _weight(self, token: Candidate) -> float:
+        return math.exp(token.logprob - self._shift(self._counts.get(token.id, 0)) - self._scale)
 
     def _cut(
         self, weights: list[float], most: float, unseen: float, rest: list[float]

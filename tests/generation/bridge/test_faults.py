@@ -15,7 +15,16 @@ from typing import Any
 import orjson
 import pytest
 
-from playground.domain.messages import Delta, Done, Event, Failed, Message, PaneRequest, Receipt
+from playground.domain.messages import (
+    Delta,
+    Done,
+    Event,
+    Failed,
+    Message,
+    Notice,
+    PaneRequest,
+    Receipt,
+)
 from playground.domain.samplers import Sampler
 from playground.engines.tgi import TGIEngine
 from playground.generation.answer import answer
@@ -332,3 +341,49 @@ async def test_switched_off_nothing_is_sent_and_it_is_said(by: str) -> None:
     )
     for name in names:
         assert took.receipt.applied[name].how == "unsupported"
+
+
+def lying(token: object, *logprobs: object) -> bytes:
+    """The event of a token with likely ones of these logarithms."""
+    top = [
+        {"id": number(f" w{i}"), "text": f"w{i}", "logprob": each, "special": False}
+        for i, each in enumerate(logprobs)
+    ]
+    drawn = {"id": token, "text": " a", "logprob": -0.5, "special": False}
+    return event("", token=drawn, top_tokens=top)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        lying(1, 1e308, -1e308),
+        lying(1, -1e308),
+        lying(1, 5, 4, 3),
+        lying(1, -0.1, -0.1, -0.1),
+        lying(1, None),
+        lying("x", -0.5),
+        lying(1.5, -0.5),
+    ],
+    ids=["beyond all numbers", "none", "above 1", "above 1 in all", "no number", "text", "half"],
+)
+@pytest.mark.parametrize("sampler", [MIN_P, PRESENCE, Sampler(temperature=0, presence_penalty=1)])
+async def test_probabilities_that_are_none_end_an_answer_as_the_engines_fault(
+    lie: bytes, sampler: Sampler
+) -> None:
+    async with tgi(writing(SURE, lie)) as (_, made):
+        took = await answered(made, replace(HI, sampler=sampler))
+    assert isinstance(took.end, Failed)
+    assert took.end.kind == "protocol"
+
+
+async def test_an_engine_that_never_writes_what_it_says_is_likely_is_given_up() -> None:
+    """Its streams are bounded by what was accepted, and so is what they may write."""
+    lie = lying(9, -0.1, -3)
+    policy = EmulationPolicy(restarts=2.0)
+    async with tgi(*[writing(lie)] * 100) as (server, made):
+        items = answer(made, HI, context_tokens=500, emulation=policy)
+        async with aclosing(items) as events:
+            async for each in events:
+                if isinstance(each, Notice):
+                    break
+        assert len(generations(server)) <= 2.0 * 20 + 2

@@ -195,3 +195,32 @@ def test_greedy_says_where_a_token_that_is_not_shown_may_be_the_likeliest() -> N
     p = np.array([0.3, 0.29, 0.21, 0.2])
     verdict = Target(0.0, presence_penalty=1.0).judge(shown(p, 0, 2), {0: 1, 1: 1}, Random(1))
     assert verdict.error == 1
+
+
+@pytest.mark.parametrize("frequency", [-2.0, 0.0, 2.0])
+@pytest.mark.parametrize("presence", [-2.0, 2.0])
+@pytest.mark.parametrize("count", [1, 3, 5, 400])
+@pytest.mark.parametrize("told", [(0.0, -1000.0), (0.0, -20.0, -1e308), (-0.6931, -0.6932, -300.0)])
+def test_a_low_temperature_makes_no_number_too_large_or_small(
+    frequency: float, presence: float, count: int, told: tuple[float, ...]
+) -> None:
+    """A penalty that is multiplied a hundredfold; what is left is told from all else by far."""
+    target = Target(0.01, frequency, presence, min_p=0.1)
+    top = tuple(Candidate(i, f"t{i}", each, False) for i, each in enumerate(told))
+    counts = {0: count, 77: count}  # one that is shown and one that is not
+    left = [each.logprob - target.shift(counts.get(each.id, 0)) / 0.01 for each in top]
+    best = top[left.index(max(left))]
+    alone = sum(each > max(left) - 50 for each in left) == 1
+    for each in [each for each in top if each.logprob > -50]:  # another is never drawn
+        step = Step(each.id, each.text, each.logprob, False, top)
+        verdict = target.judge(step, counts, Fixed(0.5))
+        assert not alone or (verdict.way == "accept") is (each == best)
+        assert not alone or verdict.token in (None, best)
+        assert 0 <= verdict.error <= 1
+        assert all(map(math.isfinite, target.log_probabilities(step, counts).values()))
+
+
+def test_a_token_that_the_likeliest_leave_out_is_not_the_likeliest() -> None:
+    step = Step(9, "x", -0.1, False, (Candidate(1, "a", -0.5, False),))
+    verdict = Target(0.0, 1.0).judge(step, {}, Fixed(0.5))
+    assert (verdict.way, verdict.token) == ("write", step.likeliest[0])
