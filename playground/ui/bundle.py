@@ -3,7 +3,7 @@
 The modules stay what they are, without a build step; they are put together when a page first asks
 for them. A module becomes a function that is called at once and gives what it exports, so the
 modules can be written as these do it: named exports that are never assigned anew, no ``*``, no
-default, no ``await`` outside of a function.
+default, no ``await`` outside of a function, no template that goes on in a next line.
 """
 
 import re
