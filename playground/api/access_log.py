@@ -22,7 +22,8 @@ _ID: Final = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _FORWARDED: Final = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"})
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # What asks so often that its lines would bury the others.
-_QUIET: Final = frozenset({"/ui", "/livez", "/readyz", "/metrics", "/api/engine"})
+_FILES: Final = ("/ui", "/assets", "/static")
+_QUIET: Final = frozenset({*_FILES, "/livez", "/readyz", "/metrics", "/api/engine"})
 # A status that no answer has: the reader left before there was one.
 _LEFT: Final = 499
 
@@ -121,7 +122,7 @@ class AccessLog:
         if refusal:
             self._metrics.refused(refusal)
         self._metrics.requested(method, route, status, seconds)
-        quiet = route in _QUIET or "." in route or route.endswith(":path}")  # Gradio's files
+        quiet = route in _QUIET or "." in route  # files
         level = logging.DEBUG if quiet and status < 500 else logging.INFO
         if not _log.isEnabledFor(level):
             return
@@ -153,9 +154,11 @@ _METRICS: Final = _Named("/metrics")
 
 def _template(scope: Scope, path: str) -> str:
     """The route's own path, with names in the place of values; no path that was asked for."""
-    if path.startswith("/ui/"):
-        return "/ui"
-    return getattr(scope.get("route"), "path", "none")
+    for folder in _FILES:
+        if path.startswith(f"{folder}/"):
+            return folder
+    template: str = getattr(scope.get("route"), "path", "none")
+    return "none" if template.endswith(":path}") else template  # which takes what nothing else does
 
 
 def _number(headers: Sequence[tuple[bytes, bytes]]) -> str:

@@ -265,7 +265,7 @@ def test_an_id_that_is_none_is_replaced(site: Server, given: str) -> None:
 
 def test_no_path_is_a_label_or_a_field(site: Server) -> None:
     for path in (f"/{PATH}", f"/s/{PATH}", f"/api/shares/{PATH}", f"/ui/{PATH}", f"/?q={PATH}"):
-        number = httpx.get(f"{site.url}{path}").headers["x-request-id"]
+        number = httpx.get(f"{site.url}{path}", timeout=60).headers["x-request-id"]
         if not path.startswith("/ui/"):  # of files there are no lines
             assert PATH not in json.dumps(line(site, number))
     assert httpx.request("PROPFIND", f"{site.url}/").status_code == 405
