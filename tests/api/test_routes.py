@@ -350,7 +350,7 @@ async def test_an_engine_that_dies_in_mid_answer_is_the_panes_error_and_comes_ba
         assert [name for name, _ in named] == ["receipt", "delta", "block", "error"]
         assert text_of(named) == "Some *text*"
         error = named[-1][1]
-        assert set(error) == {"pane", "kind", "message", "retryable"}
+        assert set(error) == {"pane", "kind", "message", "retryable", "figures"}
         assert (error["kind"], error["retryable"]) == ("incomplete", True)
         state = (await client.get("/api/engine")).json()
         assert state["state"] == "offline"

@@ -109,7 +109,7 @@ def test_without_a_network_the_page_goes_on_and_says_why(tmp_path: Path) -> None
         said = server.wait_for("^No public address: ")
         assert "cannot be fetched from cdn-media.huggingface.co (" in said
         assert "Check the network" in said
-        assert httpx.get(f"{server.url}/").status_code == 200
+        assert httpx.get(f"{server.url}/", timeout=60).status_code == 200
         assert "Traceback" not in server.output
         assert server.terminate() == 0
 
@@ -129,7 +129,7 @@ def test_what_comes_through_the_tunnel_is_the_public(tmp_path: Path) -> None:
         server.wait_for(f"^Public address: https://{HOST}/ ")
         about = json.loads(relay.with_name(f"{relay.name}.json").read_text())
         assert (about["server"], about["certificate"]) == ("127.0.0.1:7000", None)
-        with httpx.Client(base_url=f"http://127.0.0.1:{about['port']}") as far:
+        with httpx.Client(base_url=f"http://127.0.0.1:{about['port']}", timeout=60) as far:
             assert far.get("/livez").status_code == 421, "its name alone leads here"
             far.headers["host"] = HOST
             far.headers["x-forwarded-for"] = "127.0.0.1"

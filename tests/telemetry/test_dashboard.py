@@ -142,7 +142,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
     wait in line, an error and a refusal."""
     folder = tmp_path_factory.mktemp("prometheus")
     with ExitStack() as stack:
-        engine = stack.enter_context(stand_in("--max-top-n-tokens", "20"))
+        engine = stack.enter_context(stand_in("--max-top-n-tokens", "50"))
         sites = [
             stack.enter_context(Application(url, max_streams=1, published_host="127.0.0.1"))
             for url in (engine.url, f"http://127.0.0.1:{free_port()}")

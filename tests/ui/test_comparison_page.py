@@ -722,9 +722,9 @@ def test_what_the_tab_needs_is_loaded_when_it_is_opened(chromium: Browser, site:
         asked: list[str] = []
         page.on("request", lambda each: asked.append(each.url))
         loaded = "performance.getEntriesByType('resource').map(e => e.name)"
-        assert not any("comparison.js" in each for each in page.evaluate(loaded))
+        assert not any("main-later.js" in each for each in page.evaluate(loaded))
         compare(page)
-        assert any("comparison.js" in each for each in asked)
+        assert any("main-later.js" in each for each in asked)
 
 
 @pytest.fixture(scope="module")

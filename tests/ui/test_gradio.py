@@ -106,7 +106,7 @@ def test_a_server_that_ends_ends_the_drawing(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_what_is_drawn_says_where_it_is_by_the_browsers_address() -> None:
     with Application(ui=True, root_path="/model") as running:
-        page = httpx.get(f"{running.url}/").text
+        page = httpx.get(f"{running.url}/", timeout=60).text
         assert '"root":(location.origin + "/model")' in page
         assert frame.ORIGIN not in page
         host = {"host": "localhost:1"}

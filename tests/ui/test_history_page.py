@@ -415,7 +415,7 @@ def test_a_newer_page_takes_over_and_the_older_one_says_so(page: Page, site: str
     holds(page, 1)
     newer = page.context.new_page()
     newer.route(
-        "**/records/archive.js",
+        "**/main.js",
         lambda route: route.fulfill(
             response=(response := route.fetch()),
             body=response.text().replace("const layout = 1;", "const layout = 2;"),

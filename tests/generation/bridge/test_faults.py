@@ -299,7 +299,7 @@ async def test_more_or_fewer_likely_tokens_than_were_asked_for() -> None:
     async with tgi(writing(tied), writing(tied, alone, none, ENDING)) as (server, made):
         took = await answered(made, HI)
         narrow, wide = [each["parameters"] for each in generations(server)]
-    assert narrow["top_n_tokens"] == wide["top_n_tokens"] == 20
+    assert narrow["top_n_tokens"] == wide["top_n_tokens"] == 50
     assert narrow["top_k"] == 20, "of which min_p would leave more"
     assert "top_k" not in wide
     assert took.text == "One One One"
