@@ -363,7 +363,8 @@ def _mark_task(item: Token, inline: Token) -> None:
 
 def make_parser() -> MarkdownIt:
     """A parser of this grammar; to render, it wants an `Allowance` in its environment."""
-    markdown = MarkdownIt("commonmark", {"html": False, "breaks": True})
+    # Lists and quotes some twenty deep: what lies deeper is not shown. More makes brackets slow.
+    markdown = MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": 40})
     markdown.enable(["table", "strikethrough"]).disable("reference")
     blocks, inline, core = markdown.block.ruler, markdown.inline.ruler, markdown.core.ruler
     blocks.at("table", _table, {"alt": ["paragraph", "reference"]})

@@ -352,3 +352,8 @@ def test_every_block_has_the_direction_of_its_text() -> None:
     for tag in ("h3", "ul", "th", "td"):
         assert f'<{tag} dir="auto">' in markup
     assert markup.count('<p dir="auto">') == 2  # a list gives its items its own
+
+
+def test_a_list_in_lists_loses_none_of_its_items() -> None:
+    text = "".join(f"{'  ' * i}- item {i}\n" for i in range(19))
+    assert "".join(render(text)).count("item") == 19

@@ -8,7 +8,7 @@ const links = /^(?:https?:\/\/|mailto:)/i;
 const linkAttributes = 'rel="noopener noreferrer nofollow" target="_blank"';
 
 export function makeGrammar(markdownit) {
-  const markdown = markdownit('commonmark', { html: false, breaks: true }).enable(['table', 'strikethrough']).disable('reference');
+  const markdown = markdownit('commonmark', { html: false, breaks: true, maxNesting: 40 }).enable(['table', 'strikethrough']).disable('reference');
   markdown.validateLink = (url) => links.test(url);
   render(markdown);
   addBlocks(markdown);
