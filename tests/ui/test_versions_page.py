@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Locator, Page, Request, expect
 
 from tests.conversations import answer as written
 from tests.conversations import branched
+from tests.domain.test_blank import evaluated
 from tests.pages import READY
 from tests.ui.test_comparison_page import body as body_of
 from tests.ui.test_comparison_page import column, compare
@@ -550,3 +551,12 @@ def test_what_is_being_edited_outlives_a_retry_of_another_message(page: Page) ->
     finished(page)
     expect(versions(questions(page).last)).to_contain_text("2/2")
     expect(questions(page).last).to_contain_text("Edit the message, half written")
+
+
+def test_a_conversation_is_called_as_the_question_that_is_shown() -> None:
+    asked = [{"role": "user", "content": text, "after": None} for text in ("First?", "Second?")]
+    told = json.dumps(
+        [[{"messages": asked}], [{"messages": asked, "shown": 0}], [{"messages": []}]]
+    )
+    titles = evaluated("records/record_shape.js", f"{told}.map(it.titleOf)")
+    assert titles == ["Second?", "First?", "Untitled"]

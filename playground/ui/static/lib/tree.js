@@ -28,6 +28,13 @@ export function before(messages, place) {
 }
 
 /**
+ * The messages of such a list that are shown.
+ * @param {{ messages: any[], shown?: number }} branches
+ */
+export const shownOf = ({ messages, shown = messages.length - 1 }) => (
+  messages[shown] ? [...before(messages, shown), messages[shown]] : []);
+
+/**
  * The message that the one at this place of such a list follows, or null.
  * @param {any[]} messages
  * @param {number} place

@@ -1,7 +1,7 @@
 // What a record is made of: checked wherever one comes from elsewhere, as from a file. Pure.
 
 import { brief } from '../lib/text.js';
-import { checkTree } from '../lib/tree.js';
+import { checkTree, shownOf } from '../lib/tree.js';
 import {
   anything, finite, flag, list, object, oneOf, orNull, table, text, whole,
 } from '../lib/validate.js';
@@ -87,9 +87,9 @@ export function checkRecord(value) {
   return value.version === version ? value : allOfToday(value);
 }
 
-// The first words of the user.
+// The first words of the user among the messages that are shown.
 export function titleOf(columns) {
-  const first = columns.flatMap(({ messages }) => messages).find(({ role }) => role === 'user');
+  const first = columns.flatMap(shownOf).find(({ role }) => role === 'user');
   return brief(first?.content ?? '') || 'Untitled';
 }
 
