@@ -83,6 +83,9 @@ def test_the_context_is_counted_once_for_one_text(page: Page) -> None:
     page.fill("#chat-prompt", "Name two animals, and where they live.")
     expect(meter).not_to_have_text(before)
     assert asked.count("tokenize") == 2
+    page.fill("#chat-prompt", "Name two animals. " * 1000)
+    expect(meter).to_have_text("too long for the context")
+    expect(meter.locator("meter")).to_have_js_property("value", 1)
 
 
 def test_stop_keeps_the_text_and_continue_goes_on(page: Page) -> None:

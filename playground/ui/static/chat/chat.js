@@ -441,6 +441,7 @@ export class Chat {
       if (error.kind !== 'too_long') this.measured = null; // the next look asks again
       shown.hidden = error.kind !== 'too_long';
       shown.classList.add('full');
+      shown.querySelector('meter').value = 1;
       shown.querySelector('span').textContent = 'too long for the context';
     }
   }
