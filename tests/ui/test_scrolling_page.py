@@ -108,6 +108,21 @@ def test_a_finger_leaves_the_end_of_a_chat(chromium: Browser, paced: str) -> Non
         hold(page, PAGE, lambda: drag(page, 100))
 
 
+def test_a_receipt_is_opened_at_its_beginning(chromium: Browser, site: str) -> None:
+    with opened(chromium, site + "/", **SMALL) as page:
+        page.fill("#chat-prompt", "Hello!")
+        page.click("#chat-send")
+        receipt = page.get_by_role("button", name="Receipt")
+        receipt.click()
+        page.locator(".receipt pre").first.wait_for()
+        page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+        head = page.locator("#views > .tab-wrapper").bounding_box()
+        shown = receipt.bounding_box()
+        assert head
+        assert shown
+        assert head["y"] + head["height"] <= shown["y"] < 480
+
+
 def test_a_comparison_follows_and_can_be_stopped(chromium: Browser, paced: str) -> None:
     with opened(chromium, paced + "/", **SMALL) as page:
         page.get_by_role("tab", name="Compare").click()

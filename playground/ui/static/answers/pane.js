@@ -47,8 +47,8 @@ export class Pane {
   // actions: {presetName(id)} and, for what is to be offered: retry(index, same), with the same seed
   // or another one, resume(index), edit(index, text), rewrite(index, text), remove(index),
   // stop(index), toChat(index), pin(seed); repeats(), whether a seed can be asked for again; busy(), whether no
-  // other version can be shown now, and chosen(index), one is. With `plain`, the figures stand
-  // elsewhere. With `alone`, receipts ask nothing of the server.
+  // other version can be shown now, and chosen(index), one is; reading(), a receipt is opened. With
+  // `plain`, the figures stand elsewhere. With `alone`, receipts ask nothing of the server.
   constructor(log, actions, { plain = false, alone = false } = {}) {
     this.log = log;
     this.actions = actions;
@@ -473,6 +473,7 @@ export class Pane {
       if (open) {
         open.remove();
       } else {
+        this.actions.reading?.();
         article.append(receiptView(message, () => this.messages.slice(0, this.messages.indexOf(message)), this.alone));
         article.lastElementChild.scrollIntoView({ block: 'nearest' });
       }

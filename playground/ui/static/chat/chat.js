@@ -41,6 +41,7 @@ export class Chat {
       pin: (seed) => this.pin(seed),
       busy: () => !this.#idle(),
       chosen: () => this.#chosen(),
+      reading: () => this.end.leave(),
       presetName,
     });
     /** @type {AbortController | null} */

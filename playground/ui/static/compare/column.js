@@ -21,7 +21,7 @@ export class Column {
   /**
    * @param {EditedSetting} setting
    * @param {any} board {changed(), retry(column, index, same), rewrite(column, index, text), stop(column),
-   *   toChat(column, index), join(column), chosen(column), pin(column, seed), menu(column), complain(words)}
+   *   toChat(column, index), join(column), chosen(column), pin(column, seed), menu(column), complain(words), reading()}
    */
   constructor(setting, board) {
     this.setting = setting;
@@ -40,6 +40,7 @@ export class Column {
       toChat: (index) => board.toChat(this, index),
       busy: () => this.busy(),
       chosen: () => board.chosen(this),
+      reading: () => board.reading(),
       pin: (seed) => board.pin(this, seed),
       presetName,
     }, { plain: true });

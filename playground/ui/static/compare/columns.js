@@ -58,6 +58,7 @@ export class Board {
       ...this.actions,
       changed: () => { this.#name(); this.actions.changed(); },
       menu: (each) => this.#menu(each),
+      reading: () => this.end.leave(),
     });
     column.pane.show(messages, shown);
     void renderAll(column.pane);

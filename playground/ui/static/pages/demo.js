@@ -48,7 +48,7 @@ class Demo {
     Object.assign(this.actions, this.offers);
     this.offering = true; // whether the answers have these buttons
     this.panes = logs.map((log, i) => {
-      const actions = Object.assign(Object.create(this.actions), { chosen: (place) => this.#chosen(i, place) });
+      const actions = Object.assign(Object.create(this.actions), { chosen: (place) => this.#chosen(i, place), reading: () => this.end.leave() });
       return new Pane(log, actions, { alone: true, plain: !single });
     });
     /** @type {{ controller: AbortController, id: string | null } | null} */
