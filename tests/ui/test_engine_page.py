@@ -367,6 +367,13 @@ def test_the_receipt_names_the_model_and_its_quantisation(
 def test_on_a_phone_the_head_and_the_bar_fit(chromium: Browser, small: Application) -> None:
     with opened(chromium, small.url + "/", **PHONE) as page:
         said = Said(page)
+        expect(page.locator(".masthead .model")).to_have_text("SmolLM2-135M-Instruct")
+        name, below = (
+            page.locator(f".masthead {each}").bounding_box() for each in (".model", ".facts")
+        )
+        assert name
+        assert below
+        assert name["height"] < 30 < below["y"]  # on one line, above the rest
         long = {"title": "Some-Model-With-A-Very-Long-Name-135M-Instruct-Preview", "score": SCORE}
         said.now(engine={"label": {"badge": "Q4_K_M · llama.cpp", "mission": False, **long}})
         expect(page.locator(".masthead .model")).to_have_text(long["title"])
