@@ -174,7 +174,7 @@ def test_the_three_presets_carry_no_warning_on_stock_tgi(chromium: Browser, stoc
 
 
 def test_no_seed_is_promised_that_repeats_only_alone(chromium: Browser, stock: str) -> None:
-    together = "These are written at the same time, and here a seed repeats only alone."
+    together = "Here a seed repeats an answer only while no other is being written."
     with opened(chromium, stock + "/") as page:
         said = Said(page)
         alone = "The same seed repeats while no other answer is being written, for anybody."

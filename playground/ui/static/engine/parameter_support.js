@@ -26,7 +26,7 @@ export function seedWords({ repeat, condition }) {
  */
 export function seedDoubt(repeats) {
   if (repeats.includes('never')) return 'The same seed does not repeat its answer here.';
-  return repeats.includes('alone') ? 'These are written at the same time, and here a seed repeats only alone.' : '';
+  return repeats.includes('alone') ? 'Here a seed repeats an answer only while no other is being written.' : '';
 }
 
 /**
