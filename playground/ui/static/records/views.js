@@ -18,7 +18,9 @@ export function viewOf(kind) {
   return new Promise((resolve) => { waiting.set(kind, [...(waiting.get(kind) ?? []), resolve]); });
 }
 
-// What the visible tab holds, or null when nothing was said in it.
+// What the visible tab holds, in History and About what Chat or else Compare does; null when nothing was said there.
 export function currentRecord() {
-  return [...views.values()].find(({ visible }) => visible)?.record() ?? null;
+  const all = [...views.values()];
+  const visible = all.find((view) => view.visible);
+  return (visible ? [visible] : all).map((view) => view.record()).find(Boolean) ?? null;
 }

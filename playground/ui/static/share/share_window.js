@@ -15,7 +15,7 @@ function myLinks() {
   void snapshots.show();
   void demos.show();
   return [element('h3', { textContent: 'Snapshots' }), snapshots.node, element('h3', { textContent: 'Demo links' }), demos.node,
-    note('A link to settings is stored nowhere.')];
+    note('A link to settings is not listed: all of it stands in the link itself.')];
 }
 
 // Opens the window. record: what a snapshot freezes; what the visible tab holds, unless it is given.

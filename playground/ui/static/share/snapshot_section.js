@@ -86,7 +86,7 @@ function form(record, created) {
 // The section for a record, or null when nothing was said yet.
 export function snapshotSection(record) {
   if (record === null) {
-    return element('div', {}, note('A snapshot is a copy of what was said, which others can read. Nothing was said in this tab yet: ask something first, or share the settings.'));
+    return element('div', {}, note('A snapshot is a copy of what was said, which others can read. Nothing was said here yet: ask something first, or share the settings.'));
   }
   const result = element('div', { className: 'made' });
   result.setAttribute('aria-live', 'polite');
