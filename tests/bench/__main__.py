@@ -39,7 +39,7 @@ class Size:
 
 # The naive app needs 0.4 s of CPU for each stream: 200 of them would take it more than a minute.
 FULL: Final = Size(
-    streams=(1, 10, 50, 100, 200),
+    streams=(1, 10, 50, 100, 200, 400),
     naive=(1, 10, 50, 100),
     bursts=(50, 100),
     turns=(0, 50, 100),

@@ -86,7 +86,8 @@ def product(url: str) -> Server:
     arguments = ["-m", "playground", "serve", "--port", "0", "--tgi-url", url]
     # All readers come from one address.
     env = {
-        "PLAYGROUND_MAX_STREAMS_PER_USER": "200",
+        "PLAYGROUND_MAX_STREAMS": "400",
+        "PLAYGROUND_MAX_STREAMS_PER_USER": "400",
         "PLAYGROUND_MAX_CONNECTIONS_PER_ADDRESS": "2000",
     }
     return Server(arguments, ready="Playground: http", env=env)
