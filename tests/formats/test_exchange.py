@@ -646,14 +646,17 @@ def test_what_a_format_can_express_comes_back_and_the_rest_is_listed(
     written = write_presets([draft], form)
     found = read_presets(written.text, form)
     lost = {each.name for each in written.left_out}
-    if form not in SEVERAL and not {*sampler.set_values()} - lost and limit is None:
+    said = {name for name in sampler.set_values() if name not in lost}
+    known = [name for name, parameter in BY_NAME.items() if "tgi" in parameter.names]
+    if form == "tgi" and sampler.temperature is None:  # neutral values are left away there
+        said &= {*name_values(sampler, known)}
+    if form not in SEVERAL and not said and limit is None:
         assert not found.drafts  # the text says nothing
         return
     assert found.problems == ()
     after = found.drafts[0]
     assert after.max_new_tokens == (None if "max_new_tokens" in lost else limit)
-    if form == "tgi":  # neutral values are left away there
-        known = [name for name, parameter in BY_NAME.items() if "tgi" in parameter.names]
+    if form == "tgi":
         assert name_values(after.sampler, known) == name_values(sampler, known)
         return
     for parameter, value in sampler:
