@@ -143,9 +143,8 @@ class SharedWindow:
         async def hit() -> bool:
             if await self._limiter.hit(self._item, counted):
                 return True
-            if isinstance(
-                self._limiter, FixedWindowRateLimiter
-            ):  # which has counted it all the same
+            # A window that does not move has counted it all the same.
+            if isinstance(self._limiter, FixedWindowRateLimiter):
                 await self._take_back(counted)
             return False
 
