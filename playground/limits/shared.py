@@ -1,10 +1,11 @@
 """What several processes count together, in a Valkey or Redis that all of them reach.
 
-While that does not answer, each process counts by itself, as it does where none is set: nobody is
-let off and nobody is shut out. The names of what is counted are digests: no address and no name of
-a user is kept there.
+While that does not answer, or what it says is no answer, each process counts by itself, as it does
+where none is set: nobody is let off and nobody is shut out. The names of what is counted are
+digests: no address and no name of a user is kept there.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -16,7 +17,6 @@ from limits.aio.strategies import FixedWindowRateLimiter, MovingWindowRateLimite
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from playground.domain.principal import pseudonyms
 from playground.limits.windows import OwnWindow
@@ -26,6 +26,7 @@ PREFIX: Final = "playground"
 # A server that does not answer is left alone for so long, so that nobody waits for it each time.
 AWAY_S: Final = 5.0
 _PATIENCE_S: Final = 1.0
+_QUESTION_S: Final = 2.0  # for all that has to be said for one question
 _CONNECTIONS: Final = 32
 
 _Answer = TypeVar("_Answer")
@@ -87,8 +88,9 @@ class Shared:
         if time.monotonic() < self._again:
             return await alone()
         try:
-            answer = await question()
-        except (RedisError, OSError) as error:
+            async with asyncio.timeout(_QUESTION_S):
+                answer = await question()
+        except Exception as error:  # of any kind: what is no answer fails where it is read as one
             self._again = time.monotonic() + AWAY_S
             if not self._away:
                 self._away = True
@@ -107,8 +109,7 @@ class Shared:
         """Whether it does.
 
         Raises:
-            RedisError: Why it does not.
-            OSError: Likewise.
+            Exception: Why it does not.
         """
         await self.client.ping()
 
@@ -161,7 +162,7 @@ class SharedWindow:
 
         async def left() -> float:
             stats = await self._limiter.get_window_stats(self._item, counted)
-            return max(0.0, stats.reset_time - time.time())
+            return min(max(0.0, stats.reset_time - time.time()), self._item.get_expiry())
 
         return await self._shared.ask(left, lambda: self._own.seconds_left(key))
 

@@ -4,18 +4,12 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import orjson
-from redis.exceptions import RedisError
-from redis_semaphore import (
-    AcquireMode,
-    BackendError,
-    RedisSemaphoreError,
-    Semaphore,
-    SemaphoreConfig,
-)
+from pydantic import TypeAdapter
+from redis_semaphore import AcquireMode, Semaphore, SemaphoreConfig
 
 from playground.domain.errors import Busy, NotFound
 from playground.domain.principal import Principal, kind_of
@@ -23,6 +17,8 @@ from playground.limits.admission import Admission
 from playground.limits.shared import AWAY_S, PREFIX, Shared
 
 _STOPS: Final = f"{PREFIX}:stops"
+# An answer's stream and its pane, and the owner and the account of who wants it stopped.
+_STOP: Final = TypeAdapter(tuple[str, int, str, str])
 # So long nothing need come by a connection that listens, before it is asked whether it is one yet.
 _SILENCE_S: Final = 30.0
 # A process that is killed holds its places for so long; one that lives holds them by saying so.
@@ -80,10 +76,7 @@ class SharedPlaces:
 
     async def _taken(self, place: Semaphore) -> bool:
         async def taken() -> bool:
-            try:
-                result = await place.aacquire(blocking=False)
-            except BackendError as error:
-                raise RedisError(str(error)) from error
+            result = await place.aacquire(blocking=False)
             await self._shared.client.expire(place.fencing_key, _COUNTED_S)  # else it never ends
             return result.success
 
@@ -96,7 +89,7 @@ class SharedPlaces:
 async def _given_back(places: Sequence[Semaphore]) -> None:
     """Some may not be taken, or be lost; without the server they end by themselves."""
     for place in places:
-        with suppress(RedisSemaphoreError):
+        with suppress(Exception):
             await place.arelease()
 
 
@@ -142,7 +135,7 @@ class SharedStops:
 
     async def _listen(self) -> None:
         while True:
-            with suppress(RedisError, OSError):
+            with suppress(Exception):  # whatever it answers, it is listened to again
                 async with self._shared.client.pubsub() as channel:
                     await channel.subscribe(_STOPS)
                     while True:
@@ -153,7 +146,8 @@ class SharedStops:
                             self._stop(message["data"])
             await asyncio.sleep(AWAY_S)
 
-    def _stop(self, told: bytes) -> None:
-        number, pane, owner, account = orjson.loads(told)
-        with suppress(NotFound):  # it is another's to stop, or is over
+    def _stop(self, told: Any) -> None:
+        # It may be no stop, may be another's to carry out, or its answer may be over.
+        with suppress(NotFound, ValueError, TypeError):
+            number, pane, owner, account = _STOP.validate_json(told)
             self._admission.stop(number, pane, Principal(None, owner, account, ""))

@@ -5,12 +5,14 @@ import logging
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from typing import cast
 
 import pytest
 
 from playground.domain.errors import Busy, NotFound
+from playground.domain.principal import Principal
+from playground.limits.admission import Admission
 from playground.limits.rate_limits import (
     LINKS_AN_HOUR,
     LOGIN_TRIES,
@@ -20,7 +22,7 @@ from playground.limits.rate_limits import (
     NewLinks,
 )
 from playground.limits.shared import Shared
-from playground.limits.shared_streams import SharedPlaces
+from playground.limits.shared_streams import SharedPlaces, SharedStops
 from playground.settings import load_settings
 from tests.servers import ROOT
 from tests.stock import until
@@ -41,6 +43,29 @@ async def processes(valkey: Valkey, count: int = 2) -> AsyncIterator[list[Shared
     finally:
         for each in shared:
             await each.aclose()
+
+
+@asynccontextmanager
+async def saying(answer: bytes) -> AsyncIterator[Shared]:
+    """A process whose server answers this to whatever is counted."""
+
+    async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer), suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                words = []
+                for _ in range(int((await reader.readuntil(b"\r\n"))[1:])):
+                    length = int((await reader.readuntil(b"\r\n"))[1:])
+                    words.append((await reader.readexactly(length + 2))[:-2])
+                greeting = words[0] in (b"HELLO", b"CLIENT")
+                writer.write(b"%1\r\n+proto\r\n:3\r\n" if greeting else answer)
+
+    async with await asyncio.start_server(answered, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        shared = Shared(f"redis://127.0.0.1:{port}", str)
+        try:
+            yield shared
+        finally:
+            await shared.aclose()
 
 
 async def test_processes_count_links_guesses_and_logins_together(valkey: Valkey) -> None:
@@ -147,6 +172,78 @@ async def test_while_the_server_is_away_each_process_counts_by_itself(
             await tries[1].count("ada", "192.0.2.1", None)
             with pytest.raises(Busy):
                 await tries[0].count("ada", "192.0.2.1", None)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b":7\r\n",
+        b"$4\r\nmany\r\n",
+        b"*0\r\n",
+        b"*1\r\n*0\r\n",
+        b"%1\r\n+a\r\n+b\r\n",
+        b"HTTP/1.1 200\r\n",
+    ],
+    ids=["a number", "a word", "an empty list", "a list of lists", "a table", "not its protocol"],
+)
+async def test_what_is_no_answer_of_the_server_is_as_good_as_none(said: bytes) -> None:
+    """Nothing fails, and where it says no number each process counts by itself."""
+    async with saying(said) as shared:
+
+        async def again() -> None:
+            shared._again = 0.0  # as if it had been left alone for its time
+
+        tries, links = LoginTries(shared.window), NewLinks(shared.window)
+        for _ in range(LOGIN_TRIES):
+            await again()
+            with suppress(Busy):
+                await tries.take_back(await tries.count("ada", "192.0.2.1", None))
+            await again()
+            with suppress(Busy):
+                await links.check("user:ada")
+            await again()
+            async with SharedPlaces(shared, 4).held("user:ada", 1):
+                pass
+        if said != b":7\r\n":
+            for _ in range(LOGIN_TRIES):
+                await again()
+                await tries.count("ben", "192.0.2.2", None)
+            await again()
+            with pytest.raises(Busy):
+                await tries.count("ben", "192.0.2.2", None)
+
+
+async def test_nobody_waits_longer_than_a_window_whatever_the_server_says() -> None:
+    async with saying(b"*2\r\n$21\r\n900000000000000000000\r\n:60\r\n") as shared:
+        links = shared.window("links", 60, 3600, moving=True)
+        assert await links.seconds_left("user:ada") <= 3600
+
+
+async def test_what_is_no_stop_ends_no_listening(valkey: Valkey) -> None:
+    stopped: list[tuple[str, int]] = []
+
+    class Asked:
+        def stop(self, number: str, pane: int, _: object) -> None:
+            stopped.append((number, pane))
+
+    async with processes(valkey) as (one, other):
+        listening = SharedStops(one, cast(Admission, Asked()))
+        telling = SharedStops(other, cast(Admission, Asked()))
+        async with listening.heard():
+
+            async def heard() -> bool:
+                return valkey.client.publish("playground:stops", b"[1]") == 1
+
+            await until(heard)
+            for odd in (b"", b"[", b"{}", b'["a"]', b"[1,2,3,4]", b"\xff", b"[" * 100_000):
+                valkey.client.publish("playground:stops", odd)
+            assert await telling.tell("a stream", 2, Principal(None, "user:ada", "user:ada", ""))
+
+            async def told() -> bool:
+                return bool(stopped)
+
+            await until(told)
+    assert stopped == [("a stream", 2)]
 
 
 async def test_an_account_has_its_answers_in_all_processes_together(valkey: Valkey) -> None:
