@@ -22,6 +22,7 @@ from playground.settings import Settings
 from playground.ui import standalone
 
 _MOST_BYTES: Final = 8192
+_MOST_FIELDS: Final = 16
 _DEVICE_S: Final = 180 * 86_400
 _LOCAL: Final = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]{0,2000}")
 
@@ -172,12 +173,12 @@ def _from_here(request: Request, public: str | None) -> bool:
 
 
 async def _fields(request: Request) -> dict[str, str]:
-    """The fields of a form; none of one that is too large."""
+    """The fields of a form; none of one that is too large or has too many."""
     try:
-        body = await read_bytes(request, _MOST_BYTES)
-    except UnreadableBody:
+        text = (await read_bytes(request, _MOST_BYTES)).decode("utf-8", "replace")
+        fields = parse_qs(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except (UnreadableBody, ValueError):
         return {}
-    fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=16)
     return {name: values[0] for name, values in fields.items()}
 
 

@@ -55,6 +55,12 @@ def test_an_origin_that_is_none_is_another_sites(closed: Application, origin: st
     assert answered.status_code == 403
 
 
+@pytest.mark.parametrize("form", [b"&" * 50, b"a=1&" * 17, b"name=%ff%00", b"\xff", b"a" * 9_000])
+def test_a_form_that_is_none_logs_nobody_in(closed: Application, form: bytes) -> None:
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    assert httpx.post(f"{closed.url}/login", content=form, headers=headers).status_code == 401
+
+
 @pytest.mark.parametrize("host", ["[", "a b", "a/b", "http://x", "x@y", "[::1", "x:y", "\xff"])
 def test_a_host_that_is_none_is_refused(page: Application, host: str) -> None:
     for path in ("/", "/api/visitor", "/login", "/metrics"):
