@@ -38,6 +38,7 @@ EngineChoice = Literal["auto", "tgi", "llamacpp", "vllm", "sglang", "openai"]
 # About a hundred times the context: room for long conversations, and half of what TGI takes.
 MAX_BODY_BYTES: Final = 1_000_000
 _SECRETS: Final = ("engine_api_key", "secret", "database_url", "database_password", "limits_url")
+_SECRET_SIGNS: Final = frozenset("@%?#;")  # an address with one of them may hold a secret
 _FILE: Final = "a file that can be read"
 _POSTGRESQL: Final = ("postgresql", "postgres", "postgresql+asyncpg")
 _VALKEY: Final = {"valkey": "redis", "valkeys": "rediss", "redis": "redis", "rediss": "rediss"}
@@ -102,7 +103,8 @@ class Settings(BaseSettings):
         str,
         Field(
             title="where the engine answers; PLAYGROUND_TGI_URL is another name",
-            description="an http:// or https:// address without a name or a password in it",
+            description="an http:// or https:// address without a name, a password or a query in "
+            "it",
             validation_alias=_also("engine_url"),
         ),
     ] = "http://127.0.0.1:8080"
@@ -452,12 +454,7 @@ class Settings(BaseSettings):
     @field_validator("engine_url", "public_url")
     @classmethod
     def _is_http(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        url = TypeAdapter(AnyHttpUrl).validate_python(value)
-        if url.username is not None or url.password is not None:  # programs and pages show it
-            raise ValueError("a name or a password in it")
-        return value.rstrip("/")
+        return None if value is None else plain_address(value)
 
     @field_validator("trusted_proxies", "metrics_from", mode="wrap")
     @classmethod
@@ -555,6 +552,18 @@ class Settings(BaseSettings):
         return _read(self.secret, self.secret_file)
 
 
+def plain_address(text: str) -> str:
+    """An address of HTTP without a slash at its end, which programs and pages may show.
+
+    Raises:
+        ValueError: It is none, or holds more than a place: a name, a password, a query, a fragment.
+    """
+    url = TypeAdapter(AnyHttpUrl).validate_python(text)
+    if any(part is not None for part in (url.username, url.password, url.query, url.fragment)):
+        raise ValueError("more than a place")
+    return text.rstrip("/")
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches an address or a name."""
     try:
@@ -583,7 +592,9 @@ def load_settings(**overrides: Any) -> Settings:
             name = str(problem["loc"][0]).removeprefix(PREFIX.lower())
             name = OLDER.get(name, name)
             field = Settings.model_fields[name]
-            secret = name in _SECRETS or (name.endswith("_url") and "@" in str(problem["input"]))
+            secret = name in _SECRETS or (
+                name.endswith("_url") and not _SECRET_SIGNS.isdisjoint(str(problem["input"]))
+            )
             given = "cannot be used" if secret else f"is {problem['input']!r}"
             reason = problem.get("ctx", {}).get("error")
             wanted = str(field.description)

@@ -26,14 +26,14 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, AnyHttpUrl, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from playground.domain.errors import InvalidRequest
 from playground.domain.prompt_formats import FORMATS
 from playground.domain.validation import Body, broken, check
 from playground.engines.base import EngineAddress
 from playground.engines.registry import DEFAULT
-from playground.settings import EngineChoice, SettingsError
+from playground.settings import EngineChoice, SettingsError, plain_address
 
 _ID: Final = re.compile(r"[a-z0-9_-]{1,40}")
 _EXAMPLE: Final = """For example:
@@ -54,12 +54,13 @@ def _id(text: str) -> str:
 
 def _url(text: str) -> str:
     try:
-        url = TypeAdapter(AnyHttpUrl).validate_python(text)
+        return plain_address(text)
     except ValidationError:
         raise broken("url must be an http:// or https:// address.") from None
-    if url.username is not None or url.password is not None:
-        raise broken("url must hold no name and no password, which pages show: use key_file.")
-    return text.rstrip("/")
+    except ValueError:
+        raise broken(
+            "url must hold no name, no password and no query, which pages show: use key_file."
+        ) from None
 
 
 def _format(text: str) -> str:

@@ -48,11 +48,26 @@ def test_a_secret_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert "direct" not in repr(settings)
 
 
-def test_an_address_holds_no_password_and_none_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PLAYGROUND_ENGINE_URL", "http://bob:hunter2@127.0.0.1:8080")
+@pytest.mark.parametrize("name", ["ENGINE_URL", "TGI_URL", "PUBLIC_URL"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://bob:hunter2@127.0.0.1:8080",
+        "http://hunter2@127.0.0.1:8080",
+        "http://bob%3Ahunter2%40127.0.0.1:8080",
+        "bob:hunter2@127.0.0.1:8080",
+        "http://127.0.0.1:8080/?key=hunter2",
+        "http://127.0.0.1:8080/#hunter2",
+        "http://127.0.0.1:port/?key=hunter2",
+    ],
+)
+def test_an_address_holds_no_password_and_none_is_repeated(
+    name: str, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"PLAYGROUND_{name}", address)
     with pytest.raises(SettingsError) as caught:
         load_settings()
-    assert "without a name or a password in it" in str(caught.value)
+    assert "cannot be used; it must be an http:// or https:// address" in str(caught.value)
     assert "hunter2" not in str(caught.value)
 
 

@@ -62,8 +62,9 @@ def test_a_file_names_its_engines_in_its_order(tmp_path: Path) -> None:
         (
             TGI.replace("//", "//bob:pw@"),
             ", entry 1 (tgi)",
-            "url must hold no name and no password",
+            "url must hold no name, no password and",
         ),
+        (TGI.replace("8080", "8080/?key=pw"), ", entry 1 (tgi)", "url must hold no name, no pass"),
         (TGI.replace("http:", "ftp:"), ", entry 1 (tgi)", "url must be an http:// or https:// add"),
         (TGI + 'kind = "mlx"', ", entry 1 (tgi)", "kind must be one of auto, tgi, llamacpp, vllm"),
         (TGI + 'prompt_format = "x"', ", entry 1 (tgi)", "prompt_format must be one of tulu2, "),
