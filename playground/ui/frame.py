@@ -11,7 +11,7 @@ import re
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -36,6 +36,7 @@ assert _GRADIO.origin is not None
 # Where the page believes to be while it is drawn.
 ORIGIN: Final = "http://playground.invalid"
 ASSETS: Final = Path(_GRADIO.origin).parent / "templates" / "frontend" / "assets"
+_LONGEST_S: Final = 60.0  # that Gradio may take, which takes two or three seconds
 _READING: Final = ("GET", "HEAD")
 _ROOT: Final = re.compile(rf'"{re.escape(ORIGIN)}([^"\\]*)"')
 
@@ -88,7 +89,7 @@ async def draw(contents: Contents) -> Drawn:
     """Have Gradio draw the page.
 
     Raises:
-        RuntimeError: It could not; standard error says why.
+        RuntimeError: It could not, of which standard error says why, or took too long.
     """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "playground.ui.drawing"),
@@ -96,8 +97,11 @@ async def draw(contents: Contents) -> Drawn:
         stdout=PIPE,
         start_new_session=True,  # a terminal's Ctrl-C is this process's concern
     )
+    output = b""
     try:
-        output, _ = await process.communicate(pickle.dumps(contents))
+        with suppress(TimeoutError):  # who waits for the page is told then, and has it drawn anew
+            async with asyncio.timeout(_LONGEST_S):
+                output, _ = await process.communicate(pickle.dumps(contents))
     finally:
         if process.returncode is None:
             process.kill()

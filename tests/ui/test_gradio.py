@@ -104,6 +104,25 @@ def test_a_server_that_ends_ends_the_drawing(monkeypatch: pytest.MonkeyPatch) ->
     assert run_apart(ask()).returncode == -signal.SIGKILL
 
 
+def test_a_drawing_that_comes_to_no_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ask() -> asyncio.subprocess.Process:
+        create = asyncio.create_subprocess_exec
+        begun: list[asyncio.subprocess.Process] = []
+
+        async def hanging(*_: str, **options: Any) -> asyncio.subprocess.Process:
+            begun.append(await create(sys.executable, "-c", "input()\nwhile True: pass", **options))
+            return begun[0]
+
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", hanging)
+        with pytest.raises(RuntimeError, match="has not drawn"):
+            await Frame(CONTENTS).drawn()
+        return begun[0]
+
+    monkeypatch.setattr(frame, "draw", draw_anew)
+    monkeypatch.setattr(frame, "_LONGEST_S", 0.2)
+    assert run_apart(ask()).returncode == -signal.SIGKILL
+
+
 def test_what_is_drawn_says_where_it_is_by_the_browsers_address() -> None:
     with Application(ui=True, root_path="/model") as running:
         page = httpx.get(f"{running.url}/", timeout=60).text
