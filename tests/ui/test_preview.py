@@ -102,7 +102,12 @@ def test_a_text_is_the_same_in_the_browser_wherever_a_block_ends(
         ("```py\nx = 1\n``", "<code>x = 1</code>"),
         ("```py\nx = 1\n```", "<code>x = 1</code>"),
         ("| a | b", '<th dir="auto">b</th>'),
+        ("So:\n|", '<p dir="auto">So:</p>'),
+        ("| a", '<th dir="auto">a</th>'),
         ("| a | b |\n|--", '<th dir="auto">b</th>'),
+        ("So:\n| a | b |", '<p dir="auto">So:</p>\n<div class="scroll" tabindex="0"><table>'),
+        ("So:\n| a | b |\n", '<th dir="auto">b</th>'),
+        ("So:\n| a | b |\n| -", '<th dir="auto">b</th>'),
         ("| a | b |\n|---|---|\n| 1 | 2", '<td dir="auto">2</td>'),
         ("- a\n- **b**", "<strong>b</strong></li>"),
         ("- a\n  -", '<ul dir="auto">\n<li>a</li>\n</ul>'),  # no heading, as a whole text has it
@@ -115,6 +120,13 @@ def test_a_text_is_the_same_in_the_browser_wherever_a_block_ends(
         ("$$\nx^2\n$", '<code class="math display open">x^2</code>'),
         ("- a\n- [x", "<li>a</li>\n</ul>"),
         ("- [x] a", 'aria-label="done">☑</span> a'),
+        ("$$\nx\n| y\n", '<code class="math display open">x\n| y</code>'),
+        ("$$\nx\n| y", '<code class="math display open">x\n| y</code>'),
+        ("see [a *b*](https://c.d/e", "<p dir=\"auto\">see a <em>b</em></p>"),
+        ("| a |\n|---|\n| [b](ht", '<td dir="auto">b</td>'),
+        ("`[a](http", "`[a](http</p>"),
+        ("x \\[a](http", "x [a](http</p>"),
+        ("f[a](x", "f[a](x</p>"),
     ],
 )
 def test_a_block_under_way_is_drawn_as_what_it_is_becoming(

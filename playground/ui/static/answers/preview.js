@@ -29,8 +29,10 @@ export function loadPreview() {
 // The marks that may open a line or stand alone on it: of an item, a heading, a quote, a fence, a rule.
 // The blanks in front belong to no mark, or a line of many would be tried at each of them.
 const marks = /^[ \t>]*(?:[-+*=_~`#$\\[][-+*=_~`#$\\[\t ]*|\d{1,9}[.)]?[ \t]*|(?:[-+*]|\d{1,9}[.)]) +\[(?:[ xX]\]?)?)?$/;
-const head = /^ {0,3}\|.*\|/;
+const row = /^ {0,3}\|/;
 const underHead = /^[-:| \t]*$/;
+// A link as far as its address, which may be one that is followed.
+const openLink = /(?<!\\)!?\[((?:[^[\]\\]|\\.)*)\]\((?:ht{0,2}|https?(?::[^\s()]*)?)?$/s;
 
 const clean = (text) => text.replaceAll('\r\n', '\n').replaceAll('\r', ' ');
 
@@ -51,7 +53,7 @@ export function preview(text) {
     last.content = shownCode(last);
     return grammar.renderer.render(tokens, grammar.options, {});
   }
-  const settled = settle(whole);
+  const settled = settle(whole, last?.type === 'inline');
   return settled === whole ? grammar.renderer.render(tokens, grammar.options, {}) : grammar.render(settled, { open: true });
 }
 
@@ -69,17 +71,19 @@ function shownCode(fence) {
   return lines.join('\n');
 }
 
-// The text as far as it cannot become something else.
-function settle(text) {
+// The text as far as it cannot become something else. Whether its last line is of words: there alone
+// a table or a link begins.
+function settle(text, inWords) {
   const start = text.lastIndexOf('\n') + 1;
   const before = text.slice(0, start);
   const line = text.slice(start);
-  const [above = ''] = before.split('\n').slice(-2);
-  const inParagraph = before === '' || above.trim() === '' || !/^ {0,3}\|/.test(above);
-  if (head.test(line) && before.trim() === '') return `${text}\n${mark(line)}`;
-  if (!inParagraph && line !== '' && underHead.test(line) && before.trim() === above.trim()) return before + mark(above);
-  if (!inParagraph && line === '' && before.trim() === above.trim() && head.test(above)) return before + mark(above);
-  return line !== '' && marks.test(line) ? before : text;
+  const lines = before.split('\n');
+  const [above, over] = [lines.at(-2) ?? '', lines.at(-3) ?? ''];
+  if (inWords && row.test(line) && !row.test(above)) return line.trim() === '|' ? before : `${text}\n${mark(line)}`;
+  if (inWords && row.test(above) && !row.test(over) && underHead.test(line)) return before + mark(above);
+  if (line !== '' && marks.test(line)) return before;
+  const inCode = line.split('`').length % 2 === 0;
+  return inWords && !inCode ? text.replace(openLink, '$1') : text;
 }
 
 // The line below a table's head, which is not there yet.
