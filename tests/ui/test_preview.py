@@ -122,7 +122,7 @@ def test_a_text_is_the_same_in_the_browser_wherever_a_block_ends(
         ("- [x] a", 'aria-label="done">☑</span> a'),
         ("$$\nx\n| y\n", '<code class="math display open">x\n| y</code>'),
         ("$$\nx\n| y", '<code class="math display open">x\n| y</code>'),
-        ("see [a *b*](https://c.d/e", "<p dir=\"auto\">see a <em>b</em></p>"),
+        ("see [a *b*](https://c.d/e", '<p dir="auto">see a <em>b</em></p>'),
         ("| a |\n|---|\n| [b](ht", '<td dir="auto">b</td>'),
         ("`[a](http", "`[a](http</p>"),
         ("x \\[a](http", "x [a](http</p>"),
