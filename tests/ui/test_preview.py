@@ -185,6 +185,32 @@ def test_nothing_jumps_while_an_answer_is_written(drawing: Page) -> None:
     assert page.locator("mfrac").count() == 1
 
 
+# How high an exponent stands over its letter, in em; null where no font for maths is installed.
+EXPONENT = """() => {
+    const power = document.querySelector('.log msup');
+    const { fontSize } = getComputedStyle(power);
+    const paper = document.createElement('canvas').getContext('2d');
+    const width = (family) => {
+        paper.font = `40px ${family}`;
+        return paper.measureText('mil').width;
+    };
+    const known = ['Cambria Math', 'STIX Two Math', 'Latin Modern Math', 'DejaVu Math TeX Gyre'];
+    if (!known.some((name) => width(`"${name}", monospace`) !== width('monospace'))) return null;
+    return power.getBoundingClientRect().height / parseFloat(fontSize);
+}"""
+
+
+def test_a_formula_is_set_in_a_font_for_maths(drawing: Page) -> None:
+    """Without one an exponent floats above its letter, and a root beside what is below it."""
+    drawing.evaluate("start()")
+    drawing.evaluate("maths()")
+    drawing.evaluate("take([{ name: 'delta', data: { pane: 0, text: '$b^2$ is a square' } }])")
+    height = drawing.evaluate(EXPONENT)
+    if height is None:
+        pytest.skip("no font for maths is installed")
+    assert height < 1.3
+
+
 def test_a_formula_asks_for_nothing_and_does_nothing(drawing: Page) -> None:
     """What MathML could do beyond showing a formula is left out, and what is wrong stays text."""
     asked: list[str] = []
