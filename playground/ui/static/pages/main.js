@@ -43,9 +43,10 @@ async function start() {
   whenAdded(document.getElementById('views'), '#history', async (node) => {
     (await import('../history/history.js')).startHistory(node);
   });
-  // The tabs stick below the masthead, which is higher while it says that nobody is logged in.
+  // The tabs stick below the masthead, which is higher while it says that nobody is logged in. In the
+  // next frame, since it makes other observed parts lower, which would be told too late in this one.
   new ResizeObserver(([{ borderBoxSize: [{ blockSize }] }]) => {
-    document.body.style.setProperty('--bar', `${blockSize}px`);
+    requestAnimationFrame(() => document.body.style.setProperty('--bar', `${blockSize}px`));
   }).observe($('#masthead'));
   whenAdded(document.getElementById('views'), '.engine-note', (note) => startNote(note, note.closest('.talk, .comparison')));
   const product = $('.masthead .model').textContent;
