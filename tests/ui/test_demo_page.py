@@ -9,6 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.axe import in_both_themes
 from tests.pages import READY, listen
 
 pytestmark = pytest.mark.browser
@@ -100,6 +101,7 @@ def test_what_is_fixed_is_shown_and_the_budget_falls(
         assert page.get_by_role("tab", name="Code").count() == 0
         page.get_by_role("tab", name="Prompt").click()
         expect(page.locator(".receipt pre")).to_contain_text("You keep a lighthouse.")
+        assert in_both_themes(page) == []
         text = answers(page).locator(".body").inner_text()
         page.fill("#demo-prompt", "a draft")
         page.reload()

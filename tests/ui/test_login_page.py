@@ -8,8 +8,10 @@ from playwright.sync_api import Browser, Page, expect
 
 from playground.auth.passwords import Passwords
 from playground.auth.users import UsersFile
+from tests.axe import in_both_themes
 from tests.pages import READY, listen, serve
 from tests.servers import Server
+from tests.ui.test_page_keeps import DENIED
 
 PASSWORD = "correct horse battery"
 
@@ -51,8 +53,10 @@ def test_in_chat_reload_and_out(guest: Page, team: str) -> None:
     guest.goto("/#preset-of-a-link")
     expect(guest).to_have_url(f"{team}/login#preset-of-a-link")
     expect(guest.get_by_label("Name")).to_be_focused()
+    assert in_both_themes(guest) == []
     enter(guest, "not her password")
     expect(guest.get_by_role("alert")).to_contain_text("do not belong together")
+    assert in_both_themes(guest) == []
     expect(guest.get_by_label("Name")).to_have_value("anna")
     expect(guest.get_by_label("Password")).to_be_focused()
     enter(guest)
@@ -78,6 +82,7 @@ def test_in_chat_reload_and_out(guest: Page, team: str) -> None:
 
 def test_a_page_that_could_not_learn_its_reader_asks_again(guest: Page) -> None:
     """Without the name, what it sends would go out in that of whoever logs in next."""
+    guest.add_init_script(f"({DENIED})()")  # nor is the name kept, where nothing may be stored
     guest.goto("/")
     guest.route("**/api/visitor", lambda route: route.fulfill(status=502))
     with guest.expect_response("**/api/visitor"):
