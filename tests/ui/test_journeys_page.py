@@ -144,6 +144,31 @@ def test_a_whole_visit_by_touch(chromium: Browser, site: str) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+# Of every kind that axe has rules for, and wider than a page.
+WIDE = (
+    "## First\n\n#### Third\n\n```py\n" + "x = 1; " * 90 + "\n```\n\n"
+    "| | " + "Incomprehensibilities | " * 12 + "\n|" + "---|" * 13 + "\n| **a** |\n\n"
+    + "\n".join(f"{i}. item" for i in range(1, 12)) + "\n\n$$" + "x + " * 90 + "y$$\n\n- [x] done"
+)  # fmt: skip
+# What is wide scrolls by itself and can be reached by keys; words are whole, numbers in the margin.
+SHAPES = """() => {
+    const body = document.querySelector('figure.code').closest('.body');
+    const wide = [...body.querySelectorAll('pre, .scroll, .math.display')];
+    const list = body.querySelector('ol');
+    const number = document.createRange();
+    const first = list.querySelector('li').firstChild;
+    number.selectNodeContents(first);
+    const letter = number.getBoundingClientRect().width / first.textContent.length;
+    const head = [...body.querySelectorAll('th')].at(-1);
+    return {
+        scroll: wide.map((each) => each.scrollWidth > each.clientWidth && each.tabIndex === 0),
+        page: document.documentElement.scrollWidth <= innerWidth,
+        line: head.offsetHeight < 2.5 * parseFloat(getComputedStyle(head).fontSize) * 1.6,
+        margin: parseFloat(getComputedStyle(list).paddingInlineStart) >= 3 * letter,
+    };
+}"""
+
+
 def turns(*texts: str) -> list[dict[str, Any]]:
     """A conversation of these answers."""
     return [
@@ -157,7 +182,7 @@ def test_pages_for_others_have_no_findings_and_their_turns_at_one_height(
     chromium: Browser, page: Page, site: str
 ) -> None:
     records = [
-        record(recorded(*turns("One", "Two"))),
+        record(recorded(*turns(WIDE, "Two"))),
         record(recorded(*turns("One\n\n" * 5, "Two")), recorded(*turns("One", "Two"))),
     ]
     with httpx.Client(base_url=site, trust_env=False) as owner:
@@ -166,6 +191,12 @@ def test_pages_for_others_have_no_findings_and_their_turns_at_one_height(
             page.goto(f"{site}/s/{token}")
             page.wait_for_selector(DRAWN)
             page.get_by_role("button", name="Receipt").first.click()
+            if each is records[0]:
+                expect(page.locator("math")).to_be_attached()
+                assert page.evaluate(SHAPES) == {
+                    **dict.fromkeys(("page", "line", "margin"), True),
+                    "scroll": [True] * 3,
+                }
             assert in_both_themes(page) == []
         level(page)
         token = made(owner, panes=[{"preset": name} for name in ("min-p", "alpacaeval")])
