@@ -262,6 +262,16 @@ def test_words_differ_against_a_column_of_choice_while_they_are_written(chromium
         finished(page)
         # Rendered meanwhile, the marks stand over the same words.
         assert sorted(marked(page, "words")) == sorted(["two", "two"])
+        # WebKit would paint them over the title of a window, too, if they were for all texts.
+        page.get_by_role("button", name="Share", exact=True).click()
+        expect(page.locator("dialog :is(h1, h2)").first).to_be_visible()
+        painted = page.evaluate("""() => ['.column .body p', 'dialog :is(h1, h2)'].map((each) => {
+            const mark = '::highlight(difference-words)';
+            const { backgroundColor } = getComputedStyle(document.querySelector(each), mark);
+            return backgroundColor !== 'rgba(0, 0, 0, 0)';
+        })""")
+        assert painted == [True, False]
+        page.keyboard.press("Escape")
         expect(verdict(page, 0)).to_contain_text("1 of")
 
 

@@ -49,6 +49,15 @@ def test_a_message_keeps_the_indentation_of_its_first_line(page: Page) -> None:
     assert body.evaluate("e => e.textContent") == "    - indented item\n      key: value"
 
 
+def test_what_is_typed_has_the_direction_of_its_script(page: Page) -> None:
+    page.fill("#chat-prompt", "مرحبا")
+    expect(page.locator("#chat-prompt:dir(rtl)")).to_have_count(1)
+    page.press("#chat-prompt", "Enter")
+    assert questions(page).locator(".body").evaluate("e => e.matches(':dir(rtl)')")
+    page.fill("#chat-prompt", "Hello!")
+    expect(page.locator("#chat-prompt:dir(ltr)")).to_have_count(1)
+
+
 def test_an_answer_that_falls_silent_says_so_and_can_be_continued(
     chromium: Browser, site: str
 ) -> None:
@@ -99,6 +108,7 @@ def test_help_is_beside_every_field_and_moves_nothing(page: Page) -> None:
     ):
         page.get_by_text(name, exact=True).and_(page.locator("label:visible")).hover()
         expect(note).to_contain_text(words)
+        assert page.evaluate(place) == before
     page.mouse.move(10, 10)
     expect(note).to_be_hidden()
     page.locator("#knob-alpacaeval-top_k").focus()  # the keyboard is told, too
@@ -113,6 +123,37 @@ def test_help_is_beside_every_field_and_moves_nothing(page: Page) -> None:
     seed.click()
     expect(note).to_be_hidden()
     assert page.evaluate(place) == before
+
+
+# Where the tabs of the presets are, and the first knob of the one that is shown.
+PRESETS = """() => {
+    const top = (element) => Math.round(element.getBoundingClientRect().top);
+    const tabs = document.querySelectorAll('#presets [role=tab]');
+    const knobs = [...document.querySelectorAll('.preset .knob')];
+    const knob = knobs.find((each) => each.checkVisibility());
+    return { tabs: [...new Set([...tabs].map(top))].length, knob: top(knob) };
+}"""
+
+
+def test_nothing_moves_when_another_preset_is_chosen(page: Page) -> None:
+    places = []
+    for name in ("Balanced", "Focused", "Creative"):
+        page.get_by_role("tab", name=name).click()
+        places.append(page.evaluate(PRESETS))
+    assert places[0]["tabs"] == 1
+    assert places == [places[0]] * 3
+
+
+# Whether the ring around what has the focus lies within what would cut it off.
+RING = """() => {
+    const focused = document.activeElement;
+    const { outlineWidth, outlineOffset, outlineStyle } = getComputedStyle(focused);
+    const out = parseFloat(outlineWidth) + parseFloat(outlineOffset);
+    const { top, bottom } = focused.getBoundingClientRect();
+    const around = focused.closest('.tab-container').getBoundingClientRect();
+    const [above, below] = [top - out - around.top, around.bottom - bottom - out];
+    return outlineStyle !== 'none' && Math.min(above, below) >= -1;
+}"""
 
 
 def test_arrow_keys_step_a_number_and_move_between_tabs(page: Page) -> None:
@@ -143,6 +184,7 @@ def test_arrow_keys_step_a_number_and_move_between_tabs(page: Page) -> None:
     expect(balanced).to_have_attribute("aria-selected", "true")
     page.get_by_role("tab", name="Chat").press("ArrowLeft")
     expect(page.get_by_role("tab", name="About")).to_have_attribute("aria-selected", "true")
+    assert page.evaluate(RING), "the ring of a focused view's tab is cut off"
 
 
 def test_a_limit_above_the_context_says_what_it_becomes(page: Page) -> None:
