@@ -236,6 +236,31 @@ def test_tabs_are_in_the_address_and_in_the_way_back(chromium: Browser, site: st
         expect(column(page, 0)).to_be_visible()
         page.go_back()
         expect(knob(page, "top_k")).to_have_value("3")
+        places = ["About", "Chat", "Creative", "Custom"]
+        for name in places:  # one at once after the other
+            page.get_by_role("tab", name=name, exact=True).click()
+        entries = page.evaluate("history.length")
+        knob(page, "top_k").fill("5")
+        address(page, "column=-none,top_k:-:5")
+        page.click("#share")
+        page.get_by_role("tab", name="My links").click()
+        address(page, "#share=links&tab=chat")
+        page.get_by_role("button", name="Close").click()
+        assert page.evaluate("history.length") == entries + 2  # the links, and back
+        page.go_back()
+        links = page.get_by_text("no snapshots of yours yet")
+        expect(links).to_be_visible()
+        page.reload()
+        page.wait_for_selector(READY)
+        expect(links).to_be_visible()
+        page.go_back()
+        expect(links).to_have_count(0)
+        for name in reversed(places[:-1]):
+            page.go_back()
+            tab = page.get_by_role("tab", name=name, exact=True)
+            expect(tab).to_have_attribute("aria-selected", "true")
+    with visiting(chromium, f"{site}/#share=links&tab=about") as page:
+        expect(page.get_by_text("no snapshots of yours yet")).to_be_visible()
     with visiting(chromium, f"{site}/#setup=1&tab=about&end") as page:
         expect(page.locator("#engine-info")).to_be_visible()
 

@@ -18,8 +18,9 @@ export function arrowsBetween(row) {
   });
 }
 
-// items: [{label, content()}], where content() gives nodes or a promise of them.
-export function tabs(label, items) {
+// items: [{label, content()}], where content() gives nodes or a promise of them. first: the one that is
+// shown first. chosen(): another one is shown.
+export function tabs(label, items, { first = 0, chosen: told = () => {} } = {}) {
   made += 1;
   const id = `tabs-${made}`;
   const row = element('div', { className: 'small-tabs' });
@@ -40,6 +41,7 @@ export function tabs(label, items) {
     const content = items[chosen].content();
     if (Array.isArray(content)) {
       panel.replaceChildren(...content);
+      told();
       return;
     }
     panel.setAttribute('aria-busy', 'true');
@@ -52,6 +54,7 @@ export function tabs(label, items) {
     if (turn !== asked) return;
     panel.removeAttribute('aria-busy');
     panel.replaceChildren(...nodes);
+    told();
   }
 
   const buttons = items.map((item, i) => {
@@ -62,6 +65,6 @@ export function tabs(label, items) {
     return tab;
   });
   arrowsBetween(row);
-  void choose(0);
+  void choose(first);
   return element('div', {}, row, panel);
 }

@@ -1,17 +1,18 @@
 // The page's address. What stands after its “#” is handed to who can open it, and is otherwise kept
 // as what the page is set to now.
 //
-// The entries of the browser's history that this page writes carry {playground: tab}, and going back
-// to one goes to its tab. Any other entry is a link that somebody opened.
+// The entries of the browser's history that this page writes carry {playground: place}, and going back
+// to one goes to its place. Any other entry is a link that somebody opened. A place is a tab, the
+// preset that is chosen there and the window that is open over it, as in chat/creative or compare//links.
 
 import { recall, remember } from './storage.js';
 
 const pause = 400; // ms between two changes of the address: browsers allow 100 in 30 s
 const known = 12; // the last addresses, by which a reload knows its own
 const openers = new Map(); // by the name in front of “=”
-/** @type {(() => { tab: string, text: string }) | null} */
+/** @type {(() => { place: string, text: string }) | null} */
 let describe = null;
-let opening = 0; // links that are being opened
+let opening = 0; // links that are being opened, and places
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let timer;
 
@@ -22,22 +23,32 @@ export function onFragment(name, open) {
 }
 
 function write() {
+  clearTimeout(timer);
   timer = undefined;
   if (opening > 0 || !describe) return;
-  const { tab, text } = describe();
+  const { place, text } = describe();
   const fragment = text && `#${text}`;
   remember('addresses', [fragment, ...recall('addresses').filter((each) => each !== fragment)].slice(0, known));
   const url = `${location.pathname}${location.search}${fragment}`;
   const before = history.state?.playground;
-  if (before === tab && url === location.pathname + location.search + location.hash) return;
-  const state = { ...history.state, playground: tab };
-  if (before === undefined || before === tab) history.replaceState(state, '', url);
+  if (before === place && url === location.pathname + location.search + location.hash) return;
+  const state = { ...history.state, playground: place };
+  if (before === undefined || before === place) history.replaceState(state, '', url);
   else history.pushState(state, '', url);
 }
 
 // What the page is set to may have changed.
 export function touch() {
   if (describe) timer ??= setTimeout(write, pause);
+}
+
+// The reader went to another place: it is an entry at once, however soon the next one follows.
+export function arrive() {
+  try {
+    write();
+  } catch {
+    touch(); // so many that the browser refuses them, as by a key that is held down
+  }
 }
 
 // A link without any “=”, as a chat program encodes it as a whole; and whatever stands behind the
@@ -65,7 +76,7 @@ async function dispatch() {
   write();
 }
 
-// Where a reload goes on: the tab of an address that this page wrote, which tells nothing that this
+// Where a reload goes on: the place of an address that this page wrote, which tells nothing that this
 // browser tab does not know. A reload may come with an address of some changes ago and without the
 // entry's state, since browsers take both over late.
 function resumed() {
@@ -75,20 +86,19 @@ function resumed() {
   return history.state?.playground ?? /[#&]tab=([a-z]+)/.exec(written[0])?.[1] ?? null;
 }
 
-// describing(): {tab, text} of now. selecting(tab): goes to a tab.
+// describing(): {place, text} of now. selecting(place): goes there, and may take a moment.
 export function startAddress(describing, selecting) {
   describe = describing;
-  addEventListener('popstate', ({ state }) => {
-    if (!state?.playground) return;
-    selecting(state.playground);
+  const go = async (place) => {
+    opening += 1; // on the way there the page is at places that nobody went to
+    await selecting(place);
+    await new Promise((done) => { setTimeout(done); });
+    opening -= 1;
     touch();
-  });
+  };
+  addEventListener('popstate', ({ state }) => { if (state?.playground) void go(state.playground); });
   addEventListener('hashchange', () => { if (!history.state?.playground) void dispatch(); });
-  const tab = resumed();
-  if (tab) {
-    selecting(tab);
-    touch();
-  } else {
-    void dispatch();
-  }
+  const place = resumed();
+  if (place) void go(place);
+  else void dispatch();
 }

@@ -10,19 +10,40 @@ import { $, whenAdded } from '../lib/dom.js';
 import { menu } from '../lib/menu.js';
 import { arrowsBetween } from '../lib/tabs.js';
 import { startTheme, themeMenu } from '../lib/theme.js';
-import { onFragment, startAddress, touch } from '../lib/url_hash.js';
-import { startSamplers } from '../presets/panel.js';
+import { arrive, onFragment, startAddress } from '../lib/url_hash.js';
+import { choosePresetTab, presetTab, startSamplers } from '../presets/panel.js';
 import { currentTab, setupText, tabButton } from '../share/setup_link.js';
 import { startAccount } from './account.js';
+
+const links = 'links'; // the window Share, where it shows My links
+/** @type {() => HTMLDialogElement | null} */
+const shareOpen = () => document.querySelector('dialog.share[open]');
+const linksOpen = () => (shareOpen()?.querySelector('.my-links') ?? null) !== null;
+
+async function openLinks() {
+  (await import('../share/share_window.js')).openShare(undefined, { links: true });
+}
 
 // What the address says: nothing where a field cannot be read, or where it would be too long.
 function described() {
   const tab = currentTab();
+  const parts = [tab, tab === 'chat' ? presetTab() : ''];
+  if (linksOpen()) return { place: [...parts, links].join('/'), text: `share=${links}&tab=${tab}` };
+  const place = parts.join('/');
   try {
-    return { tab, text: setupText() };
+    return { place, text: setupText() };
   } catch {
-    return { tab, text: '' };
+    return { place, text: '' };
   }
+}
+
+async function goTo(place) {
+  const [tab, preset, window] = place.split('/');
+  tabButton(tab)?.click();
+  if (preset) choosePresetTab(preset);
+  if (window === links && linksOpen()) return;
+  shareOpen()?.close();
+  if (window === links) await openLinks();
 }
 
 async function start() {
@@ -60,11 +81,15 @@ async function start() {
   startAccount();
   onFragment('setup', async (...link) => (await import('../share/open_setup.js')).openSetup(...link));
   onFragment('continue', async (token) => (await import('../share/continue_snapshot.js')).continueFrom(token));
-  new MutationObserver(touch).observe($('#views > .tab-wrapper'), {
+  onFragment('share', (_, fragment) => {
+    tabButton(/&tab=([a-z]+)/.exec(fragment)?.[1])?.click();
+    return openLinks();
+  });
+  new MutationObserver(arrive).observe($('#views > .tab-wrapper'), {
     subtree: true, attributeFilter: ['aria-selected'],
   });
   arrowsBetween($('#views > .tab-wrapper [role="tablist"]'));
-  startAddress(described, (tab) => tabButton(tab)?.click());
+  startAddress(described, goTo);
   document.documentElement.dataset.playground = 'ready';
 }
 

@@ -10,7 +10,7 @@ import { followEngine, onEngine } from '../engine/state.js';
 import { $, button, whenAdded } from '../lib/dom.js';
 import { firstVisit, load, save } from '../lib/storage.js';
 import { arrowsBetween } from '../lib/tabs.js';
-import { onFragment, touch } from '../lib/url_hash.js';
+import { arrive, onFragment, touch } from '../lib/url_hash.js';
 import { closeDrawer, openDrawer, startDrawer } from './drawer.js';
 import { edit, lacking, original, parameters, readOf, samplerOf, startParameters, textOf } from './edited_values.js';
 import { Help } from './help.js';
@@ -203,6 +203,14 @@ function readPanel() {
   return { pane, system: systemText() };
 }
 
+// The tab of presets that is chosen, and back to one, with the values that it has by now.
+export const presetTab = () => slotOf(selected());
+
+/** @param {string} slot */
+export function choosePresetTab(slot) {
+  if (slot !== presetTab()) field(`preset-${slot}-button`)?.click(); // its preset may be gone
+}
+
 // What the panel says, as {pane, system} of a request. Throws an Error in words, and shows the
 // place, when a field cannot be read.
 export function currentRequest() {
@@ -277,7 +285,7 @@ export function startSamplers(onChange) {
   new Help(panel());
   arrowsBetween($('[role="tablist"]', panel()));
   whenAdded(panel(), '.preset', bind);
-  new MutationObserver(keep).observe($('[role="tablist"]', panel()), {
+  new MutationObserver(() => { keep(); arrive(); }).observe($('[role="tablist"]', panel()), {
     subtree: true, attributeFilter: ['aria-selected'],
   });
   summarise();

@@ -3,6 +3,7 @@
 import { openDialog } from '../lib/dialog.js';
 import { element, note } from '../lib/dom.js';
 import { tabs } from '../lib/tabs.js';
+import { arrive } from '../lib/url_hash.js';
 import { currentRecord } from '../records/views.js';
 import { demoSection, myDemos } from './demo_section.js';
 import { setupSection } from './setup_section.js';
@@ -14,12 +15,14 @@ function myLinks() {
   const [snapshots, demos] = [mySnapshots(), myDemos()];
   void snapshots.show();
   void demos.show();
-  return [element('h3', { textContent: 'Snapshots' }), snapshots.node, element('h3', { textContent: 'Demo links' }), demos.node,
-    note('A link to settings is not listed: all of it stands in the link itself.')];
+  return [element('div', { className: 'my-links' },
+    element('h3', { textContent: 'Snapshots' }), snapshots.node, element('h3', { textContent: 'Demo links' }), demos.node,
+    note('A link to settings is not listed: all of it stands in the link itself.'))];
 }
 
 // Opens the window. record: what a snapshot freezes; what the visible tab holds, unless it is given.
-export function openShare(record = currentRecord()) {
+// links: begins with My links, which is a place of the page with an address of its own.
+export function openShare(record = currentRecord(), { links = false } = {}) {
   // Each section is made once, so that what was typed survives a look at another.
   const once = (make) => {
     /** @type {Node[] | null} */
@@ -31,6 +34,8 @@ export function openShare(record = currentRecord()) {
     { label: 'Settings', content: once(setupSection) },
     { label: 'Demo', content: once(demoSection) },
     { label: 'My links', content: myLinks },
-  ]));
+  ], { first: links ? 3 : 0, chosen: arrive }));
   window.classList.add('share');
+  window.addEventListener('close', arrive);
+  arrive();
 }
