@@ -41,6 +41,10 @@ name = "Other"
 [preset.sampler]
 top_k = 4
 """
+MANY = MOVED + "".join(
+    f'[[preset]]\nid = "p{i}"\nname = "Long name {i}"\n[preset.sampler]\ntop_k = 4\n'
+    for i in range(3)
+)
 
 
 def knob(page: Page, name: str) -> Locator:
@@ -484,7 +488,7 @@ def test_elsewhere_a_preset_that_has_other_values_is_told_and_the_links_are_used
     chromium: Browser, engine: Server, tmp_path: Path
 ) -> None:
     presets = tmp_path / "presets.toml"
-    presets.write_text(MOVED)
+    presets.write_text(MANY)
     with serve(engine.url, presets_file=presets, root_path="/below") as site:
         context = chromium.new_context()
         page = context.new_page()
@@ -502,6 +506,19 @@ def test_elsewhere_a_preset_that_has_other_values_is_told_and_the_links_are_used
         )
         expect(knob(page, "temperature")).to_have_value("0.7")
         expect(page.locator("#max-new-tokens")).to_have_value("2048")
+        tabs = page.locator("#presets > .tab-wrapper [role=tab]:visible")
+        assert len({place["y"] for each in tabs.all() if (place := each.bounding_box())}) == 1
+        custom = page.get_by_role("tab", name="Custom")
+        custom.click(trial=True)  # in sight at the end of the line, over those that scroll
+        last = page.get_by_role("tab", name="Long name 2")
+        custom.focus()
+        page.keyboard.press("ArrowLeft")
+        expect(last).to_have_attribute("aria-selected", "true")
+        ends = [each.bounding_box() for each in (last, custom)]
+        assert ends[0]
+        assert ends[1]
+        assert ends[0]["x"] + ends[0]["width"] <= ends[1]["x"]
+        page.get_by_role("tab", name="Balanced").click()
         ask(page, "Hello!")
         finished(page)
         sent = receipt(answers(page).last)

@@ -203,6 +203,12 @@ function readPanel() {
   return { pane, system: systemText() };
 }
 
+// The chosen tab comes into sight where there are more than the line has room for; none moves under the pointer.
+function showTabs() {
+  const row = $('[role="tablist"]', panel());
+  if (row.scrollWidth > row.clientWidth && !row.matches(':hover')) tab(selected()).scrollIntoView({ block: 'nearest', inline: 'nearest' });
+}
+
 // The tab of presets that is chosen, and back to one, with the values that it has by now.
 export const presetTab = () => slotOf(selected());
 
@@ -285,10 +291,11 @@ export function startSamplers(onChange) {
   new Help(panel());
   arrowsBetween($('[role="tablist"]', panel()));
   whenAdded(panel(), '.preset', bind);
-  new MutationObserver(() => { keep(); arrive(); }).observe($('[role="tablist"]', panel()), {
+  new MutationObserver(() => { keep(); arrive(); showTabs(); }).observe($('[role="tablist"]', panel()), {
     subtree: true, attributeFilter: ['aria-selected'],
   });
   summarise();
+  showTabs();
   changed = onChange;
   startDrawer(panel());
   onEngine((state) => {
