@@ -281,9 +281,11 @@ def test_each_knob_says_what_the_engine_makes_of_it(chromium: Browser, small: Ap
     with opened(chromium, small.url + "/") as page:
         said = Said(page)
         differs = {"how": "native", "reason": "llama.cpp counts prompt and answer."}
+        longer = {"how": "native", "reason": "vLLM takes 0.01 for less, so that 0 differs."}
         emulated = {"how": "emulated", "reason": "By the engine's own tokens."}
-        said.now(applied={"repetition_penalty": differs, "min_p": emulated})
+        said.now(applied={"repetition_penalty": differs, "top_k": longer, "min_p": emulated})
         expect(how(page, "repetition_penalty")).to_have_text(differs["reason"])
+        expect(how(page, "top_k")).to_have_text("vLLM takes 0.01 for less…")  # whole words
         expect(how(page, "repetition_penalty")).to_have_class("how said")
         expect(how(page, "min_p")).to_have_class("how said")
         expect(how(page, "min_p")).to_have_text("emulated")

@@ -187,10 +187,10 @@ export class Column {
   showFigures() {
     const { answer } = this;
     this.node.dataset.state = answer?.state ?? 'empty';
-    this.figures.title = answer?.done ? paceTold : '';
     if (!answer) this.figures.textContent = '';
     else if (answer.done) this.figures.textContent = [words[answer.state], pace(answer.done)].filter(Boolean).join(' · ');
     else if (answer.state === 'streaming' && answer.content === '') this.figures.textContent = 'waiting';
     else this.figures.textContent = words[answer.state] ?? '';
+    this.figures.title = answer?.done ? `${this.figures.textContent}: ${paceTold}` : ''; // a narrow column cuts it
   }
 }

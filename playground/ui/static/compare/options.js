@@ -144,7 +144,7 @@ export class Options {
     $('#compare-against').value = reference;
     $('#compare-against-label').hidden = this.difference === 'off';
     $('#compare-texts-open').textContent = this.#said.join(', ') || 'system text, stop, beginning';
-    $('#compare-options').textContent = [
+    $('#compare-options').title = $('#compare-options').textContent = [
       this.sameSeed ? `seed ${$('#compare-seed').value || 'random'}` : 'own seeds',
       ...this.#said,
       this.blind ? 'blind' : this.difference !== 'off' && `difference: ${$('#compare-difference').selectedOptions[0].text}`,

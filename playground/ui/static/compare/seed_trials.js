@@ -7,7 +7,7 @@ import { button, element } from '../lib/dom.js';
 import { download } from '../lib/download.js';
 import { distinct, mean, overlapsBetween, overlapsWithin } from '../lib/statistics.js';
 import { load, save } from '../lib/storage.js';
-import { count as counted, ordinal } from '../lib/text.js';
+import { brief, count as counted, ordinal } from '../lib/text.js';
 
 export const mostSeeds = 5;
 const width = 560;
@@ -58,7 +58,7 @@ function plot({ columns, pairs }) {
   }
   rows.forEach(({ label, overlaps, kind }, i) => {
     const y = i * rowHeight + rowHeight / 2;
-    const short = label.length > 26 ? `${label.slice(0, 25)}…` : label;
+    const short = brief(label, 26);
     svg.append(shape('text', { x: left - 10, y: y + 4, 'text-anchor': 'end' }, short));
     for (const value of overlaps) svg.append(shape('circle', { cx: x(value), cy: y, r: 4, class: kind }));
     const at = x(mean(overlaps));
@@ -184,7 +184,7 @@ export function openTrials({ prompt = '', labels = [], seed = 0, ask, refusal = 
   }
 
   const window = openDialog('Try several seeds',
-    element('p', { className: 'note', textContent: `“${prompt.length > 140 ? `${prompt.slice(0, 140)}…` : prompt}”` }),
+    element('p', { className: 'note', textContent: `“${brief(prompt, 140)}”` }),
     element('div', { className: 'row' },
       element('label', {}, 'answers per column ', count), start, status),
     results);

@@ -6,8 +6,8 @@ import { $ } from '../lib/dom.js';
 export function nameModel({ title, badge, score }) {
   const [name, facts] = [$('.masthead .model'), $('.masthead .facts')];
   const words = [badge, score].filter(Boolean).join(' · ');
-  if (name.textContent !== title) name.textContent = title;
+  if (name.textContent !== title) name.textContent = name.title = title; // a narrow header cuts both
   if (facts.textContent === words) return;
   facts.textContent = words;
-  facts.title = words; // a narrow header cuts it
+  facts.title = words;
 }

@@ -32,7 +32,7 @@ export async function recentItems(say) {
   const entries = (await guarded(allEntries)).map(readEntry).filter(({ problem }) => problem === undefined);
   entries.sort((a, b) => b.updated - a.updated);
   return [
-    ...entries.slice(0, most).map((entry) => ({ label: brief(entry.record.title, length), run: () => guarded(() => openEntry(entry)) })),
+    ...entries.slice(0, most).map((entry) => ({ label: brief(entry.record.title, length), told: entry.record.title, run: () => guarded(() => openEntry(entry)) })),
     { label: entries.length > 0 ? 'All conversations' : 'None yet: they are kept in History', run: () => tab('history'), last: true },
   ];
 }

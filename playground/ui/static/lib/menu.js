@@ -3,8 +3,8 @@
 import { $, button, element } from './dom.js';
 
 // items(): [{label, run, hidden, current, last}] or a promise of it, asked for each time that the list opens.
-// current: the one that holds now. last: it stands apart. face: what the button shows.
-/** @typedef {{ label: string, run: () => unknown, hidden?: boolean, current?: boolean, last?: boolean }} Item */
+// told: the whole of a label that is cut. current: the one that holds now. last: it stands apart. face: what the button shows.
+/** @typedef {{ label: string, run: () => unknown, told?: string, hidden?: boolean, current?: boolean, last?: boolean }} Item */
 /**
  * @param {string} label
  * @param {() => Item[] | Promise<Item[]>} items
@@ -24,8 +24,9 @@ export function menu(label, items, face = '⋯') {
   };
 
   /** @param {Item} item */
-  function itemButton({ label: words, run, current = false, last = false }) {
+  function itemButton({ label: words, told = words, run, current = false, last = false }) {
     const item = button(words, () => { close(); run(); }, `quiet menu-item${last ? ' last' : ''}`);
+    item.title = told; // a narrow page cuts a label, too
     if (current) item.setAttribute('aria-current', 'true');
     return item;
   }

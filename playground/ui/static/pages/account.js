@@ -35,7 +35,7 @@ async function learn() {
   }
   if (visitor.name === null) return;
   drawnFor(visitor.name);
-  const account = element('form', { id: 'account', method: 'post', action: address('logout') }, element('span', { textContent: visitor.name }));
+  const account = element('form', { id: 'account', method: 'post', action: address('logout') }, element('span', { textContent: visitor.name, title: visitor.name }));
   if (visitor.logout) account.append(element('button', { className: 'quiet', textContent: 'Log out' }));
   $('#engine-state').before(account);
 }

@@ -81,7 +81,7 @@ function fill(slot) {
 function summarise() {
   const preset = selected();
   const values = parameters().map(({ name }) => [name, textOf(preset, editsOf(preset), name).trim()]).filter(([, text]) => text !== '');
-  $('.drawer-open span').textContent = [preset.name, ...values.map((pair) => pair.join(' '))].join(' · ');
+  $('.drawer-open span').textContent = [preset.name, ...values.map((pair) => pair.join('\u00a0'))].join(' · ');
   showPresetLimit(preset.max_new_tokens);
 }
 

@@ -4,6 +4,12 @@ import { treatment } from '../engine/parameter_support.js';
 import { $ } from '../lib/dom.js';
 import { emulatedBy, lacking, original, parameters, readOf } from './edited_values.js';
 
+// The beginning of what is worth knowing, whole words up to where it pauses; the “?” tells all of it.
+function beginning(words) {
+  const [part] = /^.*?(?:[.,:;](?=\s|$)|$)/.exec(words) ?? [''];
+  return part === words || part.endsWith('.') ? part : `${part.replace(/[,:;]$/, '')}…`;
+}
+
 /**
  * @param {HTMLElement} knob
  * @param {Parameter} parameter
@@ -22,8 +28,8 @@ function showKnob(knob, parameter, { value, problem }, emulate) {
   const { words, level, word = '' } = treatment(parameter.name, emulate);
   const how = $('.how', knob);
   how.className = `how ${problem === undefined ? level : 'invalid'}`;
-  how.textContent = problem ?? (level === 'calm' ? '' : word || words);
-  $('.treatment', knob).textContent = words; // at the knob there is room for one line
+  how.textContent = problem ?? (level === 'calm' ? '' : word || (level === 'said' ? beginning(words) : words));
+  $('.treatment', knob).textContent = words; // at the knob there is room for little
 }
 
 // The way back to what the preset says, where something else stands in the field.
