@@ -35,7 +35,7 @@ function clock(seconds) {
 }
 
 function words(state) {
-  if (state.state === 'ready') return `Ready · ${state.engine.name}`;
+  if (state.state === 'ready') return 'Ready'; // the model's badge beside it names the engine
   if (state.refused) return state.refused === 'login' ? 'Logged out' : 'Another login';
   if (state.state !== 'loading') return 'Offline';
   const done = state.progress ? share(state.progress) : null;
@@ -47,7 +47,7 @@ function show() {
   const shown = document.getElementById('engine-state');
   if (!shown) return;
   shown.dataset.state = current.state;
-  shown.title = current.reason;
+  shown.title = current.reason || current.engine?.name || '';
   const [said, ticking] = shown.querySelectorAll('span');
   const text = words(current);
   if (said.textContent !== text) said.textContent = text;
