@@ -214,6 +214,7 @@ def test_a_demo_is_made_and_switched_in_the_window_share(
     window.get_by_role("button", name="Create the demo link").click()
     link = window.get_by_label("The link", exact=True).input_value()
     assert link.startswith(f"{site}/d/")
+    expect(window.locator("button.primary:visible")).to_have_text("Copy the link")
     mine = window.locator("#my-demos li")
     expect(mine).to_contain_text("0 of 500 tokens spent, 500 left")
     with visiting(chromium, link) as visitor:
@@ -221,6 +222,7 @@ def test_a_demo_is_made_and_switched_in_the_window_share(
         expect(visitor.get_by_role("heading", name="My demo")).to_be_visible()
     window.get_by_role("tab", name="My links").click()
     expect(window.locator(".links li")).to_contain_text("0 of 500 tokens spent")
+    expect(window.get_by_role("link", name="Open My demo")).to_have_attribute("href", link)
     window.get_by_role("tab", name="Demo").click()
     window.get_by_role("button", name="Switch off My demo").click()
     expect(mine).to_have_attribute("data-state", "off")

@@ -9,7 +9,7 @@ import { wholeNumber } from '../lib/values.js';
 import { none } from '../presets/presets.js';
 import { columnSetting, labelOf, panelSetting } from '../presets/resolved_setting.js';
 import { viewIfDrawn } from '../records/views.js';
-import { linkList, showLink } from './link_list.js';
+import { linkList, openLink, showLink } from './link_list.js';
 
 const day = 86_400;
 /** @type {[number | null, string][]} */
@@ -60,6 +60,9 @@ function form(made) {
     labelled('Tokens that one answer may take', limit),
     element('label', { className: 'labelled' }, 'The link works ', life),
     problem, element('div', { className: 'row' }, create));
+  // Once there is a link, its Copy is what comes next.
+  const offer = (words, className) => Object.assign(create, { textContent: words, className });
+  node.addEventListener('input', () => offer('Create the demo link', 'primary'));
   node.addEventListener('submit', async (event) => {
     event.preventDefault();
     problem.hidden = true;
@@ -70,6 +73,7 @@ function form(made) {
       if (most !== null) body.max_new_tokens = most;
       if (life.value !== '') body.expires_in_s = Number(life.value);
       made(await json('api/demos', body));
+      offer('Create another demo link', 'second');
     } catch (error) {
       problem.textContent = `No link was created. ${error.message}`;
       problem.hidden = false;
@@ -120,9 +124,9 @@ function row(demo, again) {
       remove.focus();
     }));
   const item = element('li', { dataset: { state: demo.expired ? 'expired' : demo.enabled ? 'on' : 'off' } },
-    element('a', { href: addressOf(demo), target: '_blank', rel: 'noopener', textContent: demo.title }),
+    element('p', { className: 'title', textContent: demo.title }),
     element('p', { textContent: facts(demo) }),
-    element('div', { className: 'row' }, copyButton('Copy', () => addressOf(demo)), demo.expired ? '' : turn, remove), problem);
+    element('div', { className: 'row' }, openLink(addressOf(demo), demo.title), copyButton('Copy', () => addressOf(demo)), demo.expired ? '' : turn, remove), problem);
   return item;
 }
 

@@ -26,6 +26,13 @@ export function reachOf(address) {
   return [node];
 }
 
+// The way to what a link of the list leads to.
+export function openLink(href, title) {
+  const link = element('a', { href, target: '_blank', rel: 'noopener', textContent: 'Open' });
+  link.setAttribute('aria-label', `Open ${title}`);
+  return link;
+}
+
 // Shows a link that has just been made in `node`, to be copied. beside: what is said below it.
 export function showLink(node, title, address, ...beside) {
   const copy = copyButton('Copy the link', () => address, 'primary');

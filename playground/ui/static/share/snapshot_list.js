@@ -3,7 +3,7 @@
 import { change, json } from '../lib/api.js';
 import { $, alertOf, button, copyButton, element, note } from '../lib/dom.js';
 import { dates, openings } from '../lib/text.js';
-import { linkList } from './link_list.js';
+import { linkList, openLink } from './link_list.js';
 
 const kinds = { chat: 'conversation', comparison: 'comparison' };
 const date = (seconds) => dates.format(new Date(1000 * seconds));
@@ -28,9 +28,9 @@ function row(share, again) {
     $('button', sure).focus();
   });
   const item = element('li', {},
-    element('a', { href: address, target: '_blank', rel: 'noopener', textContent: share.title }),
+    element('p', { className: 'title', textContent: share.title }),
     element('p', { textContent: facts(share) }),
-    element('div', { className: 'row' }, copyButton('Copy', () => address), remove, sure), problem);
+    element('div', { className: 'row' }, openLink(address, share.title), copyButton('Copy', () => address), remove, sure), problem);
   const keep = () => {
     sure.hidden = true;
     remove.hidden = false;
