@@ -58,6 +58,10 @@ function make(tex, display) {
   } catch {
     return null;
   }
+  // A rule has the colour of the text beside it, on light and dark, unless the formula gives it one.
+  for (const rule of node.querySelectorAll('mspace[mathbackground="black"]')) {
+    if (!/\\(?:text)?color\b/.test(tex)) rule.setAttribute('mathbackground', 'currentcolor');
+  }
   if (display) node.tabIndex = 0; // it may be wider than the page
   return [...node.querySelectorAll('*')].every(harmless) ? node : null;
 }
