@@ -128,6 +128,12 @@ def test_a_receipt_says_what_the_emulation_took(
             expect(shown).to_contain_text(words)
         shown.get_by_role("tab", name="Code").click()
         expect(shown).to_contain_text("the engine itself, which does not get top_p")
+        # Of the parameters that were asked for, and of no other.
+        ways = {"top_p": "It comes last.", "presence_penalty": "It counts the prompt."}
+        applied = {name: {"how": "native", "reason": each} for name, each in ways.items()}
+        page.evaluate(RECEIPT_TEXT, [path, {**receipt, "applied": applied, "asked": {"top_p": 1}}])
+        expect(shown).to_contain_text("treats what was asked fortop_pIt comes last.")
+        expect(shown).not_to_contain_text("presence_penalty")
         # As of one that failed: the same figures, without those of its end.
         page.evaluate(RECEIPT_TEXT, [path, receipt, None, done["emulation"]])
         expect(shown).to_contain_text(f"error{error}")

@@ -120,15 +120,17 @@ function emulation({ emulated = {} }, took) {
 function receiptTab(message) {
   const { receipt, done } = message;
   const left = Object.entries(receipt.left_out ?? {});
-  const ways = Object.entries(receipt.applied).filter(([name, way]) => (way.how !== 'native' || way.reason) && !(name in (receipt.left_out ?? {})));
+  // Of what was asked for; receipts from before have no list of it.
+  const asked = receipt.asked ?? receipt.sent;
+  const ways = Object.entries(receipt.applied).filter(([name, way]) => name in asked && way.reason && !(name in (receipt.left_out ?? {})));
   return [
     facts(message),
     heading('Sent to the engine, with the prompt'),
     element('pre', { textContent: unturned(JSON.stringify(receipt.sent, null, 2)), tabIndex: 0 }),
     ...emulation(receipt, done ? done.emulation : message.emulation),
     ...(left.length > 0 ? [heading('Set, and not sent'), list(left)] : []),
-    ...(ways.length > 0 ? [heading('How this engine treats the parameters'),
-      list(ways.map(([name, way]) => [name, `${way.how === 'unsupported' ? 'not applied' : way.how}: ${way.reason}`]))] : []),
+    ...(ways.length > 0 ? [heading('How this engine treats what was asked for'),
+      list(ways.map(([name, { how, reason }]) => [name, how === 'unsupported' ? `Not applied. ${reason}` : reason]))] : []),
     copyButton('Copy as JSON', () => {
       const prompt = prompts.get(receipt.prompt_sha256);
       const { prefilled, rewritten } = message; // JSON leaves out what is undefined
