@@ -174,6 +174,8 @@ def test_what_must_wait_for_the_answer_says_so(page: Page) -> None:
     answers(page).first.get_by_role("button", name="Retry").click()
     expect(page.locator("#notice")).to_contain_text("Stop the answer first.")
     expect(answers(page)).to_have_count(2)
+    page.press("body", "Escape")
+    expect(page.locator("#notice")).to_be_hidden()  # as soon as there is nothing to stop
 
 
 def test_the_focus_goes_where_the_next_key_is_wanted(page: Page) -> None:

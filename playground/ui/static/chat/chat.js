@@ -245,7 +245,7 @@ export class Chat {
   }
 
   #idle() {
-    if (this.running) this.notice.complain('Stop the answer first.');
+    if (this.running) this.notice.wait();
     return !this.running;
   }
 
@@ -358,6 +358,7 @@ export class Chat {
 
   #settle() {
     const busy = this.running !== null;
+    if (!busy) this.notice.resume();
     $('#chat-send').hidden = busy;
     $('#chat-stop').hidden = !busy;
     const empty = this.pane.messages.length === 0;

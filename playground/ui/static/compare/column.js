@@ -21,7 +21,7 @@ export class Column {
   /**
    * @param {EditedSetting} setting
    * @param {any} board {changed(), retry(column, index, same), rewrite(column, index, text), stop(column),
-   *   toChat(column, index), join(column), chosen(column), pin(column, seed), menu(column), complain(words), reading()}
+   *   toChat(column, index), join(column), chosen(column), pin(column, seed), menu(column), complain(words), wait(), reading()}
    */
   constructor(setting, board) {
     this.setting = setting;
@@ -87,7 +87,7 @@ export class Column {
 
   // Whether an answer is being written here, which is then said.
   busy() {
-    if (this.running) this.board.complain('Stop the answer first.');
+    if (this.running) this.board.wait();
     return this.running !== null;
   }
 

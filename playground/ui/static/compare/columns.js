@@ -13,7 +13,7 @@ export const most = 4;
 
 export class Board {
   // dock: what stands below. actions: {retry, rewrite, stop, toChat, join, chosen, pin} of a column,
-  // changed(), notice(words, undo), complain(words)
+  // changed(), notice(words, undo), complain(words), wait()
   constructor(node, dock, actions) {
     this.node = node;
     this.actions = actions;

@@ -56,6 +56,7 @@ class Comparison {
       join: (column) => this.join(column),
       changed: () => this.settle(),
       complain: (words) => this.notice.complain(words),
+      wait: () => this.notice.wait(),
       notice: (words, undo) => this.notice.show(words, { undo }),
     });
     this.marks = new Marks(() => ({
@@ -411,6 +412,7 @@ class Comparison {
 
   settle() {
     const { busy, columns, blind } = this;
+    if (!busy) this.notice.resume();
     $('#compare-send').hidden = busy;
     $('#compare-stop').hidden = !busy;
     const empty = columns.every((column) => column.messages.length === 0);

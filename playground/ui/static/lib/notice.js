@@ -10,6 +10,7 @@ export class Notice {
     this.node = node;
     this.stays = false;
     this.complains = false; // whether it says why something was not done
+    this.waits = false; // whether what was in the way is an answer that is being written
     this.timer = 0;
   }
 
@@ -51,8 +52,20 @@ export class Notice {
     this.node.hidden = false;
     this.stays = stay;
     this.complains = error;
+    this.waits = false;
     clearTimeout(this.timer);
     if (!stay) this.timer = setTimeout(hide, lasting);
+  }
+
+  // Says that an answer is in the way, until it has ended.
+  wait() {
+    this.complain('Stop the answer first.');
+    this.waits = true;
+  }
+
+  // The answer that it waited for has ended.
+  resume() {
+    if (this.waits) this.hide();
   }
 
   // What it complained of is done now.
@@ -63,5 +76,6 @@ export class Notice {
   hide() {
     this.node.hidden = true;
     this.complains = false;
+    this.waits = false;
   }
 }

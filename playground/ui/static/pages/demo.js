@@ -142,7 +142,7 @@ class Demo {
   // Whether an answer is being written, which is then said. Its stream may last a little longer.
   busy() {
     const writing = this.running !== null && this.panes.some(({ messages }) => messages.some((message) => message.role === 'assistant' && message.state === 'streaming'));
-    if (writing) this.notice.complain('Stop the answer first.');
+    if (writing) this.notice.wait();
     return writing;
   }
 
@@ -232,6 +232,7 @@ class Demo {
   #settle() {
     const { closed, known } = this;
     const busy = this.running !== null;
+    if (!busy) this.notice.resume();
     $('#demo-send').hidden = busy;
     $('#demo-send').disabled = closed !== '';
     $('#demo-stop').hidden = !busy;
