@@ -206,7 +206,8 @@ function readPanel() {
 // The chosen tab comes into sight where there are more than the line has room for; none moves under the pointer.
 function showTabs() {
   const row = $('[role="tablist"]', panel());
-  if (row.scrollWidth > row.clientWidth && !row.matches(':hover')) tab(selected()).scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  row.classList.toggle('scrolls', row.scrollWidth > row.clientWidth);
+  if (row.matches('.scrolls') && !row.matches(':hover')) tab(selected()).scrollIntoView({ block: 'nearest', inline: 'nearest' });
 }
 
 // The tab of presets that is chosen, and back to one, with the values that it has by now.
@@ -295,7 +296,7 @@ export function startSamplers(onChange) {
     subtree: true, attributeFilter: ['aria-selected'],
   });
   summarise();
-  showTabs();
+  new ResizeObserver(showTabs).observe($('[role="tablist"]', panel()));
   changed = onChange;
   startDrawer(panel());
   onEngine((state) => {
