@@ -245,9 +245,10 @@ b $\kern-30em\rule{60em}{1em}$
     taken = drawing.evaluate("(text) => take([{ name: 'delta', data: { pane: 0, text } }])", text)
     assert taken["html"].count("<math") == 3
     assert taken["height"] < 2000
-    colours = """() => [...document.querySelectorAll('.math mspace[mathbackground]')].map((rule) => (
-        getComputedStyle(rule).backgroundColor === getComputedStyle(rule).color))"""
-    assert drawing.evaluate(colours) == [True] * 3  # on light and dark
+    own_colours = """() => [...document.querySelectorAll('.math mspace[mathbackground]')]
+        .map((rule) => getComputedStyle(rule))
+        .map((style) => style.backgroundColor === style.color)"""
+    assert drawing.evaluate(own_colours) == [True] * 3  # on light and dark
     above, left = drawing.evaluate("""() => {
         const { left, top } = document.querySelector('[data-role=assistant] .body').getBoundingClientRect();
         return [[left + 10, top - 10], [left - 10, top + 10]].map(([x, y]) => {
