@@ -10,7 +10,6 @@ import os
 import select
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
 from typing import Final, Self, cast
 
 import httptools
@@ -20,8 +19,6 @@ from tgi.errors import ConnectFailed, ProtocolError, TGIError, Timeout, UnknownH
 # What an answer's head may have, in bytes, with interim answers before it.
 _MOST_HEAD: Final = 65_536
 
-Admission = Callable[[], Awaitable[None]]
-
 
 class Connection(asyncio.Protocol):
     """A connection, plain or TLS; one request at a time.
@@ -30,9 +27,8 @@ class Connection(asyncio.Protocol):
         origin: The server's address, for messages.
 
     Attributes:
-        gate: Awaited each time before more of a body is read, but not when its end has come. While
-            it is, the socket is not read, so that what arrives waits in the kernel and one wake-up
-            brings all of it. A new request has none.
+        status: Of the answer.
+        headers: Of the answer.
 
     Raises:
         ConnectFailed: Broken, or ended in the middle.
@@ -41,7 +37,6 @@ class Connection(asyncio.Protocol):
     """
 
     def __init__(self, origin: str) -> None:
-        self.gate: Admission | None = None
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.idle_since = 0.0
@@ -111,7 +106,6 @@ class Connection(asyncio.Protocol):
         """
         if self._ended:
             raise self._broken("the server had closed it")
-        self.gate = None
         self.headers = []
         self._begun = self._complete = self._consumed = False
         self._silent = True
@@ -126,17 +120,18 @@ class Connection(asyncio.Protocol):
 
     async def read(self, seconds: float | None) -> bytes:
         """What has arrived of the body, at least a byte; b"" at its end."""
-        if self.gate is not None and not self._complete:
-            if not self._transport.is_closing():
-                self._transport.pause_reading()
-            await self.gate()
-            if not self._transport.is_closing():
-                self._transport.resume_reading()
+        if not self._complete and not self._transport.is_closing():
+            self._transport.resume_reading()
         while not self._parts and not self._complete:
             await self._arrival(seconds)
         parts, self._parts = self._parts, []
         self._consumed = not parts
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def hold(self) -> None:
+        """Leave what arrives of the body in the kernel, where one wake-up of `read` brings all."""
+        if not self._complete and not self._transport.is_closing():
+            self._transport.pause_reading()
 
     def abort(self) -> None:
         """Close it at once."""
@@ -192,6 +187,8 @@ class Connection(asyncio.Protocol):
             self._failure = _no_http(self._origin, str(error))
             self._kept_alive = False
             self._transport.abort()  # what else comes would be kept by nobody
+        if self._waiter is None and self._begun:
+            self.hold()  # nobody reads: no more than this is kept
         self._wake()
 
     def eof_received(self) -> None:

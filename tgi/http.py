@@ -14,7 +14,6 @@ from typing import Final, TypeVar
 
 import httpx
 import orjson
-from httpx_sse import EventSource, ServerSentEvent
 
 from tgi import decoding
 from tgi.connection import Connection
@@ -28,7 +27,8 @@ from tgi.errors import (
     Unhealthy,
     ValidationFailed,
 )
-from tgi.streaming import Beat, Feed, hand_over
+from tgi.events import Events
+from tgi.streaming import Beat
 from tgi.transport import Transport
 
 T = TypeVar("T")
@@ -163,7 +163,7 @@ class HTTPClient:
                 await self._back_off(error, attempt)
             attempt += 1
 
-    def stream(
+    async def stream(
         self,
         path: str,
         body: bytes,
@@ -176,7 +176,8 @@ class HTTPClient:
         """What a POST streams, in lists of the events that arrived together.
 
         Closing the generator closes the connection at once, even if the server is silent or not yet
-        connected: use `contextlib.aclosing` where the loop may be left early.
+        connected: use `contextlib.aclosing` where the loop may be left early. A slow taker slows
+        the reads.
 
         Args:
             read: An event from its data, ``None`` for one that brings nothing; it raises the
@@ -191,19 +192,26 @@ class HTTPClient:
         """
         if self._close_streams:
             headers = {**(headers or {}), "connection": "close"}
-
-        async def fill(feed: Feed[T]) -> None:
-            attempt = 0
-            while not feed.ended:
+        beat = self._beats.setdefault(pace, Beat(pace))
+        attempt = 0
+        begun = complete = False
+        beat.streams += 1
+        try:
+            while not complete:
                 try:
-                    await self._read(feed, path, body, headers, read, is_last)
+                    batches = self._read(beat, path, body, headers, read, is_last)
+                    async with aclosing(batches):
+                        async for batch in batches:
+                            begun = True
+                            yield batch
+                    complete = True
                 except TGIError as error:
-                    if feed.used:
+                    if begun:
                         raise
                     await self._back_off(error, attempt)
                 attempt += 1
-
-        return hand_over(self._beats.setdefault(pace, Beat(pace)), fill)
+        finally:
+            beat.streams -= 1
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -211,14 +219,14 @@ class HTTPClient:
 
     async def _read(
         self,
-        feed: Feed[T],
+        beat: Beat,
         path: str,
         body: bytes,
         headers: Mapping[str, str] | None,
         read: Callable[[str], T | None],
         is_last: Callable[[T], bool],
-    ) -> None:
-        """Send a request and put its events into the feed, up to the last one."""
+    ) -> AsyncGenerator[list[T], None]:
+        """Send a request once; its events by the read, up to the last one."""
         async with self._open("POST", path, body, headers) as response:
             kind = response.headers.get("content-type", "")
             if not kind.startswith("text/event-stream"):
@@ -229,55 +237,78 @@ class HTTPClient:
                     f"{decoding.excerpt(answer)}",
                     status=200,
                 )
-            response.encoding = "utf-8"  # what an event stream is, whatever its header claims
+            # Not by httpx's iterators: they are five, each resumed for each read.
             network = response.extensions["network_stream"]
             assert isinstance(network, Connection)
-            told = 0  # bytes, up to the last event
+            events = Events()
             now = asyncio.get_running_loop().time
-            told_at = now()
-
-            async def gate() -> None:
-                most = self._event_bytes
-                if response.num_bytes_downloaded - told > most:
+            told_at = opened = now()
+            silent = 0  # bytes, since the last event
+            while True:
+                part = await self._part(network)
+                arrived = now()
+                batch: list[T] = []
+                last, failure = False, None
+                try:
+                    found = events.feed(part)
+                    for data in found:
+                        item = read(data)
+                        if item is not None:
+                            batch.append(item)
+                            if last := is_last(item):
+                                break
+                except Exception as error:  # raised behind what came before it
+                    failure = error
+                if batch:
+                    try:
+                        yield batch
+                    finally:
+                        # The rest of an answer that is complete frees its connection for the next.
+                        if last and not self._close_streams:
+                            await self._drain(network)
+                    told_at = arrived
+                if last:
+                    return
+                if failure is not None:
+                    raise failure
+                silent = 0 if found else silent + len(part)
+                if silent > self._event_bytes:
                     raise ProtocolError(
-                        f"The server sent more than {most} bytes without an event.", status=200
+                        f"The server sent more than {self._event_bytes} bytes without an event.",
+                        status=200,
                     )
                 # At each read, of which there is one within the read timeout.
-                if now() - told_at > self._event_timeout:
+                if arrived - told_at > self._event_timeout:
                     raise Timeout(
                         f"{self.url} sent nothing of the answer for {self._event_timeout:g} s, "
                         "only that it is still there. It may be stuck or too busy; try again."
                     )
-                await feed.gate()
+                if batch:
+                    await beat.wait(arrived - opened, network.hold)
+                    opened = now()
 
-            network.gate = gate
-            async with aclosing(EventSource(response).aiter_sse()) as events:
-                try:
-                    async for event in events:
-                        told = response.num_bytes_downloaded
-                        if not event.data:
-                            continue
-                        item = read(event.data)
-                        if item is None:
-                            continue
-                        feed.put(item)
-                        told_at = now()
-                        if is_last(item):
-                            network.gate = None
-                            feed.end()
-                            break
-                except ConnectFailed as error:
-                    raise IncompleteStream(
-                        f"The text is not complete. {error} Try again.", status=200
-                    ) from error
-                if not feed.ended:
-                    raise IncompleteStream(
-                        "The text is not complete: the server ended the stream without saying "
-                        "that the text is. Try again, or look at its log.",
-                        status=200,
-                    )
-                if not self._close_streams:
-                    await _drain(events)
+    async def _part(self, network: Connection) -> bytes:
+        """What has arrived of a stream that is not complete."""
+        try:
+            part = await network.read(self._http.timeout.read)
+        except ConnectFailed as error:
+            raise IncompleteStream(
+                f"The text is not complete. {error} Try again.", status=200
+            ) from error
+        if not part:
+            raise IncompleteStream(
+                "The text is not complete: the server ended the stream without saying "
+                "that the text is. Try again, or look at its log.",
+                status=200,
+            )
+        return part
+
+    async def _drain(self, network: Connection) -> None:
+        """Read to the end of an answer that is complete."""
+        with suppress(TGIError, TimeoutError):
+            async with asyncio.timeout(_FINISH_S):
+                while await network.read(None):
+                    pass
 
     @asynccontextmanager
     async def _open(
@@ -363,11 +394,3 @@ async def _whole(response: httpx.Response, most: int, *, cut: bool = False) -> b
         if left < 0:
             break
     return b"".join(parts)[: most if cut else None]
-
-
-async def _drain(events: AsyncGenerator[ServerSentEvent, None]) -> None:
-    """Read to the end of an answer that is complete, which frees its connection for the next."""
-    with suppress(TGIError, httpx.HTTPError, TimeoutError):
-        async with asyncio.timeout(_FINISH_S):
-            async for _ in events:
-                pass

@@ -24,7 +24,7 @@ KEEPALIVE_EXPIRY_S = 4.0
 class Transport(httpx.AsyncBaseTransport):
     """HTTP/1.1 with keep-alive to one origin, over at most `max_connections` connections.
 
-    A response's extension "network_stream" is its `Connection`, whose gate paces the reads.
+    A response's extension "network_stream" is its `Connection`, by which a stream is read.
 
     Raises:
         ConnectFailed: Nothing listens there, or the connection broke.

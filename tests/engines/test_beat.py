@@ -1,13 +1,15 @@
 """The rhythm of the reads: one for all, quick for few, and slower for many or on a late loop."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
 
+from tests.faults import Peer, chunks, serving
 from tests.generation.test_batching import now, run
-from tgi.streaming import Beat, Feed, hand_over
+from tests.stock import tokens
+from tgi.http import HTTPClient
+from tgi.streaming import Beat
 
 PACE = 0.04
 MANY = 1000
@@ -26,24 +28,49 @@ def test_a_few_streams_are_read_as_often_as_a_screen_changes_and_many_at_the_pac
     assert lengths[6:] == [PACE, PACE]
 
 
-async def test_all_who_wait_are_woken_by_the_same_beat() -> None:
-    beat, loop = beat_of(MANY), asyncio.get_running_loop()
+def wait(beat: Beat, starts: list[float], silence: float = 0.0) -> list[tuple[float, bool]]:
+    """When readers who begin to wait at these times are woken, and whether they held the bytes."""
 
-    async def wait(start: float) -> float:
-        await asyncio.sleep(start)
-        asked = loop.time()
-        await beat.wait()
-        return asked // PACE
+    async def one(start: float) -> tuple[float, bool]:
+        await asyncio.sleep(start - now())
+        held: list[bool] = []
+        await beat.wait(silence, lambda: held.append(True))
+        return now(), bool(held)
 
-    beats = await asyncio.gather(*(wait(0.001 * i) for i in range(20)))
-    assert len(set(beats)) <= 2  # asked for in 20 ms: within one beat, or on both sides of its end
+    async def main() -> list[tuple[float, bool]]:
+        return await asyncio.gather(*map(one, starts))
+
+    return run(main)
 
 
-async def test_no_pace_is_no_wait() -> None:
-    beat = Beat(0.0)
-    waiting = asyncio.ensure_future(beat.wait())
-    await asyncio.sleep(0)
-    assert waiting.done()
+def test_those_who_begin_to_wait_together_are_woken_together_in_four_groups() -> None:
+    starts = [PACE / 40 * i for i in range(1, 40)]
+    woken = [at for at, _ in wait(beat_of(MANY), starts)]
+    assert len(set(woken)) == 4
+    assert all(
+        0.75 * PACE < at - start <= 1.01 * PACE for start, at in zip(starts, woken, strict=True)
+    )
+
+
+def test_who_leaves_is_not_waited_for() -> None:
+    beat = beat_of(MANY)
+
+    async def main() -> list[bool]:
+        leaving, staying = (asyncio.ensure_future(beat.wait(0.0, lambda: None)) for _ in range(2))
+        await asyncio.sleep(PACE / 10)
+        leaving.cancel()
+        await asyncio.sleep(PACE)
+        return [leaving.cancelled(), staying.done()]
+
+    assert run(main) == [True, True]
+
+
+@pytest.mark.parametrize(("pace", "silence"), [(0.0, 0.0), (PACE, PACE), (PACE, 1.0)])
+def test_without_a_pace_and_after_a_silence_there_is_no_wait(pace: float, silence: float) -> None:
+    beat = Beat(pace)
+    beat.streams = MANY
+    assert wait(beat, [1.0], silence) == [(1.0, False)]
+    assert wait(beat_of(MANY), [1.0], 0.0)[0][1]
 
 
 @pytest.mark.parametrize("streams", [1, MANY])
@@ -76,23 +103,21 @@ def test_a_little_late_changes_nothing() -> None:
 
 
 def read(beat: Beat, rate: float, seconds: float) -> list[tuple[float, list[float]]]:
-    """When what was handed over: each item is the time at which it was there."""
-
-    async def fill(feed: Feed[float]) -> None:
-        written = 0
-        while written < rate * seconds:
-            due = (written + 1) / rate
-            await asyncio.sleep(max(0.0, due - now()))
-            while written < rate * seconds and (written + 1) / rate <= now() + 1e-9:
-                written += 1
-                feed.put(written / rate)
-            await feed.gate()
-        feed.end()
+    """When what was read: each item is the time at which it was there."""
 
     async def main() -> list[tuple[float, list[float]]]:
-        batches: AsyncGenerator[list[float], None] = hand_over(beat, fill)
-        async with aclosing(batches):
-            return [(now(), batch) async for batch in batches]
+        batches = []
+        written, opened = 0, now()
+        while written < rate * seconds:
+            await asyncio.sleep(max(0.0, (written + 1) / rate - now()))
+            batch = []
+            while written < rate * seconds and (written + 1) / rate <= now() + 1e-9:
+                written += 1
+                batch.append(written / rate)
+            batches.append((now(), batch))
+            await beat.wait(now() - opened, lambda: None)
+            opened = now()
+        return batches
 
     return run(main)
 
@@ -114,19 +139,25 @@ def test_a_fast_stream_is_read_by_the_beat_however_fast_it_is(
     assert len(batches) <= 2 * most + 2
 
 
-def test_a_stream_counts_until_it_is_closed() -> None:
-    beat = Beat(PACE)
+async def test_a_stream_counts_until_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    beats: list[Beat] = []
 
-    async def fill(feed: Feed[str]) -> None:
-        feed.put("a")
-        await feed.gate()
-        await asyncio.sleep(1e6)
+    async def script(peer: Peer) -> None:
+        await peer.head(headers={"transfer-encoding": "chunked"})
+        await peer.send(chunks(*tokens(["a", "b"], "length")[:1]))
+        await peer.gone()
 
-    async def main() -> list[int]:
-        counts = [beat.streams]
-        async with aclosing(hand_over(beat, fill)) as batches:
-            await anext(batches)
-            counts.append(beat.streams)
-        return [*counts, beat.streams]
+    def beat(pace: float) -> Beat:
+        beats.append(Beat(pace))
+        return beats[-1]
 
-    assert run(main) == [0, 1, 0]
+    monkeypatch.setattr("tgi.http.Beat", beat)
+    async with serving(script) as server:
+        client = HTTPClient(server.url)
+        stream = client.stream("generate_stream", b"{}", str, lambda _: False, pace=PACE)
+        async with aclosing(stream):
+            await anext(stream)
+            counts = [each.streams for each in beats]
+        await client.aclose()
+    assert counts == [1]
+    assert [each.streams for each in beats] == [0]

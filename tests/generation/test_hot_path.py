@@ -266,4 +266,4 @@ async def test_calls_a_token_between_the_socket_and_the_client() -> None:
         with calls(ours, lambda: counted.update(["calls"])):
             came = [output async for output in client.stream("Hi")]
     assert len(came) == count
-    assert counted["calls"] / count <= 22
+    assert counted["calls"] / count <= 11

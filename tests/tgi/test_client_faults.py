@@ -134,6 +134,7 @@ async def test_the_values_are_those_of_huggingface_hub() -> None:
         pytest.param(TEXT, id="without a space"),
         pytest.param(TEXT.replace(b"data:", b"data: "), id="with a space"),
         pytest.param(TEXT.replace(b"\n", b"\r\n"), id="CRLF"),
+        pytest.param(TEXT.replace(b"\n", b"\r"), id="CR"),
         pytest.param(b": hello\n\n:\n\n" + TEXT.replace(b"\n\n", b"\n\n:\n\n"), id="comments"),
         pytest.param(b"id: 1\nevent: token\nretry: 5\n" + TEXT, id="other fields"),
         pytest.param(b"id: 1\n\n" + TEXT, id="event without data"),
