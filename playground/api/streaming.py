@@ -1,14 +1,15 @@
 """POST /api/stream: answers as they are written, and what belongs to them."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Final
 
 import anyio
 from fastapi import APIRouter, Request, Response
-from sse_starlette import EventSourceResponse
-from sse_starlette.sse import AppStatus, SendTimeoutError
+from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from playground.api import schemas
@@ -36,10 +37,7 @@ KEEP_ALIVE_S: Final = 15.0
 # was closed, is ended sooner by the connection (`cli/connections.py`), which sees the single byte;
 # a slow one leaves the kernel's buffers full for long, and is well.
 READER_S: Final = 600.0
-
-# Left to itself, sse-starlette breaks all streams off at the first signal. Here the admission ends
-# them, each with its last event (`Admission.drain`).
-AppStatus.enable_automatic_graceful_drain = False
+_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,35 +82,64 @@ class EventStream(Response):
             except PlaygroundError as error:
                 await refused(scope, error)(scope, receive, send)
                 return
-            response = EventSourceResponse(
-                (
-                    events.encode(batch) if batch else events.KEEP_ALIVE
-                    async for batch in opened.batches
-                ),
-                headers={"X-Stream-Id": opened.number},
-                ping=0,  # the batches know when there is silence
-                send_timeout=self._patience_s,
+            parts = await stack.enter_async_context(closing(_encoded(opened.batches)))
+            response = StreamingResponse(
+                parts,
+                headers={**_HEADERS, "X-Stream-Id": opened.number},
+                media_type="text/event-stream",
             )
-            with suppress(SendTimeoutError):
-                await response(scope, receive, _within(self._patience_s, send))
+            sending = _Sending(send, self._patience_s)
+            async with sending:
+                await response(scope, receive, sending.send)
 
 
-def _within(seconds: float, send: Send) -> Send:
-    """A `send` that gives up after so long also with what sse-starlette sends without a timeout.
+async def _encoded(batches: Batches) -> AsyncGenerator[bytes, None]:
+    async for batch in batches:
+        yield events.encode(batch) if batch else events.KEEP_ALIVE
 
-    That is the head, and the end of the body.
+
+class _Sending:
+    """A `send` that ends the ``with`` around it, without an error, once it takes too long.
+
+    It has one timer for all that is sent, which costs a send next to nothing.
     """
 
-    async def sent(message: Message) -> None:
-        if message.get("more_body"):
-            await send(message)
-            return
-        with anyio.move_on_after(seconds) as sending:
-            await send(message)
-        if sending.cancelled_caught:
-            raise SendTimeoutError
+    def __init__(self, send: Send, seconds: float) -> None:
+        self._send = send
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._limit = asyncio.timeout(None)
+        self._since: float | None = None  # while something is being sent
 
-    return sent
+    async def __aenter__(self) -> None:
+        await self._limit.__aenter__()
+        self._timer = self._loop.call_later(self._seconds, self._look)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        self._timer.cancel()
+        try:
+            await self._limit.__aexit__(kind, error, trace)
+        except TimeoutError:
+            return True
+        return False
+
+    async def send(self, message: Message) -> None:
+        self._since = self._loop.time()
+        await self._send(message)
+        self._since = None
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        begun = now if self._since is None else self._since
+        if now - begun >= self._seconds:
+            self._limit.reschedule(now)
+        else:
+            self._timer = self._loop.call_at(begun + self._seconds, self._look)
 
 
 @asynccontextmanager
