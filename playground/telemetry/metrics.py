@@ -288,7 +288,7 @@ class _Read(Collector):
             buckets.append((bound, counts))
         yield HistogramMetricFamily(
             "playground_inter_token_gap_seconds",
-            "Pauses between two batches of tokens of an answer; the engine is read every 0.036 s",
+            "Pauses between two batches of tokens of an answer; the engine is read every 0.037 s",
             buckets=buckets,
             sum_value=flow.gap_seconds,
         )
