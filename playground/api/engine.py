@@ -3,9 +3,10 @@
 import asyncio
 import time
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 import anyio
+import orjson
 from fastapi import APIRouter, Request, Response
 
 from playground.api import schemas
@@ -32,6 +33,9 @@ from playground.generation.requests import (
 )
 from playground.settings import Settings
 from playground.telemetry.metrics import STATES
+
+# Bytes of what an engine says of itself that pages ask for again and again.
+_MOST_RAW: Final = 65_536
 
 
 def engine_routes(services: Services) -> APIRouter:
@@ -63,7 +67,7 @@ def engine_routes(services: Services) -> APIRouter:
                 "progress": now.progress and asdict(now.progress),
                 "engine": info and engine_facts(info, settings),
                 "applied": events.applied_json(info.applied) if info else {},
-                "raw": info and info.raw,
+                "raw": info.raw if info and len(orjson.dumps(info.raw)) <= _MOST_RAW else None,
             }
         )
 

@@ -156,7 +156,7 @@ class EngineAnswer(TypedDict):
     applied: Mapping[str, AppliedData]
     """Of every parameter how the engine treats it."""
     raw: Mapping[str, Any] | None
-    """What the engine says, as it says it."""
+    """What the engine says, as it says it; null where that is longer than can be shown."""
 
 
 @exact

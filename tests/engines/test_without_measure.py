@@ -119,8 +119,15 @@ async def test_what_is_said_strangely_is_cut(strange: dict[str, object]) -> None
     async with (
         stock.tgi(info={**stock.INFO, **strange}) as server,
         stock.engine(server.url) as made,
+        stock.playground(server.url, engine="tgi") as url,
+        httpx.AsyncClient() as client,
     ):
         info = (await made.state()).info
+        shown = await client.get(f"{url}/api/engine")
+        listed = await client.get(f"{url}/api/engines")
+    assert shown.json()["state"] == "ready"
+    assert len(shown.content) < 70_000
+    assert len(listed.content) < 2_000
     assert info is not None
     assert len(info.name) < 60
     assert len(info.model_id) <= 200

@@ -66,7 +66,7 @@ function showEngine(engine, raw) {
     list(facts),
     element('details', { open },
       element('summary', { textContent: 'What the engine says of itself' }),
-      element('div', { className: 'body' }, element('pre', { textContent: JSON.stringify(raw, null, 2), tabIndex: 0 }))),
+      element('div', { className: 'body' }, element('pre', { textContent: raw === null ? 'More than can be shown here.' : JSON.stringify(raw, null, 2), tabIndex: 0 }))),
   );
 }
 
