@@ -161,7 +161,10 @@ SHAPES = """() => {
     const letter = number.getBoundingClientRect().width / first.textContent.length;
     const head = [...body.querySelectorAll('th')].at(-1);
     return {
-        scroll: wide.map((each) => each.scrollWidth > each.clientWidth && each.tabIndex === 0),
+        scroll: wide.map((each) => {
+            each.scrollLeft = 50;
+            return each.scrollLeft === 50 && each.tabIndex === 0;
+        }),
         page: document.documentElement.scrollWidth <= innerWidth,
         line: head.offsetHeight < 2.5 * parseFloat(getComputedStyle(head).fontSize) * 1.6,
         margin: parseFloat(getComputedStyle(list).paddingInlineStart) >= 3 * letter,

@@ -88,9 +88,7 @@ def drag(page: Page, pixels: int) -> None:
 def test_any_movement_up_leaves_the_end_of_a_chat(chromium: Browser, paced: str) -> None:
     with opened(chromium, paced + "/", **SMALL) as page:
         expect(page.get_by_role("button", name="Jump to the latest")).to_be_hidden()
-        width = page.evaluate(f"{PAGE}.clientWidth")
         begin(page, "#chat-prompt", PAGE)
-        assert page.evaluate(f"{PAGE}.clientWidth") == width, "the scrollbar moves the page"
         page.mouse.move(300, 200)
         hold(page, PAGE, lambda: wheel(page, 8, -10))
         hold(page, PAGE, lambda: wheel(page, 1, -90))
