@@ -454,6 +454,9 @@ def test_says_without_effect_only_of_what_has_none() -> None:
     assert set(losses(card, effect=False)) == {"tfs", "text"}
     request = '{"temperature": 1, "messages": [], "stop": ["x"], "seed": 7, "grammar": "", "n": 1}'
     assert set(losses(request, effect=True)) == {"stop", "seed"}
+    call = SAMPLES["Python, OpenAI"][0]
+    assert set(losses(call, effect=False)) == {"model", "messages", "role", "content"}
+    assert losses(call, effect=True) == {}
     config = '{"do_sample": true, "top_k": 9, "max_length": 4096, "eos_token_id": 2}'
     assert set(losses(config, effect=True)) == {"max_length"}
 
