@@ -106,7 +106,9 @@ class Vocabulary:
 
 _OPENAI_OTHER: Final = {
     **_all(_CONVERSATION, "messages prompt input model"),
-    **_all(_CONVERSATION, "role content"),  # of messages, which a call in Python is searched for, too
+    **_all(
+        _CONVERSATION, "role content"
+    ),  # of messages, which a call in Python is searched for, too
     **_all(_REQUEST, "seed stop"),
     **_all(_FORM, "tools tool_choice response_format reasoning_effort"),
     **_all(
