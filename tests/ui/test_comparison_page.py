@@ -565,6 +565,7 @@ def test_a_wrong_value_names_its_column_and_the_draft_stays(
     column(page, 1).get_by_label(label).fill(text)
     ask(page, "Hello!")
     expect(page.locator("#compare-notice")).to_contain_text(words)
+    expect(page.locator("#compare-notice")).to_have_role("alert")
     expect(page.locator("#compare-prompt")).to_have_value("Hello!")
     expect(page.locator("#comparison [data-testid=message]")).to_have_count(0)
 
