@@ -113,8 +113,16 @@ def test_help_is_beside_every_field_and_moves_nothing(page: Page) -> None:
     expect(note).to_be_hidden()
     page.locator("#knob-alpacaeval-top_k").focus()  # the keyboard is told, too
     expect(note).to_contain_text("0 keeps all")
+    panel = page.locator("#samplers").bounding_box()
+    place_of_note = note.bounding_box()
+    assert panel
+    assert place_of_note
+    assert place_of_note["x"] > panel["x"]  # what is read beside the panel stays in sight
     page.keyboard.press("Escape")
     expect(note).to_be_hidden()
+    page.get_by_label("min_p, slider").and_(page.locator(":visible")).click()
+    page.locator("#knob-alpacaeval-top_p").click()
+    expect(note).to_be_hidden()  # who only sets a value asked for nothing
     seed = page.get_by_role("button", name="What seed does")
     seed.click()
     page.mouse.move(10, 10)

@@ -1,5 +1,6 @@
-// What a field does, in a note beside the panel: shown while the pointer is at the field or the keyboard
-// in it, and kept by its “?”. It lies over the page, so that nothing moves for it.
+// What a field does, in a note: beside the panel while the pointer is at the field's name, and kept there by
+// its “?”; over the panel, above the field, for the keyboard, which asks for nothing by coming by, so that
+// what is read beside the panel stays in sight. It lies over the page: nothing moves for it.
 
 import { $, element } from '../lib/dom.js';
 
@@ -17,10 +18,13 @@ export class Help {
     this.field = null; // the one that is told of
     this.kept = false;
     this.timer = 0;
+    this.pointed = false; // whether the focus comes by the pointer
     panel.after(this.note);
-    panel.addEventListener('pointerover', (event) => { if (event.pointerType !== 'touch') this.#point(this.#at(event)); });
+    panel.addEventListener('pointerover', (event) => { if (event.pointerType !== 'touch') this.#point(event.target instanceof Element && event.target.closest('.name') ? this.#at(event) : null); });
     for (const node of [panel, this.note]) node.addEventListener('pointerleave', () => this.#leave());
     this.note.addEventListener('pointerenter', () => clearTimeout(this.timer));
+    document.addEventListener('pointerdown', () => { this.pointed = true; }, { capture: true });
+    document.addEventListener('keydown', () => { this.pointed = false; }, { capture: true });
     panel.addEventListener('focusin', (event) => this.#focus(event));
     panel.addEventListener('focusout', () => { if (!this.kept) this.hide(); });
     panel.addEventListener('click', (event) => this.#click(event));
@@ -56,7 +60,7 @@ export class Help {
   // In a drawer the note would lie over what is being written beside the keyboard.
   #focus(event) {
     const field = this.#at(event);
-    if (field && !this.#drawer && !this.kept && event.target.matches(':focus-visible')) this.#show(field);
+    if (field && !this.#drawer && !this.kept && !this.pointed) this.#show(field, true);
   }
 
   #click(event) {
@@ -72,8 +76,11 @@ export class Help {
     return getComputedStyle(this.panel).position === 'fixed';
   }
 
-  /** @param {HTMLElement} field */
-  #show(field) {
+  /**
+   * @param {HTMLElement} field
+   * @param {boolean} [over] the panel, else beside it
+   */
+  #show(field, over = this.#drawer) {
     if (!field.isConnected || !field.checkVisibility()) return;
     this.hide();
     this.field = field;
@@ -81,15 +88,16 @@ export class Help {
     this.note.replaceChildren(...[...help.children].filter(({ textContent }) => textContent !== '').map((part) => element('p', { textContent: part.textContent })));
     this.note.hidden = false;
     field.querySelector('.ask')?.setAttribute('aria-expanded', 'true');
-    this.#place(field.getBoundingClientRect(), this.panel.getBoundingClientRect());
+    this.#place(field.getBoundingClientRect(), this.panel.getBoundingClientRect(), over);
   }
 
-  // Beside the panel, or above the field where the panel is a drawer.
-  #place(field, panel) {
+  // Beside the panel, or over it: above the field, or below where there is no room.
+  #place(field, panel, over) {
     const { style, offsetHeight: height } = this.note;
-    if (this.#drawer) {
+    if (over) {
       Object.assign(style, { left: `${field.left}px`, right: 'auto', width: `${field.width}px` });
-      style.top = `${Math.max(gap, field.top - this.note.offsetHeight - gap)}px`;
+      const above = field.top - this.note.offsetHeight - gap;
+      style.top = `${above >= gap ? above : Math.min(field.bottom + gap, innerHeight - this.note.offsetHeight - gap)}px`;
     } else {
       Object.assign(style, { left: 'auto', right: `${document.documentElement.clientWidth - panel.left + gap}px`, width: '' });
       style.top = `${Math.max(panel.top + gap, Math.min(field.top, innerHeight - height - gap))}px`;
