@@ -12,7 +12,7 @@ changed here is changed there.
 """
 
 import re
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from html import escape
 from types import MethodType
 from typing import Any, Final
@@ -20,7 +20,7 @@ from typing import Any, Final
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import isPunctChar, isWhiteSpace, unescapeAll
 from markdown_it.renderer import RendererHTML
-from markdown_it.rules_block import StateBlock, table
+from markdown_it.rules_block import StateBlock, blockquote, list_block, table
 from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline, emphasis, strikethrough
 from markdown_it.rules_inline.state_inline import Scanned
@@ -361,15 +361,30 @@ def _mark_task(item: Token, inline: Token) -> None:
     item.attrSet("class", "task")
 
 
+_NESTING: Final = 40  # a list or a quote takes one or two of them
+_Rule = Callable[[StateBlock, int, int, bool], bool]
+
+
+def _unless_deep(rule: _Rule) -> _Rule:
+    """Some twenty lists or quotes deep, a line that would begin a further one is text."""
+
+    def limited(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+        return state.level <= _NESTING - 4 and rule(state, start, end, silent)
+
+    return limited
+
+
 def make_parser() -> MarkdownIt:
     """A parser of this grammar; to render, it wants an `Allowance` in its environment."""
-    # Lists and quotes some twenty deep: what lies deeper is not shown. More makes brackets slow.
-    markdown = MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": 40})
+    # More makes brackets slow, and what lay deeper would not be shown: lists and quotes end before.
+    markdown = MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": _NESTING})
     markdown.enable(["table", "strikethrough"]).disable("reference")
     blocks, inline, core = markdown.block.ruler, markdown.inline.ruler, markdown.core.ruler
     blocks.at("table", _table, {"alt": ["paragraph", "reference"]})
     interrupts = ["paragraph", "reference", "blockquote", "list"]
     blocks.before("fence", "maths", _maths_block, {"alt": interrupts})
+    blocks.at("blockquote", _unless_deep(blockquote), {"alt": interrupts})
+    blocks.at("list", _unless_deep(list_block), {"alt": interrupts[:-1]})
     inline.after("text", "address", _address)
     inline.before("escape", "maths", _maths)
     inline.before("html_inline", "cell_break", _cell_break)

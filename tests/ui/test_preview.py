@@ -95,6 +95,20 @@ def test_a_text_is_the_same_in_the_browser_wherever_a_block_ends(
         assert uncoloured(shown) == uncoloured(html), text
 
 
+@pytest.mark.parametrize("mark", ["- ", "1. ", "> "])
+def test_no_text_is_lost_however_deep_it_lies(drawing: Page, mark: str) -> None:
+    words = [f"w{i}e" for i in range(60)]
+    quote = mark == "> "
+    text = "".join(
+        f"{mark * (i + 1) if quote else ' ' * len(mark) * i + mark}{word}\n"
+        for i, word in enumerate(words)
+    )
+    [(_, html)] = pieces(text)
+    assert [word for word in words if word not in html] == []
+    [drawn] = drawing.evaluate("(texts) => whole(texts)", [text])
+    assert uncoloured(drawn) == uncoloured(html)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -7,10 +7,21 @@
 const links = /^(?:https?:\/\/|mailto:)/i;
 const linkAttributes = 'rel="noopener noreferrer nofollow" target="_blank"';
 
+const nesting = 40; // a list or a quote takes one or two of them
+
+// Some twenty lists or quotes deep, a line that would begin a further one is text.
+function limitDepth({ ruler }) {
+  for (const [name, alt] of [['blockquote', ['paragraph', 'reference', 'blockquote', 'list']], ['list', ['paragraph', 'reference', 'blockquote']]]) {
+    const { fn } = ruler.__rules__.find((rule) => rule.name === name);
+    ruler.at(name, (state, ...line) => state.level <= nesting - 4 && fn(state, ...line), { alt });
+  }
+}
+
 export function makeGrammar(markdownit) {
-  const markdown = markdownit('commonmark', { html: false, breaks: true, maxNesting: 40 }).enable(['table', 'strikethrough']).disable('reference');
+  const markdown = markdownit('commonmark', { html: false, breaks: true, maxNesting: nesting }).enable(['table', 'strikethrough']).disable('reference');
   markdown.validateLink = (url) => links.test(url);
   render(markdown);
+  limitDepth(markdown.block);
   addBlocks(markdown);
   addInline(markdown);
   markdown.core.ruler.at('inline', inline);
