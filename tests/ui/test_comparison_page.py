@@ -471,12 +471,17 @@ def test_a_blind_round_that_was_stopped_is_not_voted_on(page: Page) -> None:
     compare(page)
     page.check("#compare-blind")
     ask(page, STORY)
-    expect(answer(page, 0).locator(".body")).not_to_be_empty()
+    for place in range(3):
+        expect(answer(page, place).locator(".body")).not_to_be_empty()
     page.keyboard.press("Escape")
     expect(page.get_by_text("this round cannot be voted on")).to_be_visible()
     expect(page.get_by_role("button", name="Tie")).to_have_count(0)
     page.get_by_role("button", name="Reveal").click()
     expect(page.locator("#compare-notice")).to_contain_text("A was")
+    for place in range(3):
+        expect(column(page, place).locator(".figures")).to_have_text(
+            re.compile(r"^stopped · first \d+ ms · \d+ t/s$")
+        )
     page.get_by_role("button", name="Votes").click()
     expect(page.get_by_text("No votes yet.")).to_be_visible()
 

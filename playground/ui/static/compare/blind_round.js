@@ -6,7 +6,7 @@
 
 import { brokenOff, Pane } from '../answers/pane.js';
 import { takeReceipt } from '../answers/receipt.js';
-import { answerInto, renderRest } from '../answers/streaming.js';
+import { answerInto, renderRest, stopAnswers } from '../answers/streaming.js';
 import { newAnswer } from '../answers/versions.js';
 import { json } from '../lib/api.js';
 import { button, element } from '../lib/dom.js';
@@ -33,6 +33,8 @@ export class BlindRound {
     this.round = null;
     /** @type {AbortController | null} */
     this.controller = null;
+    /** @type {string | null} */
+    this.stream = null; // its id, once it is begun
     /** @type {Pane[]} */
     this.panes = [];
     this.end = new ScrollEnd(place, [place], dock, () => this.open);
@@ -62,8 +64,10 @@ export class BlindRound {
     this.#draw(this.round);
     this.end.show();
     this.controller = new AbortController();
+    this.stream = null;
     this.#vote();
     await answerInto(this.panes, { panes, blind: true }, this.controller.signal, {
+      onOpen: (id) => { this.stream = id; },
       onEvent: (_, name) => { if (name !== 'delta') this.changed(); },
     });
     this.controller = null;
@@ -71,7 +75,13 @@ export class BlindRound {
     this.#vote();
   }
 
+  // As the reader asks for it: the answers have their figures then.
   stop() {
+    if (this.controller) void stopAnswers(this.stream, this.panes.map((_, i) => i), this.controller);
+  }
+
+  // Stops at once, since something else is shown.
+  leave() {
     this.controller?.abort();
   }
 
@@ -144,7 +154,7 @@ export class BlindRound {
         if (done) answer.done = done;
         if (error) {
           const { emulation = null, figures, ...problem } = error;
-          Object.assign(answer, { problem, emulation });
+          Object.assign(answer, problem.kind === 'stopped' ? { emulation } : { problem, emulation });
           if (figures) answer.done = brokenOff(answer, figures);
         }
         if (notices) answer.notices = notices;

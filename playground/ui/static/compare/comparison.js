@@ -328,7 +328,7 @@ class Comparison {
   // Stops at once, since something else is shown.
   leave() {
     for (const { running } of this.columns) running?.controller.abort();
-    this.blind.stop();
+    this.blind.leave();
   }
 
   // The conversation of a column, as far as this answer, goes on in the chat.

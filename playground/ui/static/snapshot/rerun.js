@@ -2,7 +2,7 @@
 
 import { Pane } from '../answers/pane.js';
 import { paneAgain } from '../answers/request_again.js';
-import { answerInto } from '../answers/streaming.js';
+import { answerInto, stopAnswers } from '../answers/streaming.js';
 import { newAnswer } from '../answers/versions.js';
 import { json } from '../lib/api.js';
 import { element } from '../lib/dom.js';
@@ -110,6 +110,8 @@ export class Again {
     this.look = look;
     /** @type {AbortController | null} */
     this.running = null;
+    /** @type {string | null} */
+    this.stream = null; // its id, once it is begun
     this.shown = false;
     this.versions = this.#last();
   }
@@ -149,6 +151,7 @@ export class Again {
   async run({ otherSeed = false } = {}) {
     const seed = otherSeed ? drawSeed() : null;
     this.running = new AbortController();
+    this.stream = null;
     this.shown = true;
     for (const version of this.versions) version.begin();
     this.changed();
@@ -160,6 +163,7 @@ export class Again {
     });
     this.versions[0].node.scrollIntoView({ block: 'nearest' });
     await answerInto(this.versions.map(({ pane }) => pane), { panes }, this.running.signal, {
+      onOpen: (id) => { this.stream = id; },
       onEvent: (i, name) => {
         if (name === 'done' || name === 'error') this.versions[i].tell();
         this.look(name === 'rendered');
@@ -170,12 +174,13 @@ export class Again {
     this.changed();
   }
 
+  // The answers have their figures then.
   stop() {
-    this.running?.abort();
+    if (this.running) void stopAnswers(this.stream, this.versions.map((_, i) => i), this.running);
   }
 
   hide() {
-    this.stop();
+    this.running?.abort();
     this.shown = false;
     for (const version of this.versions) version.hide();
     this.look(true);
