@@ -128,7 +128,7 @@ OPENAI: Final = Vocabulary(
 
 VLLM: Final = Vocabulary(
     "vllm",
-    "vLLM or SGLang request",
+    "OpenAI-compatible request (vLLM, SGLang)",
     limits=("max_tokens", "max_completion_tokens", "max_new_tokens"),
     nested=("extra_body", "sampling_params"),
     foreign={

@@ -144,17 +144,21 @@ def test_the_model_pages_text_becomes_three_presets(page: Page) -> None:
         name="Bright tales.v2.json", mimeType="", buffer=b'{"temp": 1.2, "rep_pen": 9}'
     )
     page.get_by_label("A file to import").set_input_files([file])
-    expect(page.get_by_label("Name of preset 1")).to_have_value("Bright tales.v2")
+    expect(page.get_by_label("Name", exact=True)).to_have_value("Bright tales.v2")
     expect(window).to_contain_text("rep_pen 9: here it must lie between 0.5 and 2")
+    area.fill('{"temperature": 0.8, "min_p": 0.1}')  # many programs have just these names
+    expect(window).to_contain_text("Read as: OpenAI-compatible request (vLLM, SGLang).")
+    expect(window.get_by_text("Name", exact=True)).to_be_visible()
+    expect(page.get_by_label("Name", exact=True)).to_have_value("Imported preset")
     area.fill('{"a": 1}')
     expect(window).to_contain_text("There is none of the seven parameters in this")
     expect(window.get_by_role("button", name="Add this preset")).to_have_count(0)
     area.fill(THREE_TABS)
     expect(window).to_contain_text("Read as: model page's text.")
-    expect(page.get_by_label("Name of preset 1")).to_have_value("model page's text 1")
+    expect(page.get_by_label("Name of preset 1")).to_have_value("Imported preset 1")
     page.get_by_label("Name of preset 3").fill("Third")
     page.get_by_role("button", name="Add 3 presets").click()
-    assert own_names(page)[1:] == ["model page's text 1", "model page's text 2", "Third"]
+    assert own_names(page)[1:] == ["Imported preset 1", "Imported preset 2", "Third"]
     page.locator(".own-choice").select_option(label="Third")
     expect(knob(page, "min_p")).to_have_value("0.1")
 
@@ -182,7 +186,7 @@ def test_a_preset_travels_in_a_link(chromium: Browser, site: str) -> None:
         page.goto("about:blank")
         page.goto(link)
         window = page.locator("dialog")
-        expect(window.get_by_label("Name of preset 1")).to_have_value("Nine „❤“")
+        expect(window.get_by_label("Name", exact=True)).to_have_value("Nine „❤“")
         expect(window).to_contain_text("top_k 9")
         expect(page).to_have_url(re.compile("#setup="))
         expect(page.get_by_role("tab", name="Balanced")).to_have_attribute("aria-selected", "true")

@@ -38,14 +38,13 @@ function leftOut(items, lead) {
 
 const problem = ({ line, key, reason }) => element('li', { textContent: `${line ? `line ${line}: ` : ''}${key && !reason.includes(key) ? `${key}: ` : ''}${reason}` });
 
-// The found presets with a field for the name of each; a single one without a name takes that of the file.
+// The found presets with a field for the name of each; without one they are called as the file, or as imported.
 function found(result, panel, fileName = '') {
   const single = result.presets.length === 1;
   return result.presets.map((preset, i) => {
-    const name = element('input', { type: 'text', maxLength: 60, className: 'name-field', value: preset.name || (single && fileName) || `${result.label}${single ? '' : ` ${i + 1}`}` });
-    name.setAttribute('aria-label', `Name of preset ${i + 1}`);
+    const name = element('input', { type: 'text', maxLength: 60, className: 'name-field', value: preset.name || (single && fileName) || `Imported preset${single ? '' : ` ${i + 1}`}` });
     const limit = preset.max_new_tokens === null ? '' : ` · at most ${preset.max_new_tokens} tokens`;
-    return { preset, name, node: element('div', { className: 'found' }, name, element('p', { textContent: panel.summary(preset.sampler) + limit })) };
+    return { preset, name, node: element('div', { className: 'found' }, element('label', {}, single ? 'Name' : `Name of preset ${i + 1}`, name), element('p', { textContent: panel.summary(preset.sampler) + limit })) };
   });
 }
 
