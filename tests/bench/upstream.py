@@ -115,7 +115,9 @@ async def _generate(
             await asyncio.sleep(begun + (i + 1) / RATE - time.perf_counter())
         elif i % 10 == 9:
             await writer.drain()
+    # Over before the next request is read: else that fails, and the connection with it.
     leaving.cancel()
+    await asyncio.wait([leaving])
     writer.write(b"0\r\n\r\n")
 
 
