@@ -9,6 +9,9 @@ with its place: numbers that no computer has, a name that stands twice, half of 
 import json
 import math
 import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import accumulate
 from typing import Any, Final
 
@@ -16,8 +19,9 @@ import anyio
 from fastapi import Request
 
 from playground.api.turns import in_turn
+from playground.auth.middleware import principal_of
 from playground.auth.responses import UnreadableBody
-from playground.domain.errors import InvalidRequest
+from playground.domain.errors import Busy, InvalidRequest
 from playground.domain.validation import Chain, Model, check, path_of
 from playground.limits.gate import Gate
 
@@ -26,6 +30,9 @@ _LARGE: Final = 16_384
 # Large ones under way or in line, of one account and of all.
 _MOST_LARGE_EACH: Final = 8
 _MOST_LARGE: Final = 64
+# Bodies of the most bytes for which there is room at a time, of one account and of all.
+_MOST_HELD_EACH: Final = 16
+_MOST_HELD: Final = 128
 # A message of a conversation is three values, the receipt of an answer some sixty.
 _BYTES_A_VALUE: Final = 20
 _MOST_LEVELS: Final = 32
@@ -34,6 +41,44 @@ _STEPS: Final = {ord(sign): step for sign, step in (("[", 1), ("{", 1), ("]", -1
 _ALL_BUT_BRACKETS: Final = bytes(set(range(256)) - set(_STEPS))
 _ESCAPED_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+class _Room:
+    """The bytes of bodies that are under way: as many as fit, of each account and of all.
+
+    Args:
+        most_each: Bytes of one account.
+        most: Bytes of all together.
+    """
+
+    def __init__(self, most_each: int, most: int) -> None:
+        self._most_each = most_each
+        self._most = most
+        self._of: Counter[str] = Counter()
+
+    @contextmanager
+    def taken(self, account: str) -> Iterator[Callable[[int], None]]:
+        """Inside, what is given takes so many bytes for one body.
+
+        It raises Busy where there is no room for them; what is small always has some.
+        """
+        size = 0
+
+        def take(more: int) -> None:
+            nonlocal size
+            if size + more > _LARGE and (
+                self._of[account] + more > self._most_each or self._of.total() + more > self._most
+            ):
+                raise Busy("Too many large requests are on their way here. Try again in a moment.")
+            size += more
+            self._of[account] += more
+
+        try:
+            yield take
+        finally:
+            self._of[account] -= size
+            if not self._of[account]:
+                del self._of[account]
 
 
 class Bodies:
@@ -48,6 +93,7 @@ class Bodies:
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._room = _Room(_MOST_HELD_EACH * most, _MOST_HELD * most)
         self.large = Gate(at_once=1, limit_each=_MOST_LARGE_EACH, limit=_MOST_LARGE)
 
     async def read(self, request: Request, kind: type[Model]) -> Model:
@@ -63,18 +109,24 @@ class Bodies:
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media != "application/json":  # which a form of another site cannot say
             raise UnreadableBody("The content type must be application/json.", status=415)
-        body = await read_bytes(request, self._most)
-        if len(body) <= _LARGE:
-            return self._checked(body, kind)
-        async with in_turn(request, self.large):
-            return await anyio.to_thread.run_sync(self._checked, body, kind)
+        with self._room.taken(principal_of(request.scope).account) as take:
+            body = await read_bytes(request, self._most, take)
+            if len(body) <= _LARGE:
+                return self._checked(body, kind)
+            async with in_turn(request, self.large):
+                return await anyio.to_thread.run_sync(self._checked, body, kind)
 
     def _checked(self, body: bytes, kind: type[Model]) -> Model:
         return check(kind, parse_json(body, self._most))
 
 
-async def read_bytes(request: Request, most: int) -> bytes:
+async def read_bytes(
+    request: Request, most: int, take: Callable[[int], None] = lambda _: None
+) -> bytes:
     """A body of at most so many bytes.
+
+    Args:
+        take: Called with the bytes of each part.
 
     Raises:
         UnreadableBody: It is larger, or says so.
@@ -88,6 +140,7 @@ async def read_bytes(request: Request, most: int) -> bytes:
         size += len(part)
         if size > most:
             raise _too_large(most)
+        take(len(part))
         parts.append(part)
     return b"".join(parts)
 

@@ -262,6 +262,61 @@ async def test_large_bodies_are_read_in_one_thread_beside_the_loop_and_only_so_m
     assert again.status_code == 200
 
 
+COMES = (
+    b"POST /api/render HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+    b"content-length: 29000\r\n\r\n" + b" " * 28_000
+)
+
+
+async def test_bodies_on_their_way_have_so_much_room_of_an_address_and_of_all() -> None:
+    """Of 30,000 bytes at most here: 16 of an address, 128 of all, and so 17 and 137 of 28,000."""
+    async with opened(NOWHERE, max_body_bytes=30_000) as (url, _):
+        address = urlsplit(url)
+        writers: list[asyncio.StreamWriter] = []
+
+        async def send(number: int) -> bytes:
+            """What is answered before the body is whole."""
+            reader, writer = await asyncio.open_connection(
+                address.hostname, address.port, local_addr=(f"127.0.4.{number}", 0)
+            )
+            writers.append(writer)
+            writer.write(COMES)
+            return await reader.readline()
+
+        async def refused(number: int, count: int, expected: int) -> None:
+            sending = [asyncio.create_task(send(number)) for _ in range(count)]
+
+            async def answered() -> bool:
+                return sum(each.done() for each in sending) == expected
+
+            await until(answered)
+            assert all(b" 429 " in each.result() for each in sending if each.done())
+            kept.extend(each for each in sending if not each.done())
+            assert len(kept) == held
+
+        kept: list[asyncio.Task[bytes]] = []
+        held = 17
+        await refused(1, 20, 3)
+        for number in range(2, 9):
+            held += 17
+            await refused(number, 18, 1)
+        held += 1
+        await refused(9, 10, 9)
+        async with httpx.AsyncClient(base_url=url) as client:
+            assert (await client.post("/api/render", json={"text": "small"})).status_code == 200
+            large = {"text": "x" * 20_000}
+            assert (await client.post("/api/render", json=large)).status_code == 429
+            for writer in writers:
+                writer.close()
+
+            async def room() -> bool:
+                return (await client.post("/api/render", json=large)).status_code == 200
+
+            await until(room)
+        for each in kept:
+            each.cancel()
+
+
 UNREAD = (
     b"POST %b HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
     b"content-length: 900000\r\n\r\n{"
