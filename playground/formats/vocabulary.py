@@ -105,10 +105,8 @@ class Vocabulary:
 
 
 _OPENAI_OTHER: Final = {
-    **_all(_CONVERSATION, "messages prompt input model"),
-    **_all(
-        _CONVERSATION, "role content"
-    ),  # of messages, which a call in Python is searched for, too
+    # The last two are a message's, which in a call in Python are found, too.
+    **_all(_CONVERSATION, "messages prompt input model role content"),
     **_all(_REQUEST, "seed stop"),
     **_all(_FORM, "tools tool_choice response_format reasoning_effort"),
     **_all(
