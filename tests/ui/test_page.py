@@ -398,6 +398,7 @@ def test_on_a_phone_the_samplers_are_a_drawer(chromium: Browser, site: str) -> N
         page.get_by_role("button", name="Done").tap()
         expect(page.locator(".drawer-open")).to_contain_text("Creative · temperature 1 · min_p 0.1")
         page.fill("#chat-prompt", "Hello!")
+        expect(page.locator("#chat-prompt")).to_have_attribute("enterkeyhint", "enter")
         page.press("#chat-prompt", "Enter")  # a phone has no other way to break a line
         expect(page.locator("#chat-prompt")).to_have_value("Hello!\n")
         page.tap("#chat-send")
