@@ -59,11 +59,9 @@ def serve(engine_url: str, **settings: Any) -> Application:
     return Application(engine_url, ui=True, **settings)
 
 
-# A policy's violation is an event of the document, and so is heard also where it is not logged; an
-# error without an exception is that of sizes that change each other.
+# A policy's violation is an event of the document, and so is heard also where it is not logged.
 _TOLD = """addEventListener('securitypolicyviolation', (event) =>
-  console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
-addEventListener('error', ({ error, message }) => error ?? console.error(`page: ${message}`));"""
+  console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`))"""
 
 
 def listen(page: Page, problems: list[str]) -> None:
@@ -74,8 +72,7 @@ def listen(page: Page, problems: list[str]) -> None:
         "console",
         lambda message: (
             problems.append(message.text)
-            if message.text.startswith(("policy: ", "page: "))
-            or "Content Security Policy" in message.text
+            if message.text.startswith("policy: ") or "Content Security Policy" in message.text
             else None
         ),
     )

@@ -673,10 +673,18 @@ def test_a_tablet_shows_two_columns_with_their_turns_at_one_height(
             level(page)
 
 
+# An error without an exception, as of observed sizes that change each other, is one of the window.
+ERRORS = """() => {
+    window.errors = [];
+    addEventListener('error', ({ message }) => window.errors.push(message));
+}"""
+
+
 def test_on_a_phone_columns_scroll_sideways_and_open_full_width(
     chromium: Browser, site: str
 ) -> None:
     with opened(chromium, site + "/", **PHONE) as page:
+        page.evaluate(ERRORS)
         compare(page)
         page.fill("#compare-prompt", "Name ten animals.")
         page.tap("#compare-send")
@@ -704,6 +712,7 @@ def test_on_a_phone_columns_scroll_sideways_and_open_full_width(
                 .map(e => e.textContent || e.id)"""
         )
         assert small == []
+        assert page.evaluate("errors") == []
 
 
 def test_everything_is_reachable_by_keyboard(page: Page) -> None:

@@ -11,6 +11,7 @@ from playground.auth.users import UsersFile
 from tests.axe import in_both_themes
 from tests.pages import READY, listen, serve
 from tests.servers import Server
+from tests.ui.test_comparison_page import ERRORS
 from tests.ui.test_page_keeps import DENIED
 
 PASSWORD = "correct horse battery"
@@ -97,6 +98,7 @@ def test_logged_out_elsewhere_while_the_page_is_open(guest: Page, team: str) -> 
     guest.goto("/login")
     enter(guest)
     guest.wait_for_selector(READY)
+    guest.evaluate(ERRORS)
     guest.locator("#chat-prompt").fill("Say one word.")
     [session] = [c for c in guest.context.cookies() if c["name"] == "playground_session"]
     httpx.post(f"{team}/logout", cookies={session["name"]: session["value"]})
@@ -109,6 +111,7 @@ def test_logged_out_elsewhere_while_the_page_is_open(guest: Page, team: str) -> 
     expect(guest.locator("#engine-state")).to_contain_text("Logged out")
     words = guest.locator("#logged-out")
     expect(words).to_contain_text("What is on this page stays.")
+    assert guest.evaluate("errors") == []
     expect(guest.locator(".engine-note")).to_be_hidden()
     for tab in ("Chat", "About"):  # the banner lies above the tabs, not over them
         guest.get_by_role("tab", name=tab, exact=True).click()
