@@ -151,7 +151,7 @@ def test_nothing_moves_when_another_preset_is_chosen(page: Page) -> None:
     assert places[0]["tabs"] == 1
     assert places == [places[0]] * 3
     # Headless, a browser has no scrollbar whose room could be measured.
-    expect(page.locator("html")).to_have_css("scrollbar-gutter", "stable")
+    expect(page.locator("html")).to_have_css("overflow-y", "scroll")
 
 
 # Whether the ring around what has the focus lies within what would cut it off.
