@@ -299,6 +299,7 @@ def test_a_copied_answer_is_the_text_to_the_last_byte(chromium: Browser) -> None
         opened(chromium, site.url + "/", **allowed) as page,
     ):
         page.get_by_role("tab", name="Creative").click()
+        expect(how(page, "min_p")).to_have_text("emulated")
         page.locator("#chat-prompt").fill("Go.")
         page.locator("#chat-send").click()
         finished(page)

@@ -19,7 +19,15 @@ def site() -> Iterator[str]:
         wrong_tokens() as engine,
         Application(engine.url, emulation_restarts=1) as server,
     ):
+        while not emulating(server.url):
+            pass
         yield server.url
+
+
+def emulating(site: str) -> bool:
+    """Whether it is known by now that the engine's probabilities allow it."""
+    state = httpx.get(f"{site}/api/engine").raise_for_status().json()
+    return bool(state["applied"]["min_p"]["how"] == "emulated")
 
 
 def answer(site: str, **pane: object) -> tuple[str, dict[str, Any]]:
