@@ -115,7 +115,8 @@ def test_a_drawing_that_comes_to_no_end_is_ended(monkeypatch: pytest.MonkeyPatch
 
         monkeypatch.setattr(asyncio, "create_subprocess_exec", hanging)
         with pytest.raises(RuntimeError, match="has not drawn"):
-            await Frame(CONTENTS).drawn()
+            async with asyncio.timeout(30):  # fails here, where it does, and leaves nothing behind
+                await Frame(CONTENTS).drawn()
         return begun[0]
 
     monkeypatch.setattr(frame, "draw", draw_anew)
