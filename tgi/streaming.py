@@ -9,7 +9,7 @@ from typing import Final
 # streams than these bear a stream is read less often, up to the pace …
 _READS_A_SECOND: Final = 2700
 # … and by so much less for each stream more, in seconds, so that 400 leave the loop time to spare.
-_EACH_MORE_S: Final = 0.0001
+_EACH_MORE_S: Final = 0.00013
 # Nobody sees more than 120 changes a second. An engine that writes slower is read at each token.
 _QUICKEST_S: Final = 1 / 120
 # How much slower a beat may become, and when and by how much it does: it slows down as soon as the

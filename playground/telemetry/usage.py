@@ -5,7 +5,7 @@ from typing import Final
 
 from playground.domain.messages import Emulation, Figures
 
-# Upper bounds in seconds. The engine is read every 0.037 s, with 400 streams every 0.067 s: a
+# Upper bounds in seconds. The engine is read every 0.037 s, with 400 streams every 0.076 s: a
 # smooth answer lies below 0.1.
 GAP_BOUNDS: Final = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)
 
