@@ -29,6 +29,7 @@ _PROXY: Final = "127.0.0.0/8"
 _requests: Final = itertools.count(1)
 # A rule between two fields, which no schema can say, is as good a reason to refuse as one within.
 _LEFT_OUT: Final = "positive_data_acceptance"
+_JUDGED_BY: Final = Path(__file__).with_name("schemathesis.toml")
 
 
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
@@ -53,6 +54,7 @@ async def _fuzz(seconds: int) -> int:
         with Application(server.url, trusted_proxies=_PROXY, open=True) as site:
             running = await asyncio.create_subprocess_exec(
                 Path(sys.executable).with_name("schemathesis"),
+                f"--config-file={_JUDGED_BY}",
                 "run",
                 f"{site.url}/api/openapi.json",
                 f"--max-time={seconds}",
