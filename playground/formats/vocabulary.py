@@ -11,6 +11,8 @@ from typing import Final
 from playground.domain.samplers import PARAMETERS, Parameter
 
 _CONVERSATION: Final = "the conversation is no part of a preset"
+_MESSAGES: Final = f"{_CONVERSATION}; for a system text the panel has a field"
+_MODEL: Final = "the model that answers is the one that this page is for"
 _REQUEST: Final = "it belongs to a request, not to a preset; the panel has a field for it"
 _FORM: Final = "it constrains the answer, which no preset does"
 _LENGTH: Final = "it limits prompt and answer together"
@@ -106,7 +108,9 @@ class Vocabulary:
 
 _OPENAI_OTHER: Final = {
     # The last two are a message's, which in a call in Python are found, too.
-    **_all(_CONVERSATION, "messages prompt input model role content"),
+    **_all(_CONVERSATION, "prompt input role content"),
+    **_all(_MESSAGES, "messages"),
+    **_all(_MODEL, "model"),
     **_all(_REQUEST, "seed stop"),
     **_all(_FORM, "tools tool_choice response_format reasoning_effort"),
     **_all(
@@ -258,7 +262,8 @@ SILLYTAVERN: Final = Vocabulary(
             "send_banned_tokens generate_until_sentence max_tokens_second openrouter_providers "
             "openai_max_context chat_completion_source stream_openai n max_context_unlocked",
         ),
-        **_all(_CONVERSATION, "openai_model prompts prompt_order assistant_prefill"),
+        **_all(_CONVERSATION, "prompts prompt_order assistant_prefill"),
+        **_all(_MODEL, "openai_model"),
     },
     signs=frozenset(
         {"temp", "rep_pen", "freq_pen", "presence_pen", "genamt", "rep_pen_range",
@@ -356,7 +361,9 @@ OLLAMA: Final = Vocabulary(
         "repeat_last_n": -1, "penalize_newline": None,
     },
     other={
-        **_all(_CONVERSATION, "model prompt suffix messages message images context from adapter"),
+        **_all(_CONVERSATION, "prompt suffix images context"),
+        **_all(_MESSAGES, "messages message"),
+        **_all(_MODEL, "model from adapter"),
         **_all(_REQUEST, "seed stop system"),
         **_all(_FORM, "format template tools think raw"),
         **_all(
