@@ -118,7 +118,14 @@ def test_help_is_beside_every_field_and_moves_nothing(page: Page) -> None:
     assert panel
     assert place_of_note
     assert place_of_note["x"] > panel["x"]  # what is read beside the panel stays in sight
+    at = [place_of_note["x"] + 20, place_of_note["y"] + 10]
+    below = "([x, y]) => document.elementFromPoint(x, y).closest('#field-help') === null"
+    assert page.evaluate(below, at)  # and what it covers can be clicked
     page.keyboard.press("Escape")
+    expect(note).to_be_hidden()
+    page.keyboard.press("Tab")
+    expect(note).to_be_visible()
+    page.mouse.move(300, 400)
     expect(note).to_be_hidden()
     page.get_by_label("min_p, slider").and_(page.locator(":visible")).click()
     page.locator("#knob-alpacaeval-top_p").click()

@@ -1,6 +1,7 @@
 // What a field does, in a note: beside the panel while the pointer is at the field's name, and kept there by
 // its “?”; over the panel, above the field, for the keyboard, which asks for nothing by coming by, so that
-// what is read beside the panel stays in sight. It lies over the page: nothing moves for it.
+// what is read beside the panel stays in sight, and only until a pointer comes, which meets what is below.
+// It lies over the page: nothing moves for it.
 
 import { $, element } from '../lib/dom.js';
 
@@ -29,6 +30,8 @@ export class Help {
     panel.addEventListener('focusout', () => { if (!this.kept) this.hide(); });
     panel.addEventListener('click', (event) => this.#click(event));
     panel.addEventListener('scroll', () => this.hide());
+    // A browser tells of a pointer that rests, too, where what is below it changes.
+    document.addEventListener('pointermove', ({ movementX, movementY }) => { if (this.#passing && (movementX || movementY)) this.hide(); });
     document.addEventListener('pointerdown', ({ target }) => {
       if (this.kept && target instanceof Node && !panel.contains(target) && !this.note.contains(target)) this.hide();
     });
@@ -60,7 +63,14 @@ export class Help {
   // In a drawer the note would lie over what is being written beside the keyboard.
   #focus(event) {
     const field = this.#at(event);
-    if (field && !this.#drawer && !this.kept && !this.pointed) this.#show(field, true);
+    if (field && !this.#drawer && !this.kept && !this.pointed) {
+      this.#show(field, true);
+      this.note.classList.add('passing');
+    }
+  }
+
+  get #passing() {
+    return this.note.matches('.passing:not([hidden])');
   }
 
   #click(event) {
@@ -84,6 +94,7 @@ export class Help {
     if (!field.isConnected || !field.checkVisibility()) return;
     this.hide();
     this.field = field;
+    this.note.classList.remove('passing');
     const help = $('.help', field);
     this.note.replaceChildren(...[...help.children].filter(({ textContent }) => textContent !== '').map((part) => element('p', { textContent: part.textContent })));
     this.note.hidden = false;
