@@ -137,8 +137,8 @@ async def engine(url: str, **options: Any) -> AsyncIterator[TGIEngine]:
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait until the condition holds, at most 30 s."""
-    async with asyncio.timeout(30):
+    """Wait until the condition holds, at most 10 s."""
+    async with asyncio.timeout(10):
         while True:
             if await condition():
                 return
