@@ -100,7 +100,8 @@ async def running(grace: float, **more: str) -> AsyncIterator[Site]:
             lambda: Server(arguments, ready="^Playground: http", env=env)
         )
         try:
-            limits = httpx.Limits(max_connections=None)
+            # Each on a connection of its own: an idle one may be closed in the moment it is used.
+            limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
             async with httpx.AsyncClient(
                 base_url=server.url, timeout=30, trust_env=False, limits=limits
             ) as client:
