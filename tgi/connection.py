@@ -102,6 +102,11 @@ class Connection(asyncio.Protocol):
             and not _readable(self._transport.get_extra_info("socket"))
         )
 
+    def header(self, name: bytes) -> str:
+        """A header of the answer by its name in lower case; empty where there is none."""
+        values = [value for each, value in self.headers if each.lower() == name]
+        return b", ".join(values).decode("latin-1")
+
     async def request(self, data: bytes, seconds: float | None) -> None:
         """Send a whole request, and read the answer up to its body: `status` and `headers`.
 

@@ -7,9 +7,9 @@ Everything that fails is a `tgi.errors.TGIError`.
 import asyncio
 import logging
 import random
+from base64 import b64encode
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final, TypeVar
 
 import httpx
@@ -49,6 +49,7 @@ _FINISH_S: Final = 0.5
 _ABOUT_BYTES: Final = 4 * 2**20
 # Of a refusal: its words stand at the beginning.
 _REFUSAL_BYTES: Final = 65_536
+_AGENT: Final = f"python-httpx/{httpx.__version__}"
 
 
 class HTTPClient:
@@ -107,25 +108,24 @@ class HTTPClient:
         self._event_bytes = event_bytes
         self._close_streams = close_streams
         self._beats: dict[float, Beat] = {}
-        # trust_env off: proxy and netrc settings of the environment are meant for the internet,
-        # and would divert or break the connection to a server next door.
-        self._http = httpx.AsyncClient(
-            base_url=base,
-            headers={
-                "accept-encoding": "identity",
-                **({"authorization": f"Bearer {api_key}"} if api_key else {}),
-            },
-            timeout=httpx.Timeout(
-                connect=connect_timeout,
-                pool=connect_timeout,
-                read=read_timeout,
-                write=read_timeout,
-            ),
-            # Kept for no domain: what one answer sets would go out with everybody's requests.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            transport=Transport(max_connections, tls=base.scheme == "https"),
-            trust_env=False,
-        )
+        self._base = base.raw_path.rstrip(b"/")
+        self._origin = base.copy_with(raw_path=b"/", userinfo=b"")
+        self._paths: dict[str, httpx.URL] = {}
+        self._headers = {"accept": "*/*", "accept-encoding": "identity", "user-agent": _AGENT}
+        if api_key:
+            self._headers["authorization"] = f"Bearer {api_key}"
+        elif base.userinfo:
+            name_and_password = b64encode(f"{base.username}:{base.password}".encode()).decode()
+            self._headers["authorization"] = f"Basic {name_and_password}"
+        self._read_timeout = read_timeout
+        self._timeouts = httpx.Timeout(
+            connect=connect_timeout, pool=connect_timeout, read=read_timeout, write=read_timeout
+        ).as_dict()
+        # Without httpx's client, which would divert the requests by the environment's proxies and
+        # keep cookies for everybody, and whose work for a request is a fifth of all that an answer
+        # takes until its first token.
+        self._transport = Transport(max_connections, tls=base.scheme == "https")
+        self._closed = False
 
     async def send(
         self,
@@ -138,10 +138,10 @@ class HTTPClient:
         try:
             async with (
                 asyncio.timeout(self._answer_timeout),
-                self._open(method, path, body, headers) as response,
+                self._open(method, path, body, headers) as connection,
             ):
                 most = self._answer_bytes if body else min(self._answer_bytes, _ABOUT_BYTES)
-                return await _whole(response, most)
+                return await self._whole(connection, most)
         except TimeoutError as error:
             raise Timeout(
                 f"The answer of {self.url} was not whole within {self._answer_timeout:g} s."
@@ -215,7 +215,8 @@ class HTTPClient:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._http.aclose()
+        self._closed = True
+        await self._transport.aclose()
 
     async def _read(
         self,
@@ -227,19 +228,16 @@ class HTTPClient:
         is_last: Callable[[T], bool],
     ) -> AsyncGenerator[list[T], None]:
         """Send a request once; its events by the read, up to the last one."""
-        async with self._open("POST", path, body, headers) as response:
-            kind = response.headers.get("content-type", "")
+        async with self._open("POST", path, body, headers) as network:
+            kind = network.header(b"content-type")
             if not kind.startswith("text/event-stream"):
-                answer = await _whole(response, _REFUSAL_BYTES, cut=True)
+                answer = await self._whole(network, _REFUSAL_BYTES, cut=True)
                 kind = decoding.excerpt(kind) or "no content type"
                 raise ProtocolError(
                     f"The server answers with {kind} instead of an event stream: "
                     f"{decoding.excerpt(answer)}",
                     status=200,
                 )
-            # Not by httpx's iterators: they are five, each resumed for each read.
-            network = response.extensions["network_stream"]
-            assert isinstance(network, Connection)
             events = Events()
             now = asyncio.get_running_loop().time
             told_at = opened = now()
@@ -290,7 +288,7 @@ class HTTPClient:
     async def _part(self, network: Connection) -> bytes:
         """What has arrived of a stream that is not complete."""
         try:
-            part = await network.read(self._http.timeout.read)
+            part = await network.read(self._read_timeout)
         except ConnectFailed as error:
             raise IncompleteStream(
                 f"The text is not complete. {error} Try again.", status=200
@@ -313,40 +311,62 @@ class HTTPClient:
     @asynccontextmanager
     async def _open(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None
-    ) -> AsyncGenerator[httpx.Response, None]:
-        """An answer with status 200, its body still to be read.
+    ) -> AsyncGenerator[Connection, None]:
+        """The connection over which an answer with status 200 comes, its body still to be read.
 
         Raises the typed error for any other.
         """
-        if self._http.is_closed:
+        if self._closed:
             raise ConnectFailed(f"The connections to {self.url} were closed meanwhile; try again.")
-        try:
-            async with self._http.stream(
+        kind = {"content-type": "application/json"} if body else {}
+        response = await self._transport.handle_async_request(
+            httpx.Request(
                 method,
-                path,
+                self._address(path),
+                headers={**self._headers, **kind, **(headers or {})},
                 content=body,
-                headers={"content-type": "application/json", **(headers or {})}
-                if body
-                else headers,
-            ) as response:
-                coding = response.headers.get("content-encoding", "").strip().lower()
-                if coding not in ("", "identity"):
-                    # Not asked for, and a few bytes of it may unpack to more than there is memory.
-                    raise ProtocolError(
-                        f"The answer of {self.url} is compressed ({decoding.excerpt(coding)}), "
-                        "though it was asked not to be: a proxy in front of the server may do "
-                        "that.",
-                        status=response.status_code,
-                    )
-                if response.status_code != 200:
-                    raise self._refusal(
-                        response.status_code,
-                        response.headers,
-                        await _whole(response, _REFUSAL_BYTES, cut=True),
-                    )
-                yield response
-        except httpx.HTTPError as error:
-            raise ProtocolError(f"The answer of {self.url} cannot be read: {error}") from error
+                extensions={"timeout": self._timeouts},
+            )
+        )
+        try:
+            connection = response.extensions["network_stream"]
+            assert isinstance(connection, Connection)
+            coding = connection.header(b"content-encoding").strip().lower()
+            if coding not in ("", "identity"):
+                # Not asked for, and a few bytes of it may unpack to more than there is memory.
+                raise ProtocolError(
+                    f"The answer of {self.url} is compressed ({decoding.excerpt(coding)}), though "
+                    "it was asked not to be: a proxy in front of the server may do that.",
+                    status=response.status_code,
+                )
+            if response.status_code != 200:
+                answer = await self._whole(connection, _REFUSAL_BYTES, cut=True)
+                raise self._refusal(response.status_code, response.headers, answer)
+            yield connection
+        finally:
+            await response.aclose()
+
+    def _address(self, path: str) -> httpx.URL:
+        address = self._paths.get(path)
+        if address is None:
+            raw_path = self._base + b"/" + path.lstrip("/").encode("ascii")
+            address = self._paths[path] = self._origin.copy_with(raw_path=raw_path)
+        return address
+
+    async def _whole(self, connection: Connection, most: int, *, cut: bool = False) -> bytes:
+        """The body of an answer.
+
+        Args:
+            most: Bytes; what is longer is cut off there, or else refused with ProtocolError.
+        """
+        parts: list[bytes] = []
+        left = most
+        while left >= 0 and (part := await connection.read(self._read_timeout)):
+            parts.append(part)
+            left -= len(part)
+        if left < 0 and not cut:
+            raise ProtocolError(f"The answer is longer than {most} bytes.", status=200)
+        return b"".join(parts)[: most if cut else None]
 
     async def _back_off(self, error: TGIError, attempt: int) -> None:
         """Wait before a retry, or raise the error when there should be none."""
@@ -356,7 +376,7 @@ class HTTPClient:
             delay = min(_BACK_OFF_S * 2**attempt, _BACK_OFF_MAX_S) * random.uniform(0.5, 1.0)
         if (
             not isinstance(error, _RETRIED)
-            or self._http.is_closed
+            or self._closed
             or attempt >= self._retries
             or delay > _RETRY_AFTER_MAX_S
         ):
@@ -376,21 +396,3 @@ def written(request: Mapping[str, object]) -> bytes:
         return orjson.dumps(request)
     except orjson.JSONEncodeError as error:
         raise ValidationFailed(f"The request cannot be written as JSON: {error}.") from error
-
-
-async def _whole(response: httpx.Response, most: int, *, cut: bool = False) -> bytes:
-    """The body of an answer.
-
-    Args:
-        most: Bytes; what is longer is cut off there, or else refused with ProtocolError.
-    """
-    parts: list[bytes] = []
-    left = most
-    async for part in response.aiter_bytes():
-        parts.append(part)
-        left -= len(part)
-        if left < 0 and not cut:
-            raise ProtocolError(f"The answer is longer than {most} bytes.", status=200)
-        if left < 0:
-            break
-    return b"".join(parts)[: most if cut else None]
