@@ -32,7 +32,7 @@ async def coalesce(
     """
     loop = asyncio.get_running_loop()
     buffer: list[tuple[int, T]] = []
-    some = _Bell()
+    some = _Bell(idle)
     running = len(sources)
     failure: Exception | None = None
 
@@ -56,7 +56,7 @@ async def coalesce(
                 if failure:
                     break
                 some.silence()
-                if not await some.rings(idle):
+                if not await some.rings():
                     yield []
                 continue
             batch, buffer = buffer, []
@@ -64,6 +64,7 @@ async def coalesce(
         if failure:
             raise failure
     finally:
+        some.close()
         for task in tasks:
             task.cancel()
         with anyio.CancelScope(shield=True):
@@ -73,13 +74,20 @@ async def coalesce(
 class _Bell:
     """An event with one listener, which waits a certain time for it.
 
-    asyncio.Event under asyncio.timeout does the same, for a tenth more of what a flush costs.
+    asyncio.Event under asyncio.timeout does the same, for a tenth more of what a flush costs. There
+    is one timer for all that is waited for.
+
+    Args:
+        seconds: How long it is waited for; ``None`` is for ever.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float | None) -> None:
         self._loop = asyncio.get_running_loop()
+        self._seconds = seconds
         self._rung = False
         self._listener: asyncio.Future[bool] | None = None
+        self._since = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     def ring(self) -> None:
         self._rung = True
@@ -88,19 +96,34 @@ class _Bell:
     def silence(self) -> None:
         self._rung = False
 
-    async def rings(self, seconds: float | None) -> bool:
+    async def rings(self) -> bool:
         """Whether it has rung, or does within that time."""
         if self._rung:
             return True
+        self._since = self._loop.time()
+        if self._timer is None and self._seconds is not None:
+            self._timer = self._loop.call_later(self._seconds, self._look)
         self._listener = self._loop.create_future()
-        timer = None if seconds is None else self._loop.call_later(seconds, self._answer, False)
         try:
             return await self._listener
         finally:
             self._listener = None
-            if timer is not None:
-                timer.cancel()
+
+    def close(self) -> None:
+        """It is not waited for again."""
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _answer(self, rung: bool) -> None:
         if self._listener is not None and not self._listener.done():
             self._listener.set_result(rung)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._listener is None or self._seconds is None:
+            return
+        due = self._since + self._seconds
+        if due <= self._loop.time():
+            self._answer(False)
+        else:
+            self._timer = self._loop.call_at(due, self._look)
