@@ -5,7 +5,8 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import cache
+from typing import Final, cast
 
 from playground.domain.errors import EngineError, InvalidRequest, PlaygroundError
 from playground.domain.messages import (
@@ -115,6 +116,12 @@ class _Writing:
         return await self._markdown.take(self._blocks.feeding(before + text))
 
 
+@cache
+def _is_stepped(kind: type[Engine]) -> bool:
+    """Whether such an engine tells its tokens; to find out takes long."""
+    return issubclass(kind, SteppedEngine)
+
+
 def left_out(
     sampler: Sampler,
     sent: Mapping[str, object],
@@ -126,7 +133,7 @@ def left_out(
     greedy = sampler.temperature is not None and sent.get("do_sample") is False
     for parameter, value in sampler:
         name = parameter.name
-        said = any(called in sent for called in (name, *parameter.names.values()))
+        said = name in sent or not sent.keys().isdisjoint(parameter.names.values())
         if value is None or said or name in emulated:
             continue
         if applied[name].how == "emulated" and not greedy:
@@ -223,7 +230,7 @@ async def answer(
             seed=secrets.randbelow(_SEEDS) if request.seed is None else request.seed,
             stop=stops,
         )
-        stepped = engine if isinstance(engine, SteppedEngine) else None
+        stepped = cast(SteppedEngine, engine) if _is_stepped(type(engine)) else None
         emulate = request.emulate and emulation.allowed and stepped is not None
         made = plan_generation(generation, budget.info, emulate=emulate)
         sent = engine.parameters(made.request)
