@@ -5,11 +5,11 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 import anyio
 from fastapi import APIRouter, Request, Response
-from starlette.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from playground.api import schemas
@@ -37,7 +37,11 @@ KEEP_ALIVE_S: Final = 15.0
 # was closed, is ended sooner by the connection (`cli/connections.py`), which sees the single byte;
 # a slow one leaves the kernel's buffers full for long, and is well.
 READER_S: Final = 600.0
-_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_HEADERS: Final = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +79,31 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Open the stream, send it to its end or its reader's, and close it."""
+        begun = False
         async with AsyncExitStack() as stack:
+            # By hand, since Starlette's response would wait for the reader's leaving once more.
             try:
-                async with while_read(receive):
+                async with while_read(receive), _Sending(send, self._patience_s) as sending:
                     opened = await stack.enter_async_context(self._opening)
+                    parts = await stack.enter_async_context(closing(_encoded(opened.batches)))
+                    begun = True
+                    # In a task of its own, which is not resumed through all layers at each part.
+                    await asyncio.create_task(_sent(opened.number, parts, sending.send))
             except PlaygroundError as error:
+                if begun:
+                    raise
                 await refused(scope, error)(scope, receive, send)
-                return
-            parts = await stack.enter_async_context(closing(_encoded(opened.batches)))
-            response = StreamingResponse(
-                parts,
-                headers={**_HEADERS, "X-Stream-Id": opened.number},
-                media_type="text/event-stream",
-            )
-            sending = _Sending(send, self._patience_s)
-            async with sending:
-                await response(scope, receive, sending.send)
+            except ClientDisconnect:
+                if not begun:
+                    raise
+
+
+async def _sent(number: str, parts: AsyncGenerator[bytes, None], send: Send) -> None:
+    headers = [*_HEADERS, (b"x-stream-id", number.encode("ascii"))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    async for part in parts:
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _encoded(batches: Batches) -> AsyncGenerator[bytes, None]:
@@ -111,9 +124,10 @@ class _Sending:
         self._limit = asyncio.timeout(None)
         self._since: float | None = None  # while something is being sent
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> Self:
         await self._limit.__aenter__()
         self._timer = self._loop.call_later(self._seconds, self._look)
+        return self
 
     async def __aexit__(
         self,
