@@ -15,7 +15,7 @@ from playground.api import schemas
 from playground.api.demo_watchdog import Watchdog
 from playground.api.document import answering, streaming
 from playground.api.engine import model_label
-from playground.api.http import json_router, own_address
+from playground.api.http import add_routes, json_router, own_address
 from playground.api.services import Services
 from playground.api.streaming import EventStream, Opened, open_stream
 from playground.api.turns import in_turn
@@ -253,8 +253,7 @@ def demo_routes(services: Services) -> APIRouter:
             blocks = await services.link_rendering.blocks(body.text)
         return json_answer({"blocks": blocks})
 
-    for each in (making, trying, rendering):
-        router.include_router(each)
+    add_routes(router, making, trying, rendering)
     return router
 
 

@@ -44,6 +44,16 @@ def json_router(tag: str, bodies: Bodies | None = None, first: First = _nothing)
     )
 
 
+def add_routes(router: APIRouter, *others: APIRouter) -> None:
+    """Add the routes of others, behind those that there are.
+
+    As `include_router` with its defaults, except that FastAPI goes through what it includes router
+    by router at every request, which costs a tenth of what a stream's request does.
+    """
+    for other in others:
+        router.routes.extend(other.routes)
+
+
 class _Route(APIRoute):
     """A route whose body is read and checked here, before FastAPI would."""
 

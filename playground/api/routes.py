@@ -7,7 +7,7 @@ from starlette.routing import Match
 
 from playground.api.demos import demo_routes
 from playground.api.engine import engine_routes, health_routes
-from playground.api.http import json_router
+from playground.api.http import add_routes, json_router
 from playground.api.links import link_routes
 from playground.api.presets import preset_routes
 from playground.api.services import Services
@@ -31,7 +31,7 @@ def create_router(services: Services) -> APIRouter:
         share_routes,
         demo_routes,
     ):
-        router.include_router(routes(services))
+        add_routes(router, routes(services))
     return router
 
 

@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from playground.api import schemas
 from playground.api.document import answering, streaming
-from playground.api.http import json_router, refused
+from playground.api.http import add_routes, json_router, refused
 from playground.api.services import Services
 from playground.api.turns import while_read
 from playground.auth.middleware import principal_of
@@ -327,5 +327,5 @@ def streaming_routes(services: Services) -> APIRouter:
             {"opened": [seal.open(each, f"sealed[{i}]") for i, each in enumerate(body.sealed)]}
         )
 
-    router.include_router(writing)
+    add_routes(router, writing)
     return router
