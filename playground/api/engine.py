@@ -23,7 +23,7 @@ from playground.domain.errors import EngineError
 from playground.engines.base import EngineInfo
 from playground.engines.snippets import playground_snippet, snippets
 from playground.generation import events
-from playground.generation.answer import plan
+from playground.generation.budget import plan
 from playground.generation.requests import (
     CodeBody,
     PiecesBody,

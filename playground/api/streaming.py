@@ -24,8 +24,8 @@ from playground.domain.messages import Event, PaneRequest, Waiting
 from playground.engines.base import Engine
 from playground.engines.streams import closing
 from playground.generation import events
-from playground.generation.answer import plan
 from playground.generation.blind import Seal, room, sealed, shuffled
+from playground.generation.budget import plan
 from playground.generation.comparison import Batches, Stop, compare
 from playground.generation.requests import RevealBody, StreamBody
 from playground.limits.admission import Ticket

@@ -3,27 +3,28 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Sequence
 from functools import cache
 from typing import Final, cast
 
 from playground.domain.errors import EngineError, InvalidRequest, PlaygroundError
 from playground.domain.messages import (
-    Applied,
     Block,
     Delta,
     Done,
     Event,
     Failed,
-    Message,
     Notice,
     PaneRequest,
-    Receipt,
 )
-from playground.domain.prompt import Fit, fit
-from playground.domain.samplers import Sampler
-from playground.engines.base import Engine, EngineInfo, Finish, GenerationRequest, SteppedEngine
+from playground.engines.base import (
+    Chunk,
+    Engine,
+    EngineInfo,
+    Finish,
+    GenerationRequest,
+    SteppedEngine,
+)
 from playground.engines.streams import closing
 from playground.generation.bridge.plan import (
     EmulationPolicy,
@@ -32,60 +33,21 @@ from playground.generation.bridge.plan import (
     without_emulation,
 )
 from playground.generation.bridge.writing import Bridge
+from playground.generation.budget import plan
+from playground.generation.early import EarlyStream
 from playground.generation.markdown import Blocks
+from playground.generation.receipt import receipt
 from playground.generation.renderer import AnswersMarkdown
 from playground.generation.stop_sequences import StopFilter
 from playground.telemetry.usage import AnswerUsage
 
-# Older turns are left out until the answer has the room it asks for, or this share of the context.
-_ANSWER_SHARE: Final = 4
-# The last message may take all of the context but this: a shorter answer says nothing.
-_SMALLEST_ANSWER: Final = 64
 # Drawn seeds have 32 bits, so that they are whole numbers in every browser.
 _SEEDS: Final = 2**32
 # A text that is continued can have thousands of blocks; after so many events others go on.
 _AT_A_TIME: Final = 100
 _POLICY: Final = EmulationPolicy()
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """A prompt that fits the engine, and what is left for the answer, in tokens."""
-
-    info: EngineInfo
-    fit: Fit
-    total: int
-
-    @property
-    def left(self) -> int:
-        """Tokens that are left for the answer."""
-        return self.total - self.fit.tokens
-
-
-async def plan(
-    engine: Engine, messages: Sequence[Message], max_new_tokens: int | None, context_tokens: int
-) -> Budget:
-    """What of a conversation fits into the engine's context, or into `context_tokens` if less.
-
-    Raises:
-        EngineError: When the engine is not ready.
-        ConversationTooLong: The last turn alone does not fit.
-        InvalidRequest: For an order of roles that cannot be rendered.
-    """
-    state = await engine.state()
-    if state.info is None:
-        raise EngineError(
-            state.reason, kind="loading" if state.state == "loading" else "offline", retryable=True
-        )
-    info = state.info
-    total = min(info.max_total_tokens, context_tokens)
-    share = total // _ANSWER_SHARE
-    room = share if max_new_tokens is None else min(max_new_tokens, share)
-    budget = min(info.max_input_tokens, total - room)
-    limit = min(info.max_input_tokens, total - min(room, _SMALLEST_ANSWER))
-    return Budget(
-        info, await fit(messages, budget, limit, engine.count_tokens, info.prompt_format), total
-    )
+# What a tokenizer adds to a text: BOS, and perhaps a space.
+_ADDED: Final = 8
 
 
 class _Writing:
@@ -116,60 +78,15 @@ class _Writing:
         return await self._markdown.take(self._blocks.feeding(before + text))
 
 
+def _most_tokens(prompt: str) -> int:
+    """As many as a tokenizer may make of it: each stands for a byte at least."""
+    return len(prompt.encode("utf-8", "surrogatepass")) + _ADDED
+
+
 @cache
 def _is_stepped(kind: type[Engine]) -> bool:
     """Whether such an engine tells its tokens; to find out takes long."""
     return issubclass(kind, SteppedEngine)
-
-
-def left_out(
-    sampler: Sampler,
-    sent: Mapping[str, object],
-    applied: Mapping[str, Applied],
-    emulated: Collection[str] = (),
-) -> dict[str, str]:
-    """Of each parameter that is set, was not sent and is not emulated, the reason."""
-    reasons = {}
-    greedy = sampler.temperature is not None and sent.get("do_sample") is False
-    for parameter, value in sampler:
-        name = parameter.name
-        said = name in sent or not sent.keys().isdisjoint(parameter.names.values())
-        if value is None or said or name in emulated:
-            continue
-        if applied[name].how == "emulated" and not greedy:
-            continue
-        if applied[name].how == "unsupported":
-            reasons[name] = applied[name].reason
-        elif greedy:
-            reasons[name] = "Greedy decoding takes the likeliest token; do_sample false says it."
-        elif name == "top_p" and value != parameter.neutral:
-            reasons[name] = f"{value!r} is 1 in the engine's 32 bits."
-        elif name == "temperature":
-            reasons[name] = "1 is the engine's own temperature; do_sample true says to sample."
-        else:
-            reasons[name] = f"{value:g} has no effect."
-    return reasons
-
-
-def _note(sampler: Sampler, sent: Mapping[str, object]) -> str:
-    """What follows from all that is sent, and from no single parameter."""
-    if sent.get("do_sample") is False and sampler.temperature is None:
-        return (
-            "Greedy: there is no temperature, and nothing among what is sent for the engine to "
-            "sample within, so it takes the likeliest token each time and the seed has no effect."
-        )
-    return ""
-
-
-def _pieces(made: Plan) -> str:
-    """That one answer takes several requests, where it does."""
-    longest, whole = made.request.max_new_tokens, made.max_new_tokens
-    if whole == longest:
-        return ""
-    return (
-        f"The engine holds to max_new_tokens up to {longest:,} only, so an answer of up to "
-        f"{whole:,} is asked for in several requests, each behind what is there."
-    )
 
 
 def _too_many_stops(info: EngineInfo) -> str:
@@ -181,16 +98,6 @@ def _too_many_stops(info: EngineInfo) -> str:
         f"{words}, and {info.prompt_format.label} needs {needed} of them to end an answer: "
         f"{max(most - needed, 0)} may be your own."
     )
-
-
-def _edits(request: PaneRequest) -> dict[str, tuple[float | None, float | None]]:
-    """Of each edited parameter the value before and after."""
-    if request.started_from is None:
-        return {}
-    return {
-        name: (getattr(request.started_from, name), getattr(request.sampler, name))
-        for name in request.edited
-    }
 
 
 async def answer(
@@ -217,49 +124,43 @@ async def answer(
     usage = usage or AnswerUsage()
     writing: _Writing | None = None
     bridge: Bridge | None = None
+    early: tuple[Plan, EarlyStream[Chunk | Finish]] | None = None
+    stepped = cast(SteppedEngine, engine) if _is_stepped(type(engine)) else None
+    emulate = request.emulate and emulation.allowed and stepped is not None
+    seed = secrets.randbelow(_SEEDS) if request.seed is None else request.seed
+
+    def planned(info: EngineInfo, prompt: str, max_new_tokens: int) -> Plan:
+        stops = tuple(dict.fromkeys((*info.prompt_format.stop, *request.stop)))
+        if len(stops) > info.max_stop_sequences:
+            raise InvalidRequest(_too_many_stops(info), field="stop")
+        asked = GenerationRequest(prompt, request.sampler, max_new_tokens, seed, stops)
+        return plan_generation(asked, info, emulate=emulate)
+
+    def begin(info: EngineInfo, prompt: str, total: int) -> None:
+        """Ask for an answer that has its room in any case while the prompt is being counted."""
+        nonlocal early
+        most, size = request.max_new_tokens, _most_tokens(prompt)
+        if early or most is None or size > min(info.max_input_tokens, total - most):
+            return
+        made = planned(info, prompt, most)
+        if not made.bridged:
+            early = made, EarlyStream(engine.stream(made.request))
+
     try:
-        budget = await plan(engine, request.messages, request.max_new_tokens, context_tokens)
-        form = budget.info.prompt_format
-        stops = tuple(dict.fromkeys((*form.stop, *request.stop)))
-        if len(stops) > budget.info.max_stop_sequences:
-            raise InvalidRequest(_too_many_stops(budget.info), field="stop")
-        generation = GenerationRequest(
-            prompt=budget.fit.prompt.text,
-            sampler=request.sampler,
-            max_new_tokens=min(request.max_new_tokens or budget.left, budget.left),
-            seed=secrets.randbelow(_SEEDS) if request.seed is None else request.seed,
-            stop=stops,
-        )
-        stepped = cast(SteppedEngine, engine) if _is_stepped(type(engine)) else None
-        emulate = request.emulate and emulation.allowed and stepped is not None
-        made = plan_generation(generation, budget.info, emulate=emulate)
+        budget = await plan(engine, request.messages, request.max_new_tokens, context_tokens, begin)
+        most = min(request.max_new_tokens or budget.left, budget.left)
+        made = planned(budget.info, budget.fit.prompt.text, most)
+        if early and early[0] != made:  # the tokenizer makes more of the prompt than any should
+            await early[1].aclose()
+            early = None
         sent = engine.parameters(made.request)
         applied = budget.info.applied if emulate else without_emulation(budget.info.applied)
-        yield Receipt(
-            engine=budget.info.name,
-            engine_id=request.engine,
-            model_id=budget.info.model_id,
-            model_sha=budget.info.model_sha,
-            quantisation=budget.info.quantisation,
-            preset=request.preset,
-            edited=request.edited,
-            sent=sent,
-            applied=applied,
-            prompt_tokens=budget.fit.tokens,
-            dropped_turns=budget.fit.dropped_turns,
-            edits=_edits(request),
-            left_out=left_out(request.sampler, sent, applied, made.emulated),
-            note=" ".join(filter(None, (_note(request.sampler, sent), _pieces(made), form.note))),
-            prompt=generation.prompt,
-            prompt_format=form,
-            system=request.messages[0].content if request.messages[0].role == "system" else "",
-            continued=len(budget.fit.prompt.continued),
-            emulate=request.emulate and emulation.allowed,
-            emulated=made.emulated,
-            asked=request.sampler.set_values(),
-            max_new_tokens=made.max_new_tokens,
+        yield receipt(
+            request, made, sent, budget, applied, emulate=request.emulate and emulation.allowed
         )
-        writing = _Writing(stops, budget.fit.prompt.continued, markdown or AnswersMarkdown())
+        writing = _Writing(
+            made.request.stop, budget.fit.prompt.continued, markdown or AnswersMarkdown()
+        )
         first_text = first = last = 0.0
         tokens = first_tokens = 0
         finish: Finish | None = None
@@ -267,7 +168,10 @@ async def answer(
         if made.bridged:
             assert stepped is not None, "its longest request would not be known"
             bridge = Bridge(stepped, budget.info, made, budget.fit.tokens, emulation)
-        items = bridge.write() if bridge else engine.stream(made.request)
+        if bridge:
+            items = bridge.write()
+        else:
+            items = early[1].read() if early else engine.stream(made.request)
         async with closing(items) as stream:
             async for item in stream:
                 if isinstance(item, Notice):
@@ -308,7 +212,7 @@ async def answer(
                 finish_reason=finish.reason if finish and not writing.stopped else "stop_sequence",
                 generated_tokens=generated,
                 input_tokens=finish.input_tokens if finish else budget.fit.tokens,
-                seed=generation.seed,
+                seed=seed,
                 ttft_ms=1000 * (first_text - arrived) if first_text else None,
                 duration_ms=1000 * (ended - arrived),
                 tokens_per_second=rate,
@@ -322,3 +226,5 @@ async def answer(
         yield Failed(error.kind, str(error), error.retryable, took, usage.figures)
     finally:
         usage.emulation = bridge.emulation if bridge else None
+        if early:
+            await early[1].aclose()

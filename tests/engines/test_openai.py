@@ -25,7 +25,7 @@ from playground.engines.dialects import (
     Dialect,
 )
 from playground.engines.openai import OpenAIEngine
-from playground.generation.answer import left_out
+from playground.generation.receipt import left_out
 from tests.completions import (
     CARD,
     DONE,

@@ -11,7 +11,8 @@ from playground.domain.messages import Applied, Delta, Done, Event, Failed, Figu
 from playground.domain.prompt_formats import UNKNOWN
 from playground.domain.samplers import BY_NAME, Sampler
 from playground.engines.base import Chunk, EngineState, Finish, GenerationRequest
-from playground.generation.answer import answer, left_out
+from playground.generation.answer import answer
+from playground.generation.receipt import left_out
 from playground.telemetry.usage import AnswerUsage
 from tests.generation.test_answer import events_of, request
 from tests.stock import engine_info, writing
