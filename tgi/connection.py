@@ -15,6 +15,7 @@ from typing import Final, Self, cast
 import httptools
 
 from tgi.errors import ConnectFailed, ProtocolError, TGIError, Timeout, UnknownHost
+from tgi.waiting import Wait
 
 # What an answer's head may have, in bytes, with interim answers before it.
 _MOST_HEAD: Final = 65_536
@@ -56,7 +57,7 @@ class Connection(asyncio.Protocol):
         self._descriptor: int | None = None
         self._paused = False
         self._failure: TGIError | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._wait = Wait()
 
     @classmethod
     async def open(
@@ -173,27 +174,11 @@ class Connection(asyncio.Protocol):
     async def _arrival(self, seconds: float | None) -> None:
         if self._failure is not None:
             raise self._failure
-        self._waiter = waiter = self._loop.create_future()
-        timer = None if seconds is None else self._loop.call_later(seconds, self._expire, waiter)
-        try:
-            await waiter
-        finally:
-            self._waiter = None
-            if timer is not None:
-                timer.cancel()
-
-    def _expire(self, waiter: asyncio.Future[None]) -> None:
-        if not waiter.done():
-            waiter.set_exception(
-                Timeout(
-                    f"{self._origin} fell silent: no byte came within the read timeout. It may be "
-                    f"stuck or too busy; try again, or look at its log."
-                )
+        if not await self._wait.wait(seconds):
+            raise Timeout(
+                f"{self._origin} fell silent: no byte came within the read timeout. It may be "
+                f"stuck or too busy; try again, or look at its log."
             )
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
     def _broken(self, why: str) -> ConnectFailed:
         return ConnectFailed(f"The connection to {self._origin} broke ({why}).")
@@ -222,9 +207,9 @@ class Connection(asyncio.Protocol):
             self._failure = _no_http(self._origin, str(error))
             self._kept_alive = False
             self._transport.abort()  # what else comes would be kept by nobody
-        if self._waiter is None and self._begun:
+        if not self._wait.waits and self._begun:
             self.hold()  # nobody reads: no more than this is kept
-        self._wake()
+        self._wait.end()
 
     def eof_received(self) -> None:
         # The connection's end is also the body's where nothing else says where that is.
@@ -236,6 +221,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self._end(_words(exc) if exc else "it was closed in the middle of an answer")
+        self._wait.close()
 
     def _end(self, why: str) -> None:
         self._ended = True
@@ -243,7 +229,7 @@ class Connection(asyncio.Protocol):
             self._failure = self._broken(
                 "the server closed it without answering" if self._silent else why
             )
-        self._wake()
+        self._wait.end()
 
     def _has_length(self) -> bool:
         """Whether the answer's head says where its body ends (RFC 9112, 6.3)."""
