@@ -19,9 +19,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
-from gradio import networking, tunneling
 
 from playground.auth.hosts import Tunnel
+from playground.ui.gradio import networking, tunneling
 
 _TIMEOUT: Final = httpx.Timeout(10.0)
 # What the program says when it is through; the address is what follows.

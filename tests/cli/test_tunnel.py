@@ -16,13 +16,13 @@ from typing import Any
 
 import httpx
 import pytest
-from gradio import networking, tunneling
 
 from playground.auth.hosts import Tunnel
 from playground.auth.passwords import Passwords
 from playground.auth.users import UsersFile
 from playground.cli.main import main
 from playground.cli.tunnel import PublicAddress
+from playground.ui.gradio import networking, tunneling
 from tests.servers import Server
 
 HOST = "stand-in.tunnel.example"

@@ -60,6 +60,16 @@ def test_gradio_uses_the_real_pandas_when_it_uses_it() -> None:
     )
 
 
+def test_gradio_writes_nothing_beside_itself_and_its_components_are_whole() -> None:
+    run(
+        "import sys; opened = []; "
+        "sys.addaudithook(lambda event, of: event == 'open' and opened.append(str(of[0]))); "
+        "from playground.ui.gradio import gr; from gradio.component_meta import ComponentMeta; "
+        "stubs = [path for path in opened if path.endswith('.pyi')]; assert not stubs, stubs; "
+        "assert isinstance(gr.Button, ComponentMeta); assert gr.Button.click"
+    )
+
+
 def test_a_page_that_could_not_be_drawn_is_drawn_for_the_next_who_asks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
