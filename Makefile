@@ -52,10 +52,10 @@ browser: $(VENV)/.test
 browsers: $(VENV)/.test  ## try the page in stock Firefox and in WebKit, a minute (apt-get install firefox-esr webkit2gtk-driver xvfb)
 	$(BIN)/python -m tests.browsers
 
-# Four files at a time on two cores, since much of a test is waiting. Nothing is run again: a test
-# that fails now and then is a fault of it or of what it tests.
+# Four files at a time on two cores, since much of a test is waiting, in the order of tests/conftest.py.
+# Nothing is run again: a test that fails now and then is a fault of it or of what it tests.
 test: check browser  ## everything: lint, types, unit, server and browser tests
-	$(BIN)/pytest -n 4 --dist loadfile
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/.test browser  ## measure it beside a naive Gradio app: 8 minutes, or one with QUICK=1
 	$(BIN)/python -m tests.bench $(if $(QUICK),--quick)

@@ -1,6 +1,7 @@
 """Fixtures that every test may use."""
 
 from collections.abc import Iterator
+from typing import Final
 
 import hypothesis
 import pytest
@@ -31,6 +32,19 @@ hypothesis.settings.register_profile(
     print_blob=True,
 )
 hypothesis.settings.load_profile("patient")
+
+
+# The longest file, which would be waited for alone if it came last.
+_FIRST: Final = "tests/engines/test_conformance.py"
+# Their browser, engine and playground are started again when a file from elsewhere comes between.
+_TOGETHER: Final = "tests/ui/"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The order in which files are handed out to whoever is free (`make test`)."""
+    items.sort(
+        key=lambda item: (not item.nodeid.startswith(_FIRST), not item.nodeid.startswith(_TOGETHER))
+    )
 
 
 @pytest.fixture(scope="session")
