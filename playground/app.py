@@ -91,7 +91,8 @@ def create_app(
     shared = _shared(settings)
     windows = shared.window if shared else own_windows
     version = page.static_version()
-    contents = Contents(presets, engines.addresses, version, settings.root_path)
+    names = {each.id: each.name or each.id for each in engines.addresses}
+    contents = Contents(presets, names, version, settings.root_path)
     frame = Frame(contents) if ui else None
 
     @asynccontextmanager

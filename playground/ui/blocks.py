@@ -4,10 +4,9 @@ Gradio draws the frame once. No event of the page goes through its queue: the mo
 talk to the routes under /api.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from playground.domain.presets import Preset
-from playground.engines.base import EngineAddress
 from playground.ui import forms
 from playground.ui.gradio import gr
 from playground.ui.page import PRODUCT
@@ -18,7 +17,7 @@ def _html(value: str, elem_id: str | None = None, js_on_load: str | None = None)
     return gr.HTML(value, elem_id=elem_id, js_on_load=js_on_load, apply_default_css=False)
 
 
-def build(presets: Sequence[Preset], engines: Sequence[EngineAddress]) -> gr.Blocks:
+def build(presets: Sequence[Preset], engines: Mapping[str, str]) -> gr.Blocks:
     """The page's Blocks.
 
     Gradio 6.31 draws what is in a tab when the tab is first opened, whatever `render_children`

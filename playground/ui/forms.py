@@ -1,13 +1,12 @@
 """The page's forms as HTML, made from the sampler table and the presets."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Final
 
 from playground.domain.presets import Preset
 from playground.domain.samplers import PARAMETERS, Sampler
-from playground.engines.base import EngineAddress
 from playground.ui.rendering import render
 
 OWN: Final = "-own"  # no preset of the server can have this id
@@ -43,9 +42,8 @@ def own_panel() -> str:
     return render("preset", slot=OWN, sampler=Sampler(), description="", source="")
 
 
-def request_panel(presets: Sequence[Preset], engines: Sequence[EngineAddress]) -> str:
+def request_panel(presets: Sequence[Preset], engines: Mapping[str, str]) -> str:
     """What belongs to a request beside the sampler, and the tables that the browser works from."""
-    offered = [{"id": engine.id, "name": engine.name or engine.id} for engine in engines]
     parameters = [asdict(parameter) for parameter in PARAMETERS]
     values = [
         {
@@ -63,7 +61,7 @@ def request_panel(presets: Sequence[Preset], engines: Sequence[EngineAddress]) -
         "request",
         parameters=json.dumps(parameters),
         presets=json.dumps(values),
-        engines=json.dumps(offered),
+        engines=json.dumps([{"id": key, "name": name} for key, name in engines.items()]),
         several_engines=len(engines) > 1,
     )
 

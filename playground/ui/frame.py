@@ -10,7 +10,7 @@ import pickle
 import re
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -25,7 +25,6 @@ from starlette.staticfiles import StaticFiles
 
 from playground.auth.responses import error_answer
 from playground.domain.presets import Preset
-from playground.engines.base import EngineAddress
 from playground.ui.content_policy import gradio_policy
 from playground.ui.files import FOREVER, Files, coded, coding_of, compressed
 from playground.ui.page import STATIC
@@ -46,12 +45,13 @@ class Contents:
     """What is drawn.
 
     Attributes:
+        engines: Their names for people, by those of requests; the default is the first.
         version: Of the browser's files (`page.static_version`).
         root_path: As in the settings.
     """
 
     presets: Sequence[Preset]
-    engines: Sequence[EngineAddress]
+    engines: Mapping[str, str]
     version: str
     root_path: str
 

@@ -23,7 +23,7 @@ from tests.servers import ROOT
 
 T = TypeVar("T")
 
-CONTENTS = Contents(load_presets(), (), "v1", "")
+CONTENTS = Contents(load_presets(), {}, "v1", "")
 # What none needs, or few: to draw the page, to make the database, to show the model's card.
 HEAVY = ("alembic", "gradio", "huggingface_hub.hf_api", "numpy", "pandas", "PIL", "tqdm")
 MADE = f"""
