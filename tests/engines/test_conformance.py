@@ -11,7 +11,7 @@ from playground.domain.samplers import BY_NAME
 from playground.engines import answers
 from playground.engines.conformance import Prover, at_once, contradictions
 from playground.engines.llamacpp import LlamaCppEngine
-from tests import commands
+from tests import commands, proofs
 from tests.servers import Server, stand_in
 from tests.stock import playground
 
@@ -48,12 +48,7 @@ def test_seven_of_seven_on_the_stand_in(stand_in_url: str) -> None:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fewer and shorter answers than `playground check --samplers` has: it takes minutes."""
-    monkeypatch.setattr(answers, "QUESTIONS", answers.QUESTIONS[:3])
-    monkeypatch.setattr(answers, "_EXACT_SEEDS", (1,))
-    monkeypatch.setattr(answers, "_EXACT_TOKENS", 12)
-    monkeypatch.setattr(answers, "_PAIR_SEEDS", (1, 2, 3))
-    monkeypatch.setattr(answers, "PAIR_TOKENS", 40)
+    proofs.shorten(monkeypatch)
 
 
 def words_of(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
@@ -129,6 +124,7 @@ async def test_seven_of_seven_on_llamacpp(
         assert "counts the tokens of the prompt too" in info.applied[name].reason
 
 
+@pytest.mark.usefixtures("few")
 async def test_the_page_can_ask_for_the_proof_and_it_is_kept(stand_in_url: str) -> None:
     async with (
         playground(stand_in_url) as url,

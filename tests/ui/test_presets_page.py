@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, FilePayload, Locator, Page, expect
 
+from tests import proofs
 from tests.pages import READY, opened, serve
 from tests.servers import stand_in
 
@@ -205,8 +206,9 @@ def stock_site() -> Iterator[str]:
 
 
 def test_a_preset_that_needs_what_the_engine_lacks_says_so_on_its_tab(
-    chromium: Browser, stock_site: str
+    chromium: Browser, stock_site: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    proofs.shorten(monkeypatch)
     with opened(chromium, stock_site + "/") as page:
         tab = page.get_by_role("tab", name="Creative")
         expect(tab).to_have_attribute(
