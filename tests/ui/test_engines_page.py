@@ -28,7 +28,8 @@ def several(
     """A playground whose default is the stand-in, with llama.cpp beside it."""
     folder = tmp_path_factory.mktemp("engines")
     file = engines_file(folder, kinds={"q4": "llamacpp"}, tgi=engine.url, q4=llamacpp.url)
-    with serve("http://unused.invalid", engines_file=file) as site:
+    # An answer takes what the context leaves, which is soon written.
+    with serve("http://unused.invalid", engines_file=file, context_tokens=256) as site:
         yield site.url
 
 
@@ -102,8 +103,7 @@ def test_an_engine_is_killed_and_comes_back(
             tmp_path, kinds={"steady": "llamacpp"}, steady=llamacpp.url, mortal=mortal.url
         )
         with (
-            # An answer takes what the context leaves, which is soon written.
-            serve("http://unused.invalid", engines_file=file, context_tokens=300) as site,
+            serve("http://unused.invalid", engines_file=file, context_tokens=256) as site,
             opened(chromium, site.url) as page,
         ):
             spread(page)
