@@ -2,7 +2,9 @@
 
 uvicorn keeps whatever is opened and whatever is sent. So here each connection has a place, of its
 address and of the process, and each of its steps a time. A connection that has not begun a request
-gives way to a new one; when there is none of those, the new one is refused.
+gives way to a new one; when there is none of those, the new one is refused. Of what many send in
+one moment a few requests are begun, and a few long parts of bodies are read on, in each turn of the
+event loop (`cli/pace.py`).
 """
 
 import asyncio
@@ -19,6 +21,7 @@ from typing import Any, Final, cast
 
 import httptools
 from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -26,6 +29,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from playground.auth.responses import error_answer
+from playground.cli.pace import Pace
 from playground.domain.principal import network_of
 
 # What a request's head may have, in bytes and in headers.
@@ -39,6 +43,10 @@ _MOST_UNREAD: Final = 4_000_000
 # bytes do, and chunks of a single byte are many.
 _MOST_PARTS: Final = 2_000
 _PART_BYTES: Final = 64
+# Bytes that the kernel is to keep of what is not read yet, and those that, read at once, make a
+# connection wait for its next turn.
+_MOST_LYING: Final = 32_768
+_LONG_PART: Final = 16_384
 _LONG_HEAD: Final = "The headers of this request are too long."
 # Of Linux's struct tcp_info: tcpi_unacked, tcpi_bytes_acked and tcpi_notsent_bytes.
 _TCP_INFO: Final = struct.Struct("=24xI92xQ16xI")
@@ -89,6 +97,7 @@ class Connections:
         times: Times | None = None,
     ) -> None:
         self.times = times or Times()
+        self.pace = Pace()
         self._most = most
         # Where there are few, one address still leaves half of them to others.
         self._most_each = min(most_each, max(1, most // 2))
@@ -112,7 +121,7 @@ class Connections:
         if self._closed:
             connection.end()  # without a word, so that a browser or proxy asks another server
             return 0
-        address = self._address(connection)
+        address = connection.address = self._address(connection)
         own = self._open.setdefault(address, set())
         if address and len(own) >= self._most_each and not self._make_room(own):
             self.tell("refused: its address has as many as it may")
@@ -144,13 +153,12 @@ class Connections:
     def leave(self, connection: "_Connection") -> None:
         """Take its place back; without effect the second time."""
         self._idle.pop(connection, None)
-        address = self._address(connection)
-        own = self._open.get(address)
+        own = self._open.get(connection.address)
         if own is not None and connection in own:
             own.remove(connection)
             self._count -= 1
             if not own:
-                del self._open[address]
+                del self._open[connection.address]
 
     def wait(self, connection: "_Connection") -> None:
         """A connection has no request under way."""
@@ -210,6 +218,36 @@ class _Refused(Exception):
         self.status = status
 
 
+class _Flow(FlowControl):
+    """Reads where both uvicorn wants it and the connection has its turn.
+
+    Attributes:
+        in_line: Whether it waits for its turn.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__(transport)
+        self._transport = transport
+        self.in_line = False
+
+    def resume_reading(self) -> None:
+        if self.read_paused:
+            self.read_paused = False
+            self._go_on()
+
+    def wait(self) -> None:
+        self.in_line = True
+        self._transport.pause_reading()
+
+    def take_turn(self) -> None:
+        self.in_line = False
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if not (self.read_paused or self.in_line or self._transport.is_closing()):
+            self._transport.resume_reading()
+
+
 class _Connection(HttpToolsProtocol):
     """One connection, whose place and times `Connections` knows.
 
@@ -221,6 +259,7 @@ class _Connection(HttpToolsProtocol):
     def __init__(self, *, connections: Connections, **options: Any) -> None:
         super().__init__(**options)
         self._places = connections
+        self.address = ""  # whose place it has
         self._head_since: float | None = None  # while a head is waited for or comes
         self._unread = 0  # bytes since a head was whole, or a part of a body came
         self._body_since: float | None = None  # while a body comes
@@ -230,18 +269,24 @@ class _Connection(HttpToolsProtocol):
         self._taken = -1  # bytes that its reader has confirmed
         self._taken_at = 0.0
         self._deaf = False  # what comes is not read any more
+        self.flow: _Flow
         self._answered: RequestResponseCycle | None = None  # the request that is under way
 
     # What asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
+        self.flow = _Flow(self.transport)
         if status := self._places.enter(self):
             self._deaf = True
             whose = "Your address" if status == 429 else "This server"
             self._answer(status, f"{whose} has as many connections as it may. Try again.")
             return
         self._head_since = time.monotonic()
+        lower = transport.get_extra_info("socket")
+        if lower is not None and lower.fileno() >= 0:
+            with suppress(OSError):
+                lower.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _MOST_LYING)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._places.leave(self)
@@ -253,6 +298,9 @@ class _Connection(HttpToolsProtocol):
             under_way.message_event.set()
 
     def data_received(self, data: bytes) -> None:
+        if len(data) >= _LONG_PART and not self.flow.in_line:
+            self.flow.wait()
+            self._places.pace.enter(self.address, self.flow.take_turn)
         if self._deaf:
             return
         self._unset_keepalive_if_required()
@@ -316,7 +364,13 @@ class _Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answered = cycle
-        super()._start_asgi_task(cycle, app)
+        start = super()._start_asgi_task
+
+        def begin() -> None:
+            if not cycle.disconnected:
+                start(cycle, app)
+
+        self._places.pace.enter(self.address, begin)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -338,7 +392,7 @@ class _Connection(HttpToolsProtocol):
             return
         if self.transport.is_closing():
             return  # its reader takes what is left
-        if self.flow.read_paused:
+        if self.flow.read_paused or self.flow.in_line:
             return  # it is not the one that is waited for
         if self._head_since is not None and now - self._head_since > times.head:
             self._places.tell("ended: no request came in time")

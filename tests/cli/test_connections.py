@@ -4,17 +4,19 @@ import asyncio
 import logging
 import socket
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from fastapi import FastAPI, Request
+from starlette.types import Receive, Scope, Send
 
 from playground.cli.connections import Connections, Times
 from playground.cli.server import Server
@@ -46,8 +48,11 @@ class Site:
     server: Server
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
-    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await asyncio.open_connection(*self.address)
+    async def open(
+        self, address: str | None = None
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        local = (address, 0) if address else None
+        reader, writer = await asyncio.open_connection(*self.address, local_addr=local)
         self.writers.append(writer)
         return reader, writer
 
@@ -91,6 +96,16 @@ async def serving(connections: Connections) -> AsyncIterator[Site]:
             begun.append("/until-left")
         begun.append("left")
         return "x" * 100_000
+
+    @app.get("/from/{who}")
+    async def come(who: str) -> str:
+        begun.append(who)
+        return "x"
+
+    @app.post("/unread")
+    async def unread() -> str:
+        begun.append("/unread")
+        return "x"
 
     @app.post("/")
     async def body(request: Request) -> int:
@@ -357,3 +372,86 @@ async def test_a_body_comes_in_so_many_parts_for_its_bytes(
         writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
         writer.write(part * parts + b"0\r\n\r\n")
         assert (await reader.readline()).startswith(b"HTTP/1.1 %d " % status)
+
+
+class _Watched(Connections):
+    """Counts what is read, and what is begun, in each turn of this event loop."""
+
+    def __init__(self) -> None:
+        super().__init__(400, 200)
+        self.read: Counter[int] = Counter()
+        self.begun: Counter[int] = Counter()
+        self._turn = 0
+        self._next()
+
+    def _next(self) -> None:
+        self._turn += 1
+        self._tick = asyncio.get_running_loop().call_soon(self._next)
+
+    def accept(self, **options: Any) -> asyncio.Protocol:
+        protocol: Any = super().accept(**options)
+        read, app = protocol.data_received, protocol.app
+
+        def data_received(data: bytes) -> None:
+            self.read[self._turn] += len(data)
+            read(data)
+
+        async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+            self.begun[self._turn] += 1
+            await app(scope, receive, send)
+
+        protocol.data_received, protocol.app = data_received, counted
+        return cast(asyncio.Protocol, protocol)
+
+    def end(self) -> None:
+        super().end()
+        self._tick.cancel()
+
+
+async def test_of_many_requests_in_one_moment_a_few_are_begun_in_each_turn() -> None:
+    connections = _Watched()
+    async with serving(connections) as site:
+        opened = [await site.open() for _ in range(100)]
+        for _, writer in opened:
+            writer.write(GET)
+        for reader, _ in opened:
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+    assert connections.begun.total() == 100
+    assert max(connections.begun.values()) <= 4
+
+
+async def test_each_address_has_its_turn_whatever_another_sends() -> None:
+    async with serving(Connections(400, 200)) as site:
+        many = [await site.open("127.0.0.2") for _ in range(60)]
+        reader, one = await site.open("127.0.0.3")
+        for _, writer in many:
+            writer.write(b"GET /from/many HTTP/1.1\r\nhost: x\r\n\r\n")
+        one.write(b"GET /from/one HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        assert site.begun.index("one") <= 60 // 2
+        await until(lambda: len(site.begun) == 61)
+
+
+async def test_what_left_before_its_turn_is_not_begun() -> None:
+    async with serving(Connections(400, 200)) as site:
+        many = [await site.open() for _ in range(100)]
+        for _, writer in many:
+            writer.write(GET)
+            writer.transport.abort()
+        await until(lambda: not site.server.server_state.connections)
+        assert (await site.asked(GET[:-2] + b"connection: close\r\n\r\n")).endswith(b'"x"')
+        assert len(site.begun) < 50
+
+
+async def test_of_many_large_bodies_a_few_parts_are_read_in_each_turn() -> None:
+    connections = _Watched()
+    sent = b"POST /unread HTTP/1.1\r\nhost: x\r\ncontent-length: 900000\r\n\r\n" + b"x" * 900_000
+    async with serving(connections) as site:
+        opened = [await site.open() for _ in range(20)]
+        for _, writer in opened:
+            writer.write(sent)
+        await until(lambda: connections.read.total() == 20 * len(sent))
+    first, *rest = sorted(connections.read.values(), reverse=True)
+    assert first <= 20 * 65_536  # what lay there before anything was read
+    assert max(rest) <= 20 * 65_536
+    assert len(connections.read) >= 20 * 900_000 / (4 * 65_536)
