@@ -8,7 +8,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Request, expect
 
 from tests.conversations import answer as written
-from tests.conversations import branched
+from tests.conversations import branched, record, setting
+from tests.conversations import column as column_of
 from tests.domain.test_blank import evaluated
 from tests.pages import READY
 from tests.ui.test_comparison_page import body as body_of
@@ -82,7 +83,7 @@ def test_a_retry_adds_a_version_and_leaves_what_follows(page: Page) -> None:
     page.keyboard.press("ArrowLeft")  # there is none before it
     page.keyboard.press("ArrowRight")
     expect(answers(page)).to_have_count(1)
-    expect(page.get_by_role("button", name="Next version")).to_be_focused()
+    expect(page.get_by_role("button", name="Previous version")).to_be_focused()
     expect(page.get_by_role("status").filter(has_text="Version 2 of 2")).to_have_count(1)
     for arrow in page.locator(".arrow").all():
         box = arrow.bounding_box()
@@ -560,3 +561,66 @@ def test_a_conversation_is_called_as_the_question_that_is_shown() -> None:
     )
     titles = evaluated("records/record_shape.js", f"{told}.map(it.titleOf)")
     assert titles == ["Second?", "First?", "Untitled"]
+
+
+def question(content: str) -> dict[str, Any]:
+    return {"role": "user", "content": content}
+
+
+def chat(title: str, *messages: dict[str, Any]) -> str:
+    """A file of a chat."""
+    asked = setting(seed=None, stop=[])
+    return json.dumps(record({**column_of(*messages), "setting": asked}, title=title))
+
+
+def turns(name: str, count: int, **first: Any) -> list[dict[str, Any]]:
+    """So many messages in a row, with their numbers; first: more fields of the first one."""
+    bare: dict[str, Any] = {"receipt": None, "done": None}
+    row = [
+        written(f"{name} {i}", **bare) if i % 2 else question(f"{name} {i}") for i in range(count)
+    ]
+    return [{**row[0], **first}, *row[1:]]
+
+
+def test_a_conversation_of_very_many_turns_is_drawn_from_its_end(page: Page) -> None:
+    rendered, sent = requests(page, "/render"), requests(page)
+    history(page)
+    upload(page, long_json=chat("Long", *turns("turn", 610)))
+    page.get_by_role("button", name="Long", exact=True).click()
+    drawn, earlier = page.get_by_test_id("message"), page.get_by_role("button", name="Show earlier")
+    expect(drawn).to_have_count(210)
+    expect(drawn.first).to_have_text("turn 400")
+    answers(page).first.get_by_role("button", name="Delete").click()
+    expect(drawn).to_have_count(208)
+    page.get_by_role("button", name="Undo").click()
+    expect(drawn).to_have_count(210)
+    earlier.click()
+    expect(drawn).to_have_count(410)
+    ask(page, "Hello!")
+    finished(page)
+    expect(drawn).to_have_count(412)
+    assert said(sent[-1])[::610] == [("user", "turn 0"), ("user", "Hello!")]
+    assert not any("turn 199" in each["text"] for each in rendered)
+    earlier.click()
+    expect(drawn).to_have_count(612)
+    expect(drawn.first).to_have_text("turn 0")
+    expect(drawn.first).to_be_focused()
+    expect(earlier).to_have_count(0)
+    expect(answers(page).first.locator(".block-html")).to_have_text("turn 1")
+
+
+def test_what_followed_another_version_is_drawn_from_its_beginning(page: Page) -> None:
+    first = [question("Which?"), *turns("kept", 301, after=0)[1:]]
+    again = written("again", after=0, receipt=None, done=None)
+    history(page)
+    upload(page, wide_json=chat("Wide", *first, again))
+    page.get_by_role("button", name="Wide", exact=True).click()
+    aside = page.locator(".aside")
+    expect(aside).to_contain_text("299 messages that followed version 1")
+    expect(aside.locator(".message")).to_have_count(200)
+    expect(aside).to_contain_text("99 more messages, which the version itself shows.")
+    versions(answers(page).first).get_by_role("button", name="Previous version").click()
+    expect(page.get_by_test_id("message")).to_have_count(301)
+    expect(
+        versions(answers(page).first).get_by_role("button", name="Previous version")
+    ).to_be_focused()

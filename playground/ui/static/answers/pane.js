@@ -42,6 +42,8 @@ function problemWords(content, problem) {
 }
 
 const longest = 50_000; // characters of an answer that a snapshot takes
+// A conversation of more messages is drawn from its end, and so many more of them for each ask.
+const atOnce = 200;
 
 export class Pane {
   // actions: {presetName(id)} and, for what is to be offered: retry(index, same), with the same seed
@@ -57,6 +59,9 @@ export class Pane {
     this.tree = new Tree();
     /** @type {HTMLDetailsElement | null} */
     this.aside = null; // what followed another version
+    this.first = 0; // the place of the first message that is drawn
+    this.earlier = button('Show earlier messages', () => this.#drawEarlier(), 'quiet earlier');
+    this.whenEarlier = () => {}; // called when earlier ones are drawn
     this.told = element('span', { className: 'visually-hidden' }); // which version is shown
     this.told.setAttribute('role', 'status');
     /** @type {HTMLElement | null} */
@@ -76,6 +81,16 @@ export class Pane {
    */
   get messages() {
     return this.tree.path;
+  }
+
+  // Those of them that are drawn.
+  get drawn() {
+    return this.messages.slice(this.first);
+  }
+
+  // Those that followed another version and are drawn below what is shown.
+  get beside() {
+    return this.tree.aside?.messages.slice(0, atOnce) ?? [];
   }
 
   /**
@@ -155,9 +170,8 @@ export class Pane {
     const place = this.choose(version);
     const versions = this.tree.versions(version);
     this.told.textContent = `Version ${versions.indexOf(version) + 1} of ${versions.length}`;
-    const node = this.log.children[place];
-    const [previous, next] = node.querySelectorAll('.versions .arrow');
-    (arrow === 'next' ? next : previous).focus();
+    const [previous, next] = this.#node(place)?.querySelectorAll('.versions .arrow') ?? [];
+    (arrow === 'next' ? next : previous)?.focus();
     this.actions.chosen?.(place);
   }
 
@@ -168,9 +182,45 @@ export class Pane {
 
   // Draws what is shown from a place on, and what is not but followed another version.
   draw(place = 0) {
-    while (this.log.children.length > place) this.log.lastElementChild.remove();
-    this.log.append(...this.messages.slice(place).map((message) => this.#article(message)));
+    const { length } = this.messages;
+    const whole = place <= this.first || length - place > 2 * atOnce;
+    // In whole steps, so that columns of a comparison begin with the same turn.
+    if (whole) this.first = Math.max(0, (Math.ceil(length / atOnce) - 2) * atOnce);
+    const from = whole ? this.first : place;
+    const kept = from - this.first;
+    for (const article of this.#articles.slice(kept)) article.remove();
+    this.log.append(...this.messages.slice(from).map((message) => this.#article(message)));
+    this.#offerEarlier();
     this.#drawAside();
+  }
+
+  #drawEarlier() {
+    const { first } = this;
+    this.actions.reading?.();
+    this.first = Math.max(0, first - atOnce);
+    this.earlier.after(...this.messages.slice(this.first, first).map((message) => this.#article(message)));
+    this.#offerEarlier();
+    if (this.first === 0) {
+      const article = this.#articles[0];
+      article.tabIndex = -1; // the button is gone, and its focus goes on here
+      article.focus({ preventScroll: true });
+    }
+    this.whenEarlier();
+  }
+
+  #offerEarlier() {
+    if (this.first === 0) this.earlier.remove();
+    else if (!this.earlier.isConnected) this.log.prepend(this.earlier);
+  }
+
+  /** @returns {HTMLElement[]} */
+  get #articles() {
+    return /** @type {any} */ ([...this.log.children].filter((each) => each !== this.earlier));
+  }
+
+  // The element of the message at this place, if it is drawn.
+  #node(place) {
+    return place < this.first ? undefined : this.#articles[place - this.first];
   }
 
   #drawAside() {
@@ -183,7 +233,7 @@ export class Pane {
     const back = () => {
       if (!this.actions.busy?.()) this.actions.chosen?.(this.choose(aside.version));
     };
-    this.aside = asideOf(aside, this.tree.versions(aside.version), (message) => this.#article(message, false), back,
+    this.aside = asideOf({ ...aside, drawn: this.beside }, this.tree.versions(aside.version), (message) => this.#article(message, false), back,
       { open, lasting: this.actions.retry !== undefined });
     this.log.after(this.aside);
   }
@@ -281,7 +331,7 @@ export class Pane {
    */
   setBlocks(message, blocks) {
     Object.assign(message, { blocks, shown: message.content.length });
-    const drawn = this.log.children[this.messages.indexOf(message)];
+    const drawn = this.#node(this.messages.indexOf(message));
     if (!drawn) this.#redraw(message);
     else if (!this.drafts.has(message)) patch($('.body', drawn), bodyOf(message)); // its buttons stay under the pointer
   }
@@ -326,7 +376,9 @@ export class Pane {
       return;
     }
     if (this.drafts.has(message)) return;
-    const [before, drawn] = [this.log.children[index], this.#article(message)];
+    const before = this.#node(index);
+    if (!before) return;
+    const drawn = this.#article(message);
     const [body, made] = [$('.body', before), $('.body', drawn)];
     patch(body, made);
     made.replaceWith(body);
@@ -334,7 +386,7 @@ export class Pane {
   }
 
   #index(article) {
-    return [...this.log.children].indexOf(article);
+    return this.first + this.#articles.indexOf(article);
   }
 
   // editable: whether a message that is being edited goes on being so.

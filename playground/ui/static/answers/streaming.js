@@ -93,12 +93,12 @@ export async function renderRest(pane, answer, at = 'api') {
 }
 
 /**
- * The same for all answers of a pane, the last ones first.
+ * The same for all answers of a pane that are drawn, the last ones first, and for earlier ones as they are.
  * @param {Pane} pane
  */
 export async function renderAll(pane, at = 'api') {
-  const beside = pane.tree.aside?.messages ?? [];
-  for (const message of [...beside.toReversed(), ...pane.messages.toReversed()]) {
+  pane.whenEarlier = () => void renderAll(pane, at);
+  for (const message of [...pane.beside.toReversed(), ...pane.drawn.toReversed()]) {
     if (message.role !== 'assistant') continue;
     await renderRest(pane, message, at);
   }

@@ -97,25 +97,26 @@ export function versionSwitch(message, versions, choose) {
 
 /**
  * What followed another version, below those that are shown: it is no part of what is answered next.
- * @param {{ version: Message, messages: Message[] }} aside
+ * @param {{ version: Message, messages: Message[], drawn: Message[] }} aside drawn: those that are, the first ones.
  * @param {Message[]} versions
  * @param {(message: Message) => HTMLElement} article
  * @param {() => void} back
  * @param {{ open: boolean, lasting: boolean }} state lasting: the reader can write on.
  */
-export function asideOf({ version, messages }, versions, article, back, { open, lasting }) {
+export function asideOf({ version, messages, drawn }, versions, article, back, { open, lasting }) {
   const number = versions.indexOf(version) + 1;
+  const left = messages.length - drawn.length;
   const words = `${count(messages.length, 'message')} that followed version ${number}`;
   const note = lasting ? `What you send now goes on from the version above; this stays with version ${number}.`
     : `This is no part of the version above.`;
   const node = element('details', { className: 'aside', open },
     element('summary', { textContent: words }),
     element('p', { className: 'note' }, `${note} `, button(`Back to version ${number}`, back)),
-    element('div', { className: 'aside-messages' }, ...messages.map((message) => {
-      const drawn = article(message);
-      delete drawn.dataset.testid;
-      for (const part of drawn.querySelectorAll('.meta, .actions, .versions')) part.remove();
-      return drawn;
-    })));
+    element('div', { className: 'aside-messages' }, ...drawn.map((message) => {
+      const made = article(message);
+      delete made.dataset.testid;
+      for (const part of made.querySelectorAll('.meta, .actions, .versions')) part.remove();
+      return made;
+    }), ...(left > 0 ? [element('p', { className: 'note', textContent: `${count(left, 'more message')}, which the version itself shows.` })] : [])));
   return node;
 }

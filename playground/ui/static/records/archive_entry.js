@@ -6,6 +6,7 @@ import { refuse } from '../lib/storage.js';
 import { entriesOf, handleOf, keep, markOf, readEntry } from './archive.js';
 
 const pause = 1000; // milliseconds between two writes of an answer that grows
+const share = 10; // how much longer than a write itself that pause is, of a conversation that takes long to write
 /** @type {string | null} */
 let refusal = null;
 let onRefusal = () => {};
@@ -47,6 +48,7 @@ export class Entry {
     // Whether the archive was not asked yet, or could not be, for what the tab showed before.
     this.unread = this.handle.id !== undefined;
     this.left = false;
+    this.took = 0; // ms of the last write
     this.writing = Promise.resolve();
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
@@ -85,31 +87,33 @@ export class Entry {
 
   // Something may have changed: writes soon.
   touch() {
-    this.timer ??= setTimeout(() => this.flush(), pause);
+    this.timer ??= setTimeout(() => this.flush(), Math.max(pause, share * this.took));
   }
 
   flush() {
     clearTimeout(this.timer);
     this.timer = undefined;
+    const begun = performance.now();
     const record = this.record();
     if (!record) {
       if (this.unread) return; // the next visit asks again
       this.handle = {}; // what is said next is another conversation
-      this.#took(true);
+      this.#took(true, begun);
       return;
     }
     this.unread = false;
     const { handle } = this;
     this.writing = this.writing.then(() => keep(handle, record)).then(() => {
       setRefusal(null);
-      this.#took(handle.id !== undefined);
+      this.#took(handle.id !== undefined, begun);
     }, ({ message }) => {
       setRefusal(message);
-      this.#took(false);
+      this.#took(false, begun);
     });
   }
 
-  #took(kept) {
+  #took(kept, begun) {
+    this.took = performance.now() - begun;
     this.kept = kept;
     if (!this.left) this.stored();
   }
