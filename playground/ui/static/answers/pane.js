@@ -170,7 +170,7 @@ export class Pane {
     const place = this.choose(version);
     const versions = this.tree.versions(version);
     this.told.textContent = `Version ${versions.indexOf(version) + 1} of ${versions.length}`;
-    const [previous, next] = this.#node(place)?.querySelectorAll('.versions .arrow') ?? [];
+    const [previous, next] = /** @type {HTMLElement[]} */ ([...this.#node(place)?.querySelectorAll('.versions .arrow') ?? []]);
     (arrow === 'next' ? next : previous)?.focus();
     this.actions.chosen?.(place);
   }
