@@ -3,10 +3,9 @@
 import asyncio
 import time
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any
 
 import anyio
-import orjson
 from fastapi import APIRouter, Request, Response
 
 from playground.api import schemas
@@ -33,9 +32,6 @@ from playground.generation.requests import (
 )
 from playground.settings import Settings
 from playground.telemetry.metrics import STATES
-
-# Bytes of what an engine says of itself that pages ask for again and again.
-_MOST_RAW: Final = 65_536
 
 
 def engine_routes(services: Services) -> APIRouter:
@@ -67,7 +63,7 @@ def engine_routes(services: Services) -> APIRouter:
                 "progress": now.progress and asdict(now.progress),
                 "engine": info and engine_facts(info, settings),
                 "applied": events.applied_json(info.applied) if info else {},
-                "raw": info.raw if info and len(orjson.dumps(info.raw)) <= _MOST_RAW else None,
+                "raw": (info.raw or None) if info else None,
             }
         )
 

@@ -92,7 +92,8 @@ class EngineInfo:
         max_stop_sequences: How many a request may carry.
         applied: Every sampler parameter by name.
         slots: Answers that it writes at a time, where it says so; more wait.
-        raw: The engine's own answer, shown as it is on the page About.
+        raw: The engine's own answer, shown as it is on the page About; empty where it is too long
+            for that.
         exact_counts: Whether it tells how many tokens a text has; else they are estimated, rather
             too high than too low.
         longest_request: The most new tokens that one request may ask for, where that is less than

@@ -86,6 +86,7 @@ class LlamaCppEngine:
             loading_for=loading_for,
         )
         self._slots = anyio.CapacityLimiter(1)
+        self._said: dict[str, object] = {}  # of itself, when it was asked for all of it
         self._bos = ""  # where the server puts it in front of a text, and it has words
 
     @classmethod
@@ -212,11 +213,12 @@ class LlamaCppEngine:
         known = self._readiness.info
         with translated(), answers.understood("props"):
             said = answers.told(props)
-        if known is None or said != known.raw:
+        if known is None or said != self._said:
             models = await self._http.get("v1/models")
             with translated(), answers.understood("props"):
                 known = answers.info(props, models, self._format, self._quantisation)
             self._bos = await self._added(str(props.get("bos_token") or ""))
+            self._said = said
         assert known.slots is not None
         self._slots.total_tokens = known.slots
         return known

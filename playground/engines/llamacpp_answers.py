@@ -14,7 +14,7 @@ from playground.domain.samplers import BY_NAME
 from playground.engines import tokens as counts
 from playground.engines.base import EngineInfo, Finish, Probabilities, Seeds, Written
 from playground.engines.http import MISREAD, read_json
-from playground.engines.names import shown_name
+from playground.engines.names import shown_name, shown_words
 from playground.engines.tokens import cut
 from tgi import decoding, errors
 
@@ -145,7 +145,7 @@ def info(
         prompt_format=form
         or recognise(model_id, props.get("chat_template"), props.get("eos_token")),
         slots=max(1, counts.told(props["total_slots"])),
-        raw=told(props),
+        raw=shown_words(told(props)),
     )
 
 

@@ -33,6 +33,7 @@ from playground.engines.completions import (
 )
 from playground.engines.dialects import SGLANG, SGLANG_DETERMINISTIC, dialect_of
 from playground.engines.http import EngineHTTP, translated
+from playground.engines.names import shown_words
 from playground.engines.readiness import LOADING_S, PROBE_S, Readiness
 from playground.engines.streams import closing
 
@@ -108,6 +109,7 @@ class OpenAIEngine:
         self._bos = ""  # where the server puts it in front of a text
         self._named_itself = False
         self._holds_until = 0.0
+        self._card_shown: dict[str, Any] = {}  # when it was asked for all of it
 
     @classmethod
     def at(cls, address: EngineAddress, *, loading_for: float = LOADING_S) -> Self:
@@ -239,7 +241,7 @@ class OpenAIEngine:
         if known is not None and time.monotonic() < self._holds_until:
             return known
         card = await self._card()
-        if known is not None and known.raw["model"] == shown(card):
+        if known is not None and self._card_shown == shown(card):
             return known
         owner = str(card.get("owned_by"))
         self._named_itself = self._named_itself or owner == self._kind
@@ -251,7 +253,9 @@ class OpenAIEngine:
                 f"{owner}. PLAYGROUND_ENGINE=auto finds out what it is."
             )
         with translated(), understood("v1/models"):
-            return await self._introduced(card, owner)
+            info = await self._introduced(card, owner)
+        self._card_shown = shown(card)
+        return info
 
     async def _card(self) -> dict[str, Any]:
         """What the server says of the model that is to be asked for."""
@@ -300,7 +304,7 @@ class OpenAIEngine:
             # An alias may say nothing; what it stands for is the model's name or folder.
             prompt_format=self._format or recognise(f"{told['id']} {told.get('root') or ''}"),
             slots=slots if isinstance(slots, int) else None,
-            raw={"model": told, **more},
+            raw=shown_words({"model": told, **more}),
             exact_counts=exact,
         )
 

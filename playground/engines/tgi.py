@@ -29,7 +29,7 @@ from playground.engines.base import (
     Written,
 )
 from playground.engines.http import MISREAD, PACE_S, translate
-from playground.engines.names import LONGEST
+from playground.engines.names import LONGEST, shown_words
 from playground.engines.readiness import LOADING_S, PROBE_S, Readiness
 from playground.engines.streams import closing
 from playground.engines.tokens import Allowance, Counts, cut, likeliness, numbers, room, told
@@ -406,7 +406,7 @@ def _info(
             probabilities=probabilities or Probabilities("final", _TOP_TOKENS),
             prompt_format=form or recognise(model_id),
             slots=None,
-            raw=raw,
+            raw=shown_words(raw),
             longest_request=_LONGEST,
         )
 

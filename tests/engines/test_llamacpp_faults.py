@@ -271,6 +271,18 @@ async def test_a_model_has_no_folder_in_its_name(alias: str, model_id: str) -> N
     assert "anna" not in str(info.raw)
 
 
+async def test_what_is_too_long_to_be_shown_is_not_kept_and_still_known_again() -> None:
+    async with server(props=props(more="x" * 100_000)) as running, engine(running.url) as made:
+        assert (await ready(made)).raw == {}
+
+        async def asked_again() -> bool:
+            await made.state()
+            return len(calls(running, "/props")) > 1
+
+        await until(asked_again)
+        assert len(calls(running, "/v1/models")) == 1
+
+
 async def test_a_restart_with_more_slots_is_noticed() -> None:
     slots = 1
 
