@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Request, expect
+from playwright.sync_api import Browser, Locator, Page, Request, Route, expect
 
 from tests.conversations import answer as written
 from tests.conversations import branched, record, setting
@@ -178,22 +178,28 @@ def test_an_answer_is_begun_and_edited_by_its_reader_and_says_so(page: Page) -> 
     sent = requests(page)
     page.get_by_role("button", name="Begin the answer").click()
     expect(page.locator("#chat-beginning")).to_be_focused()
-    page.fill("#chat-beginning", "Sure, my ten 🐑:\n")
+    page.fill("#chat-beginning", "Sure, my *ten* 🐑:\n")
+    held: list[Route] = []
+    page.route("**/api/stream", lambda route: held.append(route))
     ask(page, "Name ten animals.")
+    expect(answers(page).locator("em")).to_have_text("ten")  # before the first token
+    expect(answers(page)).to_have_attribute("data-state", "streaming")
+    held[0].continue_()
+    page.unroute("**/api/stream")
     begun = finished(page)
-    assert said(sent[-1]) == [("user", "Name ten animals."), ("assistant", "Sure, my ten 🐑:")]
+    assert said(sent[-1]) == [("user", "Name ten animals."), ("assistant", "Sure, my *ten* 🐑:")]
     assert begun.startswith("Sure, my ten 🐑:")
     expect(page.locator("#chat-beginning")).to_be_hidden()
     expect(answers(page)).to_contain_text("beginning prefilled")
     answers(page).get_by_role("button", name="Receipt").click()
     receipt = answers(page).locator(".receipt")
-    expect(receipt).to_contain_text("prefilled by the reader: “Sure, my ten 🐑:”")
+    expect(receipt).to_contain_text("prefilled by the reader: “Sure, my *ten* 🐑:”")
     receipt.get_by_role("tab", name="Prompt").click()
-    expect(receipt.locator("pre")).to_contain_text("<|assistant|>\nSure, my ten 🐑:")
+    expect(receipt.locator("pre")).to_contain_text("<|assistant|>\nSure, my *ten* 🐑:")
     answers(page).get_by_role("button", name="Retry").click()
     expect(versions(answers(page))).to_contain_text("2/2")
     assert finished(page).startswith("Sure, my ten 🐑:")
-    assert said(sent[-1])[-1] == ("assistant", "Sure, my ten 🐑:")
+    assert said(sent[-1])[-1] == ("assistant", "Sure, my *ten* 🐑:")
 
     answers(page).get_by_role("button", name="Edit").click()
     page.get_by_label("Edit the answer").fill("My *own* words, for")
@@ -205,7 +211,7 @@ def test_an_answer_is_begun_and_edited_by_its_reader_and_says_so(page: Page) -> 
     answers(page).get_by_role("button", name="Receipt").click()
     expect(answers(page).locator(".receipt")).to_contain_text("edited by hand")
     one, two, three = current(page)["columns"][0]["messages"][1:]
-    assert [each.get("prefilled") for each in (one, two, three)] == [15, 15, None]
+    assert [each.get("prefilled") for each in (one, two, three)] == [17, 17, None]
     assert [each.get("rewritten") for each in (one, two, three)] == [None, None, True]
     assert three["receipt"] == two["receipt"]
     answers(page).get_by_role("button", name="Continue").click()

@@ -244,7 +244,7 @@ export class Pane {
    * @param {Answer} message
    */
   begin(message) {
-    void loadPreview();
+    void loadPreview().then(() => { if (message.content !== '') this.#draw(message); }); // what is there already
     message.state = 'streaming';
     message.problem = null;
     message.done = null;
