@@ -165,6 +165,15 @@ export function onStop(stop, send, run) {
   });
 }
 
+// The second click of two is none on what has taken the place, or the meaning, of what the first was on.
+export function onceOfTwo(row) {
+  row.addEventListener('click', (event) => {
+    if (event.detail < 2) return;
+    event.stopImmediatePropagation();
+    event.preventDefault();
+  }, { capture: true });
+}
+
 // As tall as its text, up to the stylesheet's max-height.
 export function fit(area) {
   area.style.height = 'auto';

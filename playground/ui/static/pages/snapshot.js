@@ -3,7 +3,7 @@
 import { Marks } from '../answers/difference_marks.js';
 import { SideBySide } from '../answers/side_by_side.js';
 import { address, json, patientJson } from '../lib/api.js';
-import { $, button, copyButton, element } from '../lib/dom.js';
+import { $, button, copyButton, element, onceOfTwo } from '../lib/dom.js';
 import { distinct, overlap } from '../lib/statistics.js';
 import { dates, number, openings } from '../lib/text.js';
 import { startTheme, themeMenu } from '../lib/theme.js';
@@ -141,6 +141,7 @@ function draw(snapshot) {
   page.classList.toggle('comparison-of-columns', !chat);
   const actions = element('div', { className: 'row' },
     element('a', { className: 'primary', href: address(`#continue=${token}`), textContent: 'Continue from here' }), run, other, hide, copyButton('Copy the link', () => location.href));
+  onceOfTwo(actions);
   page.replaceChildren(
     element('header', { className: 'snapshot-head' },
       element('h1', { textContent: share.title }), facts(snapshot, columns),

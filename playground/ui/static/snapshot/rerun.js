@@ -69,6 +69,12 @@ class Version {
     this.pane.add(newAnswer());
   }
 
+  // Brings it into sight, where it is below; what can be seen stays where it is.
+  reveal() {
+    const { top } = this.node.getBoundingClientRect();
+    if (top < 0 || top > innerHeight / 2) this.node.scrollIntoView({ block: 'start' });
+  }
+
   hide() {
     this.node.remove();
     this.column.node.classList.remove('twice');
@@ -155,13 +161,13 @@ export class Again {
     this.shown = true;
     for (const version of this.versions) version.begin();
     this.changed();
+    this.versions[0].reveal();
     const engines = await enginesHere();
     const panes = this.versions.map((version) => {
       version.engines = engines;
       const pane = paneAgain(version.column, this.parameters, engines.map(({ id }) => id));
       return seed === null ? pane : { ...pane, seed };
     });
-    this.versions[0].node.scrollIntoView({ block: 'nearest' });
     await answerInto(this.versions.map(({ pane }) => pane), { panes }, this.running.signal, {
       onOpen: (id) => { this.stream = id; },
       onEvent: (i, name) => {
