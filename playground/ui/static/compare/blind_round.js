@@ -7,9 +7,9 @@
 import { brokenOff, Pane } from '../answers/pane.js';
 import { takeReceipt } from '../answers/receipt.js';
 import { answerInto, renderRest, stopAnswers } from '../answers/streaming.js';
-import { newAnswer } from '../answers/versions.js';
+import { isBare, newAnswer } from '../answers/versions.js';
 import { json } from '../lib/api.js';
-import { button, element } from '../lib/dom.js';
+import { button, element, onceOfTwo } from '../lib/dom.js';
 import { ScrollEnd } from '../lib/scroll_end.js';
 import { presetName } from '../presets/panel.js';
 import { isEdited, paneOf, summary } from '../presets/setting.js';
@@ -20,13 +20,14 @@ export const letter = (i) => String.fromCharCode(65 + i);
 export class BlindRound {
   // place: where the answers are shown; ballot: where the vote is, in the dock. revealed(round, outcome, best)
   // gets every answer with `column`, its place in the request, and its receipt and figures;
-  // dropped(): the round cannot be revealed and is given up; changed(): it is worth storing. doubt():
-  // why the same seed may not repeat the answers, or ''.
-  constructor(place, ballot, dock, { revealed, dropped, changed, doubt }) {
+  // dropped(): the round cannot be revealed and is given up; again(round): its prompt is to be asked
+  // once more; changed(): it is worth storing. doubt(): why the same seed may not repeat the answers, or ''.
+  constructor(place, ballot, dock, { revealed, dropped, again, changed, doubt }) {
     this.place = place;
     this.ballot = ballot;
     this.revealed = revealed;
     this.dropped = dropped;
+    this.again = again;
     this.changed = changed;
     this.doubt = doubt;
     /** @type {{ prompt: string, answers: Answer[] } | null} */
@@ -38,6 +39,7 @@ export class BlindRound {
     /** @type {Pane[]} */
     this.panes = [];
     this.end = new ScrollEnd(place, [place], dock, () => this.open);
+    onceOfTwo(ballot);
   }
 
   get open() {
@@ -122,8 +124,11 @@ export class BlindRound {
       return;
     }
     const whole = round.answers.every(({ state }) => state === 'done');
-    const words = problem || (whole ? 'Which answer is best?' : 'Not every answer was finished, so this round cannot be voted on.');
-    const choices = whole ? [
+    const votable = whole || round.answers.every(isThere);
+    const words = problem || (whole ? 'Which answer is best?'
+      : votable ? 'Not every answer was finished. Which is best as far as it goes?'
+        : 'Not every answer came, so this round cannot be voted on.');
+    const choices = votable ? [
       ...round.answers.map((_, i) => button(letter(i), () => this.#reveal('best', i), 'choice-button')),
       button('Tie', () => this.#reveal('tie', null), 'choice-button'),
       button('All bad', () => this.#reveal('bad', null), 'choice-button'),
@@ -131,7 +136,8 @@ export class BlindRound {
     choices.forEach((choice, i) => {
       if (i < round.answers.length) choice.setAttribute('aria-label', `Answer ${letter(i)} is best`);
     });
-    const leave = [button(whole ? 'Reveal without a vote' : 'Reveal', () => this.#reveal(null, null))];
+    const leave = [button(votable ? 'Reveal without a vote' : 'Reveal', () => this.#reveal(null, null))];
+    if (!whole) leave.unshift(button('Run again', () => this.again(round)));
     if (problem) leave.push(button('Discard this round', () => { this.close(); this.dropped(); }));
     this.ballot.replaceChildren(
       element('p', { textContent: words }),
@@ -172,6 +178,12 @@ export class BlindRound {
     this.revealed(round, outcome, best);
   }
 }
+
+/**
+ * Whether an answer can be voted on: it has text, no fault cut it off, and a seal tells whose it is.
+ * @type {(answer: Answer) => boolean}
+ */
+const isThere = (answer) => !isBare(answer) && ['done', 'stopped'].includes(answer.state) && (answer.seals ?? []).length > 0;
 
 // Gives the answers of a revealed round to their columns, and the vote to the others; says in words
 // what was what. An answer that cannot be placed, as one that never began, is a stopped one.

@@ -67,6 +67,7 @@ class Comparison {
     this.blind = new BlindRound(this.node.querySelector('.blind-board'), this.node.querySelector('.ballot'), $('.compare-dock'), {
       revealed: (...round) => this.#revealed(...round),
       dropped: () => this.settle(),
+      again: (round) => this.#blindAgain(round),
       changed: () => this.keep(),
       doubt: () => this.seedDoubt,
     });
@@ -174,26 +175,16 @@ class Comparison {
     if (this.busy || this.blind.open || isBlank(text)) return;
     /** @type {Question} */
     const question = { role: 'user', content: content(text) };
-    let panes;
-    try {
-      panes = panesOf(this.columns, this.options);
-    } catch (error) {
-      this.notice.complain(error.message);
-      return;
-    }
     const { beginning } = this.options;
-    const answer = newAnswer(beginning);
-    panes.forEach((pane, i) => {
-      pane.messages = conversation([...this.columns[i].messages, question, answer], answer, this.options.system);
-    });
+    const panes = this.#questions(question, beginning);
+    if (!panes) return;
     this.options.use({ beginning: '' });
     if (text === this.prompt.value) this.prompt.value = '';
     fit(this.prompt);
     this.notice.hide();
     this.options.fold();
     if (this.options.blind) {
-      this.blind.run(question.content, panes, beginning);
-      this.settle();
+      this.#blind(question.content, panes, beginning);
       return;
     }
     for (const column of this.columns) {
@@ -202,6 +193,28 @@ class Comparison {
     }
     this.board.end.show();
     void this.#run(this.columns, panes);
+  }
+
+  // What all columns are asked for, or null when that cannot be read, which is said.
+  #questions(question, beginning) {
+    const panes = this.#requests(this.columns);
+    const answer = newAnswer(beginning);
+    panes?.forEach((pane, i) => {
+      pane.messages = conversation([...this.columns[i].messages, question, answer], answer, this.options.system);
+    });
+    return panes;
+  }
+
+  #blind(prompt, panes, beginning) {
+    void this.blind.run(prompt, panes, beginning);
+    this.settle();
+  }
+
+  // The same once more, in the place of a round that was not finished.
+  #blindAgain({ prompt, answers }) {
+    const beginning = beginningOf(answers[0]);
+    const panes = this.#questions({ role: 'user', content: prompt }, beginning);
+    if (panes) this.#blind(prompt, panes, beginning);
   }
 
   // Another version of one answer, in its column alone; what followed stays with the one it followed.
@@ -254,13 +267,17 @@ class Comparison {
     this.#answer(column, pane, column.pane.add(newAnswer()));
   }
 
-  // What a column's settings ask for, or null when one of them cannot be read, which is said.
-  /** @returns {RequestPane | null} */
   #request(column) {
+    return this.#requests([column])?.[0];
+  }
+
+  // What the settings of columns ask for, or null when one of them cannot be read, which is said.
+  /** @returns {RequestPane[] | null} */
+  #requests(columns) {
     try {
-      const [pane] = panesOf([column], this.options);
+      const panes = panesOf(columns, this.options);
       this.notice.settle();
-      return pane;
+      return panes;
     } catch (error) {
       this.notice.complain(error.message);
       return null;
