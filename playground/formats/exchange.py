@@ -11,6 +11,7 @@ import yaml
 from playground.domain.errors import InvalidRequest
 from playground.domain.samplers import BY_NAME
 from playground.formats import (
+    curl,
     lm_studio,
     model_page,
     modelfile,
@@ -62,6 +63,10 @@ _MAX_LINES: Final = 3_000
 _TOML: Final = re.compile(r"[ \t]*(\[\[|version[ \t]*=)")
 _YAML: Final = re.compile(r"#.*|---|[A-Za-z_]\w*:(\s.*)?")
 _NO_VALUE: Final = re.compile(r".*:\s*[–—-]?")
+_JSON: Final = (None, *(each.id for each in JSON_VOCABULARIES))
+_OF_A_COMMAND: Final = (
+    "This is the JSON that the curl command sends; its address and headers stay out."
+)
 
 
 def read_presets(text: str, form: str | None = None) -> Imported:
@@ -79,6 +84,12 @@ def read_presets(text: str, form: str | None = None) -> Imported:
     if text.count("\n") >= _MAX_LINES:
         reason = f"A text of presets has at most {_MAX_LINES:,} lines."
         return Imported(form or "", problems=(Problem(reason, _MAX_LINES + 1),))
+    if form in _JSON and curl.LOOKS_LIKE.match(text):
+        try:
+            found = read_presets(curl.body(text), form)
+        except Unreadable as error:
+            return Imported(form or "", problems=error.problems)
+        return replace(found, notes=(_OF_A_COMMAND, *found.notes)) if found.drafts else found
     chosen = form or detect(text)
     if chosen == model_page.FORMAT:
         return model_page.read(text)

@@ -1,6 +1,7 @@
 """Presets out of other programs' formats and into them."""
 
 import json
+import re
 import sys
 from typing import Any
 
@@ -130,6 +131,24 @@ SAMPLES: dict[str, tuple[str, str, list[Sampler]]] = {
                 presence_penalty=0.2,
             )
         ],
+    ),
+    "a curl command": (
+        "# As the manual has it\n$ curl https://a.b/v1/completions?c=d&e=f \\\n"
+        '  -sSH "Authorization: Bearer $KEY" \\ \n'
+        """  -d '{"model": "m", "prompt": "It'\\''s", "temperature": 0.7,\n"""
+        """  "top_p": '"0.9"', "top_k": 40, "min_p": 7}' | base64 -d\n""",
+        "vllm",
+        [Sampler(temperature=0.7, top_p=0.9, top_k=40)],
+    ),
+    "a curl command of a browser": (
+        r"""curl 'a.b' --data-raw $'{"inputs": "It\'s\u0021",\n"parameters": {"top_k": 5}}'""",
+        "tgi",
+        [Sampler(top_k=5)],
+    ),
+    "a curl command of Windows": (
+        'curl.exe http://a.b ^\r\n --json "{\\"temperature\\": 0.5,"  --json="\\"n_predict\\": 9}"',
+        "llamacpp",
+        [Sampler(temperature=0.5)],
     ),
     "textgen": (
         "# Divine\ntemperature: 1.31\ntop_p: 0.14\nepsilon_cutoff: 1.49\n"
@@ -275,6 +294,38 @@ def test_lists_what_it_leaves_out_and_tells_what_matters() -> None:
         *("temperature", "top_p", "bos_token_id", "eos_token_id", "transformers_version")
     }
     assert config.notes == ("do_sample false is greedy decoding: temperature 0 here.",)
+
+
+def test_what_a_curl_command_says_beside_the_values_is_left_out_with_its_place() -> None:
+    found = read_presets(SAMPLES["a curl command"][0])
+    assert [(each.name, each.line, each.effect) for each in found.left_out] == [
+        ("min_p", 5, True),
+        ("model", 4, False),
+        ("prompt", 4, False),
+    ]
+    assert found.notes[0].startswith("This is the JSON that the curl command sends")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "line"),
+    [
+        ("curl a.b", "sends nothing", 1),
+        ("curl a.b \\\n-d @body.json", r"a file of its own \(body.json\), which is not here", 2),
+        ("curl a.b --data-raw @body.json", "is no JSON", 1),
+        ('curl a.b -d \'{"top_k":', "has no end", 1),
+        ("curl a.b -d 'a=b'", "is no JSON", 1),
+        ("curl a.b -d '{\"top_k\": 1}'\ncurl a.b -d '{\"top_k\": 2}'", "several texts", 2),
+        ("curl a.b -d '{\n\"top_k\": x}'", "This is not JSON", 2),
+        ("curl a.b -d", "is no JSON", 1),
+    ],
+)
+def test_a_curl_command_without_a_preset_in_it_is_refused_in_words(
+    text: str, reason: str, line: int
+) -> None:
+    found = read_presets(text)
+    assert found.drafts == ()
+    assert re.search(reason, found.problems[0].reason)
+    assert found.problems[0].line == line
 
 
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(
@@ -552,6 +603,15 @@ def counted_calls(text: str, form: str | None = None) -> int:
 def test_twice_the_text_is_at_most_twice_the_work(unit: str, form: str | None) -> None:
     half, whole = (counted_calls(unit * times, form) for times in (500, 1000))
     assert whole <= 2.1 * half
+
+
+@pytest.mark.parametrize("unit", ["-H 'a' ", "\\ ", "#\n", "$'\\'", '"\\"', "\\\n  ", "-sd"])
+def test_twice_the_command_is_at_most_twice_the_work(unit: str) -> None:
+    """By steps; within one a pattern takes nothing back, or this would not come to an end."""
+    half, whole = (counted_calls("curl " + unit * times) for times in (500, 1000))
+    assert whole <= 2.1 * half
+    for text in ("# " * 30_000, "curl " + unit * 20_000, unit * 10_000 + "curl x"):
+        read_presets(text)
 
 
 def test_yaml_deeper_than_any_preset_is_not_read_to_its_end() -> None:

@@ -63,7 +63,7 @@ function addButton(drafts, add) {
 }
 
 export async function importPresets(panel) {
-  const area = element('textarea', { rows: 8, placeholder: 'Paste the model page’s text, TOML, or a preset or request of another program', spellcheck: false });
+  const area = element('textarea', { rows: 8, placeholder: 'Paste the model page’s text, TOML, a preset or request of another program, or a curl command', spellcheck: false });
   area.setAttribute('aria-label', 'Text to import');
   const file = element('input', { type: 'file', className: 'file' });
   file.setAttribute('aria-label', 'A file to import');
