@@ -79,12 +79,16 @@ def parse_link(text: str) -> Setup:
     _check_keys(tab, once, columns, stops)
     own_seeds = "own-seeds" in once
     if own_seeds and "seed" in once:
-        raise LinkError("seed and own-seeds contradict each other.", field="seed")
+        raise LinkError(
+            "The link has one seed for all columns and one for each (own-seeds).", field="seed"
+        )
     parsed = tuple(_parse_column(each, f"column[{i}]", version) for i, each in enumerate(columns))
     for i, column in enumerate(parsed):
         if column.seed is not None and not own_seeds:
             raise LinkError(
-                "A column has a seed of its own only beside own-seeds.", field=f"column[{i}].seed"
+                f"The {_ORDINALS[i]} column has a seed of its own, and the link does not say "
+                "own-seeds.",
+                field=f"column[{i}].seed",
             )
     return Setup(
         tab=tab,
@@ -163,7 +167,7 @@ def _sorted(parts: Sequence[str]) -> tuple[dict[str, str], list[str], list[str]]
                 field=_shortened(name) or "link",
             )
         if name in once:
-            raise LinkError(f"{name} stands twice in this link.", field=name)
+            raise LinkError(f"{_said(name)} stands twice in this link.", field=name)
         once[name] = value
     return once, several["column"], several["stop"]
 
@@ -177,11 +181,14 @@ def _check_keys(
     elif tab == "compare":
         fewest, most, known = 2, MAX_PANES, _OF_COMPARE
     if unknown := once.keys() - known:
-        raise LinkError(f"The tab {tab} has no {min(unknown)}.", field=min(unknown))
+        name = min(unknown)
+        raise LinkError(f"The tab {tab} has no {_NAMES.get(name, name)}.", field=name)
     if not fewest <= len(columns) <= most:
         wanted = str(most) if fewest == most else f"{fewest} to {most}"
         raise LinkError(
-            f"The tab {tab} has {wanted} columns, and this link {len(columns)}.", field="column"
+            f"The tab {tab} has {wanted} column{'' if wanted == '1' else 's'}, and this link "
+            f"{len(columns)}.",
+            field="column",
         )
     if len(stops) > (MAX_STOPS if columns else 0):
         raise LinkError(
@@ -192,10 +199,8 @@ def _check_keys(
 def _one_of(once: Mapping[str, str], name: str, known: Sequence[Any], default: Any) -> Any:
     value = once.get(name, default)
     if value not in known:
-        raise LinkError(
-            f"{name} must be one of {', '.join(known)}, not {_shortened(value or 'missing')}.",
-            field=name,
-        )
+        wrong = f", not {_shortened(value)}" if value else ", and is missing"
+        raise LinkError(f"{_said(name)} must be one of {', '.join(known)}{wrong}.", field=name)
     return value
 
 
@@ -228,7 +233,7 @@ def _parse_column(text: str, field: str, version: int) -> Column:
             or (key == "engine" and engine is not None)
             or (key == "emulate" and not emulate)
         ):
-            raise LinkError(f"{key} stands twice in a column.", field=at)
+            raise LinkError(f"{_said(at)} stands twice.", field=at)
         if key == "seed" and len(texts) == 1:
             seed = _whole(texts[0], at, 0, MAX_SEED)
             continue
@@ -237,19 +242,22 @@ def _parse_column(text: str, field: str, version: int) -> Column:
             continue
         if key == "emulate" and version >= _EMULATION_SINCE:
             if texts != [_OFF]:
-                raise LinkError(f"emulate says {_OFF}, or is not there.", field=at)
+                raise LinkError(f"{_said(at)} says {_OFF}, or is not there.", field=at)
             emulate = False
             continue
         read = _reader(key, at)
         if not 1 <= len(texts) <= 2:
             raise LinkError(
-                f"{key} must have the preset's value, and another one where it was edited.",
+                f"{_said(at)} must have the preset's value, and another one where it was edited.",
                 field=at,
             )
         started[key], *after = (read(each) for each in texts)
         values[key] = after[0] if after else started[key]
     if kind == "none" and any(value is not None for value in started.values()):
-        raise LinkError(f"{NONE} has no values but edited ones.", field=field)
+        raise LinkError(
+            f"{_said(field)} has no preset ({NONE}), and so no values but edited ones.",
+            field=field,
+        )
     return Column(kind, name, _values(started), _values(values), seed, engine, emulate)
 
 
@@ -281,7 +289,8 @@ def _value(text: str, parameter: Parameter, field: str) -> float | None:
         return None
     if not _NUMBER.fullmatch(text):
         raise LinkError(
-            f"{parameter.name} must be a number or {UNSET}, not {_shortened(text)}.", field=field
+            f"{_said(field)} must be a number, or {UNSET} for unset, not {_shortened(text)}.",
+            field=field,
         )
     value = float(text)
     try:
@@ -289,14 +298,15 @@ def _value(text: str, parameter: Parameter, field: str) -> float | None:
             raise InvalidRequest(f"{parameter.name} is too large.", field=field)
         return parse_value(parameter, value, field)
     except InvalidRequest as error:
-        raise LinkError(str(error), field=field) from error
+        words = str(error).removeprefix(parameter.name)
+        raise LinkError(f"{_said(field)}{words}", field=field) from error
 
 
 def _whole(text: str, field: str, minimum: int, maximum: int) -> int:
     if not _WHOLE.fullmatch(text) or not minimum <= int(text) <= maximum:
-        name = field.rpartition(".")[2]
         raise LinkError(
-            f"{name} must be a whole number from {minimum} to {maximum:,}, not {_shortened(text)}.",
+            f"{_said(field)} must be a whole number from {minimum} to {maximum:,}, not "
+            f"{_shortened(text)}.",
             field=field,
         )
     return int(text)
@@ -311,14 +321,14 @@ def _text(encoded: str | None, field: str) -> str:
         text = unquote_to_bytes(encoded).decode()
     except ValueError as error:
         raise LinkError(
-            f"The text of {field} cannot be read: its percent-encoding was changed on the way.",
+            f"{_said(field)} cannot be read: its percent-encoding was changed on the way.",
             field=field,
         ) from error
     if text != text.strip() and field in ("system", "prompt"):
-        raise LinkError(f"{field} begins or ends with white space.", field=field)
+        raise LinkError(f"{_said(field)} begins or ends with white space.", field=field)
     if not text or "\r" in text or "\0" in text:
         raise LinkError(
-            f"{field} is empty or holds a character that a page has none of.", field=field
+            f"{_said(field)} is empty or holds a character that a page has none of.", field=field
         )
     return text
 
@@ -330,6 +340,31 @@ def _stop(encoded: str, field: str) -> str:
             f"A stop sequence is one line of 1 to {MAX_STOP_CHARS} characters.", field=field
         )
     return text
+
+
+_ORDINALS: Final = ("first", "second", "third", "fourth")
+# What the page calls what a link has a short name for.
+_NAMES: Final = {
+    "system": "system text",
+    "max": "limit of new tokens",
+    "emulate": "emulation",
+    "against": "column to compare with",
+    "blind": "blind vote",
+    "own-seeds": "seed for each column",
+    "stop": "stop sequence",
+}
+
+
+def _said(field: str) -> str:
+    """A place in a link as the page calls it, to begin a sentence with."""
+    place, _, value = field.partition(".")
+    name, _, number = place.partition("[")
+    words = _NAMES.get(name, name)
+    if number:
+        words = f"{_ORDINALS[int(number[:-1])]} {words}"
+    if value:
+        words = f"{_NAMES.get(value, value)} of the {words}"
+    return f"The {words}"
 
 
 def _shortened(text: str) -> str:

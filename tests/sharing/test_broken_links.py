@@ -33,25 +33,25 @@ def ending(more: str) -> str:
             "end",
             "The end of this link is missing: it was cut on its way. Copy it as a whole.",
         ),
-        (ending("tab=chat"), "tab", "tab stands twice in this link."),
+        (ending("tab=chat"), "tab", "The tab stands twice in this link."),
         (
             TEXT.replace("chat", "lounge"),
             "tab",
-            "tab must be one of chat, compare, history, about, not lounge.",
+            "The tab must be one of chat, compare, history, about, not lounge.",
         ),
         (
             TEXT.replace("tab=chat&", ""),
             "tab",
-            "tab must be one of chat, compare, history, about, not missing.",
+            "The tab must be one of chat, compare, history, about, and is missing.",
         ),
         (ending("admin=1"), "admin", "admin=1 is not known in a set-up link."),
         (ending("blind=1"), "blind", "blind=1 is not known in a set-up link."),
-        (ending("blind"), "blind", "The tab chat has no blind."),
-        (ending("column=-none"), "column", "The tab chat has 1 columns, and this link 2."),
+        (ending("blind"), "blind", "The tab chat has no blind vote."),
+        (ending("column=-none"), "column", "The tab chat has 1 column, and this link 2."),
         (
             ending("system=a%0Db"),
             "system",
-            "system is empty or holds a character that a page has none of.",
+            "The system text is empty or holds a character that a page has none of.",
         ),
         (
             TEXT.replace("tab=chat", "tab=about"),
@@ -66,23 +66,30 @@ def ending(more: str) -> str:
         (
             TEXT.replace("0.7", "7"),
             "column[0].temperature",
-            "temperature must be 0 or lie between 0.01 and 2, and 7.0 does not.",
+            "The temperature of the first column must be 0 or lie between 0.01 and 2, "
+            "and 7.0 does not.",
         ),
         (
             TEXT.replace("0.7", "0.7:9"),
             "column[0].temperature",
-            "temperature must be 0 or lie between 0.01 and 2, and 9.0 does not.",
+            "The temperature of the first column must be 0 or lie between 0.01 and 2, "
+            "and 9.0 does not.",
         ),
         (
             TEXT.replace("0.7", "nan"),
             "column[0].temperature",
-            "temperature must be a number or -, not nan.",
+            "The temperature of the first column must be a number, or - for unset, not nan.",
         ),
-        (TEXT.replace("0.7", "1e999"), "column[0].temperature", "temperature is too large."),
+        (
+            TEXT.replace("0.7", "1e999"),
+            "column[0].temperature",
+            "The temperature of the first column is too large.",
+        ),
         (
             TEXT.replace("0.7", "0.7:1:2"),
             "column[0].temperature",
-            "temperature must have the preset's value, and another one where it was edited.",
+            "The temperature of the first column must have the preset's value, and "
+            "another one where it was edited.",
         ),
         (
             TEXT.replace("top_p", "top_q"),
@@ -94,60 +101,66 @@ def ending(more: str) -> str:
         (
             TEXT.replace("top_p:0.95", "top_k:1.5"),
             "column[0].top_k",
-            "top_k must be a whole number, not 1.5.",
+            "The top_k of the first column must be a whole number, not 1.5.",
         ),
         (
             TEXT.replace("top_p", "temperature"),
             "column[0].temperature",
-            "temperature stands twice in a column.",
+            "The temperature of the first column stands twice.",
         ),
         (
             TEXT.replace("2048", "0"),
             "column[0].max",
-            "max must be a whole number from 1 to 2,147,483,647, not 0.",
+            "The limit of new tokens of the first column must be a whole number from 1 "
+            "to 2,147,483,647, not 0.",
         ),
         (
             TEXT.replace("2048", "2048,seed:5"),
             "column[0].seed",
-            "A column has a seed of its own only beside own-seeds.",
+            "The first column has a seed of its own, and the link does not say own-seeds.",
         ),
         (TEXT.replace("alpacaeval", "<b>"), "column[0]", "<b> is not the id of a preset."),
         (
             TEXT.replace("alpacaeval", "-own:"),
             "column[0]",
-            "column[0] is empty or holds a character that a page has none of.",
+            "The first column is empty or holds a character that a page has none of.",
         ),
-        (TEXT.replace("alpacaeval", "-none"), "column[0]", "-none has no values but edited ones."),
+        (
+            TEXT.replace("alpacaeval", "-none"),
+            "column[0]",
+            "The first column has no preset (-none), and so no values but edited ones.",
+        ),
         (
             ending("seed=-1"),
             "seed",
-            "seed must be a whole number from 0 to 9,007,199,254,740,991, not -1.",
+            "The seed must be a whole number from 0 to 9,007,199,254,740,991, not -1.",
         ),
         (
             ending(f"seed={2**53}"),
             "seed",
-            "seed must be a whole number from 0 to 9,007,199,254,740,991, not 9007199254740992.",
+            "The seed must be a whole number from 0 to 9,007,199,254,740,991, not "
+            "9007199254740992.",
         ),
         (
             ending("system=%zz"),
             "system",
-            "The text of system cannot be read: its percent-encoding was changed on the way.",
+            "The system text cannot be read: its percent-encoding was changed on the way.",
         ),
         (
             ending("system=%ff"),
             "system",
-            "The text of system cannot be read: its percent-encoding was changed on the way.",
+            "The system text cannot be read: its percent-encoding was changed on the way.",
         ),
         (
             ending("system=%2"),
             "system",
-            "The text of system cannot be read: its percent-encoding was changed on the way.",
+            "The system text cannot be read: its percent-encoding was changed on the way.",
         ),
-        (ending("system=%0D"), "system", "system begins or ends with white space."),
+        (ending("system=%0D"), "system", "The system text begins or ends with white space."),
         (
             ending("system=a%00b"),
             "system",
-            "system is empty or holds a character that a page has none of.",
+            "The system text is empty or holds a character that a page has none of.",
         ),
         (ending("stop=a%0Ab"), "stop[0]", "A stop sequence is one line of 1 to 200 characters."),
         (ending("&".join(["stop=a"] * 4)), "stop", "There can be at most 3 stop sequences."),
@@ -161,7 +174,7 @@ def ending(more: str) -> str:
             .replace("chat", "compare")
             .replace("&seed", "&column=-none&seed"),
             "seed",
-            "seed and own-seeds contradict each other.",
+            "The link has one seed for all columns and one for each (own-seeds).",
         ),
         (ending(""), "link", "An empty part is not known in a set-up link."),
         (ending("=1"), "link", "=1 is not known in a set-up link."),
@@ -180,23 +193,31 @@ def ending(more: str) -> str:
         (
             ending("prompt="),
             "prompt",
-            "prompt is empty or holds a character that a page has none of.",
+            "The prompt is empty or holds a character that a page has none of.",
         ),
-        (ending("prompt=%20a"), "prompt", "prompt begins or ends with white space."),
-        (ending("prompt=a%0D"), "prompt", "prompt begins or ends with white space."),
+        (ending("prompt=%20a"), "prompt", "The prompt begins or ends with white space."),
+        (ending("prompt=a%0D"), "prompt", "The prompt begins or ends with white space."),
         (
             ending("stop="),
             "stop[0]",
-            "stop[0] is empty or holds a character that a page has none of.",
+            "The first stop sequence is empty or holds a character that a page has none of.",
         ),
         (ending("difference=off"), "difference", "The tab chat has no difference."),
         (
             f"{TWO}&difference=all&end",
             "difference",
-            "difference must be one of first, words, off, not all.",
+            "The difference must be one of first, words, off, not all.",
         ),
-        (f"{TWO}&against=0&end", "against", "against must be a whole number from 1 to 2, not 0."),
-        (f"{TWO}&against=3&end", "against", "against must be a whole number from 1 to 2, not 3."),
+        (
+            f"{TWO}&against=0&end",
+            "against",
+            "The column to compare with must be a whole number from 1 to 2, not 0.",
+        ),
+        (
+            f"{TWO}&against=3&end",
+            "against",
+            "The column to compare with must be a whole number from 1 to 2, not 3.",
+        ),
         (
             f"{TWO}&column=-none&column=-none&column=-none&end",
             "column",
@@ -205,14 +226,18 @@ def ending(more: str) -> str:
         (
             f"{TWO}&seed=5&column=-none,seed:5&end",
             "column[2].seed",
-            "A column has a seed of its own only beside own-seeds.",
+            "The third column has a seed of its own, and the link does not say own-seeds.",
         ),
         (
             f"{TWO},seed:5&end",
             "column[1].seed",
-            "A column has a seed of its own only beside own-seeds.",
+            "The second column has a seed of its own, and the link does not say own-seeds.",
         ),
-        (f"{TWO},seed:5,seed:6&own-seeds&end", "column[1].seed", "seed stands twice in a column."),
+        (
+            f"{TWO},seed:5,seed:6&own-seeds&end",
+            "column[1].seed",
+            "The seed of the second column stands twice.",
+        ),
         (
             f"{TWO},seed:5:6&own-seeds&end",
             "column[1].seed",
@@ -221,32 +246,37 @@ def ending(more: str) -> str:
             "seed, engine and emulate.",
         ),
         ("setup=1&tab=about&stop=a&end", "stop", "There can be at most 0 stop sequences."),
-        ("setup=1&tab=history&system=a&end", "system", "The tab history has no system."),
+        ("setup=1&tab=history&system=a&end", "system", "The tab history has no system text."),
         ("setup=1&tab=about&seed=1&end", "seed", "The tab about has no seed."),
         (
             TEXT.replace("2048", "2147483648"),
             "column[0].max",
-            "max must be a whole number from 1 to 2,147,483,647, not 2147483648.",
+            "The limit of new tokens of the first column must be a whole number from 1 "
+            "to 2,147,483,647, not 2147483648.",
         ),
         (
             TEXT.replace("2048", "x"),
             "column[0].max",
-            "max must be a whole number from 1 to 2,147,483,647, not x.",
+            "The limit of new tokens of the first column must be a whole number from 1 "
+            "to 2,147,483,647, not x.",
         ),
         (
             TEXT.replace("2048", "1" * 17),
             "column[0].max",
-            "max must be a whole number from 1 to 2,147,483,647, not 11111111111111111.",
+            "The limit of new tokens of the first column must be a whole number from 1 "
+            "to 2,147,483,647, not 11111111111111111.",
         ),
         (
             TEXT.replace("max:2048", "max"),
             "column[0].max",
-            "max must have the preset's value, and another one where it was edited.",
+            "The limit of new tokens of the first column must have the preset's value, "
+            "and another one where it was edited.",
         ),
         (
             TEXT.replace("max:2048", "max:1:2:3"),
             "column[0].max",
-            "max must have the preset's value, and another one where it was edited.",
+            "The limit of new tokens of the first column must have the preset's value, "
+            "and another one where it was edited.",
         ),
         (
             TEXT.replace("alpacaeval", "a" * 41),
@@ -261,14 +291,14 @@ def ending(more: str) -> str:
         (
             TEXT.replace("alpacaeval", "-own:%zz"),
             "column[0]",
-            "The text of column[0] cannot be read: its percent-encoding was changed on the way.",
+            "The first column cannot be read: its percent-encoding was changed on the way.",
         ),
         (TEXT.replace("alpacaeval", "-no"), "column[0]", "-no is not the id of a preset."),
         (TEXT.replace("alpacaeval", ""), "column[0]", " is not the id of a preset."),
         (
             "setup=1&tab=chat&column=-none,temperature:0.5&end",
             "column[0]",
-            "-none has no values but edited ones.",
+            "The first column has no preset (-none), and so no values but edited ones.",
         ),
         (
             "setup&tab=chat&column=-none&end",

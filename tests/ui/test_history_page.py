@@ -490,7 +490,7 @@ def test_other_versions_are_kept_shown_and_migrated(page: Page) -> None:
     rows = history(page)
     expect(rows).to_have_count(3)
     expect(rows.filter(has_text="From tomorrow")).to_contain_text("A newer version of this page")
-    expect(rows.filter(has_text="Broken")).to_contain_text("format is missing")
+    expect(rows.filter(has_text="Broken")).to_contain_text("Format is missing")
     whole = saved(page, "More for the history", "Export all as JSON")
     assert sorted(json.loads(whole)["entries"], key=lambda entry: entry["id"]) == before
     one = saved(page, "More for “From tomorrow”", "Export as JSON")
@@ -530,23 +530,23 @@ def test_a_record_of_the_first_version_opens_and_goes_on_as_one_of_today(page: P
 LATER = '"engine":null,"emulate":true,'
 BROKEN = {
     "half_json": ('{"format": "kto-mistral', "It is not whole JSON"),
-    "other_json": ('{"columns": []}', "format is missing"),
+    "other_json": ('{"columns": []}', "Format is missing"),
     "newer_json": (json.dumps(chat("x", version=5)), "written by a newer version"),
     "early_json": (
         json.dumps(chat("x", version=1)),
-        "columns[0].setting.engine is not known here",
+        "Engine of column 1 is not known here",
     ),
     "second_json": (
         json.dumps(chat("x", version=2)),
-        "columns[0].setting.emulate is not known here",
+        "Emulate of column 1 is not known here",
     ),
     "late_json": (
         json.dumps({**first_version(chat("x")), "version": 2}),
-        "columns[0].setting.engine is missing",
+        "Engine of column 1 is missing",
     ),
     "two_json": (json.dumps(chat("x", columns=chat("x")["columns"] * 2)), "exactly one column"),
-    "empty_json": (json.dumps(chat("x", columns=[])), "columns must be a list of 1 to 4"),
-    "more_json": (json.dumps(chat("x", html="<b>")), "html is not known here"),
+    "empty_json": (json.dumps(chat("x", columns=[])), "Columns must be a list of 1 to 4"),
+    "more_json": (json.dumps(chat("x", html="<b>")), "Html is not known here"),
     "text_md": ("# Shopping\n\n- milk", "neither JSON nor Markdown"),
     "none_md": ("", "neither JSON nor Markdown"),
     "cut_md": (
@@ -577,8 +577,8 @@ def test_broken_files_are_named_and_nothing_of_them_is_kept(page: Page) -> None:
     expect(notice).to_contain_text("Imported 1 entry.")
     expect(page.get_by_test_id("entry")).to_have_count(1)
     reasons = {name: reason for name, (_, reason) in BROKEN.items()}
-    state = "columns[0].messages[1].state must be one of done, stopped, failed"
-    reasons |= {"state_json": state, "half_history_json": f"entries[1].record: {state}"}
+    state = "State of message 2 of column 1 must be one of done, stopped, failed"
+    reasons |= {"state_json": state, "half_history_json": f"Entry 2: {state}"}
     for name, reason in reasons.items():
         line = notice.locator("li").filter(has_text=f"{name.replace('_', '.')} was left out.")
         expect(line).to_contain_text(reason)

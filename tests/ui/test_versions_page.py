@@ -472,7 +472,7 @@ def test_an_import_that_is_no_tree_is_refused_in_words(page: Page) -> None:
     large["columns"][0]["messages"] += [written(str(i), **bare) for i in range(3000)]
     upload(page, broken_json=json.dumps(broken), large_json=json.dumps(large))
     notice = page.locator("#history-notice")
-    expect(notice).to_contain_text("columns[0].messages[4].after must be the place of a message")
+    expect(notice).to_contain_text("Message 5 of column 1 must follow a message before it.")
     expect(notice).to_contain_text("Imported 1 entry.")
     page.get_by_role("button", name="Large", exact=True).click()
     expect(versions(answers(page).first)).to_contain_text("1/3002")

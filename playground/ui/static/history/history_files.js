@@ -32,7 +32,7 @@ function readHistory(value) {
     try {
       return { ...entry, record: recordOf(entry.record, olderSetting) };
     } catch ({ message }) {
-      throw new Error(`entries[${i}].record: ${message}`);
+      throw new Error(`Entry ${i + 1}: ${message}`);
     }
   });
 }

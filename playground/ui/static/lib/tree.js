@@ -5,15 +5,17 @@
 // list without any is a conversation of one branch. Messages that follow the same one are versions of
 // each other. `shown` is the place of the last message that is shown; without it, the list's last.
 
+import { placeOf } from './validate.js';
+
 // The place that the message at place i follows; -1 for none.
 const follows = ({ after }, i) => (after === undefined ? i - 1 : after ?? -1);
 
 // Throws in words when such a list is no tree. All that stands behind what it follows has no circle.
 export function checkTree({ messages, shown }, path) {
   messages.forEach((message, i) => {
-    if (follows(message, i) >= i) throw new Error(`${path}.messages[${i}].after must be the place of a message before it.`);
+    if (follows(message, i) >= i) throw new Error(`${placeOf(`${path}.messages[${i}]`)} must follow a message before it.`);
   });
-  if (shown !== undefined && shown >= messages.length) throw new Error(`${path}.shown must be the place of a message.`);
+  if (shown !== undefined && shown >= messages.length) throw new Error(`${placeOf(path)} must show a message that it has.`);
 }
 
 /**

@@ -1,10 +1,25 @@
 // Checks of values that came from elsewhere, as a file. Pure.
 //
 // A shape is a function (value, path) that throws an Error in words when the value has another
-// shape. The path names the place, as columns[0].messages[2].state.
+// shape. The path names the place, as columns[0].messages[2].state, for which the words have another name.
+
+// What one of a list is called; others go by the list's own name.
+const singular = { columns: 'column', messages: 'message', entries: 'entry', stop: 'stop sequence', notices: 'notice' };
+const within = new Set(['setting', 'sampler', 'sent']); // which say nothing that the reader knows
+
+// A place in words, to begin a sentence with: “State of message 3 of column 1”.
+export function placeOf(path) {
+  const parts = path.split('.').flatMap((part, i, all) => {
+    const [, name, index] = part.match(/^(.*?)(?:\[(\d+)\])?$/s) ?? [];
+    if (index !== undefined) return [`${singular[name] ?? name} ${Number(index) + 1}`];
+    return within.has(name) && i < all.length - 1 ? [] : [name.replaceAll('_', ' ')];
+  });
+  const words = parts.reverse().join(' of ');
+  return words === '' ? 'The whole' : words[0].toUpperCase() + words.slice(1);
+}
 
 function refuse(path, what) {
-  throw new Error(`${path || 'The whole'} must be ${what}.`);
+  throw new Error(`${placeOf(path)} must be ${what}.`);
 }
 
 const kind = (what, test) => (value, path) => {
@@ -42,12 +57,12 @@ export const table = (shape) => (value, path) => {
 export const object = (fields, optional = {}, { open = false } = {}) => (value, path) => {
   if (!isObject(value)) refuse(path, 'an object');
   for (const [name, shape] of Object.entries(fields)) {
-    if (!Object.hasOwn(value, name)) throw new Error(`${at(path, name)} is missing.`);
+    if (!Object.hasOwn(value, name)) throw new Error(`${placeOf(at(path, name))} is missing.`);
     shape(value[name], at(path, name));
   }
   for (const name of Object.keys(value)) {
     if (Object.hasOwn(fields, name)) continue;
     if (Object.hasOwn(optional, name)) optional[name](value[name], at(path, name));
-    else if (!open) throw new Error(`${at(path, name)} is not known here.`);
+    else if (!open) throw new Error(`${placeOf(at(path, name))} is not known here.`);
   }
 };

@@ -80,7 +80,7 @@ export function checkRecord(value) {
   value.columns.forEach((column, i) => {
     checkTree(column, `columns[${i}]`);
     column.messages.forEach((message, j) => {
-      if (message.state === 'failed' && !message.problem) throw new Error(`columns[${i}].messages[${j}].problem is missing.`);
+      if (message.state === 'failed' && !message.problem) throw new Error(`Message ${j + 1} of column ${i + 1} failed, and does not say why.`);
     });
   });
   if (value.columns.every(({ messages }) => messages.length === 0)) throw new Error('Nothing is said in it.');
@@ -98,7 +98,7 @@ export function titleOf(columns) {
 function fromOlder({ version: number, columns }, resolve) {
   if (number !== 1 || !Array.isArray(columns)) throw new Error('It is no comparison that this page can read.');
   const made = columns.map(({ name, setting, messages }, i) => {
-    if (!Array.isArray(messages) || typeof setting?.preset !== 'string') throw new Error(`columns[${i}] cannot be read.`);
+    if (!Array.isArray(messages) || typeof setting?.preset !== 'string') throw new Error(`Column ${i + 1} cannot be read.`);
     const label = String(name ?? `Column ${i + 1}`);
     const told = resolve(setting, label, messages.findLast((message) => message?.receipt)?.receipt);
     return {

@@ -19,13 +19,12 @@ const paragraph = (className, textContent) => element('p', { className, textCont
 /**
  * False where the address may still be opened later.
  * @param {string} fragment
- * @param {Problem & { field?: string }} problem
+ * @param {Problem} problem
  */
-function refuse(fragment, { message, kind = 'link_broken', field, retryable }) {
-  const place = field ? `, at ${field}` : '';
+function refuse(fragment, { message, kind = 'link_broken', retryable }) {
   const window = openDialog('This link was not opened',
     paragraph('problems', message),
-    paragraph('note', `Nothing was changed. (${kind}${place})`));
+    paragraph('note', 'Nothing was changed.'));
   window.dataset.kind = kind;
   if (retryable) {
     window.append(button('Try again', () => { window.close(); void openSetup(null, fragment); }, 'primary'));
@@ -186,7 +185,7 @@ export async function openSetup(_, fragment) {
     return refuse(fragment, error);
   }
   const tab = tabButton(setup.tab);
-  if (!tab) return refuse(fragment, { message: `This page has no tab ${setup.tab}.`, field: 'tab' });
+  if (!tab) return refuse(fragment, { message: `This page has no tab ${setup.tab}.` });
   tab.click();
   if (setup.columns.length === 0) return true;
   const view = await viewOf({ chat: 'chat', compare: 'comparison' }[setup.tab]);
