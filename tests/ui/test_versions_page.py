@@ -463,6 +463,17 @@ def test_the_tree_of_a_conversation_holds_together(page: Page) -> None:
     assert contained == [True, False, [True, False]]
 
 
+# Counts the records that are made of what is shown.
+RECORDS = """() => {
+    const clone = structuredClone;
+    window.records = 0;
+    window.structuredClone = (value) => {
+        if (value?.format) window.records += 1;
+        return clone(value);
+    };
+}"""
+
+
 def test_an_import_that_is_no_tree_is_refused_in_words(page: Page) -> None:
     history(page)
     broken = branched()
@@ -474,8 +485,10 @@ def test_an_import_that_is_no_tree_is_refused_in_words(page: Page) -> None:
     notice = page.locator("#history-notice")
     expect(notice).to_contain_text("Message 5 of column 1 must follow a message before it.")
     expect(notice).to_contain_text("Imported 1 entry.")
+    page.evaluate(RECORDS)
     page.get_by_role("button", name="Large", exact=True).click()
     expect(versions(answers(page).first)).to_contain_text("1/3002")
+    assert page.evaluate("window.records") == 1  # it is long
     answers(page).first.get_by_role("button", name="Delete").click()
     expect(versions(answers(page).first)).to_contain_text("1/3001")
 

@@ -49,6 +49,7 @@ export class Entry {
     this.unread = this.handle.id !== undefined;
     this.left = false;
     this.took = 0; // ms of the last write
+    this.taken = false; // whether what is shown was taken over just now, and nothing has changed since
     this.writing = Promise.resolve();
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
@@ -87,12 +88,17 @@ export class Entry {
 
   // Something may have changed: writes soon.
   touch() {
-    this.timer ??= setTimeout(() => this.flush(), Math.max(pause, share * this.took));
+    if (this.taken) this.flush();
+    else this.timer ??= setTimeout(() => this.flush(), Math.max(pause, share * this.took));
   }
 
   flush() {
     clearTimeout(this.timer);
     this.timer = undefined;
+    if (this.taken) {
+      this.#took(this.handle.id !== undefined);
+      return;
+    }
     const begun = performance.now();
     const record = this.record();
     if (!record) {
@@ -118,10 +124,13 @@ export class Entry {
     if (!this.left) this.stored();
   }
 
-  // Goes on with another entry, or a new one, in which what is shown now stands already.
+  // Goes on with another entry, or a new one, in which what is shown now stands already: until this task
+  // is over, there is nothing to write, and a long record is not made once more to see that.
   take(handle) {
     const record = this.record();
     this.handle = record ? handleOf(handle ?? {}, record) : {};
+    this.taken = record !== null;
+    queueMicrotask(() => { this.taken = false; });
   }
 
   // Begins a new one with what is shown now.
