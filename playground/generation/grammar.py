@@ -20,7 +20,7 @@ from typing import Any, Final
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import isPunctChar, isWhiteSpace, unescapeAll
 from markdown_it.renderer import RendererHTML
-from markdown_it.rules_block import StateBlock, blockquote, list_block, table
+from markdown_it.rules_block import StateBlock, table
 from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline, emphasis, strikethrough
 from markdown_it.rules_inline.state_inline import Scanned
@@ -315,11 +315,30 @@ def _strikethrough(state: StateInline, silent: bool) -> bool:
 # The whole.
 
 
+_NESTING: Final = 40  # a list or a quote takes one or two of them
+_DEEPEST: Final = _NESTING - 4
+# What a line deeper than that would begin lists and quotes with.
+_MARKS: Final = re.compile(r"(^|\n)((?:[ \t]*(?:>|(?:[-+*]|[0-9]{1,9}[.)])(?=[ \t])))+)[ \t]*")
+_MARK: Final = re.compile(r"[-+*>]|[0-9]+[.)]")
+
+
+def _flat(found: re.Match[str]) -> str:
+    """The beginning of a line as it is read: its innermost bullet or number, or nothing."""
+    mark = next((each for each in reversed(_MARK.findall(found[2])) if each != ">"), "")
+    shown = mark if mark[:1].isdigit() else "\u2022"
+    return f"{found[1]}{shown} " if mark else found[1]
+
+
 def _inline(state: StateCore) -> None:
-    """As the parser's own, and says of each text whether it is a cell's."""
+    """As the parser's own, and says of each text whether it is a cell's.
+
+    In a paragraph as deep as lists and quotes go, further marks of such are drawn.
+    """
     before = ""
-    for token in state.tokens:
+    for i, token in enumerate(state.tokens):
         if token.type == "inline":
+            if before == "paragraph_open" and state.tokens[i - 1].level > _DEEPEST:
+                token.content = _MARKS.sub(_flat, token.content)
             state.env["cell"] = before in ("td_open", "th_open")
             token.children = token.children or []
             state.md.inline.parse(token.content, state.md, state.env, token.children)
@@ -361,7 +380,6 @@ def _mark_task(item: Token, inline: Token) -> None:
     item.attrSet("class", "task")
 
 
-_NESTING: Final = 40  # a list or a quote takes one or two of them
 _Rule = Callable[[StateBlock, int, int, bool], bool]
 
 
@@ -369,7 +387,7 @@ def _unless_deep(rule: _Rule) -> _Rule:
     """Some twenty lists or quotes deep, a line that would begin a further one is text."""
 
     def limited(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-        return state.level <= _NESTING - 4 and rule(state, start, end, silent)
+        return state.level <= _DEEPEST and rule(state, start, end, silent)
 
     return limited
 
@@ -380,11 +398,11 @@ def make_parser() -> MarkdownIt:
     markdown = MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": _NESTING})
     markdown.enable(["table", "strikethrough"]).disable("reference")
     blocks, inline, core = markdown.block.ruler, markdown.inline.ruler, markdown.core.ruler
-    blocks.at("table", _table, {"alt": ["paragraph", "reference"]})
-    interrupts = ["paragraph", "reference", "blockquote", "list"]
-    blocks.before("fence", "maths", _maths_block, {"alt": interrupts})
-    blocks.at("blockquote", _unless_deep(blockquote), {"alt": interrupts})
-    blocks.at("list", _unless_deep(list_block), {"alt": interrupts[:-1]})
+    given = {rule.name: rule for rule in blocks.__rules__}  # each says what it interrupts
+    blocks.at("table", _table, {"alt": given["table"].alt})
+    blocks.before("fence", "maths", _maths_block, {"alt": given["fence"].alt})
+    for name in ("blockquote", "list"):
+        blocks.at(name, _unless_deep(given[name].fn), {"alt": given[name].alt})
     inline.after("text", "address", _address)
     inline.before("escape", "maths", _maths)
     inline.before("html_inline", "cell_break", _cell_break)

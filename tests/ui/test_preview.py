@@ -95,16 +95,19 @@ def test_a_text_is_the_same_in_the_browser_wherever_a_block_ends(
         assert uncoloured(shown) == uncoloured(html), text
 
 
-@pytest.mark.parametrize("mark", ["- ", "1. ", "> "])
-def test_no_text_is_lost_however_deep_it_lies(drawing: Page, mark: str) -> None:
+@pytest.mark.parametrize("mark", ["- ", "1. ", "> ", "* > 1. "])
+def test_no_text_is_lost_however_deep_it_lies_and_no_mark_is_raw(drawing: Page, mark: str) -> None:
     words = [f"w{i}e" for i in range(60)]
-    quote = mark == "> "
+    quote = ">" in mark
     text = "".join(
         f"{mark * (i + 1) if quote else ' ' * len(mark) * i + mark}{word}\n"
         for i, word in enumerate(words)
     )
     [(_, html)] = pieces(text)
     assert [word for word in words if word not in html] == []
+    seen = re.sub(r"<[^>]*>", "", html)
+    assert not re.search(r"(?m)^[ \t]*(?:[-+*]|&gt;) ", seen), seen
+    assert ("\u2022 w59e" in seen) == (mark == "- ")
     [drawn] = drawing.evaluate("(texts) => whole(texts)", [text])
     assert uncoloured(drawn) == uncoloured(html)
 

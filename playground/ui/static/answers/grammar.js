@@ -8,13 +8,27 @@ const links = /^(?:https?:\/\/|mailto:)/i;
 const linkAttributes = 'rel="noopener noreferrer nofollow" target="_blank"';
 
 const nesting = 40; // a list or a quote takes one or two of them
+const deepest = nesting - 4;
+
+// A rule of the parser's, with what it interrupts.
+const given = (ruler, name) => ruler.__rules__.find((rule) => rule.name === name);
 
 // Some twenty lists or quotes deep, a line that would begin a further one is text.
 function limitDepth({ ruler }) {
-  for (const [name, alt] of [['blockquote', ['paragraph', 'reference', 'blockquote', 'list']], ['list', ['paragraph', 'reference', 'blockquote']]]) {
-    const { fn } = ruler.__rules__.find((rule) => rule.name === name);
-    ruler.at(name, (state, ...line) => state.level <= nesting - 4 && fn(state, ...line), { alt });
+  for (const name of ['blockquote', 'list']) {
+    const { fn, alt } = given(ruler, name);
+    ruler.at(name, (state, ...line) => state.level <= deepest && fn(state, ...line), { alt });
   }
+}
+
+// What a line deeper than that would begin lists and quotes with.
+const deepMarks = /(^|\n)((?:[ \t]*(?:>|(?:[-+*]|[0-9]{1,9}[.)])(?=[ \t])))+)[ \t]*/g;
+
+// The beginning of a line as it is read: its innermost bullet or number, or nothing.
+function flat(_, before, found) {
+  const mark = found.match(/[-+*>]|[0-9]+[.)]/g).findLast((each) => each !== '>');
+  if (!mark) return before;
+  return `${before}${/[0-9]/.test(mark) ? mark : '\u2022'} `;
 }
 
 export function makeGrammar(markdownit) {
@@ -78,7 +92,7 @@ const isProse = (text) => !/[\\^_=+<>{}|]/.test(text) && /\p{L}{2}/u.test(text);
 
 function addBlocks(markdown) {
   const { ruler } = markdown.block;
-  const [table] = ruler.getRules(''); // the first of them all
+  const { fn: table, alt } = given(ruler, 'table');
   // A table ends where filling up its rows would take more cells than it has characters.
   ruler.at('table', (state, start, end, silent) => {
     const begins = table(state, start, end, true);
@@ -88,8 +102,8 @@ function addBlocks(markdown) {
     let last = start + 2;
     while (last < end && (last - start) * columns <= state.eMarks[last] - state.bMarks[start]) last += 1;
     return table(state, start, last, false);
-  }, { alt: ['paragraph', 'reference'] });
-  ruler.before('fence', 'maths', mathsBlock, { alt: ['paragraph', 'reference', 'blockquote', 'list'] });
+  }, { alt });
+  ruler.before('fence', 'maths', mathsBlock, { alt: given(ruler, 'fence').alt });
 }
 
 function mathsBlock(state, start, end, silent) {
@@ -225,11 +239,13 @@ function scanner(markdown) {
   };
 }
 
-// As the parser's own, and says of each text whether it is a cell's.
+// As the parser's own, and says of each text whether it is a cell's. In a paragraph as deep as lists
+// and quotes go, further marks of such are drawn.
 function inline(state) {
   let before = '';
-  for (const token of state.tokens) {
+  for (const [i, token] of state.tokens.entries()) {
     if (token.type === 'inline') {
+      if (before === 'paragraph_open' && state.tokens[i - 1].level > deepest) token.content = token.content.replace(deepMarks, flat);
       state.env.cell = before === 'td_open' || before === 'th_open';
       state.md.inline.parse(token.content, state.md, state.env, token.children);
     }
