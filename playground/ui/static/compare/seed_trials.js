@@ -174,7 +174,7 @@ export function openTrials({ prompt = '', labels = [], seed = 0, ask, refusal = 
     const several = columns[0].answers.length > 1;
     results.replaceChildren(
       table(all), element('div', { className: 'scroll' }, plot(all)),
-      element('p', { className: 'note', textContent: 'Overlap: of the word pairs in two answers, the share that stands in both; a dot for every two answers (of two settings: those with different seeds), a line at the mean. Distinct words, and word pairs (distinct-1 and distinct-2): the different ones ÷ all of them.' }),
+      element('p', { className: 'note', textContent: 'Overlap: of the word pairs in two answers, the share that stands in both; a dot for every two answers (of two settings: those with different seeds), a line at the mean. Distinct words, and word pairs: the different ones ÷ all of them.' }),
       element('p', { className: 'note', textContent: several
         ? 'Where two settings overlap about as much as the answers of one setting do among themselves, their difference may be the seeds alone.'
         : 'With one seed, a difference may come from the seed or from the settings: take more seeds.' }),
