@@ -366,19 +366,31 @@ def test_the_receipt_names_the_model_and_its_quantisation(
         expect(receipt.locator("dt:text-is('quantisation') + dd")).to_have_text("Q4_1")
 
 
+# What of the head is not shown whole.
+CUT = """['.model', '.facts'].filter((each) => {
+    const node = document.querySelector(`.masthead ${each}`);
+    return node.scrollWidth > node.clientWidth || node.scrollHeight > node.clientHeight + 1;
+})"""
+
+
 def test_on_a_phone_the_head_and_the_bar_fit(chromium: Browser, small: Application) -> None:
     with opened(chromium, small.url + "/", **PHONE) as page:
         said = Said(page)
         expect(page.locator(".masthead .model")).to_have_text("SmolLM2-135M-Instruct")
         name, below = (
-            page.locator(f".masthead {each}").bounding_box() for each in (".model", ".facts")
+            page.locator(f".masthead {each}").bounding_box() for each in (".model", ".tools")
         )
         assert name
         assert below
         assert name["height"] < 30 < below["y"]  # on one line, above the rest
+        assert page.evaluate(CUT) == []
         long = {"title": "Some-Model-With-A-Very-Long-Name-135M-Instruct-Preview", "score": SCORE}
         said.now(engine={"label": {"badge": "Q4_K_M · llama.cpp", "mission": False, **long}})
         expect(page.locator(".masthead .model")).to_have_text(long["title"])
+        assert page.evaluate(CUT) == []
+        page.set_viewport_size({"width": 1240, "height": 844})
+        assert page.evaluate(CUT) in ([], [".facts"])  # which gives way first
+        page.set_viewport_size({"width": 390, "height": 844})
         said.away("loading", "The model is being fetched.", DOWNLOAD)
         expect(page.locator("#chat .engine-note").get_by_role("progressbar")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
