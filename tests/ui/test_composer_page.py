@@ -93,7 +93,19 @@ def test_what_was_wrong_is_not_said_any_longer_when_it_is_written_anew(page: Pag
     assert finished(page)
 
 
-def test_help_is_beside_every_field_and_moves_nothing(page: Page) -> None:
+# Whether the help lies within the panel, and a pointer meets what it lies over.
+WITHIN = """() => {
+    const box = (id) => document.querySelector(id).getBoundingClientRect();
+    const [help, panel] = [box('#field-help'), box('#samplers')];
+    const below = document.elementFromPoint(help.left + 20, help.top + 10);
+    return help.left > panel.left && help.right < panel.right && help.top > panel.top
+        && help.bottom < innerHeight && below.closest('#field-help') === null;
+}"""
+
+
+def test_every_field_has_help_that_moves_nothing_and_covers_nothing_beside_the_panel(
+    page: Page,
+) -> None:
     note = page.locator("#field-help")
     place = """() => document.querySelector('#stop').getBoundingClientRect().top
         + document.querySelector('#samplers').scrollTop"""
@@ -111,16 +123,17 @@ def test_help_is_beside_every_field_and_moves_nothing(page: Page) -> None:
         assert page.evaluate(place) == before
     page.mouse.move(10, 10)
     expect(note).to_be_hidden()
+    for name in ("temperature", "system text"):
+        label = page.get_by_text(name, exact=True).and_(page.locator("label:visible"))
+        label.scroll_into_view_if_needed()
+        label.hover()
+        expect(note).to_be_visible()
+        assert page.evaluate(WITHIN)
+        page.mouse.move(10, 10)
+        expect(note).to_be_hidden()
     page.locator("#knob-alpacaeval-top_k").focus()  # the keyboard is told, too
     expect(note).to_contain_text("0 keeps all")
-    panel = page.locator("#samplers").bounding_box()
-    place_of_note = note.bounding_box()
-    assert panel
-    assert place_of_note
-    assert place_of_note["x"] > panel["x"]  # what is read beside the panel stays in sight
-    at = [place_of_note["x"] + 20, place_of_note["y"] + 10]
-    below = "([x, y]) => document.elementFromPoint(x, y).closest('#field-help') === null"
-    assert page.evaluate(below, at)  # and what it covers can be clicked
+    assert page.evaluate(WITHIN)
     page.keyboard.press("Escape")
     expect(note).to_be_hidden()
     page.keyboard.press("Tab")

@@ -1,12 +1,11 @@
-// What a field does, in a note: beside the panel while the pointer is at the field's name, and kept there by
-// its “?”; over the panel, above the field, for the keyboard, which asks for nothing by coming by, so that
-// what is read beside the panel stays in sight, and only until a pointer comes, which meets what is below.
-// It lies over the page: nothing moves for it.
+// What a field does, in a note: while the pointer is at the field's name, or the keyboard at the field, and
+// kept by its “?”. It lies over the panel, above the field: what is read beside the panel stays in sight, and
+// nothing moves for it. Unless it is kept, a pointer meets what is below it.
 
 import { $, element } from '../lib/dom.js';
 
 const intent = 300; // ms that a pointer must stay
-const grace = 150; // ms that it may take to reach the note
+const grace = 150; // ms that it may take to the next name
 const gap = 10; // pixels
 
 export class Help {
@@ -18,12 +17,12 @@ export class Help {
     /** @type {HTMLElement | null} */
     this.field = null; // the one that is told of
     this.kept = false;
+    this.keyed = false; // whether it is there for the keyboard, until a pointer comes
     this.timer = 0;
     this.pointed = false; // whether the focus comes by the pointer
     panel.after(this.note);
     panel.addEventListener('pointerover', (event) => { if (event.pointerType !== 'touch') this.#point(event.target instanceof Element && event.target.closest('.name') ? this.#at(event) : null); });
-    for (const node of [panel, this.note]) node.addEventListener('pointerleave', () => this.#leave());
-    this.note.addEventListener('pointerenter', () => clearTimeout(this.timer));
+    panel.addEventListener('pointerleave', () => this.#leave());
     document.addEventListener('pointerdown', () => { this.pointed = true; }, { capture: true });
     document.addEventListener('keydown', () => { this.pointed = false; }, { capture: true });
     panel.addEventListener('focusin', (event) => this.#focus(event));
@@ -31,12 +30,12 @@ export class Help {
     panel.addEventListener('click', (event) => this.#click(event));
     panel.addEventListener('scroll', () => this.hide());
     // A browser tells of a pointer that rests, too, where what is below it changes.
-    document.addEventListener('pointermove', ({ movementX, movementY }) => { if (this.#passing && (movementX || movementY)) this.hide(); });
+    document.addEventListener('pointermove', ({ movementX, movementY }) => { if (this.keyed && (movementX || movementY)) this.hide(); });
     document.addEventListener('pointerdown', ({ target }) => {
       if (this.kept && target instanceof Node && !panel.contains(target) && !this.note.contains(target)) this.hide();
     });
     document.addEventListener('keydown', (event) => {
-      if (event.key !== 'Escape' || this.note.hidden || !(this.kept || panel.contains(document.activeElement))) return;
+      if (event.key !== 'Escape' || this.note.hidden) return;
       event.stopPropagation(); // it ends neither an answer nor the drawer
       this.hide();
     }, { capture: true });
@@ -64,21 +63,16 @@ export class Help {
   #focus(event) {
     const field = this.#at(event);
     if (field && !this.#drawer && !this.kept && !this.pointed) {
-      this.#show(field, true);
-      this.note.classList.add('passing');
+      this.#show(field);
+      this.keyed = true;
     }
-  }
-
-  get #passing() {
-    return this.note.matches('.passing:not([hidden])');
   }
 
   #click(event) {
     const field = this.#at(event);
     const again = this.kept && field === this.field;
     if (field && event.target.closest('.ask') && !again) {
-      this.#show(field);
-      this.kept = true;
+      this.#show(field, true);
     } else if (this.kept) this.hide();
   }
 
@@ -86,38 +80,31 @@ export class Help {
     return getComputedStyle(this.panel).position === 'fixed';
   }
 
-  /**
-   * @param {HTMLElement} field
-   * @param {boolean} [over] the panel, else beside it
-   */
-  #show(field, over = this.#drawer) {
+  /** @param {HTMLElement} field */
+  #show(field, kept = false) {
     if (!field.isConnected || !field.checkVisibility()) return;
     this.hide();
-    this.field = field;
-    this.note.classList.remove('passing');
+    Object.assign(this, { field, kept });
+    this.note.classList.toggle('kept', kept);
     const help = $('.help', field);
     this.note.replaceChildren(...[...help.children].filter(({ textContent }) => textContent !== '').map((part) => element('p', { textContent: part.textContent })));
     this.note.hidden = false;
     field.querySelector('.ask')?.setAttribute('aria-expanded', 'true');
-    this.#place(field.getBoundingClientRect(), this.panel.getBoundingClientRect(), over);
+    this.#place(field.getBoundingClientRect(), this.panel.getBoundingClientRect().top + gap);
   }
 
-  // Beside the panel, or over it: above the field, or below where there is no room.
-  #place(field, panel, over) {
-    const { style, offsetHeight: height } = this.note;
-    if (over) {
-      Object.assign(style, { left: `${field.left}px`, right: 'auto', width: `${field.width}px` });
-      const above = field.top - this.note.offsetHeight - gap;
-      style.top = `${above >= gap ? above : Math.min(field.bottom + gap, innerHeight - this.note.offsetHeight - gap)}px`;
-    } else {
-      Object.assign(style, { left: 'auto', right: `${document.documentElement.clientWidth - panel.left + gap}px`, width: '' });
-      style.top = `${Math.max(panel.top + gap, Math.min(field.top, innerHeight - height - gap))}px`;
-    }
+  // Above the field, or below where there is no room in the panel.
+  #place(field, top) {
+    const { style } = this.note;
+    Object.assign(style, { left: `${field.left}px`, width: `${field.width}px` });
+    const above = field.top - this.note.offsetHeight - gap;
+    style.top = `${above >= top ? above : Math.min(field.bottom + gap, innerHeight - this.note.offsetHeight - gap)}px`;
   }
 
   hide() {
     clearTimeout(this.timer);
     this.kept = false;
+    this.keyed = false;
     this.note.hidden = true;
     this.field?.querySelector('.ask')?.setAttribute('aria-expanded', 'false');
   }
