@@ -249,22 +249,25 @@ def test_tabs_are_in_the_address_and_in_the_way_back(chromium: Browser, site: st
         page.click("#share")
         page.get_by_role("tab", name="My links").click()
         address(page, "#share=links&tab=chat")
-        page.get_by_role("button", name="Close").click()
-        assert page.evaluate("history.length") == entries + 2  # the links, and back
-        page.go_back()
         links = page.get_by_text("no snapshots of yours yet")
-        expect(links).to_be_visible()
         page.reload()
         page.wait_for_selector(READY)
         expect(links).to_be_visible()
-        page.go_back()
+        page.get_by_role("button", name="Close").click()
         expect(links).to_have_count(0)
+        address(page, "column=-none,top_k:-:5")
+        assert page.evaluate("history.length") == entries + 1  # the links, to which Forward leads
+        page.go_forward()
+        address(page, "column=-none,top_k:-:5")  # and from which it is back at once
         for name in reversed(places[:-1]):
             page.go_back()
             tab = page.get_by_role("tab", name=name, exact=True)
             expect(tab).to_have_attribute("aria-selected", "true")
     with visiting(chromium, f"{site}/#share=links&tab=about") as page:
         expect(page.get_by_text("no snapshots of yours yet")).to_be_visible()
+        page.go_back()
+        expect(page.get_by_text("no snapshots of yours yet")).to_have_count(0)
+        expect(page.locator("#engine-info")).to_be_visible()
     with visiting(chromium, f"{site}/#setup=1&tab=about&end") as page:
         expect(page.locator("#engine-info")).to_be_visible()
 

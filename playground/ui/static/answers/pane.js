@@ -6,6 +6,7 @@
 import { address } from '../lib/api.js';
 import { $, button, copyIcon, element, fit, iconButton, isSend, markdown, wordedButton } from '../lib/dom.js';
 import { icon } from '../lib/icons.js';
+import { closeLayer, openLayer } from '../lib/layers.js';
 import { menu } from '../lib/menu.js';
 import { patch } from '../lib/patch.js';
 import { content, count, isBlank, ordinal } from '../lib/text.js';
@@ -524,10 +525,13 @@ export class Pane {
       const open = article.querySelector('.receipt');
       if (open) {
         open.remove();
+        closeLayer(open);
       } else {
         this.actions.reading?.();
-        article.append(receiptView(message, () => this.messages.slice(0, this.messages.indexOf(message)), this.alone));
-        article.lastElementChild.scrollIntoView({ block: 'nearest' });
+        const receipt = receiptView(message, () => this.messages.slice(0, this.messages.indexOf(message)), this.alone);
+        article.append(receipt);
+        receipt.scrollIntoView({ block: 'nearest' });
+        openLayer(receipt, () => toggle.click(), { escapes: false }); // it is read while an answer is written, which Escape stops
       }
       toggle.setAttribute('aria-expanded', String(!open));
     }, 'What was sent, and how it was answered');

@@ -11,7 +11,7 @@ import { Notice } from '../lib/notice.js';
 import { ScrollEnd } from '../lib/scroll_end.js';
 import { handOver, load, save, whenRefused } from '../lib/storage.js';
 import { content, count, isBlank, number } from '../lib/text.js';
-import { closeDrawer, currentRequest, presetName } from '../presets/panel.js';
+import { currentRequest, presetName } from '../presets/panel.js';
 import { panelSetting } from '../presets/resolved_setting.js';
 import { Entry } from '../records/archive_entry.js';
 import { chatRecord, readSetting, shownMessages } from '../records/records.js';
@@ -124,7 +124,7 @@ export class Chat {
       this.clear();
     });
     document.addEventListener('keydown', (event) => {
-      if (event.key === 'Escape' && !closeDrawer() && this.prompt.checkVisibility()) this.stop();
+      if (event.key === 'Escape' && this.prompt.checkVisibility()) this.stop();
     });
     for (const starter of document.querySelectorAll('.starter')) {
       starter.addEventListener('click', () => this.send(starter.textContent));

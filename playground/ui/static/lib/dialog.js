@@ -1,6 +1,7 @@
 // A window over the page.
 
 import { $, button, element } from './dom.js';
+import { closeLayer, openLayer } from './layers.js';
 
 // Opens it with this content and gives it back; it is gone when it is closed.
 export function openDialog(title, ...content) {
@@ -9,9 +10,12 @@ export function openDialog(title, ...content) {
     element('div', { className: 'window-head' }, heading, button('Close', () => window.close())),
     ...content);
   window.setAttribute('aria-labelledby', 'dialog-title');
-  window.addEventListener('close', () => window.remove());
-  window.addEventListener('keydown', (event) => { if (event.key === 'Escape') event.stopPropagation(); });
+  window.addEventListener('close', () => {
+    window.remove();
+    closeLayer(window);
+  });
   $('.gradio-container').append(window);
   window.showModal();
+  openLayer(window, () => window.close());
   return window;
 }

@@ -141,7 +141,7 @@ export function write(field, text) {
 const phone = matchMedia('(hover: none) and (pointer: coarse)');
 
 // The Enter that takes an input method's word: WebKit ends the composition before it.
-const takesWord = ({ isComposing, keyCode }) => isComposing || keyCode === 229;
+export const takesWord = ({ isComposing, keyCode }) => isComposing || keyCode === 229;
 
 // Enter sends and Shift+Enter breaks the line; Ctrl+Enter and ⌘+Enter send on every keyboard.
 export function isSend(event) {

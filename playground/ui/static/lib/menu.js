@@ -1,6 +1,7 @@
 // A button that opens a short list of further buttons.
 
 import { $, button, element } from './dom.js';
+import { closeLayer, openLayer } from './layers.js';
 
 // items(): [{label, run, hidden, current, last}] or a promise of it, asked for each time that the list opens.
 // told: the whole of a label that is cut. current: the one that holds now. last: it stands apart. face: what the button shows.
@@ -44,28 +45,26 @@ export function menu(label, items, face = '⋯') {
     list.hidden = false;
     opener.setAttribute('aria-expanded', 'true');
     $('button', list).focus();
+    openLayer(list, close);
   }
 
   function close() {
     document.removeEventListener('pointerdown', outside);
+    const within = list.contains(document.activeElement);
     list.hidden = true;
     opener.setAttribute('aria-expanded', 'false');
-    if (list.contains(document.activeElement)) opener.focus();
+    if (within) opener.focus();
+    closeLayer(list);
   }
 
   node.addEventListener('keydown', (event) => {
     if (list.hidden) return;
     const buttons = [...list.querySelectorAll('button')];
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (event.key === 'Escape') {
-      event.stopPropagation();
-      opener.focus();
-      close();
-    } else if (step) {
-      event.preventDefault();
-      const next = buttons.indexOf(/** @type {any} */ (document.activeElement)) + step;
-      buttons.at(next % buttons.length)?.focus();
-    }
+    if (!step) return;
+    event.preventDefault();
+    const next = buttons.indexOf(/** @type {any} */ (document.activeElement)) + step;
+    buttons.at(next % buttons.length)?.focus();
   });
   node.addEventListener('focusout', (event) => {
     if (event.relatedTarget instanceof Node && !node.contains(event.relatedTarget)) close();

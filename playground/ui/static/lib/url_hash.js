@@ -2,17 +2,20 @@
 // as what the page is set to now.
 //
 // The entries of the browser's history that this page writes carry {playground: place}, and going back
-// to one goes to its place. Any other entry is a link that somebody opened. A place is a tab, the
-// preset that is chosen there and the window that is open over it, as in chat/creative or compare//links.
+// to one goes to its place. Any other entry is a link that somebody opened. A place is a tab and the
+// preset that is chosen there, as in chat/creative; what lies over it has entries of its own
+// (layers.js), where the place may go on with the window's name, as in compare//links.
 
+import { covered, settle, withAddress } from './layers.js';
 import { recall, remember } from './storage.js';
 
 const pause = 400; // ms between two changes of the address: browsers allow 100 in 30 s
 const known = 12; // the last addresses, by which a reload knows its own
 const openers = new Map(); // by the name in front of “=”
-/** @type {(() => { place: string, text: string }) | null} */
+/** @type {((beneath: boolean) => { place: string, text: string }) | null} */
 let describe = null;
 let opening = 0; // links that are being opened, and places
+let held = false; // whether the address is a link that may be opened later
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let timer;
 
@@ -22,33 +25,34 @@ export function onFragment(name, open) {
   openers.set(name, open);
 }
 
+// Another place has an entry of its own, as soon as nothing lies over it.
 function write() {
-  clearTimeout(timer);
-  timer = undefined;
-  if (opening > 0 || !describe) return;
-  const { place, text } = describe();
+  if (held || !describe) return;
+  const beneath = covered() === 0;
+  const { place, text } = describe(beneath);
   const fragment = text && `#${text}`;
   remember('addresses', [fragment, ...recall('addresses').filter((each) => each !== fragment)].slice(0, known));
   const url = `${location.pathname}${location.search}${fragment}`;
   const before = history.state?.playground;
-  if (before === place && url === location.pathname + location.search + location.hash) return;
-  const state = { ...history.state, playground: place };
-  if (before === undefined || before === place) history.replaceState(state, '', url);
-  else history.pushState(state, '', url);
-}
-
-// What the page is set to may have changed.
-export function touch() {
-  if (describe) timer ??= setTimeout(write, pause);
+  if (before !== place || url !== location.pathname + location.search + location.hash) {
+    const state = { ...history.state, playground: place };
+    if (before === undefined || before === place || !beneath) history.replaceState(state, '', url);
+    else history.pushState(state, '', url);
+  }
 }
 
 // The reader went to another place: it is an entry at once, however soon the next one follows.
 export function arrive() {
-  try {
-    write();
-  } catch {
-    touch(); // so many that the browser refuses them, as by a key that is held down
-  }
+  if (!describe) return;
+  clearTimeout(timer);
+  timer = undefined;
+  held = false;
+  settle();
+}
+
+// What the page is set to may have changed.
+export function touch() {
+  if (describe) timer ??= setTimeout(arrive, pause);
 }
 
 // A link without any “=”, as a chat program encodes it as a whole; and whatever stands behind the
@@ -66,14 +70,15 @@ async function dispatch() {
   const fragment = whole(location.hash.slice(1));
   const [, name, value] = /^([a-z]+)(?:=|%3D)(.*)$/is.exec(fragment) ?? [];
   opening += 1;
+  held = false;
   try {
-    if (await openers.get(name)?.(value, fragment) === false) return;
+    held = await openers.get(name)?.(value, fragment) === false;
   } finally {
     opening -= 1;
     clearTimeout(timer);
     timer = undefined;
   }
-  write();
+  settle();
 }
 
 // Where a reload goes on: the place of an address that this page wrote, which tells nothing that this
@@ -86,7 +91,8 @@ function resumed() {
   return history.state?.playground ?? /[#&]tab=([a-z]+)/.exec(written[0])?.[1] ?? null;
 }
 
-// describing(): {place, text} of now. selecting(place): goes there, and may take a moment.
+// describing(beneath): {place, text} of now, or of what is below what lies over it. selecting(place): goes
+// there, and may take a moment.
 export function startAddress(describing, selecting) {
   describe = describing;
   const go = async (place) => {
@@ -96,8 +102,16 @@ export function startAddress(describing, selecting) {
     opening -= 1;
     touch();
   };
-  addEventListener('popstate', ({ state }) => { if (state?.playground) void go(state.playground); });
-  addEventListener('hashchange', () => { if (!history.state?.playground) void dispatch(); });
+  withAddress({
+    ready: () => opening === 0,
+    write,
+    went: (closed) => {
+      if (closed) settle();
+      else if (history.state.playground) void go(history.state.playground);
+    },
+    later: touch,
+  });
+  addEventListener('hashchange', () => { if (history.state === null) void dispatch(); });
   const place = resumed();
   if (place) void go(place);
   else void dispatch();

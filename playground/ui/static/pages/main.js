@@ -16,19 +16,18 @@ import { currentTab, setupText, tabButton } from '../share/setup_link.js';
 import { startAccount } from './account.js';
 
 const links = 'links'; // the window Share, where it shows My links
-/** @type {() => HTMLDialogElement | null} */
-const shareOpen = () => document.querySelector('dialog.share[open]');
-const linksOpen = () => (shareOpen()?.querySelector('.my-links') ?? null) !== null;
+const linksOpen = () => document.querySelector('dialog.share[open] .my-links') !== null;
 
 async function openLinks() {
   (await import('../share/share_window.js')).openShare(undefined, { links: true });
 }
 
 // What the address says: nothing where a field cannot be read, or where it would be too long.
-function described() {
+// beneath: of what is below the window.
+function described(beneath) {
   const tab = currentTab();
   const parts = [tab, tab === 'chat' ? presetTab() : ''];
-  if (linksOpen()) return { place: [...parts, links].join('/'), text: `share=${links}&tab=${tab}` };
+  if (!beneath && linksOpen()) return { place: [...parts, links].join('/'), text: `share=${links}&tab=${tab}` };
   const place = parts.join('/');
   try {
     return { place, text: setupText() };
@@ -41,8 +40,6 @@ async function goTo(place) {
   const [tab, preset, window] = place.split('/');
   tabButton(tab)?.click();
   if (preset) choosePresetTab(preset);
-  if (window === links && linksOpen()) return;
-  shareOpen()?.close();
   if (window === links) await openLinks();
 }
 

@@ -1,6 +1,7 @@
 // On a narrow page the sampler panel is a drawer at the bottom of the window.
 
 import { $ } from '../lib/dom.js';
+import { closeLayer, openLayer } from '../lib/layers.js';
 
 const behind = '#talk, #masthead, #views > .tab-wrapper';
 /** @type {HTMLElement} */
@@ -19,14 +20,14 @@ export function openDrawer() {
   opener = document.activeElement;
   open(true);
   $('.drawer-close', panel).focus({ preventScroll: true });
+  openLayer(panel, closeDrawer);
 }
 
-// Closes it; tells whether there was one to close.
-export function closeDrawer() {
-  if (!panel.classList.contains('open')) return false;
+function closeDrawer() {
+  if (!panel.classList.contains('open')) return;
   open(false);
   opener?.focus();
-  return true;
+  closeLayer(panel);
 }
 
 /** @param {HTMLElement} node */

@@ -3,6 +3,7 @@
 // nothing moves for it. Unless it is kept, a pointer meets what is below it.
 
 import { $, element } from '../lib/dom.js';
+import { closeLayer, openLayer } from '../lib/layers.js';
 
 const intent = 300; // ms that a pointer must stay
 const grace = 150; // ms that it may take to the next name
@@ -34,11 +35,6 @@ export class Help {
     document.addEventListener('pointerdown', ({ target }) => {
       if (this.kept && target instanceof Node && !panel.contains(target) && !this.note.contains(target)) this.hide();
     });
-    document.addEventListener('keydown', (event) => {
-      if (event.key !== 'Escape' || this.note.hidden) return;
-      event.stopPropagation(); // it ends neither an answer nor the drawer
-      this.hide();
-    }, { capture: true });
   }
 
   #at({ target }) {
@@ -91,6 +87,7 @@ export class Help {
     this.note.hidden = false;
     field.querySelector('.ask')?.setAttribute('aria-expanded', 'true');
     this.#place(field.getBoundingClientRect(), this.panel.getBoundingClientRect().top + gap);
+    openLayer(this.note, () => this.hide(), { entry: kept });
   }
 
   // Above the field, or below where there is no room in the panel.
@@ -106,6 +103,7 @@ export class Help {
     this.kept = false;
     this.keyed = false;
     this.note.hidden = true;
+    closeLayer(this.note);
     this.field?.querySelector('.ask')?.setAttribute('aria-expanded', 'false');
   }
 }

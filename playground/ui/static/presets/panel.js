@@ -11,7 +11,7 @@ import { $, button, whenAdded } from '../lib/dom.js';
 import { firstVisit, load, save } from '../lib/storage.js';
 import { arrowsBetween } from '../lib/tabs.js';
 import { arrive, onFragment, touch } from '../lib/url_hash.js';
-import { closeDrawer, openDrawer, startDrawer } from './drawer.js';
+import { openDrawer, startDrawer } from './drawer.js';
 import { edit, lacking, original, parameters, readOf, samplerOf, startParameters, textOf } from './edited_values.js';
 import { Help } from './help.js';
 import { offerPreset } from './import_export.js';
@@ -318,5 +318,3 @@ export function startSamplers(onChange) {
   });
   onFragment('preset', (text) => offerPreset(text, handle(shared)));
 }
-
-export { closeDrawer };

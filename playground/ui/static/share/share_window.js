@@ -36,6 +36,4 @@ export function openShare(record = currentRecord(), { links = false } = {}) {
     { label: 'My links', content: myLinks },
   ], { first: links ? 3 : 0, chosen: arrive }));
   window.classList.add('share');
-  window.addEventListener('close', arrive);
-  arrive();
 }
