@@ -118,7 +118,7 @@ export class Entry {
     });
   }
 
-  #took(kept, begun) {
+  #took(kept, begun = performance.now()) {
     this.took = performance.now() - begun;
     this.kept = kept;
     if (!this.left) this.stored();
