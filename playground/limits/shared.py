@@ -9,14 +9,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from limits import RateLimitItemPerSecond
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import FixedWindowRateLimiter, MovingWindowRateLimiter
+from redis._parsers import _AsyncRESP3Parser
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import InvalidResponse
 
 from playground.domain.principal import pseudonyms
 from playground.limits.windows import OwnWindow
@@ -28,9 +30,35 @@ AWAY_S: Final = 5.0
 _PATIENCE_S: Final = 1.0
 _QUESTION_S: Final = 2.0  # for all that has to be said for one question
 _CONNECTIONS: Final = 32
+# Bytes of one answer. What is asked here has a few numbers for one.
+_MOST_ANSWERED: Final = 1_000_000
 
 _Answer = TypeVar("_Answer")
 _log = logging.getLogger(__name__)
+
+
+class _Parser(_AsyncRESP3Parser):
+    """Reads answers of so many bytes, where the library's own reads whatever comes."""
+
+    _left = _MOST_ANSWERED
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        self._left = _MOST_ANSWERED
+        return await super().read_response(*args, **options)
+
+    async def _read(self, length: int) -> bytes:
+        self._take(length)
+        return await super()._read(length)
+
+    async def _readline(self) -> bytes:
+        line = await super()._readline()
+        self._take(len(line) + 1)
+        return line
+
+    def _take(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise InvalidResponse(f"An answer has more than {_MOST_ANSWERED:,} bytes.")
 
 
 class Shared:
@@ -45,6 +73,7 @@ class Shared:
         self.pseudonym = pseudonym
         pool = BlockingConnectionPool.from_url(
             url,
+            parser_class=_Parser,
             max_connections=_CONNECTIONS,
             timeout=_PATIENCE_S,
             socket_timeout=_PATIENCE_S,

@@ -213,6 +213,40 @@ async def test_what_is_no_answer_of_the_server_is_as_good_as_none(said: bytes) -
                 await tries.count("ben", "192.0.2.2", None)
 
 
+@pytest.mark.parametrize(
+    ("begun", "goes_on"),
+    [
+        (b"$90000000000\r\n", b"x" * 65_536),
+        (b"+", b"x" * 65_536),
+        (b"*90000000000\r\n", b":1\r\n" * 16_384),
+        (b"", b"*1\r\n" * 16_384),
+        (b"", b">2\r\n+message\r\n:1\r\n" * 4_096),
+    ],
+    ids=["a text", "a line", "a list", "levels", "what nobody asked for"],
+)
+async def test_of_an_answer_without_an_end_little_is_read(begun: bytes, goes_on: bytes) -> None:
+    sent, ended = 0, asyncio.Event()
+
+    async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        with closing(writer), suppress(ConnectionError):
+            await reader.read(1)
+            writer.write(begun)
+            while sent < 500_000_000:
+                writer.write(goes_on)
+                await writer.drain()
+                sent += len(goes_on)
+        ended.set()
+
+    async with await asyncio.start_server(answered, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        shared = Shared(f"redis://127.0.0.1:{port}", str)
+        assert await shared.window("links", 60, 3600, moving=True).hit("user:ada")
+        await shared.aclose()
+        await ended.wait()
+    assert sent < 20_000_000  # the kernel's buffers are full of it
+
+
 async def test_nobody_waits_longer_than_a_window_whatever_the_server_says() -> None:
     async with saying(b"*2\r\n$21\r\n900000000000000000000\r\n:60\r\n") as shared:
         links = shared.window("links", 60, 3600, moving=True)
