@@ -30,8 +30,10 @@ AWAY_S: Final = 5.0
 _PATIENCE_S: Final = 1.0
 _QUESTION_S: Final = 2.0  # for all that has to be said for one question
 _CONNECTIONS: Final = 32
-# Bytes of one answer. What is asked here has a few numbers for one.
+# Bytes of one answer, and those that each line in it counts for, since to read a line takes as long
+# as they do. What is asked here has a few numbers for an answer.
 _MOST_ANSWERED: Final = 1_000_000
+_LINE_BYTES: Final = 100
 
 _Answer = TypeVar("_Answer")
 _log = logging.getLogger(__name__)
@@ -52,13 +54,13 @@ class _Parser(_AsyncRESP3Parser):
 
     async def _readline(self) -> bytes:
         line = await super()._readline()
-        self._take(len(line) + 1)
+        self._take(len(line) + _LINE_BYTES)
         return line
 
     def _take(self, size: int) -> None:
         self._left -= size
         if self._left < 0:
-            raise InvalidResponse(f"An answer has more than {_MOST_ANSWERED:,} bytes.")
+            raise InvalidResponse("An answer is larger than any that is asked for.")
 
 
 class Shared:
