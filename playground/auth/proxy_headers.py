@@ -8,6 +8,7 @@ from typing import Final
 
 from starlette.types import Scope
 
+from playground.auth.cookies import own_cookies
 from playground.auth.hosts import Hosts, bare
 from playground.domain.principal import ELSEWHERE
 from playground.settings import is_loopback
@@ -37,7 +38,7 @@ class RequestSource:
         trusted: Whether the peer is a trusted proxy.
         visitor: Whether it is a trusted proxy that says the address, and of somebody else.
         user: The values of its header for the name.
-        cookies: The whole header.
+        cookies: Those of the header that may have been set here.
         host: The name that was asked for, without a port.
     """
 
@@ -68,7 +69,8 @@ class ProxyHeaders:
         """Where a request comes from.
 
         The scheme in the scope becomes the browser's. Headers of an untrusted peer that say where
-        from or for whom it asks are taken out, so that nothing behind can believe them.
+        from or for whom it asks are taken out, so that nothing behind can believe them, and so are
+        cookies of others, so that nothing parses them.
         """
         cookies, host, forwarded, users = [], "", False, []
         for name, value in scope["headers"]:
@@ -80,6 +82,10 @@ class ProxyHeaders:
                 forwarded = True
                 if name == self._user:
                     users.append(value)
+        own = own_cookies("; ".join(cookies))
+        if cookies:
+            rest = [header for header in scope["headers"] if header[0] != b"cookie"]
+            scope["headers"] = [*rest, (b"cookie", own.encode())] if own else rest
         tunnelled = self._hosts.tunnelled(scope)
         peer = (scope.get("client") or ("", 0))[0]
         trusted = not tunnelled and self._trusted(peer)
@@ -100,7 +106,7 @@ class ProxyHeaders:
             trusted=trusted,
             visitor=trusted and not self._trusted(address),
             user=users if trusted else (),
-            cookies="; ".join(cookies),
+            cookies=own,
             host=host,
         )
 

@@ -47,6 +47,7 @@ async def seen(scope: Scope, receive: Receive, send: Send) -> None:
         "account": who.account,
         "scheme": scope["scheme"],
         "headers": sorted(request.headers),
+        "cookies": request.headers.getlist("cookie"),
     }
     await JSONResponse(content)(scope, receive, send)
 
@@ -85,6 +86,21 @@ async def ask(
     transport = httpx.AsyncHTTPTransport(local_address=through)
     async with httpx.AsyncClient(transport=transport) as browser:
         return await browser.get(url + path, headers=headers)
+
+
+async def test_no_cookie_of_another_is_there_to_be_parsed() -> None:
+    browser, escapes = "b" * 32, '"' + '\\"' * 20_000 + '"'
+    own = f"playground_browser={browser}; playground_session=a.b-c_d"
+    headers = [
+        ("cookie", f'theirs="{escapes}"; playground_browser={browser};;;'),
+        ("cookie", f"playground_session=a.b-c_d; playground_device={escapes}"),
+        ("cookie", f"playground_session={'x' * 600}; access-token=1; playground_session"),
+    ]
+    async with door(auth="none") as url:
+        who = (await ask(url, headers)).json()
+        assert who["cookies"] == [own]
+        assert who["owner"].startswith("browser:")
+        assert (await ask(url, headers[2:])).json()["cookies"] == []
 
 
 # A proxy that says who it is
