@@ -451,7 +451,7 @@ REFUSED = [
     (TEXT.replace("&end", f"&system={'x' * MAX_CHARS}&end"), "link_too_long", "8,000"),
     (TEXT.replace("alpacaeval", "gone"), "link_broken", "There is no preset gone"),
     (TEXT.replace("0.7", "2.1"), "link_broken", "The temperature of the first column must be 0"),
-    (TEXT.replace("top_p", "top_q"), "link_broken", "top_q is not a sampler parameter"),
+    (TEXT.replace("top_p", "top_q"), "link_broken", "top_q of column 1 is not a sampler parameter"),
     (TEXT.replace("&end", "&system=%zz&end"), "link_broken", "percent-encoding was changed"),
     (TEXT.replace("&end", "&system=%C3%28&end"), "link_broken", "percent-encoding"),
     (TEXT.replace("top_p", "%3Cimg%20src=x%3E"), "link_broken", "is not a sampler parameter"),

@@ -455,9 +455,9 @@ def test_no_request_has_two_questions_in_a_row(page: Page) -> None:
 def test_the_tree_of_a_conversation_holds_together(page: Page) -> None:
     assert call(page, "lib/tree.js", RANDOM) == "held"
     circle, mutual, beyond, fine, sizes, *contained = call(page, "lib/tree.js", LISTS)
-    assert circle == "columns[0].messages[0].after must be the place of a message before it."
+    assert circle == "Message 1 of column 1 must follow a message before it."
     assert mutual == circle
-    assert beyond == "columns[0].shown must be the place of a message."
+    assert beyond == "Column 1 must show a message that it has."
     assert fine is None
     assert sizes == [[2, 10_001, 10_000], [10_000, 10_000, 1]]
     assert contained == [True, False, [True, False]]
@@ -478,12 +478,16 @@ def test_an_import_that_is_no_tree_is_refused_in_words(page: Page) -> None:
     history(page)
     broken = branched()
     broken["columns"][0]["messages"][4]["after"] = 4
+    wrong = branched()
+    wrong["columns"][0]["setting"]["sampler"] = {"top_p": "high"}
     large = branched(title="Large")
     bare = {"after": 0, "receipt": None, "done": None}
     large["columns"][0]["messages"] += [written(str(i), **bare) for i in range(3000)]
-    upload(page, broken_json=json.dumps(broken), large_json=json.dumps(large))
+    files = {"broken_json": broken, "wrong_json": wrong, "large_json": large}
+    upload(page, **{name: json.dumps(record) for name, record in files.items()})
     notice = page.locator("#history-notice")
     expect(notice).to_contain_text("Message 5 of column 1 must follow a message before it.")
+    expect(notice).to_contain_text("top_p of column 1 must be a number.")
     expect(notice).to_contain_text("Imported 1 entry.")
     page.evaluate(RECORDS)
     page.get_by_role("button", name="Large", exact=True).click()

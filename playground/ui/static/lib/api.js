@@ -1,6 +1,8 @@
 // Requests to this server's own routes, relative to where this module was loaded from
 // (<root>/ui/<version>/lib/api.js), so that a proxy may put the page under any path.
 
+import { placeOf } from './validate.js';
+
 const root = new URL('../../../', import.meta.url);
 const tries = 5; // times that a busy server is asked again
 
@@ -35,6 +37,16 @@ export class RequestFailed extends Error {
 }
 
 /**
+ * What the server says of a field by its name, with its place in words.
+ * @param {string} error
+ * @param {string} [field]
+ */
+function inWords(error, field = '') {
+  const name = [field, field.split('.').at(-1)].find((each) => each && error.startsWith(`${each} `));
+  return name ? placeOf(field) + error.slice(name.length) : error;
+}
+
+/**
  * @param {string} path
  * @param {unknown} body
  * @param {AbortSignal} [signal]
@@ -65,7 +77,7 @@ async function request(path, body, signal, method = body === undefined ? 'GET' :
   }
   if (problem.kind === 'login' || problem.kind === 'other_login') document.dispatchEvent(new Event(LOGGED_OUT));
   throw new RequestFailed(
-    problem.error ?? `The server answered ${response.status}.`,
+    problem.error ? inWords(problem.error, problem.field) : `The server answered ${response.status}.`,
     problem.kind ?? `http_${response.status}`,
     problem.field,
     response.status === 429 || response.status >= 500,

@@ -3,19 +3,23 @@
 // A shape is a function (value, path) that throws an Error in words when the value has another
 // shape. The path names the place, as columns[0].messages[2].state, for which the words have another name.
 
-// What one of a list is called; others go by the list's own name.
-const singular = { columns: 'column', messages: 'message', entries: 'entry', stop: 'stop sequence', notices: 'notice' };
-const within = new Set(['setting', 'sampler', 'sent']); // which say nothing that the reader knows
+// What one of a list is called, and what a value is called where its name does not tell. Any other name
+// is told as it stands where the value comes from.
+const singular = { columns: 'column', panes: 'column', messages: 'message', entries: 'entry', stop: 'stop sequence', notices: 'notice' };
+const names = { content: 'text', stop: 'stop sequences', budget_tokens: 'budget', max_new_tokens: 'limit of new tokens' };
+const within = new Set(['record', 'setting', 'sampler', 'sent']); // which say nothing that the reader knows
 
 // A place in words, to begin a sentence with: “State of message 3 of column 1”.
 export function placeOf(path) {
   const parts = path.split('.').flatMap((part, i, all) => {
-    const [, name, index] = part.match(/^(.*?)(?:\[(\d+)\])?$/s) ?? [];
+    const [, name = '', index] = part.match(/^(.*?)(?:\[(\d+)\])?$/s) ?? [];
     if (index !== undefined) return [`${singular[name] ?? name} ${Number(index) + 1}`];
-    return within.has(name) && i < all.length - 1 ? [] : [name.replaceAll('_', ' ')];
+    if (within.has(name) && i < all.length - 1) return [];
+    return [names[name] ?? name];
   });
   const words = parts.reverse().join(' of ');
-  return words === '' ? 'The whole' : words[0].toUpperCase() + words.slice(1);
+  if (words === '') return 'The whole';
+  return /^\w+_/.test(words) ? words : words[0].toUpperCase() + words.slice(1); // but for a name as it is written
 }
 
 function refuse(path, what) {
