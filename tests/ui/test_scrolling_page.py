@@ -145,3 +145,46 @@ def test_a_demo_follows(chromium: Browser, paced: str) -> None:
         page.mouse.move(300, 100)
         hold(page, PAGE, lambda: wheel(page, 8, -10))
         page.close()
+
+
+def test_each_view_keeps_its_place_and_escape_closes_before_it_stops(
+    chromium: Browser, paced: str
+) -> None:
+    with opened(chromium, paced + "/", **SMALL) as page:
+        view = page.get_by_role("tab")
+        begin(page, "#chat-prompt", PAGE)
+        view.filter(has_text="About").click()
+        page.wait_for_function(f"{PAGE}.scrollTop === 0")
+        page.mouse.move(300, 300)
+        page.mouse.wheel(0, 90)
+        page.wait_for_function(f"{PAGE}.scrollTop === 90")
+        view.filter(has_text="Chat").click()
+        follows(page, PAGE)
+        grows(page, PAGE, 60)
+        follows(page, PAGE)
+        for show, layer in (
+            (page.get_by_text("top_p", exact=True).filter(visible=True).hover, "#field-help"),
+            (page.get_by_role("button", name="Recent conversations").click, ".menu-list"),
+        ):
+            show()
+            expect(page.locator(layer).filter(visible=True)).to_have_count(1)
+            page.locator("body").evaluate("() => document.activeElement.blur()")
+            page.keyboard.press("Escape")
+            expect(page.locator(layer).filter(visible=True)).to_have_count(0)
+            expect(page.locator("#chat-stop")).to_be_visible()
+        page.mouse.move(300, 200)
+        page.mouse.wheel(0, -200)
+        expect(page.get_by_role("button", name="Jump to the latest")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.locator("#chat-send")).to_be_visible()
+        place = page.evaluate(f"{PAGE}.scrollTop")
+        view.filter(has_text="About").click()
+        page.wait_for_function(f"{PAGE}.scrollTop === 90")
+        page.go_back()
+        page.wait_for_function(f"{PAGE}.scrollTop === {place}")
+        page.reload()
+        page.wait_for_function(f"{PAGE}.scrollTop === {place}")
+        page.get_by_role("button", name="Jump to the latest").click()
+        page.reload()
+        page.wait_for_function(f"{PAGE}.scrollTop > {place}")
+        follows(page, PAGE)

@@ -38,7 +38,7 @@ export class BlindRound {
     this.stream = null; // its id, once it is begun
     /** @type {Pane[]} */
     this.panes = [];
-    this.end = new ScrollEnd(place, [place], dock, () => this.open);
+    this.end = new ScrollEnd('blind', place, [place], dock, () => this.open);
     onceOfTwo(ballot);
   }
 

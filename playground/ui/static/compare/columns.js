@@ -30,7 +30,7 @@ export class Board {
     this.turns = new SideBySide(() => this.columns.map(({ log }) => log));
     this.add = button('Add column', () => this.#addColumn(), 'quiet add-column');
     node.append(this.add);
-    this.end = new ScrollEnd(node, [node], dock, () => this.columns.some(({ messages }) => messages.length > 0));
+    this.end = new ScrollEnd('columns', node, [node], dock, () => this.columns.some(({ messages }) => messages.length > 0));
   }
 
   // kept: [{setting, messages, shown}]; reference: a position among them.

@@ -5,35 +5,39 @@
 // back. What has grown is followed in the frame in which it has, when it is laid out.
 
 import { button } from './dom.js';
+import { ScrollPlace } from './scroll_place.js';
 
 const near = 60; // pixels from the end at which moving down arrives there
 const doubt = 250; // ms after which a movement that moved nothing, as over another box, counts as none
 
 const upward = new Set(['ArrowUp', 'PageUp', 'Home']);
 
-export class ScrollEnd {
+export class ScrollEnd extends ScrollPlace {
   /**
+   * @param {string} name By which the place outlives a reload.
    * @param {HTMLElement} scroller The page's own, or a box that scrolls.
-   * @param {Element[]} grown What makes it longer.
+   * @param {HTMLElement[]} grown The view, and what else makes it longer.
    * @param {HTMLElement} dock Above which the way back to the end floats.
    * @param {() => boolean} filled Whether there is anything to follow.
    */
-  constructor(scroller, grown, dock, filled) {
-    this.scroller = scroller;
+  constructor(name, scroller, grown, dock, filled) {
+    super(name, scroller, grown[0]);
     this.filled = filled;
-    this.followed = true;
-    this.top = scroller.scrollTop;
+    this.followed = !this.known;
     this.height = scroller.scrollHeight;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.doubting = undefined;
     this.jump = button('Jump to the latest', () => this.show(), 'quiet jump');
     this.jump.hidden = true;
     dock.append(this.jump);
-    this.growing = new ResizeObserver(() => this.#grown());
     this.observe(...grown);
-    addEventListener('resize', () => this.#grown());
-    const page = scroller === document.documentElement;
-    this.#listen(page ? document : scroller);
+    addEventListener('resize', () => this.grown());
+    this.#listen(this.hears);
+  }
+
+  // At its end it has none: it follows that.
+  get place() {
+    return this.followed ? null : super.place;
   }
 
   // Watches more parts that make it longer.
@@ -44,7 +48,8 @@ export class ScrollEnd {
   // Goes to the end, and stays there.
   show() {
     this.followed = true;
-    this.#grown();
+    this.coming = false;
+    this.grown();
   }
 
   // Stays where it is, until the reader moves to the end.
@@ -58,19 +63,20 @@ export class ScrollEnd {
     return scrollHeight - scrollTop - clientHeight;
   }
 
-  #grown() {
+  grown() {
+    super.grown();
+    if (this.away) return;
     if (this.followed && this.filled()) this.scroller.scrollTo({ top: this.scroller.scrollHeight, behavior: 'instant' });
     this.#settle();
   }
 
   #settle() {
-    this.top = this.scroller.scrollTop;
+    if (!this.coming) super.scrolled();
     this.height = this.scroller.scrollHeight;
     this.jump.hidden = this.followed || !this.filled() || this.#left < near;
   }
 
   #listen(hears) {
-    hears.addEventListener('scroll', () => this.#scrolled(), { passive: true });
     hears.addEventListener('wheel', ({ deltaY }) => { if (deltaY < 0) this.#up(); }, { passive: true });
     hears.addEventListener('keydown', ({ key, shiftKey, target }) => {
       if (!target.matches('input, textarea, select') && (upward.has(key) || (key === ' ' && shiftKey))) this.#up();
@@ -85,7 +91,7 @@ export class ScrollEnd {
 
   // The reader moves up: from now on, and not from when it has moved, nothing is followed.
   #up() {
-    if (!this.followed || this.scroller.scrollTop <= 0) return;
+    if (!this.here || !this.followed || this.scroller.scrollTop <= 0) return;
     this.followed = false;
     const from = this.top; // it may have moved already
     clearTimeout(this.doubting);
@@ -94,7 +100,7 @@ export class ScrollEnd {
     }, doubt);
   }
 
-  #scrolled() {
+  scrolled() {
     const { scrollTop, scrollHeight } = this.scroller;
     // What has become shorter moves up by itself.
     if (scrollTop < this.top && scrollHeight >= this.height && this.#left > 1) this.followed = false;

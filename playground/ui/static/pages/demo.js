@@ -60,7 +60,7 @@ class Demo {
     this.notice = new Notice($('#demo-notice'));
     this.progress = progressBar();
     $('#demo-note').after(this.progress.node);
-    this.end = new ScrollEnd(document.documentElement, [page, ...logs], $('.dock, .compare-dock'), () => this.messages.length > 0);
+    this.end = new ScrollEnd(`demo.${token}`, document.documentElement, [page, ...logs], $('.dock, .compare-dock'), () => this.messages.length > 0);
   }
 
   get messages() {

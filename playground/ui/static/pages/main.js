@@ -9,6 +9,7 @@ import { address } from '../lib/api.js';
 import { $, whenAdded } from '../lib/dom.js';
 import { menu } from '../lib/menu.js';
 import { arrowsBetween } from '../lib/tabs.js';
+import { ScrollPlace } from '../lib/scroll_place.js';
 import { startTheme, themeMenu } from '../lib/theme.js';
 import { arrive, onFragment, startAddress } from '../lib/url_hash.js';
 import { choosePresetTab, presetTab, startSamplers } from '../presets/panel.js';
@@ -61,6 +62,8 @@ async function start() {
   whenAdded(document.getElementById('views'), '#history', async (node) => {
     (await import('../history/history.js')).startHistory(node);
   });
+  whenAdded(document.getElementById('views'), '#comparison, #history, .about', (node) => (
+    new ScrollPlace(node.id || 'about', document.documentElement, node)));
   // The tabs stick below the masthead, which is higher while it says that nobody is logged in. In the
   // next frame, since it makes other observed parts lower, which would be told too late in this one.
   new ResizeObserver(([{ borderBoxSize: [{ blockSize }] }]) => {
