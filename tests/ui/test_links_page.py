@@ -272,6 +272,25 @@ def test_tabs_are_in_the_address_and_in_the_way_back(chromium: Browser, site: st
         expect(page.locator("#engine-info")).to_be_visible()
 
 
+def test_an_address_that_leads_nowhere_is_said_and_leaves_no_entry(page: Page) -> None:
+    before = address(page, "&tab=chat&")
+    page.get_by_role("tab", name="About").click()
+    address(page, "&tab=about&")
+    notice = page.locator("#page-notice")
+    for fragment in ("xyz", "tab=xyz", "share=xyz", "share=links&tab=xyz"):
+        follow(page, fragment)
+        expect(notice).to_have_text(f"There is nothing at “#{fragment}” on this page.")
+        expect(notice).to_have_role("status")
+        address(page, "#setup=1&tab=about&end")
+    page.go_back()
+    expect(page).to_have_url(before)
+    page.evaluate("location.hash = 'setup=1&tab=xyz&end'")
+    expect(page.locator("dialog")).to_contain_text("not xyz")
+    page.go_back()
+    expect(page.locator("dialog")).to_have_count(0)
+    expect(page).to_have_url(before)
+
+
 def test_a_reload_with_an_address_of_some_changes_ago_goes_on_with_what_is_set(page: Page) -> None:
     earlier = address(page, "&end")
     knob(page, "top_k").fill("3")

@@ -14,8 +14,10 @@ const known = 12; // the last addresses, by which a reload knows its own
 const openers = new Map(); // by the name in front of “=”
 /** @type {((beneath: boolean) => { place: string, text: string }) | null} */
 let describe = null;
+let tellUnknown = (/** @type {string} */ _fragment) => {};
 let opening = 0; // links that are being opened, and places
 let held = false; // whether the address is a link that may be opened later
+let below = ''; // the place of the last entry that nothing lies over
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let timer;
 
@@ -39,6 +41,7 @@ function write() {
     if (before === undefined || before === place || !beneath) history.replaceState(state, '', url);
     else history.pushState(state, '', url);
   }
+  if (beneath) below = place;
 }
 
 // The reader went to another place: it is an entry at once, however soon the next one follows.
@@ -66,18 +69,24 @@ function whole(fragment) {
   }
 }
 
-async function dispatch() {
+// followed: whether it was opened in this page, which has made an entry for it. Where the link led to no other
+// place, that goes again, as one whose layer is closed.
+async function dispatch(followed = false) {
   const fragment = whole(location.hash.slice(1));
   const [, name, value] = /^([a-z]+)(?:=|%3D)(.*)$/is.exec(fragment) ?? [];
+  const before = below;
   opening += 1;
   held = false;
   try {
-    held = await openers.get(name)?.(value, fragment) === false;
+    const open = openers.get(name);
+    if (open) held = await open(value, fragment) === false;
+    else if (fragment !== '') tellUnknown(fragment);
   } finally {
     opening -= 1;
     clearTimeout(timer);
     timer = undefined;
   }
+  if (followed && !held && history.state === null && describe?.(true).place === before) history.replaceState({ layers: 1 }, '');
   settle();
 }
 
@@ -92,9 +101,10 @@ function resumed() {
 }
 
 // describing(beneath): {place, text} of now, or of what is below what lies over it. selecting(place): goes
-// there, and may take a moment.
-export function startAddress(describing, selecting) {
+// there, and may take a moment. unknown(fragment): it leads nowhere.
+export function startAddress(describing, selecting, unknown) {
   describe = describing;
+  tellUnknown = unknown;
   const go = async (place) => {
     opening += 1; // on the way there the page is at places that nobody went to
     await selecting(place);
@@ -111,7 +121,7 @@ export function startAddress(describing, selecting) {
     },
     later: touch,
   });
-  addEventListener('hashchange', () => { if (history.state === null) void dispatch(); });
+  addEventListener('hashchange', () => { if (history.state === null) void dispatch(true); });
   const place = resumed();
   if (place) void go(place);
   else void dispatch();

@@ -8,7 +8,9 @@ import { onEngine, watchEngine } from '../engine/state.js';
 import { address } from '../lib/api.js';
 import { $, whenAdded } from '../lib/dom.js';
 import { menu } from '../lib/menu.js';
+import { Notice } from '../lib/notice.js';
 import { arrowsBetween } from '../lib/tabs.js';
+import { brief } from '../lib/text.js';
 import { ScrollPlace } from '../lib/scroll_place.js';
 import { startTheme, themeMenu } from '../lib/theme.js';
 import { arrive, onFragment, startAddress } from '../lib/url_hash.js';
@@ -46,6 +48,8 @@ async function goTo(place) {
 
 async function start() {
   const chat = new Chat();
+  const notice = new Notice($('#page-notice'));
+  const unknown = (fragment) => notice.show(`There is nothing at “#${brief(fragment, 60)}” on this page.`);
   startSamplers(() => chat.meter());
   await chat.start();
   startAbout();
@@ -55,7 +59,7 @@ async function start() {
   });
   $('#theme').replaceWith(themeMenu());
   $('#recent').replaceWith(menu('Recent conversations', async () => (
-    (await import('../history/recent.js')).recentItems((words) => chat.notice.show(words))), 'Recent'));
+    (await import('../history/recent.js')).recentItems((words) => notice.show(words))), 'Recent'));
   $('#share').addEventListener('click', async () => {
     (await import('../share/share_window.js')).openShare();
   });
@@ -81,15 +85,17 @@ async function start() {
   startAccount();
   onFragment('setup', async (...link) => (await import('../share/open_setup.js')).openSetup(...link));
   onFragment('continue', async (token) => (await import('../share/continue_snapshot.js')).continueFrom(token));
-  onFragment('share', (_, fragment) => {
-    tabButton(/&tab=([a-z]+)/.exec(fragment)?.[1])?.click();
+  onFragment('share', (value, fragment) => {
+    const [, tab = currentTab()] = /&tab=([^&]*)/.exec(value) ?? [];
+    if (!/^links\b/.test(value) || !tabButton(tab)) return unknown(fragment);
+    tabButton(tab)?.click();
     return openLinks();
   });
   new MutationObserver(arrive).observe($('#views > .tab-wrapper'), {
     subtree: true, attributeFilter: ['aria-selected'],
   });
   arrowsBetween($('#views > .tab-wrapper [role="tablist"]'));
-  startAddress(described, goTo);
+  startAddress(described, goTo, unknown);
   document.documentElement.dataset.playground = 'ready';
 }
 
