@@ -27,7 +27,7 @@ from tests.pages import serve
 
 _WAIT_S: Final = 30.0
 _ELEMENT: Final = "element-6066-11e4-a52e-4f735466cecf"
-_PAGE_UP, _ENTER = "\ue00e", "\ue007"
+_PAGE_UP, _ENTER, _ESCAPE = "\ue00e", "\ue007", "\ue00c"
 # What Firefox asks of others by itself, and blocked site data.
 _QUIET: Final = {
     "browser.shell.checkDefaultBrowser": False,
@@ -226,7 +226,7 @@ _AWAY: Final = f"{_END}.scrollHeight - {_END}.scrollTop - {_END}.clientHeight"
 
 
 def journey(tab: Tab, url: str) -> None:
-    """Load, send, stream, stop, scroll up, reload, share, compare."""
+    """Load, send, stream, stop, scroll up, reload, share, go back, compare."""
     tab.go(url)
     tab.until("document.querySelector('#engine-state').dataset.state === 'ready'")
     tab.type("#chat-prompt", f"Hello!{_ENTER}")
@@ -247,7 +247,20 @@ def journey(tab: Tab, url: str) -> None:
     tab.until(f"{_LAST}?.querySelector('.body').textContent.trim() === {json.dumps(text.strip())}")
     tab.click("#share")
     tab.until("document.querySelector('dialog.share')?.open ?? false")
-    tab.run("document.querySelector('dialog.share').close()")
+    tab.run("history.back()")
+    tab.until("!document.querySelector('dialog') && !history.state.layers")
+    tab.click("#share")
+    tab.until("history.state.layers === 1")
+    tab.press(_ESCAPE)
+    tab.until("!document.querySelector('dialog') && !history.state.layers")
+    place = tab.run(f"{_END}.scrollTop")
+    tab.click("#view-about-button")
+    tab.until(f"{_END}.scrollTop === 0")
+    tab.run("history.back()")
+    tab.until(f"{_END}.scrollTop === {place} && {place} > 0")
+    tab.run("location.hash = 'nowhere'")
+    tab.until("document.querySelector('#page-notice').checkVisibility()")
+    tab.until("history.state?.playground?.startsWith('chat') && !history.state.layers")
     tab.click("#view-compare-button")
     tab.until("document.querySelectorAll('section.column').length === 3")
     tab.type("#compare-prompt", f"Hello!{_ENTER}")
