@@ -130,11 +130,11 @@ class Connection(asyncio.Protocol):
 
     async def read(self, seconds: float | None) -> bytes:
         """What has arrived of the body, at least a byte; b"" at its end."""
-        if not self._parts and not self._complete and not self._take():
+        if self._paused and not self._parts and not self._complete and not self._take():
             self._resume()
         while not self._parts and not self._complete:
             await self._arrival(seconds)
-        if self._complete:
+        if self._paused and self._complete:
             self._resume()  # what comes now says that it cannot be used again
         parts, self._parts = self._parts, []
         self._consumed = not parts
@@ -147,7 +147,7 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _resume(self) -> None:
-        if self._paused and not self._transport.is_closing():
+        if not self._transport.is_closing():
             self._paused = False
             self._transport.resume_reading()
 
@@ -157,7 +157,7 @@ class Connection(asyncio.Protocol):
         Past the loop, which would be told to watch the socket, wait for it, and be told to look
         away again: that is a tenth of what a read costs. Its end and its errors are the loop's.
         """
-        if not self._paused or self._descriptor is None or self._transport.is_closing():
+        if self._descriptor is None or self._transport.is_closing():
             return False
         try:
             data = os.read(self._descriptor, _MOST_TAKEN)

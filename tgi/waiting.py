@@ -8,18 +8,17 @@ class Wait:
 
     asyncio.timeout around a future or an event does the same. This has one timer for all of the
     waits, which comes due again at most once in a wait's time, so that a wait costs half as much.
+
+    Attributes:
+        waits: Whether it does.
     """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self.waits = False
         self._future: asyncio.Future[bool] | None = None
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def waits(self) -> bool:
-        """Whether somebody does."""
-        return self._future is not None
 
     async def wait(self, seconds: float | None) -> bool:
         """Whether it was ended by `end` within that time; ``None`` is for ever."""
@@ -32,14 +31,17 @@ class Wait:
                 self._timer = self._loop.call_at(self._due, self._look)
         else:
             self.close()
+        self.waits = True
         try:
             return await self._future
         finally:
+            self.waits = False
             self._future = None
 
     def end(self) -> None:
         """What is waited for is there."""
-        self._settle(True)
+        if self._future is not None and not self._future.done():
+            self._future.set_result(True)
 
     def close(self) -> None:
         """Let go of the timer: nobody waits for long."""
@@ -47,15 +49,11 @@ class Wait:
             self._timer.cancel()
             self._timer = None
 
-    def _settle(self, came: bool) -> None:
-        if self._future is not None and not self._future.done():
-            self._future.set_result(came)
-
     def _look(self) -> None:
         self._timer = None
-        if self._future is None:
+        if self._future is None or self._future.done():
             return
         if self._loop.time() >= self._due:
-            self._settle(False)
+            self._future.set_result(False)
         else:
             self._timer = self._loop.call_at(self._due, self._look)
