@@ -84,7 +84,7 @@ class LabelData(TypedDict):
     """How it was quantised, and by which engine it answers."""
     score: str
     """What it scored, "" where that is not known."""
-    mission: bool
+    is_default: bool
     """Whether it is the model that the playground was made for."""
 
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-MISSION: Final = "ContextualAI/Contextual_KTO_Mistral_PairRM"
-_MISSION_TITLE: Final = "KTO Mistral 7B"
+DEFAULT_MODEL: Final = "ContextualAI/Contextual_KTO_Mistral_PairRM"
+_DEFAULT_TITLE: Final = "KTO Mistral 7B"
 # Of AlpacaEval 2.0: the card's figure, and the one beside it in AlpacaEval's own table.
-_MISSION_SCORE: Final = "AlpacaEval 33.23 (length-controlled 29.71)"
-_MISSION_NAME: Final = re.compile(
+_DEFAULT_SCORE: Final = "AlpacaEval 33.23 (length-controlled 29.71)"
+_DEFAULT_NAME: Final = re.compile(
     r"(?:contextualai[-_.])?contextual[-_]kto[-_]mistral[-_]pairrm", re.IGNORECASE
 )
 _LONGEST: Final = 60
@@ -35,13 +35,13 @@ class ModelLabel:
         title: Its name.
         badge: Its quantisation and its engine, as far as they are known.
         score: What it scored, "" where that is not known.
-        mission: Whether it is the one that the playground was made for.
+        is_default: Whether it is the one that the playground was made for.
     """
 
     title: str
     badge: str
     score: str
-    mission: bool
+    is_default: bool
 
 
 def label(model_id: str, engine: str, quantisation: str) -> ModelLabel:
@@ -52,13 +52,13 @@ def label(model_id: str, engine: str, quantisation: str) -> ModelLabel:
         quantisation: "" where the engine does not tell; the model's own name may.
     """
     name, named = _read(model_id)
-    mission = _MISSION_NAME.fullmatch(name) is not None
+    is_default = _DEFAULT_NAME.fullmatch(name) is not None
     parts = (quantisation or named, _VERSION.sub("", engine))
     return ModelLabel(
-        title=_MISSION_TITLE if mission else _line(name),
+        title=_DEFAULT_TITLE if is_default else _line(name),
         badge=" · ".join(_line(part) for part in parts if part),
-        score=_MISSION_SCORE if mission else "",
-        mission=mission,
+        score=_DEFAULT_SCORE if is_default else "",
+        is_default=is_default,
     )
 
 
@@ -76,7 +76,7 @@ def combined(labels: Iterable[ModelLabel]) -> ModelLabel | None:
         title=" and ".join(titles) if len(titles) <= _NAMED else f"{len(titles)} models",
         badge=" and ".join(badges) if len(badges) <= _NAMED else "",
         score=distinct[0].score if len(titles) == 1 else "",
-        mission=all(each.mission for each in distinct),
+        is_default=all(each.is_default for each in distinct),
     )
 
 

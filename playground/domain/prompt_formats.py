@@ -48,7 +48,7 @@ class PromptFormat:
 # Llama 2's vocabulary, which Mistral's first ones and all that was made of them have, too.
 _LLAMA_2: Final = frozenset({"<s>", "</s>", "<unk>"})
 
-# The mission's model. To its tokenizer the markers are ordinary text.
+# The default model. To its tokenizer the markers are ordinary text.
 TULU2: Final = PromptFormat(
     id="tulu2",
     label="TuluV2",
@@ -163,9 +163,9 @@ UNKNOWN_TEMPLATE: Final = replace(
     note=f"The playground does not know this model's own chat template. {_GUESS}",
 )
 
-# The mission's model under whatever name its files have. Its name has Mistral's in it, and the
+# The default model under whatever name its files have. Its name has Mistral's in it, and the
 # files that others made of it carry other templates than its card says.
-_MISSION: Final = re.compile(r"kto-mistral-pairrm")
+_DEFAULT: Final = re.compile(r"kto-mistral-pairrm")
 # By name; all signs but letters and digits are a hyphen. The first that is found.
 _NAMES: Final = (
     (re.compile(r"\bsmollm2\b"), SMOLLM2),
@@ -192,10 +192,10 @@ def recognise(model_id: str, template: str | None = None, eos: str | None = None
             than a variable for it.
 
     Returns:
-        Where neither says anything, the mission's model's, with a note that says so.
+        Where neither says anything, the default model's, with a note that says so.
     """
     name = re.sub(r"[^a-z0-9]+", "-", model_id[:_LONGEST_NAME].lower())
-    if _MISSION.search(name):
+    if _DEFAULT.search(name):
         return TULU2
     if template and template.strip():
         template = template[:_LONGEST_TEMPLATE]

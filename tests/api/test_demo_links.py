@@ -198,7 +198,7 @@ async def test_the_engine_gets_what_the_owner_fixed(tmp_path: Path) -> None:
             "reason": "",
             "progress": None,
             "model_id": "some/model",
-            "label": {"title": "model", "badge": "TGI", "score": "", "mission": False},
+            "label": {"title": "model", "badge": "TGI", "score": "", "is_default": False},
         }
         events = await visit(client, token)
         assert [name for name, _ in events if name in ("done", "error")] == ["done", "done"]

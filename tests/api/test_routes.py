@@ -381,7 +381,7 @@ async def test_says_what_the_engine_is() -> None:
     assert state["engine"] == {
         "kind": "tgi",
         "name": "TGI 3.3.7",
-        "label": {"title": "model", "badge": "FP8 · TGI", "score": "", "mission": False},
+        "label": {"title": "model", "badge": "FP8 · TGI", "score": "", "is_default": False},
         "model_id": "some/model",
         "model_sha": "0123abc",
         "quantisation": "FP8",

@@ -25,7 +25,7 @@ SCORE = "AlpacaEval 33.23 (length-controlled 29.71)"
 )
 def test_the_missions_model_is_known_by_all_of_its_names(model_id: str, quantisation: str) -> None:
     shown = label(model_id, "llama.cpp b11549", "")
-    assert (shown.title, shown.mission) == ("KTO Mistral 7B", True)
+    assert (shown.title, shown.is_default) == ("KTO Mistral 7B", True)
     assert shown.badge == " · ".join(filter(None, [quantisation, "llama.cpp"]))
     assert shown.score == SCORE
 
@@ -49,7 +49,7 @@ def test_the_missions_model_is_known_by_all_of_its_names(model_id: str, quantisa
 def test_any_other_has_its_own_name_and_no_score(model_id: str, title: str) -> None:
     shown = label(model_id, "TGI 3.3.7", "FP8")
     assert (shown.title, shown.badge) == (title, "FP8 · TGI")
-    assert (shown.score, shown.mission) == ("", False)
+    assert (shown.score, shown.is_default) == ("", False)
 
 
 @pytest.mark.parametrize(
@@ -81,11 +81,11 @@ def test_several_models_are_one_label() -> None:
     twice = combined([own, small, own])
     assert twice is not None
     assert (twice.title, twice.badge) == ("KTO Mistral 7B", "FP8 · TGI and Q4_K_M · llama.cpp")
-    assert (twice.score, twice.mission) == (SCORE, True)
+    assert (twice.score, twice.is_default) == (SCORE, True)
     both = combined([other, own])
     assert both is not None
     assert both.title == "SmolLM2-135M-Instruct and KTO Mistral 7B"
-    assert (both.score, both.mission) == ("", False)
+    assert (both.score, both.is_default) == ("", False)
     many = combined([own, other, label("third", "vLLM 1", "")])
     assert many is not None
     assert (many.title, many.badge) == ("3 models", "")

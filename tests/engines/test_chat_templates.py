@@ -1,7 +1,7 @@
 """The prompt formats beside what others wrote: llama.cpp's templates, and SmolLM2's own.
 
 llama.cpp has templates of known models in C++, made without ours; SmolLM2's is in its file. How the
-mission's model is written for is held against its card and TGI's template in tests/deployment.
+default model is written for is held against its card and TGI's template in tests/deployment.
 """
 
 from collections.abc import Iterator, Sequence

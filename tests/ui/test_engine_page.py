@@ -19,7 +19,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from playground.domain.models import MISSION
+from playground.domain.models import DEFAULT_MODEL
 from playground.ui.page import static_version
 from tests import conversations
 from tests.application import NOWHERE, Application
@@ -66,7 +66,7 @@ def answering(**info: Any) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def small(chromium: Browser) -> Iterator[Application]:
-    """A playground over another model than the mission's."""
+    """A playground over another model than the default."""
     with (
         answering(model_id="HuggingFaceTB/SmolLM2-135M-Instruct") as url,
         serve(url, engine_quantisation="Q4_1") as site,
@@ -116,7 +116,7 @@ def test_the_missions_model_has_its_name_its_score_and_its_card(
     chromium: Browser, quantisation: str
 ) -> None:
     with (
-        answering(model_id=MISSION) as url,
+        answering(model_id=DEFAULT_MODEL) as url,
         serve(url, engine_quantisation=quantisation) as site,
         opened(chromium, site.url + "/") as page,
     ):
@@ -385,7 +385,7 @@ def test_on_a_phone_the_head_and_the_bar_fit(chromium: Browser, small: Applicati
         assert name["height"] < 30 < below["y"]  # on one line, above the rest
         assert page.evaluate(CUT) == []
         long = {"title": "Some-Model-With-A-Very-Long-Name-135M-Instruct-Preview", "score": SCORE}
-        said.now(engine={"label": {"badge": "Q4_K_M · llama.cpp", "mission": False, **long}})
+        said.now(engine={"label": {"badge": "Q4_K_M · llama.cpp", "is_default": False, **long}})
         expect(page.locator(".masthead .model")).to_have_text(long["title"])
         assert page.evaluate(CUT) == []
         page.set_viewport_size({"width": 1240, "height": 844})
@@ -404,7 +404,7 @@ def test_the_page_names_the_model_of_the_engine_that_the_chat_has_chosen(
     chromium: Browser, tmp_path: Path
 ) -> None:
     with (
-        answering(model_id=MISSION) as own,
+        answering(model_id=DEFAULT_MODEL) as own,
         answering(model_id="some/other-1B") as other,
         serve(
             "http://unused.invalid",

@@ -15,7 +15,7 @@ from playground.cli.check.findings import Finding, fault, note, ok, skipped
 from playground.domain import models
 from playground.domain.errors import EngineError
 from playground.domain.messages import Message
-from playground.domain.models import MISSION
+from playground.domain.models import DEFAULT_MODEL
 from playground.domain.prompt import render
 from playground.domain.samplers import Sampler
 from playground.engines.base import (
@@ -166,7 +166,9 @@ async def _refuses_the_key(address: EngineAddress) -> bool:
 def _model(settings: Settings, info: EngineInfo, advice: Advice) -> Finding:
     name = "model"
     named = models.label(info.model_id, info.name, info.quantisation)
-    if info.model_id == settings.model_id or (named.mission and settings.model_id == MISSION):
+    if info.model_id == settings.model_id or (
+        named.is_default and settings.model_id == DEFAULT_MODEL
+    ):
         return ok(name, info.model_id)
     return note(
         name, f"It serves {info.model_id}, and the page is for {settings.model_id}.", advice.model

@@ -224,7 +224,7 @@ interface ModelLabel {
   title: string;
   badge: string;
   score: string;
-  mission: boolean; // whether it is the one that the playground was made for
+  is_default: boolean; // whether it is the one that the playground was made for
 }
 
 interface Progress {

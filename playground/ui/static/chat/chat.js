@@ -450,7 +450,7 @@ export class Chat {
   #engineChanged(state) {
     if (state.state === 'unknown') $('.model-note').textContent = '';
     if (state.state !== 'ready') return;
-    $('.model-note').textContent = `${state.engine.label.mission ? 'Mistral 7B, aligned with KTO.' : `${state.engine.label.title} answers here.`} Pick a preset, and compare what the samplers do.`;
+    $('.model-note').textContent = `${state.engine.label.is_default ? 'Mistral 7B, aligned with KTO.' : `${state.engine.label.title} answers here.`} Pick a preset, and compare what the samplers do.`;
     this.meter();
   }
 }

@@ -88,7 +88,7 @@ export function startAbout() {
       shown = now;
       showModel($('#model-info'), state.engine);
       card.replaceChildren();
-      if (state.engine.label.mission) void showCard(card, () => shown === now);
+      if (state.engine.label.is_default) void showCard(card, () => shown === now);
     });
   });
 }
