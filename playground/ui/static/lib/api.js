@@ -39,9 +39,10 @@ export class RequestFailed extends Error {
 /**
  * What the server says of a field by its name, with its place in words.
  * @param {string} error
- * @param {string} [field]
+ * @param {string | null} [field] null for what is wrong with no field.
  */
-function inWords(error, field = '') {
+function inWords(error, field) {
+  if (!field) return error;
   const name = [field, field.split('.').at(-1)].find((each) => each && error.startsWith(`${each} `));
   return name ? placeOf(field) + error.slice(name.length) : error;
 }
@@ -68,7 +69,7 @@ async function request(path, body, signal, method = body === undefined ? 'GET' :
     throw new RequestFailed('The playground does not answer. Is it still running?', 'unreachable', null, true);
   }
   if (response.ok) return response;
-  /** @type {{ error?: string, kind?: string, field?: string }} */
+  /** @type {{ error?: string, kind?: string, field?: string | null }} */
   let problem = {};
   try {
     problem = await response.json();
