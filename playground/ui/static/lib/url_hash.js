@@ -107,10 +107,13 @@ export function startAddress(describing, selecting, unknown) {
   tellUnknown = unknown;
   const go = async (place) => {
     opening += 1; // on the way there the page is at places that nobody went to
-    await selecting(place);
-    await new Promise((done) => { setTimeout(done); });
-    opening -= 1;
-    touch();
+    try {
+      await selecting(place);
+      await new Promise((done) => { setTimeout(done); });
+    } finally {
+      opening -= 1;
+      touch();
+    }
   };
   withAddress({
     ready: () => opening === 0,
