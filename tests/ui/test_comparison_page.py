@@ -414,6 +414,7 @@ def test_a_snapshot_during_a_blind_round_says_what_is_not_in_it(page: Page) -> N
     expect(dialog).to_contain_text("The blind answers are not in it: vote or reveal them first.")
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Tie").click()
+    expect(page.locator("#compare-notice")).to_contain_text("A tie.")  # the server has opened it
     page.get_by_role("button", name="Share", exact=True).click()
     expect(dialog).to_contain_text("whoever opens the link sees")
     expect(dialog).not_to_contain_text("The blind answers are not in it")
