@@ -5,11 +5,11 @@ from collections.abc import Callable
 from math import floor
 from typing import Final
 
-# So many reads a second cost a core some third of its time, measured at some 100 µs each: with more
-# streams than these bear a stream is read less often, up to the pace …
+# So many reads a second cost a core some third of its time: with more streams than these bear a
+# stream is read less often, up to the pace …
 _READS_A_SECOND: Final = 2700
-# … and by so much less for each stream more, in seconds, so that 400 leave the loop time to spare.
-_EACH_MORE_S: Final = 0.00013
+# … and from where all of them take so many, less often again, which leaves the loop time to spare.
+_MOST_READS_A_SECOND: Final = 4400
 # Nobody sees more than 120 changes a second. An engine that writes slower is read at each token.
 _QUICKEST_S: Final = 1 / 120
 # How much slower a beat may become, and when and by how much it does: it slows down as soon as the
@@ -47,8 +47,8 @@ class Beat:
     def length(self) -> float:
         """Seconds at present."""
         needed = max(self.streams / _READS_A_SECOND, _QUICKEST_S)
-        more = max(0.0, self.streams - self._pace * _READS_A_SECOND)
-        return min(needed, self._pace + more * _EACH_MORE_S) * self._slowness
+        most = max(self.streams / _MOST_READS_A_SECOND, self._pace)
+        return min(needed, most) * self._slowness
 
     async def wait(self, silence: float, hold: Callable[[], None]) -> None:
         """Until a stream may be read again; those who begin to wait together are woken together.
