@@ -7,7 +7,7 @@ from typing import Final
 
 # So many reads a second cost a core some third of its time: with more streams than these bear a
 # stream is read less often, up to the pace …
-_READS_A_SECOND: Final = 2700
+_READS_A_SECOND: Final = 2600
 # … and from where all of them take so many, less often again, which leaves the loop time to spare.
 _MOST_READS_A_SECOND: Final = 4400
 # Nobody sees more than 120 changes a second. An engine that writes slower is read at each token.

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 # Where there are many streams, each is read 26 times a second: text that grows so often looks as if
 # it grew continuously.
-PACE_S: Final = 0.038
+PACE_S: Final = 0.0385
 # What reading an answer raises where it is not made as it should be.
 MISREAD: Final = (AttributeError, LookupError, OverflowError, TypeError, ValueError)
 
