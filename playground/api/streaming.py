@@ -85,10 +85,9 @@ class EventStream(Response):
             try:
                 async with while_read(receive), _Sending(send, self._patience_s) as sending:
                     opened = await stack.enter_async_context(self._opening)
-                    parts = await stack.enter_async_context(closing(_encoded(opened.batches)))
                     begun = True
                     # In a task of its own, which is not resumed through all layers at each part.
-                    await asyncio.create_task(_sent(opened.number, parts, sending.send))
+                    await asyncio.create_task(_sent(opened, sending.send))
             except PlaygroundError as error:
                 if begun:
                     raise
@@ -98,17 +97,13 @@ class EventStream(Response):
                     raise
 
 
-async def _sent(number: str, parts: AsyncGenerator[bytes, None], send: Send) -> None:
-    headers = [*_HEADERS, (b"x-stream-id", number.encode("ascii"))]
+async def _sent(opened: Opened, send: Send) -> None:
+    headers = [*_HEADERS, (b"x-stream-id", opened.number.encode("ascii"))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    async for part in parts:
+    async for batch in opened.batches:
+        part = events.encode(batch) if batch else events.KEEP_ALIVE
         await send({"type": "http.response.body", "body": part, "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _encoded(batches: Batches) -> AsyncGenerator[bytes, None]:
-    async for batch in batches:
-        yield events.encode(batch) if batch else events.KEEP_ALIVE
 
 
 class _Sending:

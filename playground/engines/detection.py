@@ -98,8 +98,15 @@ class DetectedEngine:
             )
         return self._found.parameters(request)
 
-    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Chunk | Finish, None]:
+    def stream(self, request: GenerationRequest) -> AsyncGenerator[Chunk | Finish, None]:
         """As the engine that was found."""
+        if self._found is not None:
+            return self._found.stream(request)  # with nothing between at each token
+        return self._stream_when_found(request)
+
+    async def _stream_when_found(
+        self, request: GenerationRequest
+    ) -> AsyncGenerator[Chunk | Finish, None]:
         async with closing((await self._engine()).stream(request)) as items:
             async for item in items:
                 yield item

@@ -1,16 +1,24 @@
 """How a stream is closed."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import anyio
 
-T = TypeVar("T")
+
+class Closable(Protocol):
+    """What is to be closed, as asynchronous generators are."""
+
+    async def aclose(self) -> None:
+        """Close it."""
+
+
+S = TypeVar("S", bound=Closable)
 
 
 @asynccontextmanager
-async def closing(stream: AsyncGenerator[T, None]) -> AsyncIterator[AsyncGenerator[T, None]]:
+async def closing(stream: S) -> AsyncIterator[S]:
     """Closes the stream at the end, also in a task that is being cancelled.
 
     ``contextlib.aclosing`` does not: under an anyio cancel scope the close itself is cancelled, and

@@ -168,10 +168,13 @@ async def answer(
         if made.bridged:
             assert stepped is not None, "its longest request would not be known"
             bridge = Bridge(stepped, budget.info, made, budget.fit.tokens, emulation)
+        items: AsyncGenerator[Chunk | Finish | Notice, None] | EarlyStream[Chunk | Finish]
         if bridge:
             items = bridge.write()
+        elif early:
+            items = early[1]
         else:
-            items = early[1].read() if early else engine.stream(made.request)
+            items = engine.stream(made.request)
         async with closing(items) as stream:
             async for item in stream:
                 if isinstance(item, Notice):

@@ -66,7 +66,7 @@ class Stop:
         return self.asked and task is not None and task.uncancel() <= self._cancelling
 
 
-async def compare(
+def compare(
     engines: Sequence[Engine],
     requests: Sequence[PaneRequest],
     *,
@@ -96,9 +96,7 @@ async def compare(
         _answer(engine, request, context_tokens, stop, usage, emulation, markdown)
         for engine, request, stop, usage in zip(engines, requests, stops, usages, strict=True)
     ]
-    async with closing(coalesce(answers, idle=idle)) as batches:
-        async for batch in batches:
-            yield batch
+    return coalesce(answers, idle=idle)
 
 
 async def _answer(
