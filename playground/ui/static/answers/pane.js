@@ -494,7 +494,7 @@ export class Pane {
       const editor = this.#editor(article, message);
       article.replaceChildren(editor);
       const area = $('textarea', editor);
-      fit(area);
+      fit(area); // or the focus would bring a low one into sight
       area.focus();
     });
   }
@@ -574,7 +574,7 @@ export class Pane {
     });
     const save = button(answer ? 'Save as a version' : 'Send', send, 'primary');
     if (answer) save.title = 'Ctrl+Enter';
-    requestAnimationFrame(() => fit(area)); // once it is on the page
+    fit(area);
     return element('div', { className: 'editor' }, area,
       element('div', { className: 'row' }, button('Cancel', close), save));
   }

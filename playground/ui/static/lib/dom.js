@@ -174,8 +174,19 @@ export function onceOfTwo(row) {
   }, { capture: true });
 }
 
-// As tall as its text, up to the stylesheet's max-height.
+// In the next frame: what is observed around a field changes by it.
+const unseen = new ResizeObserver((entries) => requestAnimationFrame(() => {
+  for (const { target } of entries) if (target.checkVisibility()) fit(target);
+}));
+
+// As tall as its text, up to the stylesheet's max-height. A field that is not shown has no height to
+// measure: it gets its own when it is.
 export function fit(area) {
+  if (!area.checkVisibility()) {
+    unseen.observe(area);
+    return;
+  }
+  unseen.unobserve(area);
   area.style.height = 'auto';
   area.style.height = `${area.scrollHeight + area.offsetHeight - area.clientHeight}px`;
 }
