@@ -21,6 +21,11 @@ from tests.stock import INFO, tgi, tokens
 pytestmark = pytest.mark.browser
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+# Whether the answers are longer than their board, and it is not at its end.
+OVERFLOWING = """() => {
+  const { scrollHeight, scrollTop, clientHeight } = document.querySelector('.board:not([hidden])');
+  return scrollHeight - scrollTop - clientHeight > 20;
+}"""
 STORY = "Tell me a story about a lighthouse."
 
 
@@ -369,12 +374,19 @@ def test_a_blind_round_hides_the_names_until_the_vote(page: Page) -> None:
         "Answer C",
     ]
     chosen = body(page, 1)
+    page.set_viewport_size({"width": 1280, "height": 480})
     page.reload()
     page.wait_for_selector(READY)
     compare(page)
     assert body(page, 1) == chosen
+    page.mouse.move(400, 250)
+    page.mouse.wheel(0, -4000)
+    page.wait_for_function("() => document.querySelector('.blind-board').scrollTop === 0")
     page.get_by_role("button", name="Answer B is best").click()
     expect(page.locator("#compare-notice")).to_contain_text("You chose")
+    # The reader goes on at the question, and not at the answers' end.
+    expect(column(page, 0).locator("[data-role=user] .body")).to_be_in_viewport(ratio=1)
+    assert page.evaluate(OVERFLOWING)
     result = page.locator("#compare-notice").inner_text()
     told = re.search(r"You chose ([\w-]+)\. A was [\w-]+, B was ([\w-]+), C was [\w-]+\.", result)
     assert told is not None

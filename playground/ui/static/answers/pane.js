@@ -50,7 +50,7 @@ export class Pane {
   // actions: {presetName(id)} and, for what is to be offered: retry(index, same), with the same seed
   // or another one, resume(index), edit(index, text), rewrite(index, text), remove(index),
   // stop(index), toChat(index), pin(seed); repeats(), whether a seed can be asked for again; busy(), whether no
-  // other version can be shown now, and chosen(index), one is; reading(), a receipt is opened. With
+  // other version can be shown now, and chosen(index), one is; reading(), what is in sight is to stay there. With
   // `plain`, the figures stand elsewhere. With `alone`, receipts ask nothing of the server.
   constructor(log, actions, { plain = false, alone = false } = {}) {
     this.log = log;
@@ -168,6 +168,7 @@ export class Pane {
   // The same for who asked for it by an arrow, which keeps the focus.
   #leaf(version, arrow) {
     if (this.actions.busy?.()) return;
+    this.actions.reading?.();
     const place = this.choose(version);
     const versions = this.tree.versions(version);
     this.told.textContent = `Version ${versions.indexOf(version) + 1} of ${versions.length}`;
@@ -232,7 +233,9 @@ export class Pane {
     if (!this.told.isConnected) this.log.after(this.told);
     if (!aside) return;
     const back = () => {
-      if (!this.actions.busy?.()) this.actions.chosen?.(this.choose(aside.version));
+      if (this.actions.busy?.()) return;
+      this.actions.reading?.();
+      this.actions.chosen?.(this.choose(aside.version));
     };
     this.aside = asideOf({ ...aside, drawn: this.beside }, this.tree.versions(aside.version), (message) => this.#article(message, false), back,
       { open, lasting: this.actions.retry !== undefined });

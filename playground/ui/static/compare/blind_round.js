@@ -13,13 +13,15 @@ import { button, element, onceOfTwo } from '../lib/dom.js';
 import { ScrollEnd } from '../lib/scroll_end.js';
 import { presetName } from '../presets/panel.js';
 import { isEdited, paneOf, summary } from '../presets/setting.js';
+import { belowHead } from './columns.js';
 import { addVote } from './votes.js';
 
 export const letter = (i) => String.fromCharCode(65 + i);
 
 export class BlindRound {
-  // place: where the answers are shown; ballot: where the vote is, in the dock. revealed(round, outcome, best)
-  // gets every answer with `column`, its place in the request, and its receipt and figures;
+  // place: where the answers are shown; ballot: where the vote is, in the dock. revealed(round, outcome, best, height)
+  // gets every answer with `column`, its place in the request, and its receipt and figures, and how
+  // many pixels below its head the question is seen;
   // dropped(): the round cannot be revealed and is given up; again(round): its prompt is to be asked
   // once more; changed(): it is worth storing. doubt(): why the same seed may not repeat the answers, or ''.
   constructor(place, ballot, dock, { revealed, dropped, again, changed, doubt }) {
@@ -174,8 +176,9 @@ export class BlindRound {
       answer.letter = letter(i);
       answer.chosen = outcome === 'best' && best === i;
     }
+    const height = belowHead(this.panes[0].log.children[0]);
     this.close();
-    this.revealed(round, outcome, best);
+    this.revealed(round, outcome, best, height);
   }
 }
 

@@ -97,6 +97,11 @@ export class Column {
     return last?.role === 'assistant' ? last : null;
   }
 
+  // The node of the last question, if there is one.
+  get lastQuestion() {
+    return [...this.log.querySelectorAll(':scope > [data-role="user"]')].at(-1) ?? null;
+  }
+
   get name() {
     return nameOf(this.setting);
   }

@@ -2,7 +2,7 @@
 
 import { SideBySide } from '../answers/side_by_side.js';
 import { renderAll } from '../answers/streaming.js';
-import { button } from '../lib/dom.js';
+import { $, button } from '../lib/dom.js';
 import { ScrollEnd } from '../lib/scroll_end.js';
 import { allPresets } from '../presets/presets.js';
 import { setting } from '../presets/setting.js';
@@ -10,6 +10,13 @@ import { Column } from './column.js';
 
 export const fewest = 2;
 export const most = 4;
+
+// How far below its column's head an element of it stands.
+/** @param {Element} node */
+export function belowHead(node) {
+  const column = /** @type {Element} */ (node.closest('.column'));
+  return node.getBoundingClientRect().top - $('header', column).getBoundingClientRect().bottom;
+}
 
 export class Board {
   // dock: what stands below. actions: {retry, rewrite, stop, toChat, join, chosen, pin} of a column,
@@ -83,6 +90,14 @@ export class Board {
     this.turns.watch();
     this.#name();
     this.actions.changed();
+  }
+
+  // Shows the last question so many pixels below its head.
+  bring(height) {
+    this.end.hold(() => {
+      const question = this.columns[0].lastQuestion;
+      return question === null ? 0 : belowHead(question) - height;
+    });
   }
 
   // Gives every column a label that no other one has, with its engine where that is not the same for all.

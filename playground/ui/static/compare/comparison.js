@@ -29,6 +29,7 @@ import { panesOf, trialsOf } from './requests.js';
 import { openTrials } from './seed_trials.js';
 import { showVotes } from './votes.js';
 
+const lead = 6; // pixels between a head and the question that a reader begins at
 const first = 3; // columns of a first comparison, a preset each
 
 class Comparison {
@@ -383,6 +384,7 @@ class Comparison {
     this.options.use(options);
     this.entry.take(handle);
     this.settle();
+    this.board.bring(lead);
     this.notice.show(words, { stay: true, undo: () => {
       this.entry.flush();
       this.leave();
@@ -394,11 +396,11 @@ class Comparison {
     return true;
   }
 
-  #revealed(round, outcome, best) {
+  #revealed(round, outcome, best, height) {
     const words = deal(this.columns, round, outcome, best);
     this.settle();
     this.notice.show(words, { more: button('Votes', showVotes), stay: true });
-    this.board.end.show();
+    this.board.bring(height);
     this.prompt.focus({ preventScroll: true });
   }
 

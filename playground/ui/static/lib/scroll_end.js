@@ -27,6 +27,8 @@ export class ScrollEnd extends ScrollPlace {
     this.height = scroller.scrollHeight;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.doubting = undefined;
+    /** @type {(() => number) | null} */
+    this.held = null; // how far what is held in sight is from where it was
     this.jump = button('Jump to the latest', () => this.show(), 'quiet jump');
     this.jump.hidden = true;
     dock.append(this.jump);
@@ -49,13 +51,31 @@ export class ScrollEnd extends ScrollPlace {
   show() {
     this.followed = true;
     this.coming = false;
+    this.held = null;
+    this.grown();
+  }
+
+  /**
+   * Holds something where it is in sight, whatever comes above it, until the reader moves.
+   * @param {() => number} off How many pixels below its place it is.
+   */
+  hold(off) {
+    this.followed = false;
+    this.coming = false;
+    this.held = off;
     this.grown();
   }
 
   // Stays where it is, until the reader moves to the end.
   leave() {
     this.followed = false;
+    this.held = null;
     this.#settle();
+  }
+
+  moved() {
+    super.moved();
+    this.held = null;
   }
 
   get #left() {
@@ -66,7 +86,8 @@ export class ScrollEnd extends ScrollPlace {
   grown() {
     super.grown();
     if (this.away) return;
-    if (this.followed && this.filled()) this.scroller.scrollTo({ top: this.scroller.scrollHeight, behavior: 'instant' });
+    if (this.held) this.scroller.scrollBy({ top: this.held(), behavior: 'instant' });
+    else if (this.followed && this.filled()) this.scroller.scrollTo({ top: this.scroller.scrollHeight, behavior: 'instant' });
     this.#settle();
   }
 

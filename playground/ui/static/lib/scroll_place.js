@@ -26,7 +26,7 @@ export class ScrollPlace {
     this.hears = page ? document : scroller;
     this.hears.addEventListener('scroll', () => { if (this.here && !this.coming) this.scrolled(); }, { passive: true });
     for (const moves of ['wheel', 'touchmove', 'keydown', 'pointerdown']) {
-      document.addEventListener(moves, () => { this.coming = false; }, { capture: true, passive: true });
+      document.addEventListener(moves, () => this.moved(), { capture: true, passive: true });
     }
     addEventListener('pagehide', () => remember(`scrolled.${name}`, [this.place]));
   }
@@ -44,6 +44,11 @@ export class ScrollPlace {
   grown() {
     if (!this.view.checkVisibility()) this.away = true;
     else if (this.away || this.coming) this.comeBack();
+  }
+
+  // The reader does something, by which it may move.
+  moved() {
+    this.coming = false;
   }
 
   comeBack() {
