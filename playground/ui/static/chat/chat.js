@@ -229,7 +229,7 @@ export class Chat {
 
   // Begins a new one; what is being written is stopped, and kept with the rest.
   clear() {
-    if (this.pane.messages.length > 0) this.adopt({ messages: [] }, 'Started a new chat.', { stay: false });
+    if (this.pane.messages.length > 0) this.adopt({ messages: [] }, 'Started a new chat.');
     this.#focusPrompt();
   }
 
@@ -318,7 +318,7 @@ export class Chat {
    * @param {string} words
    * @param {{ setting?: Setting | null, handle?: Handle, undone?: () => void, stay?: boolean }} [options]
    */
-  adopt({ messages, shown }, words, { setting = null, handle, undone, stay = true } = {}) {
+  adopt({ messages, shown }, words, { setting = null, handle, undone, stay = false } = {}) {
     this.entry.flush();
     this.leave();
     this.#change(words, () => {

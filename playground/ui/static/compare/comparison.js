@@ -371,8 +371,8 @@ class Comparison {
 
   // Takes over columns from elsewhere, with the options that hold for all of them; what was here can
   // be brought back. handle: of the entry that they are kept in, or {}. Whether it did: a blind round
-  // must be ended first.
-  adopt(columns, options, words, handle) {
+  // must be ended first. stay: whether the words do, until they are closed.
+  adopt(columns, options, words, handle, stay = false) {
     if (this.blind.open) {
       this.notice.complain('A blind round waits here for its vote. Vote or reveal, and open the other one again.');
       return false;
@@ -385,7 +385,7 @@ class Comparison {
     this.entry.take(handle);
     this.settle();
     this.board.bring(lead);
-    this.notice.show(words, { stay: true, undo: () => {
+    this.notice.show(words, { stay, undo: () => {
       this.entry.flush();
       this.leave();
       back();

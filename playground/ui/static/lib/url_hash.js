@@ -1,7 +1,7 @@
 // The page's address. What stands after its “#” is handed to who can open it, and is otherwise kept
 // as what the page is set to now.
 //
-// The entries of the browser's history that this page writes carry {playground: place}, and going back
+// The entries of the browser's history that this page writes carry {playground: place, opened}, and going back
 // to one goes to its place. Any other entry is a link that somebody opened. A place is a tab and the
 // preset that is chosen there, as in chat/creative; what lies over it has entries of its own
 // (layers.js), where the place may go on with the window's name, as in compare//links.
@@ -20,6 +20,8 @@ let held = false; // whether the address is a link that may be opened later
 let below = ''; // the place of the last entry that nothing lies over
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let timer;
+let along = false; // whether the preset was chosen by what the reader opened, and not in its tabs
+let [opened = 0] = recall('opened'); // how often: the presets of earlier entries go with what was shown then
 
 // open(value, fragment): what is done with an address that ends in #name=value…; false leaves the
 // address as it is until something is changed.
@@ -36,12 +38,31 @@ function write() {
   remember('addresses', [fragment, ...recall('addresses').filter((each) => each !== fragment)].slice(0, known));
   const url = `${location.pathname}${location.search}${fragment}`;
   const before = history.state?.playground;
-  if (before !== place || url !== location.pathname + location.search + location.hash) {
-    const state = { ...history.state, playground: place };
-    if (before === undefined || before === place || !beneath) history.replaceState(state, '', url);
+  if (before !== place || history.state.opened !== opened || url !== location.pathname + location.search + location.hash) {
+    const state = { ...history.state, playground: place, opened };
+    const here = along && before?.split('/')[0] === place.split('/')[0];
+    if (before === undefined || before === place || !beneath || here) history.replaceState(state, '', url);
     else history.pushState(state, '', url);
   }
-  if (beneath) below = place;
+  if (!beneath) return;
+  below = place;
+  along = false;
+}
+
+// The preset changes along with what is opened, or put back: that is no step of the reader's, and Back
+// must not undo the one without the other.
+export function comeAlong() {
+  along = true;
+  opened += 1;
+  remember('opened', [opened]);
+}
+
+// The place of an entry that the reader went back to.
+function returned() {
+  const { playground: place, opened: then } = history.state;
+  if (then === opened) return place;
+  along = true; // its preset is left as it is, and the entry says so
+  return place.replace(/\/[^/]*/, '/');
 }
 
 // The reader went to another place: it is an entry at once, however soon the next one follows.
@@ -120,7 +141,7 @@ export function startAddress(describing, selecting, unknown) {
     write,
     went: (closed) => {
       if (closed) settle();
-      else if (history.state.playground) void go(history.state.playground);
+      else if (history.state.playground) void go(returned());
     },
     later: touch,
   });

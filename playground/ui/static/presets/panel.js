@@ -10,7 +10,7 @@ import { followEngine, onEngine } from '../engine/state.js';
 import { $, button, whenAdded } from '../lib/dom.js';
 import { firstVisit, load, save } from '../lib/storage.js';
 import { arrowsBetween } from '../lib/tabs.js';
-import { arrive, onFragment, touch } from '../lib/url_hash.js';
+import { arrive, comeAlong, onFragment, touch } from '../lib/url_hash.js';
 import { openDrawer, startDrawer } from './drawer.js';
 import { edit, lacking, original, parameters, readOf, samplerOf, startParameters, textOf } from './edited_values.js';
 import { Help } from './help.js';
@@ -230,8 +230,8 @@ export function currentRequest() {
   }
 }
 
-// Selects a preset and gives it these edits, {parameter: text}, a limit of new tokens, and the other
-// fields that are named, by their ids.
+// Selects the preset of something that is opened and gives it these edits, {parameter: text}, a limit of
+// new tokens, and the other fields that are named, by their ids.
 export function usePreset(id, edits, limit, others = {}) {
   const preset = presetById(id) ?? defaultPreset();
   if (Object.keys(edits).length > 0) stored.edits[preset.id] = { ...edits };
@@ -239,6 +239,7 @@ export function usePreset(id, edits, limit, others = {}) {
   for (const [name, value] of Object.entries({ ...others, 'max-new-tokens': limit })) {
     if (name !== 'engine' || value !== undefined) putRequest(name, value);
   }
+  comeAlong();
   choose(preset);
   slots().forEach(fill);
 }

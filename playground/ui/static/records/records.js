@@ -87,7 +87,7 @@ export const shownMessages = (messages) => structuredClone(messages).map((messag
 function openChat(chat, { columns: [{ setting, messages, shown }] }, words, handle) {
   const before = panelState();
   const { preset, edits, limit, note, ...others } = editable(setting);
-  chat.adopt({ messages: shownMessages(messages), shown }, [words, note].filter(Boolean).join(' '), { setting, handle, undone: () => usePanel(before) });
+  chat.adopt({ messages: shownMessages(messages), shown }, [words, note].filter(Boolean).join(' '), { setting, handle, undone: () => usePanel(before), stay: note !== '' });
   usePreset(preset, edits, limit, others);
   return true;
 }
@@ -115,6 +115,7 @@ function openComparison(comparison, record, words, handle) {
     { sameSeed: shared('seed'), seed: shared('seed') ? seed : '', stop, system },
     [words, ...notes].join(' '),
     handle,
+    notes.size > 0,
   );
 }
 
