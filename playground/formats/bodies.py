@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 from pydantic.types import GetPydanticSchema
-from pydantic_core import core_schema
+from pydantic_core import core_schema, to_json
 
 from playground.domain.validation import Body
 from playground.formats.exchange import FORMATS, MAX_CHARS, SEVERAL
@@ -80,7 +80,7 @@ def formats_json() -> list[dict[str, Any]]:
 
 
 def _left_out(left_out: Sequence[LeftOut]) -> list[dict[str, Any]]:
-    """What matters first. A value of any kind is shown as it can be."""
+    """What matters first. A value of any kind is shown as it can be, JSON for what is no text."""
     ordered = sorted(left_out, key=lambda each: not each.effect)
     return [asdict(each) | {"value": _shown(each.value)} for each in ordered]
 
@@ -90,5 +90,5 @@ def _shown(value: object) -> object:
         return value
     if isinstance(value, int) and abs(value) < 2**53:
         return value
-    text = value if isinstance(value, str) else repr(value)
+    text = value if isinstance(value, str) else to_json(value, inf_nan_mode="constants").decode()
     return text if len(text) <= 80 else text[:79] + "…"

@@ -9,10 +9,12 @@ from playground.domain.errors import InvalidRequest
 from playground.domain.samplers import BY_NAME, Parameter, Sampler, parse_value
 from playground.domain.validation import MAX_NEW_TOKENS
 from playground.formats.values import Draft, Entry, Exported, LeftOut, Problem, Unreadable
-from playground.formats.vocabulary import PARTS, SHAPING, Vocabulary
+from playground.formats.vocabulary import PARTS, REQUEST, SHAPING, Vocabulary
 
 # What greedy decoding makes pointless: it takes the likeliest token whatever these say.
 NARROWING: Final = ("top_k", "top_p", "min_p")
+# Whose messages are no part of what was said but hold for all of it.
+SYSTEM_ROLES: Final = ("system", "developer")
 _LONGEST_NAME: Final = 60
 # How a request, and llama.cpp's server, say that no seed was chosen.
 _ANY_SEED: Final = (-1, 2**32 - 1)
@@ -77,7 +79,9 @@ def interpret(
             left_out.append(LeftOut(key, value, reason, line=line))
     values: dict[str, Any] = {name: entry.value for name, entry in given.items()}
     off = _off(vocabulary, rest, values)
-    left_out += [_left_out(vocabulary, entry, known, off) for entry in rest]
+    for entry in rest:
+        left_out += _system_texts(entry)
+        left_out.append(_left_out(vocabulary, entry, known, off))
     limit = min(limits, key=lambda each: each.value) if limits else None  # type: ignore[arg-type, return-value]  # ints
     left_out += [
         LeftOut(
@@ -251,6 +255,21 @@ def _left_out(
     if near := difflib.get_close_matches(key[:_LONGEST_NAME], known, 1, 0.75):
         reason += f"; is {near[0]} meant?"
     return LeftOut(key, value, reason, effect, line=entry.line)
+
+
+def _system_texts(entry: Entry) -> list[LeftOut]:
+    """The texts among messages that the panel has a field for: they shape every answer."""
+    messages = entry.value if isinstance(entry.value, list) else [entry.value]
+    found = []
+    for each in messages:
+        if not isinstance(each, dict) or each.get("role") not in SYSTEM_ROLES:
+            continue
+        content = each.get("content")
+        parts = content if isinstance(content, list) else [content]
+        texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
+        if text := "".join(text for text in texts if isinstance(text, str)).strip():
+            found.append(LeftOut(f"{each['role']} message", text, REQUEST, line=entry.line))
+    return found
 
 
 def describe(vocabulary: Vocabulary, draft: Draft) -> dict[str, object]:

@@ -46,7 +46,7 @@ def check_plain(document: Mapping[str, Any]) -> None:
 def plain_value(text: str) -> object:
     """A value as programs and their files write it: a number, true, false, none, or a text."""
     if len(text) > _LONGEST_NUMBER:
-        return text
+        return text.strip("\"'")
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
     try:

@@ -5,9 +5,10 @@ name with a plain value behind it is passed over.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from playground.formats.named_values import SYSTEM_ROLES
 from playground.formats.plain_values import plain_value
 from playground.formats.values import Entry
 
@@ -38,7 +39,21 @@ def read(text: str) -> list[Entry]:
             continue
         shown = _SHOWN if value == "[" else plain_value(value)
         entries.append(Entry(found["name"], shown, line))
-    return entries
+    return _with_system_messages(entries)
+
+
+def _with_system_messages(entries: Sequence[Entry]) -> list[Entry]:
+    """The same, with a system message, whose role and content stand next to each other, as one."""
+    joined: list[Entry] = []
+    for entry in entries:
+        last = joined[-1] if joined else None
+        if last and {last.key, entry.key} == {"role", "content"}:
+            message = {last.key: last.value, entry.key: entry.value}
+            if message["role"] in SYSTEM_ROLES:
+                joined[-1] = Entry("messages", message, last.line)
+                continue
+        joined.append(entry)
+    return joined
 
 
 def write(values: Mapping[str, object]) -> str:

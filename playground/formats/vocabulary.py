@@ -13,11 +13,11 @@ from playground.domain.samplers import PARAMETERS, Parameter
 _CONVERSATION: Final = "the conversation is no part of a preset"
 _MESSAGES: Final = f"{_CONVERSATION}; for a system text the panel has a field"
 _MODEL: Final = "the model that answers is the one that this page is for"
-_REQUEST: Final = "it belongs to a request, not to a preset; the panel has a field for it"
+REQUEST: Final = "it belongs to a request, not to a preset; the panel has a field for it"
 _FORM: Final = "it constrains the answer, which no preset does"
 _LENGTH: Final = "it limits prompt and answer together"
 # The reasons for leaving out what has an effect on the answers nevertheless.
-SHAPING: Final = frozenset({_REQUEST, _FORM, _LENGTH})
+SHAPING: Final = frozenset({REQUEST, _FORM, _LENGTH})
 _SERVING: Final = "it is about serving, not about sampling"
 _TOKENS: Final = "it belongs to the model"
 
@@ -111,7 +111,7 @@ _OPENAI_OTHER: Final = {
     **_all(_CONVERSATION, "prompt input role content"),
     **_all(_MESSAGES, "messages"),
     **_all(_MODEL, "model"),
-    **_all(_REQUEST, "seed stop"),
+    **_all(REQUEST, "seed stop"),
     **_all(_FORM, "tools tool_choice response_format reasoning_effort"),
     **_all(
         _SERVING,
@@ -140,7 +140,7 @@ VLLM: Final = Vocabulary(
     other={
         **_OPENAI_OTHER,
         **_all(_CONVERSATION, "text input_ids"),
-        **_all(_REQUEST, "stop_token_ids sampling_seed"),
+        **_all(REQUEST, "stop_token_ids sampling_seed"),
         **_all(_FORM, "guided_json guided_regex guided_choice regex json_schema ebnf"),
         **_all(
             _SERVING,
@@ -209,7 +209,7 @@ TGI: Final = Vocabulary(
     foreign={"typical_p": None, "best_of": 1, "watermark": False, "truncate": None},
     other={
         **_all(_CONVERSATION, "inputs"),
-        **_all(_REQUEST, "seed stop"),
+        **_all(REQUEST, "seed stop"),
         **_all(_FORM, "grammar"),
         **_all(
             _SERVING,
@@ -253,7 +253,7 @@ SILLYTAVERN: Final = Vocabulary(
     },
     other={
         **_all(_CONVERSATION, "prompt"),
-        **_all(_REQUEST, "seed stop"),
+        **_all(REQUEST, "seed stop"),
         **_all(_FORM, "grammar grammar_string json_schema"),
         **_all(
             _SERVING,
@@ -289,7 +289,7 @@ TEXTGEN: Final = Vocabulary(
         "xtc_threshold": None, "top_n_sigma": 0, "temperature_last": False,
         "sampler_priority": None, "adaptive_target": 0, "adaptive_decay": None,
     },
-    other=_all(_REQUEST, "seed custom_stopping_strings"),
+    other=_all(REQUEST, "seed custom_stopping_strings"),
     switch=True,
 )  # fmt: skip
 
@@ -343,8 +343,8 @@ KOBOLDCPP: Final = Vocabulary(
         "use_default_badwordsids": False, "ban_eos_token": False, "banned_tokens": [],
     },
     other={
-        **_all(_CONVERSATION, "prompt memory images"),
-        **_all(_REQUEST, "sampler_seed stop_sequence"),
+        **_all(_CONVERSATION, "prompt images"),
+        **_all(REQUEST, "sampler_seed stop_sequence memory"),
         **_all(_FORM, "grammar"),
         **_all(_SERVING, "max_context_length n quiet genkey trim_stop grammar_retain_state"),
     },
@@ -364,7 +364,7 @@ OLLAMA: Final = Vocabulary(
         **_all(_CONVERSATION, "prompt suffix images context"),
         **_all(_MESSAGES, "messages message"),
         **_all(_MODEL, "model from adapter"),
-        **_all(_REQUEST, "seed stop system"),
+        **_all(REQUEST, "seed stop system"),
         **_all(_FORM, "format template tools think raw"),
         **_all(
             _SERVING,
@@ -392,7 +392,7 @@ LMSTUDIO: Final = Vocabulary(
         "mirostat_eta": None, "repeat_last_n": -1, "penalize_nl": None, "logit_bias": {},
     },
     other={
-        **_all(_REQUEST, "systemPrompt stopStrings seed pre_prompt antiprompt"),
+        **_all(REQUEST, "systemPrompt stopStrings seed pre_prompt antiprompt"),
         **_all(_FORM, "structured tools promptTemplate input_prefix input_suffix"),
         **_all(
             _SERVING,

@@ -508,6 +508,18 @@ def test_says_without_effect_only_of_what_has_none() -> None:
     call = SAMPLES["Python, OpenAI"][0]
     assert set(losses(call, effect=False)) == {"model", "messages", "role", "content"}
     assert losses(call, effect=True) == {}
+    for said in (
+        '{"temperature": 1, "messages": [{"role": "developer", "content": "Be brief."}]}',
+        '{"temperature": 1, "messages": [{"role": "user", "content": "Hi"}, {"role": "developer", '
+        '"content": [{"type": "text", "text": "Be brief."}]}], "n_predict": 9}',
+        'c.create(temperature=1, messages=[{"role": "developer", "content": "Be brief."}, '
+        '{"role": "user", "content": "Hi"}])',
+        'c.create(temperature=1, messages=[dict(content="Be brief.", role="developer")])',
+    ):
+        assert losses(said, effect=True) == {"developer message": "Be brief."}
+    pirate = "You are a pirate, who answers in a single sentence."
+    said = f"c.create(temperature=1, messages=[{{'role': 'system', 'content': '{pirate}'}}])"
+    assert losses(said, effect=True) == {"system message": pirate}
     config = '{"do_sample": true, "top_k": 9, "max_length": 4096, "eos_token_id": 2}'
     assert set(losses(config, effect=True)) == {"max_length"}
 
@@ -626,7 +638,10 @@ def test_shows_values_of_any_kind() -> None:
     )
     shown = {each["name"]: each["value"] for each in imported_json(read_presets(text))["left_out"]}
     assert shown["seed"] == "99999999999999999999999"
-    assert shown["samplers"] == "['a', {'b': None}]"
+    assert shown["samplers"] == '["a",{"b":null}]'
+    text = "top_k: 1\na: {2001-01-01: yes, b: 2001-01-01, 1: .inf}"
+    [left] = imported_json(read_presets(text, "textgen"))["left_out"]
+    assert left["value"] == '{"2001-01-01":true,"b":"2001-01-01","1":Infinity}'
 
 
 @given(st.text(max_size=300), st.sampled_from([None, *FORMATS]))
