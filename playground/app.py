@@ -34,6 +34,7 @@ from playground.ui.demo import demo_pages
 from playground.ui.files import Files, bundle_routes
 from playground.ui.frame import Contents, Frame, frame_routes, mount_files
 from playground.ui.login import login_routes
+from playground.ui.not_found import not_found_routes
 from playground.ui.snapshot import snapshot_routes
 
 if TYPE_CHECKING:
@@ -149,4 +150,5 @@ def create_app(
     if frame is not None:
         app.include_router(frame_routes(frame))
         mount_files(app)
+        app.include_router(not_found_routes(version, settings.root_path))
     return app

@@ -33,7 +33,7 @@ _NOT_KEPT: Final = {"Cache-Control": "no-store"}
 _FILES: Final = r"/ui/[0-9a-f]+/(?:[\w-]+/)*[\w-]+\.\w+|/favicon\.ico|/livez|/readyz"
 _ALWAYS: Final = {"GET": rf"/login|/logout|{_FILES}", "POST": r"/login|/logout"}
 _LINKS: Final = {
-    "GET": r"/[sd]/[\w-]+|/api/shares/[\w-]+|/api/demos/[\w-]+",
+    "GET": r"/[sd]/[\w-]+/?|/api/shares/[\w-]+|/api/demos/[\w-]+",
     "POST": r"/api/demos/[\w-]+/(stream|render)",
     "DELETE": r"/api/stream/[\w-]+/panes/\d+",
 }

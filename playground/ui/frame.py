@@ -23,7 +23,6 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
-from playground.auth.responses import error_answer
 from playground.domain.presets import Preset
 from playground.ui.content_policy import gradio_policy
 from playground.ui.files import FOREVER, Files, coded, coding_of, compressed
@@ -197,7 +196,3 @@ def mount_files(app: FastAPI) -> None:
     """Gradio's browser's files, whose names hold a hash of their content but for a few."""
     app.mount("/assets", Files(ASSETS))
     app.mount("/static", StaticFiles(directory=ASSETS.with_name("static")))
-
-    @app.api_route("/{path:path}", methods=[*_READING, "OPTIONS"], include_in_schema=False)
-    def nothing() -> Response:
-        return error_answer(404, "Not Found", "not_found")

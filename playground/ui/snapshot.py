@@ -15,6 +15,7 @@ from playground.domain.models import ModelLabel
 from playground.domain.samplers import BY_NAME
 from playground.sharing.record import written_by
 from playground.ui import standalone
+from playground.ui.not_found import nothing_here
 
 _PRIVATE: Final = "A shared conversation"
 _ABOUT: Final = {
@@ -34,14 +35,14 @@ def snapshot_routes(services: Services, version: str) -> APIRouter:
     root = settings.root_path
     router = APIRouter()
 
-    def message(title: str, text: str, *, login: bool = False) -> str:
+    def message(title: str, text: str) -> str:
         return standalone.document(
             "message",
             title=title,
             version=version,
             root_path=root,
             text=text,
-            login=login,
+            login=False,
             home=True,
         )
 
@@ -52,12 +53,8 @@ def snapshot_routes(services: Services, version: str) -> APIRouter:
         try:
             read = await read_snapshot(services, request, token)
         except NotFound:
-            html = message(
-                "There is nothing here",
-                "This link was mistyped, has expired, or was withdrawn by whoever made it.",
-                login=settings.auth == "users" and who.name is None,
-            )
-            return standalone.answer(html, 404)
+            login = settings.auth == "users" and who.name is None
+            return nothing_here(version, root, login=login)
         except Busy as error:
             html = message("Not now", str(error))
             return standalone.answer(html, 429, {"Retry-After": str(error.retry_after)})

@@ -105,6 +105,8 @@ OPEN = {
 }
 LINKS = {
     "/s/{token}",
+    "/s/{token}/",  # which leads to the one without the slash
+    "/d/{token}/",
     "/d/{token}",
     "/api/shares/{token}",
     "/api/demos/{token}",

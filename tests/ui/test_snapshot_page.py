@@ -589,7 +589,20 @@ def test_every_link_that_leads_nowhere_has_the_same_page(
         for name in ("date", "x-request-id"):
             page.headers.pop(name, None)
     assert len({str(sorted(page.headers.items())) for page in pages}) == 1
-    assert reader.goto(f"{playground.url}/s/{made[0]}").status == 404  # type: ignore[union-attr]
+    nowhere = [f"/s/{made[0]}/x", "/nothere", "/s/", "/d/a/b"]
+    html = {"accept": "text/html,*/*;q=0.8"}
+    with httpx.Client(base_url=playground.url, follow_redirects=True) as visitor:
+        people = [visitor.get(path, headers=html) for path in (*nowhere, f"/s/{made[0]}/")]
+        programs = [visitor.get(path) for path in nowhere]
+        programs.append(visitor.get("/api/nothere", headers=html))
+        kept = visitor.post("/api/shares", json={"record": record()}).json()["token"]
+        slashed = visitor.get(f"/s/{kept}/")
+        demo = visitor.get("/d/a-demo/", follow_redirects=False)
+    assert {(each.status_code, each.content) for each in people} == {(404, pages[0].content)}
+    assert {(each.status_code, each.json()["kind"]) for each in programs} == {(404, "not_found")}
+    assert (slashed.status_code, slashed.url.path) == (200, f"/s/{kept}")
+    assert demo.headers["location"] == "/d/a-demo"
+    assert reader.goto(f"{playground.url}/s/{made[0]}/").status == 404  # type: ignore[union-attr]
     expect(reader.get_by_role("heading")).to_have_text("There is nothing here")
     reader.get_by_role("link", name="Open the playground").click()
     reader.wait_for_selector(READY)
