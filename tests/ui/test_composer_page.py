@@ -1,5 +1,7 @@
 """What is typed and how it is sent, and an answer that falls silent."""
 
+import re
+
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -223,8 +225,22 @@ def test_a_limit_above_the_context_says_what_it_becomes(page: Page) -> None:
     expect(note).to_contain_text("The context holds 2,048 tokens: an answer gets what the")
     page.fill("#max-new-tokens", "100")
     expect(note).to_be_hidden()
+    balanced, creative = (page.get_by_role("tab", name=name) for name in ("Balanced", "Creative"))
+    expect(balanced).to_have_attribute("aria-description", "Edited")
+    expect(creative).not_to_have_class(re.compile("edited"))
+    creative.click()  # it is sent with the limit then, and no longer Balanced
+    expect(creative).to_have_attribute("aria-description", "Edited")
+    expect(balanced).not_to_have_class(re.compile("edited"))
+    balanced.click()
+    page.get_by_role("button", name="Reset", exact=True).click()
+    expect(page.locator("#max-new-tokens")).to_have_value("")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#max-new-tokens")).to_have_value("100")
     page.get_by_role("button", name="Back to the preset’s: 2048").click()
     expect(page.locator("#max-new-tokens")).to_have_value("")
+    expect(balanced).not_to_have_class(re.compile("edited"))
+    page.fill("#max-new-tokens", "2,048")  # which is the preset's own
+    expect(balanced).not_to_have_class(re.compile("edited"))
 
 
 def test_the_box_of_the_system_text_grows_with_it(page: Page) -> None:

@@ -104,6 +104,16 @@ export function limitOf(text) {
   return ['–', '-'].includes(written) ? null : wholeNumber(written, 'max new tokens', limits.minimum, limits.maximum);
 }
 
+/**
+ * Whether a field says another limit than the preset has; one that cannot be read is another.
+ * @param {Preset} preset
+ * @param {string} text
+ */
+export function isOtherLimit(preset, text) {
+  const { value, problem } = outcome(limitOf, text);
+  return problem !== undefined || (value !== undefined && value !== preset.max_new_tokens);
+}
+
 // The seed that a field says, null when it is empty. Throws in words.
 export const seedOf = (text) => wholeNumber(text, 'seed', seeds.minimum);
 

@@ -12,7 +12,7 @@ import { firstVisit, load, save } from '../lib/storage.js';
 import { arrowsBetween } from '../lib/tabs.js';
 import { arrive, comeAlong, onFragment, touch } from '../lib/url_hash.js';
 import { openDrawer, startDrawer } from './drawer.js';
-import { edit, lacking, original, parameters, readOf, samplerOf, startParameters, textOf } from './edited_values.js';
+import { edit, isOtherLimit, lacking, original, parameters, readOf, samplerOf, startParameters, textOf } from './edited_values.js';
 import { Help } from './help.js';
 import { offerPreset } from './import_export.js';
 import { startNumber } from './number_field.js';
@@ -65,7 +65,9 @@ function write(preset, name, text) {
 
 function show(slot) {
   const preset = shownIn(slot);
-  showPreset(tab(preset), sectionOf(slot), preset, editsOf(preset), emulates());
+  // The limit is one for all presets, and an edit of the one that it is sent with.
+  const limited = selected() === preset && isOtherLimit(preset, requestState()['max-new-tokens']);
+  showPreset(tab(preset), sectionOf(slot), preset, { edits: editsOf(preset), limited, emulate: emulates() });
 }
 
 // Writes what is kept into a slot's fields, if they have been drawn.
@@ -89,6 +91,7 @@ function keep() {
   stored.preset = selected().id;
   stored.request = requestState();
   if (chosenEngine()) followEngine(chosenEngine());
+  slots().forEach(show);
   save('samplers', stored);
   summarise();
   changed();
@@ -120,15 +123,16 @@ function handle(slot) {
   };
   return {
     current: () => shownIn(slot),
-    edited: () => stored.edits[shownIn(slot).id] !== undefined,
     draft: () => ({ name: shownIn(slot).name, source: shownIn(slot).source, ...valuesOf(shownIn(slot)) }),
     choose,
     discard: () => {
       const preset = shownIn(slot);
-      const edits = stored.edits[preset.id];
+      const edits = editsOf(preset);
+      const limit = requestState()['max-new-tokens'];
       delete stored.edits[preset.id];
+      putRequest('max-new-tokens', '');
       redraw();
-      return () => { stored.edits[preset.id] = edits; redraw(); };
+      return () => { usePreset(preset.id, edits, limit); redraw(); };
     },
     neutralise: () => set((name) => String(parameters().find((each) => each.name === name)?.neutral)),
     lacking: (preset) => lacking(preset, editsOf(preset), emulates()),
@@ -165,7 +169,6 @@ function bind(shown) {
     const set = (text) => {
       steadily(panel(), () => {
         write(shownIn(slot), name, text);
-        show(slot);
         keep();
       });
     };
@@ -287,7 +290,7 @@ export function startSamplers(onChange) {
   startEngines(JSON.parse(form.dataset.engines));
   chooseEngine(stored.request.engine ?? '');
   onEngines(() => chooseEngine(chosenEngine()));
-  startRequest(stored.request, keep);
+  startRequest(stored.request, () => steadily(panel(), keep));
   field('emulate').addEventListener('input', redrawPanel);
   form.addEventListener('submit', (event) => event.preventDefault());
   new Help(panel());

@@ -1,7 +1,7 @@
 // What is done with presets: choose, save, rename, delete, order, default. Own ones are this
 // browser's; the server's stay as they are.
 //
-// `panel` is the slot of a panel: {current(), edited(), draft(), choose(preset), discard(),
+// `panel` is the slot of a panel: {current(), draft(), choose(preset), discard(),
 // neutralise(), lacking(preset), proven(), redraw(), say(words, undo), summary(sampler)}.
 
 import { openDialog } from '../lib/dialog.js';

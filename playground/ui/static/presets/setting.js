@@ -5,7 +5,7 @@
 
 import { engineId } from '../engine/choice.js';
 import { button, element } from '../lib/dom.js';
-import { edit, limitOf, limits, outcome, parameters, readOf, samplerOf, seedOf, seeds, textOf } from './edited_values.js';
+import { edit, isOtherLimit, limitOf, limits, outcome, parameters, readOf, samplerOf, seedOf, seeds, textOf } from './edited_values.js';
 import { startNumber } from './number_field.js';
 import { allPresets, reference } from './presets.js';
 
@@ -22,8 +22,8 @@ export const presetOf = ({ preset }) => {
   return presets.find(({ id }) => id === preset) ?? presets[0];
 };
 
-export function isEdited({ edits, limit }) {
-  return Object.keys(edits).length > 0 || limit !== '';
+export function isEdited(value) {
+  return Object.keys(value.edits).length > 0 || isOtherLimit(presetOf(value), value.limit);
 }
 
 export function nameOf(value) {

@@ -58,11 +58,11 @@ function showTab(tab, lacks, edited) {
   tab.title = words;
 }
 
-// tab, panel: of a preset; null where Gradio has not drawn them yet. emulate: whether the reader lets
-// parameters be emulated.
-export function showPreset(tab, panel, preset, edits, emulate) {
+// tab, panel: of a preset; null where Gradio has not drawn them yet. limited: whether another limit of
+// tokens than the preset's holds for it. emulate: whether the reader lets parameters be emulated.
+export function showPreset(tab, panel, preset, { edits, limited, emulate }) {
   const lacks = lacking(preset, edits, emulate);
-  const edited = Object.keys(edits).length > 0;
+  const edited = Object.keys(edits).length > 0 || limited;
   if (tab) showTab(tab, lacks, edited);
   if (!panel) return;
   for (const parameter of parameters()) {
