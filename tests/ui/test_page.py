@@ -369,6 +369,7 @@ def test_about_shows_the_model_and_the_engine(page: Page) -> None:
     page.get_by_role("tab", name="About").click()
     expect(page.locator("#model-info")).to_contain_text("tests.stand_in/bundled")
     expect(page.locator("#engine-info")).to_contain_text("context")
+    expect(page.locator("#engine-info")).to_contain_text("at most 3 of your own")
     page.get_by_text("What the engine says of itself").click()
     expect(page.locator("#engine-info pre")).to_contain_text("max_total_tokens")
 

@@ -4,6 +4,7 @@
 import { json } from '../lib/api.js';
 import { $, element, markdown, whenAdded } from '../lib/dom.js';
 import { number } from '../lib/text.js';
+import { mostStops } from '../presets/edited_values.js';
 import { seedWords } from './parameter_support.js';
 import { onEngine } from './state.js';
 
@@ -56,7 +57,7 @@ function showEngine(engine, raw) {
     ['engine', engine.name],
     ['context', `${number.format(engine.max_total_tokens)} tokens`],
     ['prompt at most', `${number.format(engine.max_input_tokens)} tokens`],
-    ['stop sequences', engine.max_stop_sequences],
+    ['stop sequences', `at most ${Math.min(mostStops, engine.max_stop_sequences)} of your own`],
     ['answers at a time', engine.slots === null ? 'not reported by the engine' : number.format(engine.slots)],
     ['seeds', seedWords(engine.seeds)],
   ];

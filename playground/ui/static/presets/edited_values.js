@@ -74,7 +74,7 @@ export function lacking(preset, edits, emulate, of) {
   }).map(({ name }) => name);
 }
 
-const most = 3; // stop sequences, beside those that the prompt's format needs
+export const mostStops = 3; // beside those that the prompt's format needs
 const longest = 200; // characters of one
 
 /**
@@ -83,7 +83,7 @@ const longest = 200; // characters of one
  */
 export function stopsOf(text) {
   const stops = text.split('\n').filter((line) => line !== '');
-  if (stops.length > most) throw new Error(`There can be at most ${most} stop sequences, one a line.`);
+  if (stops.length > mostStops) throw new Error(`There can be at most ${mostStops} stop sequences, one a line.`);
   if (stops.some((stop) => [...stop].length > longest)) throw new Error(`A stop sequence has at most ${longest} characters.`);
   return stops;
 }
