@@ -1,5 +1,5 @@
-// What a field does, in a note: while the pointer is at the field's name, or the keyboard at the field, and
-// kept by its “?”. It lies over the panel, above the field: what is read beside the panel stays in sight, and
+// What a field does, in a note: while the pointer is at the field's name or at the word below it, or
+// the keyboard at the field, and kept by its “?”. It lies over the panel, above the field: what is read beside the panel stays in sight, and
 // nothing moves for it. Unless it is kept, a pointer meets what is below it.
 
 import { $, element } from '../lib/dom.js';
@@ -22,7 +22,7 @@ export class Help {
     this.timer = 0;
     this.pointed = false; // whether the focus comes by the pointer
     panel.after(this.note);
-    panel.addEventListener('pointerover', (event) => { if (event.pointerType !== 'touch') this.#point(event.target instanceof Element && event.target.closest('.name') ? this.#at(event) : null); });
+    panel.addEventListener('pointerover', (event) => { if (event.pointerType !== 'touch') this.#point(event.target instanceof Element && event.target.closest('.name, .how') ? this.#at(event) : null); });
     panel.addEventListener('pointerleave', () => this.#leave());
     document.addEventListener('pointerdown', () => { this.pointed = true; }, { capture: true });
     document.addEventListener('keydown', () => { this.pointed = false; }, { capture: true });
@@ -67,7 +67,7 @@ export class Help {
   #click(event) {
     const field = this.#at(event);
     const again = this.kept && field === this.field;
-    if (field && event.target.closest('.ask') && !again) {
+    if (field && event.target.closest('.ask, .how') && !again) {
       this.#show(field, true);
     } else if (this.kept) this.hide();
   }
