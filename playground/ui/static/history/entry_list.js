@@ -7,8 +7,8 @@ import { readEntry } from '../records/archive.js';
 
 const lastDay = 8.64e15; // milliseconds that a date can be away from 1970
 const around = 70; // characters in front of what a search has found
-const kinds = { chat: 'Chat', comparison: 'Comparison' };
-const clock = new Intl.DateTimeFormat('en', { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+export const kinds = { chat: 'Chat', comparison: 'Comparison' };
+export const clock = new Intl.DateTimeFormat('en', { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 const thisYear = new Intl.DateTimeFormat('en', { weekday: 'long', day: 'numeric', month: 'long' });
 const otherYears = new Intl.DateTimeFormat('en', { day: 'numeric', month: 'long', year: 'numeric' });
 

@@ -5,6 +5,7 @@ import { brief } from '../lib/text.js';
 import { allEntries, covers, readEntry } from '../records/archive.js';
 import { openRecord } from '../records/records.js';
 import { viewIfDrawn } from '../records/views.js';
+import { clock, dayOf, kinds } from './entry_list.js';
 
 const most = 8;
 const length = 40; // characters of a title
@@ -32,7 +33,7 @@ export async function recentItems(say) {
   const entries = (await guarded(allEntries)).map(readEntry).filter(({ problem }) => problem === undefined);
   entries.sort((a, b) => b.updated - a.updated);
   return [
-    ...entries.slice(0, most).map((entry) => ({ label: brief(entry.record.title, length), told: entry.record.title, run: () => guarded(() => openEntry(entry)) })),
+    ...entries.slice(0, most).map((entry) => ({ label: brief(entry.record.title, length), told: entry.record.title, facts: `${kinds[entry.record.kind]} · ${dayOf(entry.updated)}, ${clock.format(entry.updated)}`, run: () => guarded(() => openEntry(entry)) })),
     { label: entries.length > 0 ? 'All conversations' : 'None yet: they are kept in History', run: () => tab('history'), last: true },
   ];
 }

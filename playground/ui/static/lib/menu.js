@@ -4,8 +4,8 @@ import { $, button, element } from './dom.js';
 import { closeLayer, openLayer } from './layers.js';
 
 // items(): [{label, run, hidden, current, last}] or a promise of it, asked for each time that the list opens.
-// told: the whole of a label that is cut. current: the one that holds now. last: it stands apart. face: what the button shows.
-/** @typedef {{ label: string, run: () => unknown, told?: string, hidden?: boolean, current?: boolean, last?: boolean }} Item */
+// told: the whole of a label that is cut. facts: what stands small below it. current: the one that holds now. last: it stands apart. face: what the button shows.
+/** @typedef {{ label: string, run: () => unknown, told?: string, facts?: string, hidden?: boolean, current?: boolean, last?: boolean }} Item */
 /**
  * @param {string} label
  * @param {() => Item[] | Promise<Item[]>} items
@@ -25,9 +25,10 @@ export function menu(label, items, face = '⋯') {
   };
 
   /** @param {Item} item */
-  function itemButton({ label: words, told = words, run, current = false, last = false }) {
+  function itemButton({ label: words, told = words, facts, run, current = false, last = false }) {
     const item = button(words, () => { close(); run(); }, `quiet menu-item${last ? ' last' : ''}`);
     item.title = told; // a narrow page cuts a label, too
+    if (facts) item.append(' ', element('small', { textContent: facts }));
     if (current) item.setAttribute('aria-current', 'true');
     return item;
   }
