@@ -225,7 +225,7 @@ def sent(chromium: Browser, playground: Playground) -> Sent:
         sender.get_by_role("button", name="Share", exact=True).click()
         dialog = sender.get_by_role("dialog")
         dialog.get_by_label("Title", exact=True).fill("Animals & min_p")
-        expect(dialog).to_contain_text("the whole conversation (4 messages)")
+        expect(dialog).to_contain_text("the whole conversation (2 questions, 2 answers)")
         dialog.get_by_role("button", name="Create the link").click()
         link = dialog.get_by_label("The link", exact=True).input_value()
     [body] = posted

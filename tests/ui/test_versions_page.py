@@ -176,7 +176,7 @@ def test_what_is_deleted_leaves_no_question_without_an_answer_and_comes_back(pag
 
 def test_an_answer_is_begun_and_edited_by_its_reader_and_says_so(page: Page) -> None:
     sent = requests(page)
-    page.get_by_role("button", name="Begin the answer").click()
+    page.get_by_role("button", name="Answer begins with…").click()
     expect(page.locator("#chat-beginning")).to_be_focused()
     page.fill("#chat-beginning", "Sure, my *ten* 🐑:\n")
     held: list[Route] = []
@@ -190,10 +190,10 @@ def test_an_answer_is_begun_and_edited_by_its_reader_and_says_so(page: Page) -> 
     assert said(sent[-1]) == [("user", "Name ten animals."), ("assistant", "Sure, my *ten* 🐑:")]
     assert begun.startswith("Sure, my ten 🐑:")
     expect(page.locator("#chat-beginning")).to_be_hidden()
-    expect(answers(page)).to_contain_text("beginning prefilled")
+    expect(answers(page)).to_contain_text("beginning given")
     answers(page).get_by_role("button", name="Receipt").click()
     receipt = answers(page).locator(".receipt")
-    expect(receipt).to_contain_text("prefilled by the reader: “Sure, my *ten* 🐑:”")
+    expect(receipt).to_contain_text("not written by the model: “Sure, my *ten* 🐑:”")
     receipt.get_by_role("tab", name="Prompt").click()
     expect(receipt.locator("pre")).to_contain_text("<|assistant|>\nSure, my *ten* 🐑:")
     answers(page).get_by_role("button", name="Retry").click()
@@ -207,7 +207,7 @@ def test_an_answer_is_begun_and_edited_by_its_reader_and_says_so(page: Page) -> 
     expect(versions(answers(page))).to_contain_text("3/3")
     expect(answers(page).locator("em")).to_have_text("own")
     expect(answers(page)).to_contain_text("edited by hand")
-    expect(answers(page)).not_to_contain_text("beginning prefilled")
+    expect(answers(page)).not_to_contain_text("beginning given")
     answers(page).get_by_role("button", name="Receipt").click()
     expect(answers(page).locator(".receipt")).to_contain_text("edited by hand")
     one, two, three = current(page)["columns"][0]["messages"][1:]
@@ -318,7 +318,7 @@ def test_a_snapshot_holds_every_version_and_asks_again_for_the_one_that_is_shown
     versions(shown.nth(1)).get_by_role("button", name="Next version").click()
     expect(shown).to_have_count(2)
     expect(shown.last).to_contain_text("Well, second")
-    expect(shown.last).to_contain_text("beginning prefilled")
+    expect(shown.last).to_contain_text("beginning given")
     expect(page.locator(".frozen .aside")).to_contain_text("And then?")
     expect(page.locator(".statistics tbody tr")).to_have_count(1)
     page.get_by_role("button", name="again and show what changed").click()

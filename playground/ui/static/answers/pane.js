@@ -460,7 +460,7 @@ export class Pane {
       facts.push(this.actions.presetName(receipt?.preset ?? message.preset) + edited);
     }
     if (message.letter) facts.push(`answer ${message.letter}${message.chosen ? ', chosen' : ''}`);
-    if (message.prefilled) facts.push('beginning prefilled');
+    if (message.prefilled) facts.push('beginning given');
     if (message.rewritten) facts.push('edited by hand');
     if (message.state === 'stopped') facts.push('stopped');
     if (message.state === 'failed') facts.push('incomplete');

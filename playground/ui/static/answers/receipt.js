@@ -66,7 +66,7 @@ function facts(message) {
   const receipt = /** @type {Receipt} */ (message.receipt);
   const edits = Object.entries(receipt.edits ?? {}).map(([name, { from, to }]) => `${name} ${value(from)} → ${value(to)}`);
   const pairs = [
-    ...(prefilled ? [['beginning', `prefilled by the reader: ${quoted(beginningOf(message))}`]] : []),
+    ...(prefilled ? [['beginning', `given with the prompt, not written by the model: ${quoted(beginningOf(message))}`]] : []),
     ...(rewritten ? [['text', 'edited by hand: what follows is of the text that the model wrote']] : []),
     ['preset', `${receipt.preset ?? 'none'}${edits.length > 0 ? ', edited' : ''}`],
     ...(edits.length > 0 ? [['edits', edits.join(', ')]] : []),

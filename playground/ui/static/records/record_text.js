@@ -33,7 +33,7 @@ function facts({ receipt: sent, done: figures }) {
 function heading(message, { number, of }, asked) {
   const { role, letter = '', chosen, prefilled, rewritten } = message;
   const name = role === 'user' ? 'Prompt' : `Answer${letter && ` ${escaped(letter)}${chosen ? ', chosen' : ''}`}`;
-  const said = [name, ...(of > 1 ? [`version ${number} of ${of}`] : []), ...(prefilled ? ['beginning prefilled'] : []), ...(rewritten ? ['edited by hand'] : [])];
+  const said = [name, ...(of > 1 ? [`version ${number} of ${of}`] : []), ...(prefilled ? ['beginning given'] : []), ...(rewritten ? ['edited by hand'] : [])];
   return `**${said.join(', ')}**${message.after !== undefined && asked ? ` to “${escaped(brief(asked.content))}”` : ''}`;
 }
 

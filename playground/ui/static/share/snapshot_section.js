@@ -19,9 +19,11 @@ const named = () => document.getElementById('account') !== null;
 function visible({ kind, columns }) {
   const messages = columns.flatMap((column) => column.messages);
   const answers = messages.filter(({ role }) => role === 'assistant').length;
+  // The columns of a comparison were asked the same.
+  const asked = count(Math.max(...columns.map((column) => column.messages.filter(({ role }) => role === 'user').length)), 'question');
   const others = messages.length - columns.reduce((sum, { messages: own, shown }) => sum + new Tree(structuredClone(own), shown).path.length, 0);
   const kept = others === 0 ? '' : `, ${number.format(others)} of them other versions that can be leafed to`;
-  const said = [`the whole ${kind === 'chat' ? 'conversation' : 'comparison'} (${count(messages.length, 'message')}${kept})`];
+  const said = [`the whole ${kind === 'chat' ? 'conversation' : 'comparison'} (${asked}, ${count(answers, 'answer')}${kept})`];
   const systems = new Set(columns.flatMap(({ setting, messages: own }) => [setting.system, ...own.map(({ receipt }) => receipt?.system ?? '')]));
   systems.delete('');
   if (systems.size > 0) said.push('the system text');
