@@ -570,6 +570,9 @@ def test_what_is_being_edited_outlives_a_retry_of_another_message(page: Page) ->
     page.get_by_role("button", name="Back to version 1").click()
     for label in ("Edit the message", "Edit the answer"):
         expect(page.get_by_label(label)).to_have_value(f"{label}, half written")
+    page.get_by_label("Edit the message").press("Escape")  # which drops nothing
+    questions(page).last.get_by_role("button", name="Edit", exact=True).click()
+    expect(page.get_by_label("Edit the message")).to_have_value("Edit the message, half written")
     page.get_by_role("button", name="Cancel").last.click()
     page.get_by_role("button", name="Send").first.click()
     finished(page)

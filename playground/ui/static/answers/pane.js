@@ -72,6 +72,8 @@ export class Pane {
     this.failing = null;
     /** @type {WeakMap<Message, string>} */
     this.drafts = new WeakMap(); // of each message that is being edited the text so far
+    /** @type {WeakMap<Message, string>} */
+    this.unsent = new WeakMap(); // of each whose editor was left by Escape, the text for the next one
     this.drawing = 0; // the frame that the block under way is drawn in next, 0 for none
     this.rested = 0; // when it may be drawn again: a long block leaves the page time for the rest
   }
@@ -493,7 +495,7 @@ export class Pane {
 
   #editButton(article, message) {
     return iconButton('edit', 'Edit', () => {
-      this.drafts.set(message, message.content);
+      this.drafts.set(message, this.unsent.get(message) ?? message.content);
       const editor = this.#editor(article, message);
       article.replaceChildren(editor);
       const area = $('textarea', editor);
@@ -548,8 +550,10 @@ export class Pane {
     const area = element('textarea', { value: this.drafts.get(message) ?? '', rows: 1, dir: 'auto' });
     if (answer) area.maxLength = longest;
     area.setAttribute('aria-label', answer ? 'Edit the answer' : 'Edit the message');
-    const close = () => {
+    const close = (unsent = '') => {
       this.drafts.delete(message);
+      if (unsent === '') this.unsent.delete(message);
+      else this.unsent.set(message, unsent);
       const drawn = this.#article(message);
       article.replaceWith(drawn);
       $('.actions [aria-label="Edit"]', drawn).focus();
@@ -559,6 +563,7 @@ export class Pane {
       if (answer && text === message.content) close();
       else if (!isBlank(text) && !this.actions.busy?.()) {
         this.drafts.delete(message);
+        this.unsent.delete(message);
         this.actions[answer ? 'rewrite' : 'edit'](this.#index(article), text);
       }
     };
@@ -569,7 +574,7 @@ export class Pane {
     area.addEventListener('keydown', (event) => {
       if (event.key === 'Escape') {
         event.stopPropagation();
-        close();
+        close(area.value === message.content ? '' : area.value);
       } else if (answer ? event.key === 'Enter' && (event.ctrlKey || event.metaKey) : isSend(event)) {
         event.preventDefault();
         send();
@@ -579,7 +584,7 @@ export class Pane {
     if (answer) save.title = 'Ctrl+Enter';
     fit(area);
     return element('div', { className: 'editor' }, area,
-      element('div', { className: 'row' }, button('Cancel', close), save));
+      element('div', { className: 'row' }, button('Cancel', () => close()), save));
   }
 }
 
