@@ -188,7 +188,7 @@ def test_a_new_chat_and_the_recent_ones_are_one_click_away_in_every_tab(page: Pa
     page.get_by_role("tab", name="Focused").click()
     page.get_by_role("tab", name="History").click()
     recent = page.get_by_role("button", name="Recent conversations")
-    recent.click()
+    recent.click(click_count=3)
     items = page.locator("#masthead .menu-item")
     expect(items.first).to_have_text(re.compile(r"^Name ten animals\. Chat · Today, \d\d:\d\d$"))
     expect(items.last).to_have_text("All conversations")

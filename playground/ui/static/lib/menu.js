@@ -1,6 +1,6 @@
 // A button that opens a short list of further buttons.
 
-import { $, button, element } from './dom.js';
+import { $, button, element, onceOfTwo } from './dom.js';
 import { closeLayer, openLayer } from './layers.js';
 
 // items(): [{label, run, hidden, current, last}] or a promise of it, asked for each time that the list opens.
@@ -14,6 +14,7 @@ import { closeLayer, openLayer } from './layers.js';
 export function menu(label, items, face = '⋯') {
   const list = element('div', { className: 'menu-list', hidden: true });
   const opener = button('', () => (list.hidden ? open() : close()), 'quiet menu-open');
+  onceOfTwo(opener);
   opener.append(face);
   opener.title = label;
   const node = element('span', { className: 'menu' }, opener, list);
