@@ -428,6 +428,8 @@ def test_on_a_phone_the_samplers_are_a_drawer(chromium: Browser, site: str) -> N
         page.get_by_role("button", name="Samplers").tap()
         expect(page.get_by_role("tab", name="Creative")).to_be_in_viewport()
         page.get_by_role("tab", name="Creative").tap()
+        page.locator("#system").scroll_into_view_if_needed()
+        expect(page.get_by_role("button", name="Done")).to_be_in_viewport(ratio=1)
         page.get_by_role("button", name="Done").tap()
         expect(page.locator(".drawer-open")).to_contain_text("Creative · temperature 1 · min_p 0.1")
         page.fill("#chat-prompt", "Hello!")
@@ -438,6 +440,14 @@ def test_on_a_phone_the_samplers_are_a_drawer(chromium: Browser, site: str) -> N
         finished(page)
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= 390
+        # A short answer fits; what is longer scrolls under the tools and the tabs.
+        assert page.evaluate("document.documentElement.scrollHeight") == 844
+        page.set_viewport_size({"width": 390, "height": 500})
+        page.evaluate("scrollTo(0, 1000)")
+        for tool in ("New chat", "Share"):
+            button = page.get_by_role("button", name=tool, exact=True)
+            expect(button).to_be_in_viewport(ratio=1)
+        page.set_viewport_size({"width": 390, "height": 844})
         composer = page.locator("#composer").bounding_box()
         assert composer is not None
         assert composer["y"] + composer["height"] <= 844
