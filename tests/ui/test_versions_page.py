@@ -83,7 +83,7 @@ def test_a_retry_adds_a_version_and_leaves_what_follows(page: Page) -> None:
     page.keyboard.press("ArrowLeft")  # there is none before it
     page.keyboard.press("ArrowRight")
     expect(answers(page)).to_have_count(1)
-    expect(page.get_by_role("button", name="Previous version")).to_be_focused()
+    expect(page.get_by_role("button", name="Next version")).to_be_focused()
     expect(page.get_by_role("status").filter(has_text="Version 2 of 2")).to_have_count(1)
     for arrow in page.locator(".arrow").all():
         box = arrow.bounding_box()
