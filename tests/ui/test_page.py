@@ -188,11 +188,12 @@ def test_a_new_chat_and_the_recent_ones_are_one_click_away_in_every_tab(page: Pa
     page.get_by_role("tab", name="Focused").click()
     page.get_by_role("tab", name="History").click()
     recent = page.get_by_role("button", name="Recent conversations")
-    recent.click(click_count=3)
+    recent.click()
     items = page.locator("#masthead .menu-item")
     expect(items.first).to_have_text(re.compile(r"^Name ten animals\. Chat · Today, \d\d:\d\d$"))
     expect(items.last).to_have_text("All conversations")
     expect(items.nth(1)).to_contain_text("Hello!")
+    recent.dispatch_event("click", {"detail": 2})  # the second of two, which closes nothing
     items.nth(1).click()
     expect(answers(page)).to_have_count(2)
     expect(answers(page).last).to_have_attribute("data-state", "stopped")
