@@ -51,7 +51,7 @@ export class Chat {
     /** @type {Setting | null} */
     this.setting = null; // what the last answer was asked for with, all values
     this.notice = new Notice($('#notice'));
-    this.end = new ScrollEnd('chat', document.documentElement, [$('#chat .talk')], $('#chat .dock'), () => this.pane.messages.length > 0);
+    this.end = new ScrollEnd('chat', document.documentElement, [$('#chat .talk')], $('#chat .dock'), () => this.pane.messages.length > 0, () => this.pane.aside?.offsetHeight ?? 0);
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.metering = undefined;
     /** @type {ReturnType<typeof setTimeout> | undefined} */

@@ -19,10 +19,12 @@ export class ScrollEnd extends ScrollPlace {
    * @param {HTMLElement[]} grown The view, and what else makes it longer.
    * @param {HTMLElement} dock Above which the way back to the end floats.
    * @param {() => boolean} filled Whether there is anything to follow.
+   * @param {() => number} [below] How many pixels of what stands behind the end there are.
    */
-  constructor(name, scroller, grown, dock, filled) {
+  constructor(name, scroller, grown, dock, filled, below = () => 0) {
     super(name, scroller, grown[0]);
     this.filled = filled;
+    this.below = below;
     this.followed = !this.known;
     this.height = scroller.scrollHeight;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -78,16 +80,21 @@ export class ScrollEnd extends ScrollPlace {
     this.held = null;
   }
 
+  get #end() {
+    const { scrollHeight, clientHeight } = this.scroller;
+    return scrollHeight - clientHeight - this.below();
+  }
+
+  // To the end; less than nothing beyond it.
   get #left() {
-    const { scrollHeight, scrollTop, clientHeight } = this.scroller;
-    return scrollHeight - scrollTop - clientHeight;
+    return this.#end - this.scroller.scrollTop;
   }
 
   grown() {
     super.grown();
     if (this.away) return;
     if (this.held) this.scroller.scrollBy({ top: this.held(), behavior: 'instant' });
-    else if (this.followed && this.filled()) this.scroller.scrollTo({ top: this.scroller.scrollHeight, behavior: 'instant' });
+    else if (this.followed && this.filled()) this.scroller.scrollTo({ top: this.#end, behavior: 'instant' });
     this.#settle();
   }
 
@@ -125,7 +132,7 @@ export class ScrollEnd extends ScrollPlace {
     const { scrollTop, scrollHeight } = this.scroller;
     // What has become shorter moves up by itself.
     if (scrollTop < this.top && scrollHeight >= this.height && this.#left > 1) this.followed = false;
-    else if (scrollTop > this.top && this.#left < near) this.followed = true;
+    else if (scrollTop > this.top && this.#left < near) this.followed = this.#left > -near;
     this.#settle();
   }
 }
