@@ -38,7 +38,7 @@ def choose(self, logits, top=0):
     wrong = 3 if wrong == right else wrong
     token, other = (wrong, right) if self.chance.random() < 1 / 7 else (right, wrong)
     self.place = self.place + 1 if self.place is not None and token == right else None
-    known = ((right, math.log(0.9)), (wrong, math.log(0.1)))
+    known = ((right, math.log(0.95)), (wrong, math.log(0.05)))
     return sampling.Choice(token, dict(known)[token], known)
 
 sampling.Chooser.__init__, sampling.Chooser.choose = init, choose

@@ -304,6 +304,9 @@ def test_a_copied_answer_is_the_text_to_the_last_byte(chromium: Browser) -> None
         page.locator("#chat-send").click()
         finished(page)
         answers(page).locator(".actions").get_by_role("button", name="Copy").click()
-        page.wait_for_function(
-            "async text => await navigator.clipboard.readText() === text", arg=TEXT
+        page.evaluate(
+            """() => setInterval(async () => {
+                window.copied = await navigator.clipboard.readText();
+            }, 50)"""
         )
+        page.wait_for_function("text => window.copied === text", arg=TEXT)

@@ -4,7 +4,7 @@
 import { json } from '../lib/api.js';
 import { $, element, markdown, whenAdded } from '../lib/dom.js';
 import { number } from '../lib/text.js';
-import { mostStops } from '../presets/edited_values.js';
+import { mostStops } from '../lib/values.js';
 import { seedWords } from './parameter_support.js';
 import { onEngine } from './state.js';
 

@@ -2,6 +2,9 @@
 
 import { number } from './text.js';
 
+// Stop sequences that an answer may have beside those that the prompt's format needs.
+export const mostStops = 3;
+
 // A seed of 32 bits, as the server draws them.
 export const drawSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
 

@@ -3,7 +3,7 @@
 
 import { areSeveral } from '../engine/choice.js';
 import { treated, treatment } from '../engine/parameter_support.js';
-import { readValue, wholeNumber } from '../lib/values.js';
+import { mostStops, readValue, wholeNumber } from '../lib/values.js';
 
 /** @type {Parameter[]} */
 let table = [];
@@ -74,7 +74,6 @@ export function lacking(preset, edits, emulate, of) {
   }).map(({ name }) => name);
 }
 
-export const mostStops = 3; // beside those that the prompt's format needs
 const longest = 200; // characters of one
 
 /**
