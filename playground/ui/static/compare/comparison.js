@@ -1,6 +1,7 @@
 // The tab Compare: two to four columns, one composer for all, all answers in one stream.
 
 import { Marks } from '../answers/difference_marks.js';
+import { loadPreview } from '../answers/preview.js';
 import { answerInto, renderAll, stopAnswers } from '../answers/streaming.js';
 import { conversation } from '../answers/turns.js';
 import { beginningOf, newAnswer, rewritten, seedOfRetry } from '../answers/versions.js';
@@ -316,6 +317,8 @@ class Comparison {
     this.entry.touch();
     if (name !== 'delta' || column.figures.textContent === 'waiting') column.showFigures();
     this.marks.update();
+    // Once more where the block under way is drawn anew: what was marked in it is gone.
+    if (name === 'receipt') void loadPreview().then(() => this.marks.update());
   }
 
   // Stops one column. The server ends its answer; where it cannot, its text is no longer shown.
