@@ -23,7 +23,7 @@ SCORE = "AlpacaEval 33.23 (length-controlled 29.71)"
         ("/data/Contextual_KTO_Mistral_PairRM/", ""),
     ],
 )
-def test_the_missions_model_is_known_by_all_of_its_names(model_id: str, quantisation: str) -> None:
+def test_the_default_model_is_known_by_all_of_its_names(model_id: str, quantisation: str) -> None:
     shown = label(model_id, "llama.cpp b11549", "")
     assert (shown.title, shown.is_default) == ("KTO Mistral 7B", True)
     assert shown.badge == " · ".join(filter(None, [quantisation, "llama.cpp"]))

@@ -314,7 +314,7 @@ def test_a_template_that_is_zephyrs_with_another_end_of_text_is_not(
     assert written_as(found) == written_as(form)
 
 
-def test_the_missions_model_is_known_whatever_template_its_file_carries() -> None:
+def test_the_default_model_is_known_whatever_template_its_file_carries() -> None:
     for template in (CHATMLS, MISTRALS % ("'", " "), "{{ '<start_of_turn>' }}"):
         assert recognise("asedmammad/Contextual_KTO_Mistral_PairRM-GGUF", template) is TULU2
 

@@ -112,7 +112,7 @@ def tab(page: Page, name: str) -> None:
 
 
 @pytest.mark.parametrize("quantisation", ["", "FP8"])
-def test_the_missions_model_has_its_name_its_score_and_its_card(
+def test_the_default_model_has_its_name_its_score_and_its_card(
     chromium: Browser, quantisation: str
 ) -> None:
     with (
@@ -129,7 +129,7 @@ def test_the_missions_model_has_its_name_its_score_and_its_card(
         expect(page.locator("#model-info")).to_contain_text(SCORE)
 
 
-def test_any_other_model_has_its_own_name_in_every_tab_and_none_of_the_missions(
+def test_any_other_model_has_its_own_name_in_every_tab_and_none_of_the_default_ones(
     chromium: Browser, small: Application
 ) -> None:
     with opened(chromium, small.url + "/") as page:
