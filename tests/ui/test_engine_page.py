@@ -373,6 +373,15 @@ CUT = """['.model', '.facts'].filter((each) => {
 })"""
 
 
+def rows(page: Page) -> set[int]:
+    """The rows in which the parts of the head stand, by their middles."""
+    parts = [
+        page.locator(f".masthead {each}").bounding_box()
+        for each in (".model", ".tools", "#engine-state")
+    ]
+    return {round((part["y"] + part["height"] / 2) / 10) for part in parts if part}
+
+
 def test_on_a_phone_the_head_and_the_bar_fit(chromium: Browser, small: Application) -> None:
     with opened(chromium, small.url + "/", **PHONE) as page:
         said = Said(page)
@@ -388,8 +397,13 @@ def test_on_a_phone_the_head_and_the_bar_fit(chromium: Browser, small: Applicati
         said.now(engine={"label": {"badge": "Q4_K_M · llama.cpp", "is_default": False, **long}})
         expect(page.locator(".masthead .model")).to_have_text(long["title"])
         assert page.evaluate(CUT) == []
-        page.set_viewport_size({"width": 1240, "height": 844})
-        assert page.evaluate(CUT) in ([], [".facts"])  # which gives way first
+        for width in (1240, 820):
+            page.set_viewport_size({"width": width, "height": 844})
+            assert page.evaluate(CUT) in ([], [".facts"])  # which gives way first
+        assert len(rows(page)) == 2
+        said.now()
+        expect(page.locator(".masthead .model")).to_have_text("SmolLM2-135M-Instruct")
+        assert len(rows(page)) == 1  # where there is room for it
         page.set_viewport_size({"width": 390, "height": 844})
         said.away("loading", "The model is being fetched.", DOWNLOAD)
         expect(page.locator("#chat .engine-note").get_by_role("progressbar")).to_be_visible()

@@ -426,6 +426,7 @@ def test_on_a_phone_the_samplers_are_a_drawer(chromium: Browser, site: str) -> N
     phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
     with opened(chromium, site + "/", **phone) as page:
         expect(page.locator("#samplers")).not_to_be_in_viewport()
+        composer = page.locator("#composer").bounding_box()
         page.get_by_role("button", name="Samplers").tap()
         expect(page.get_by_role("tab", name="Creative")).to_be_in_viewport()
         page.get_by_role("tab", name="Creative").tap()
@@ -439,6 +440,8 @@ def test_on_a_phone_the_samplers_are_a_drawer(chromium: Browser, site: str) -> N
         expect(page.locator("#chat-prompt")).to_have_value("Hello!\n")
         page.tap("#chat-send")
         finished(page)
+        expect(page.locator("#context-meter")).to_contain_text("/")
+        assert page.locator("#composer").bounding_box() == composer  # the meter had its place
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= 390
         # A short answer fits; what is longer scrolls under the tools and the tabs.
