@@ -137,12 +137,12 @@ class HostMiddleware:
             )
         places = scope["path"].split("/")
         if "gradio_api" in places:
-            return error_answer(404, "Not Found", "not_found")
+            return error_answer(404, "There is nothing here.", "not_found")
         if scope["method"] in _READING:
             return None
         if "api" not in places and places[-1] not in _FORMS:
             allow = {"Allow": ", ".join(_READING)}
-            return error_answer(405, "Method Not Allowed", "method", headers=allow)
+            return error_answer(405, "This address is only read.", "method", headers=allow)
         if _loses_its_body(scope):
             return error_answer(
                 400,

@@ -109,7 +109,7 @@ def bundle_routes(version: str, highlight: str) -> APIRouter:
     )
     async def bundle(request: Request, name: str) -> Response:
         if name not in makers:
-            return error_answer(404, "Not Found", "not_found")
+            return error_answer(404, "There is nothing here.", "not_found")
         coding = coding_of(request.headers.get("accept-encoding", ""))
         text = await to_thread.run_sync(content, name, coding)
         media_type = "text/javascript" if name.endswith(".js") else "text/css"

@@ -58,6 +58,6 @@ def not_found_routes(version: str, root_path: str) -> APIRouter:
     def nothing(request: Request) -> Response:
         if "text/html" in request.headers.get("accept", ""):
             return nothing_here(version, root_path)
-        return error_answer(404, "Not Found", "not_found")
+        return error_answer(404, "There is nothing here.", "not_found")
 
     return router

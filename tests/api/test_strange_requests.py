@@ -48,6 +48,16 @@ def test_what_the_page_does_not_need_of_gradio_is_not_there(page: Application, p
         assert httpx.request(method, page.url + path).status_code in (404, 405, 307)
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/nothing"), ("GET", "/gradio_api/info"), ("GET", "/api/no"), ("POST", "/nothing")],
+)
+def test_what_is_not_there_is_said_in_a_sentence(page: Application, method: str, path: str) -> None:
+    answered = httpx.request(method, page.url + path)
+    assert answered.status_code in (404, 405)
+    assert answered.json()["error"].endswith(".")
+
+
 @pytest.mark.parametrize("origin", ["http://[", "http://]:1", "[", "null", "http://", "\xff"])
 def test_an_origin_that_is_none_is_another_sites(closed: Application, origin: str) -> None:
     headers = [(b"origin", origin.encode("latin-1"))]
