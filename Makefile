@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 export MODEL  # for the shell to read as it is, whatever is in it
-.PHONY: help demo serve test check settings browser browsers bench emulation fuzz soak licences audit mutants train vllm clean
+.PHONY: help demo serve test check settings browser browsers bench emulation fuzz soak attacks licences audit mutants train vllm clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -83,6 +83,9 @@ fuzz: $(VENV)/.test  ## streams, prompts, links and imports at random, then the 
 
 soak: $(VENV)/.test  ## readers, failing engines, restarts: ten MINUTES, 200 READERS, or as many as said
 	$(BIN)/python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(READERS),--readers $(READERS))
+
+attacks: $(VENV)/.test  ## attack it with what it fell to once, beside another's stream: some minutes (ONLY=1,5,12)
+	$(BIN)/python -m tests.attacks $(if $(ONLY),--only $(ONLY))
 
 licences: $(VENV)/.test node_modules/.checkers  ## write the list of dependencies and their licences anew
 	$(BIN)/python -m tests.licences

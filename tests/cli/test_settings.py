@@ -48,19 +48,19 @@ def test_a_secret_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert "direct" not in repr(settings)
 
 
-@pytest.mark.parametrize("name", ["ENGINE_URL", "TGI_URL", "PUBLIC_URL"])
-@pytest.mark.parametrize(
-    "address",
-    [
-        "http://bob:hunter2@127.0.0.1:8080",
-        "http://hunter2@127.0.0.1:8080",
-        "http://bob%3Ahunter2%40127.0.0.1:8080",
-        "bob:hunter2@127.0.0.1:8080",
-        "http://127.0.0.1:8080/?key=hunter2",
-        "http://127.0.0.1:8080/#hunter2",
-        "http://127.0.0.1:port/?key=hunter2",
-    ],
+PASSWORDS = (
+    "http://bob:hunter2@127.0.0.1:8080",
+    "http://hunter2@127.0.0.1:8080",
+    "http://bob%3Ahunter2%40127.0.0.1:8080",
+    "bob:hunter2@127.0.0.1:8080",
+    "http://127.0.0.1:8080/?key=hunter2",
+    "http://127.0.0.1:8080/#hunter2",
+    "http://127.0.0.1:port/?key=hunter2",
 )
+
+
+@pytest.mark.parametrize("name", ["ENGINE_URL", "TGI_URL", "PUBLIC_URL"])
+@pytest.mark.parametrize("address", PASSWORDS)
 def test_an_address_holds_no_password_and_none_is_repeated(
     name: str, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,1 @@
+"""What fell once, attacked again: a real playground over loopback, and what must hold meanwhile."""
