@@ -148,11 +148,12 @@ async def answer(
 
     try:
         budget = await plan(engine, request.messages, request.max_new_tokens, context_tokens, begin)
+        text = budget.fit.prompt.text
         most = min(request.max_new_tokens or budget.left, budget.left)
-        made = planned(budget.info, budget.fit.prompt.text, most)
-        if early and early[0] != made:  # the tokenizer makes more of the prompt than any should
-            await early[1].aclose()
+        if early and (early[0].request.prompt, early[0].max_new_tokens) != (text, most):
+            await early[1].aclose()  # the tokenizer makes more of the prompt than any should
             early = None
+        made = early[0] if early else planned(budget.info, text, most)
         sent = engine.parameters(made.request)
         applied = budget.info.applied if emulate else without_emulation(budget.info.applied)
         yield receipt(

@@ -1,7 +1,9 @@
 """An answer that has its room in any case is asked for while its prompt is being counted."""
 
 import asyncio
+from collections import Counter
 from contextlib import aclosing
+from types import FrameType
 from typing import Any
 
 import orjson
@@ -9,8 +11,10 @@ import pytest
 
 from playground.domain.messages import Done, Event, Failed, Receipt
 from playground.generation.answer import answer
+from playground.generation.bridge.plan import plan_generation
 from tests.faults import Peer
 from tests.generation.test_answer import only, request, text_of
+from tests.generation.test_hot_path import calls
 from tests.stock import engine, generations, tgi, writing
 
 
@@ -57,6 +61,19 @@ async def test_the_count_waits_for_no_generation_nor_the_generation_for_it() -> 
     assert text_of(events) == "Hello you"
     assert isinstance(done, Done)
     assert len(generations(server)) == 1
+
+
+async def test_an_answer_is_planned_once() -> None:
+    watched, plans = Watched(), Counter[str]()
+
+    def is_plan(frame: FrameType) -> bool:
+        return frame.f_code is plan_generation.__code__
+
+    async with tgi(watched.write, counting=watched.count) as server:
+        with calls(is_plan, lambda: plans.update(["plan"])):
+            events = await events_of(server.url, max_new_tokens=9)
+    assert text_of(events) == "Hello you"
+    assert plans["plan"] == 1
 
 
 @pytest.mark.parametrize("limit", [None, 60])
