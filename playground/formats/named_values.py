@@ -80,8 +80,10 @@ def interpret(
     values: dict[str, Any] = {name: entry.value for name, entry in given.items()}
     off = _off(vocabulary, rest, values)
     for entry in rest:
-        left_out += _system_texts(entry)
-        left_out.append(_left_out(vocabulary, entry, known, off))
+        texts, others = _system_texts(entry)
+        left_out += texts
+        if others is not None:
+            left_out.append(_left_out(vocabulary, others, known, off))
     limit = min(limits, key=lambda each: each.value) if limits else None  # type: ignore[arg-type, return-value]  # ints
     left_out += [
         LeftOut(
@@ -257,19 +259,28 @@ def _left_out(
     return LeftOut(key, value, reason, effect, line=entry.line)
 
 
-def _system_texts(entry: Entry) -> list[LeftOut]:
-    """The texts among messages that the panel has a field for: they shape every answer."""
-    messages = entry.value if isinstance(entry.value, list) else [entry.value]
-    found = []
+def _system_texts(entry: Entry) -> tuple[list[LeftOut], Entry | None]:
+    """The texts among messages that the panel has a field for, and the entry without them.
+
+    They shape every answer. Where the entry holds nothing else there is none.
+    """
+    messages: list[Any] = entry.value if isinstance(entry.value, list) else [entry.value]
+    found: list[LeftOut] = []
+    others: list[Any] = []
     for each in messages:
-        if not isinstance(each, dict) or each.get("role") not in SYSTEM_ROLES:
-            continue
-        content = each.get("content")
-        parts = content if isinstance(content, list) else [content]
-        texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
-        if text := "".join(text for text in texts if isinstance(text, str)).strip():
+        text = ""
+        if isinstance(each, dict) and each.get("role") in SYSTEM_ROLES:
+            content = each.get("content")
+            parts = content if isinstance(content, list) else [content]
+            texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
+            text = "".join(text for text in texts if isinstance(text, str)).strip()
+        if text:
             found.append(LeftOut(f"{each['role']} message", text, REQUEST, line=entry.line))
-    return found
+        else:
+            others.append(each)
+    if not found:
+        return [], entry
+    return found, replace(entry, value=others) if others else None
 
 
 def describe(vocabulary: Vocabulary, draft: Draft) -> dict[str, object]:

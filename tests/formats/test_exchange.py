@@ -517,6 +517,13 @@ def test_says_without_effect_only_of_what_has_none() -> None:
         'c.create(temperature=1, messages=[dict(content="Be brief.", role="developer")])',
     ):
         assert losses(said, effect=True) == {"developer message": "Be brief."}
+        assert "Be brief." not in str(losses(said, effect=False))
+    asked = {"role": "user", "content": "Hi"}
+    chat = {"temperature": 1, "messages": [{"role": "system", "content": "Be kind."}, asked]}
+    assert losses(json.dumps(chat), effect=True) == {"system message": "Be kind."}
+    assert losses(json.dumps(chat), effect=False) == {"messages": [asked]}
+    chat["messages"] = [{"role": "system", "content": "Be kind."}]
+    assert losses(json.dumps(chat), effect=False) == {}
     pirate = "You are a pirate, who answers in a single sentence."
     said = f"c.create(temperature=1, messages=[{{'role': 'system', 'content': '{pirate}'}}])"
     assert losses(said, effect=True) == {"system message": pirate}
