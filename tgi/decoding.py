@@ -120,7 +120,7 @@ def stream_output(data: str) -> TextGenerationStreamOutput:
             ]
     except (KeyError, TypeError) as error:
         raise ProtocolError(
-            f"The server sent an event that is not TGI's ({error!r}): {excerpt(data)}"
+            f"The server sent an event that is not TGI's ({misread(error)}): {excerpt(data)}"
         ) from error
     return _build(TextGenerationStreamOutput, event)
 
@@ -138,7 +138,7 @@ def output(body: bytes) -> TextGenerationOutput:
         return TextGenerationOutput.parse_obj_as_instance(answer)
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise ProtocolError(
-            f"The answer is not TGI's ({excerpt(repr(error))}): {excerpt(body)}", status=200
+            f"The answer is not TGI's ({misread(error)}): {excerpt(body)}", status=200
         ) from error
 
 
@@ -166,7 +166,7 @@ def tokens(body: bytes) -> list[Token]:
         return [Token(each["id"], each["text"], each["start"], each["stop"]) for each in answer]
     except (KeyError, TypeError) as error:
         raise ProtocolError(
-            f"The answer is no list of tokens ({error!r}): {excerpt(body)}", status=200
+            f"The answer is no list of tokens ({misread(error)}): {excerpt(body)}", status=200
         ) from error
 
 
@@ -210,6 +210,17 @@ def excerpt(data: str | bytes) -> str:
     text = data.decode(errors="replace") if isinstance(data, bytes) else data
     text = " ".join(text.split())
     return text if len(text) <= EXCERPT_CHARS else text[:EXCERPT_CHARS] + " …"
+
+
+def misread(error: Exception) -> str:
+    """Why an answer could not be read, for a message: of a KeyError, the name that is missing."""
+    words = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+    return excerpt(words or type(error).__name__)
+
+
+def said(value: object) -> str:
+    """What a server sent as JSON, for a message: a text as it is, anything else as JSON."""
+    return excerpt(value if isinstance(value, str) else orjson.dumps(value))
 
 
 def shallow(answer: _A) -> _A:
@@ -259,7 +270,7 @@ def _from_body(answer: Mapping[str, Any], status: int, retry_after: float | None
 
 def _cut(words: object) -> str:
     """What a server says is wrong, which may be of any kind and length."""
-    text = words if isinstance(words, str) else excerpt(repr(words)) if words else ""
+    text = words if isinstance(words, str) else said(words) if words else ""
     return text if len(text) <= _WORDS_CHARS else text[:_WORDS_CHARS] + " …"
 
 

@@ -142,7 +142,8 @@ def _reason(choice: Mapping[str, Any]) -> str:
             )
         case other:
             raise errors.GenerationFailed(
-                f"The server ended the text before it was complete, and says {other!r}.",
+                "The server ended the text before it was complete, and says "
+                f"“{decoding.said(other)}”.",
                 status=200,
             )
 
@@ -184,7 +185,7 @@ def understood(path: str) -> Iterator[None]:
     except MISREAD as error:
         raise errors.ProtocolError(
             f"What the server answers at /{path} is none of OpenAI's API "
-            f"({decoding.excerpt(repr(error))}): is the address right?",
+            f"({decoding.misread(error)}): is the address right?",
             status=200,
         ) from error
 

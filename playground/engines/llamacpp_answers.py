@@ -57,7 +57,7 @@ def understood(route: str) -> Iterator[None]:
         yield
     except MISREAD as error:
         raise errors.ProtocolError(
-            f"What answers at /{route} is not llama.cpp ({decoding.excerpt(repr(error))}); is the "
+            f"What answers at /{route} is not llama.cpp ({decoding.misread(error)}); is the "
             "address right?",
             status=200,
         ) from error

@@ -332,8 +332,8 @@ def _understood(route: str) -> Iterator[None]:
         yield
     except MISREAD as error:
         raise errors.ProtocolError(
-            f"What answers at /{route} is not TGI ({decoding.excerpt(repr(error))}); is the "
-            "address right?",
+            f"What answers at /{route} is not TGI ({decoding.misread(error)}); is the address "
+            "right?",
             status=200,
         ) from error
 

@@ -346,6 +346,7 @@ async def test_error_events(
             "unhealthy",
         ),
         (503, b'{"error":{"message":"warming up"}}', "application/json", Unhealthy, "warming up"),
+        (503, b'{"error":["it\\u2019s", null]}', "application/json", Unhealthy, ': ["it’s",null]'),
         (504, b"", "", Timeout, "proxy"),
         (404, b"", "", ProtocolError, "404"),
         (405, b"", "", ProtocolError, "405"),
