@@ -1,5 +1,6 @@
 """The page /d/<token>: a set-up that its owner fixed, to be tried without an account."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -65,7 +66,7 @@ def _rows(panes: Sequence[PaneRequest]) -> list[tuple[str, list[str]]]:
         ),
         ("max new tokens", [str(pane.max_new_tokens) for pane in panes]),
         ("seed", ["random" if pane.seed is None else str(pane.seed) for pane in panes]),
-        ("stop sequences", [", ".join(map(repr, pane.stop)) or "none" for pane in panes]),
+        ("stop sequences", [_quoted(pane.stop) or "none" for pane in panes]),
         ("emulation", ["allowed" if pane.emulate else "off" for pane in panes]),
     ]
 
@@ -81,6 +82,11 @@ def _summary(pane: PaneRequest) -> str:
 
 def _value(value: float | None) -> str:
     return "–" if value is None else f"{value:g}"
+
+
+def _quoted(stops: Sequence[str]) -> str:
+    """Stop sequences as the browser's lib/text.js writes them: so the end of a line is seen."""
+    return ", ".join(json.dumps(stop, ensure_ascii=False) for stop in stops)
 
 
 def _message(title: str, error: Exception, version: str, root_path: str) -> str:

@@ -9,12 +9,15 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from playground.ui.page import static_version
 from tests.axe import in_both_themes
 from tests.pages import READY, listen
 
 pytestmark = pytest.mark.browser
 
 STORY = "Tell me a story about a lighthouse."
+# As the pages that the browser draws show them.
+QUOTED = "async ([path, stops]) => (await import(path)).quotedStops(stops)"
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +201,18 @@ def test_several_columns_on_a_phone_in_the_dark(
         assert box is not None
         assert box["height"] >= 44
         assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_stop_sequences_are_shown_as_json(
+    chromium: Browser, site: str, owner: httpx.Client
+) -> None:
+    panes = [{"stop": ["\n\n", "Anna’s „❤“", '"']}, {}]
+    with visiting(chromium, f"{site}/d/{made(owner, panes=panes)}") as page:
+        page.locator("details.fixed summary").click()
+        row = page.get_by_role("row", name="stop sequences")
+        expect(row.get_by_role("cell")).to_have_text([r'"\n\n", "Anna’s „❤“", "\""', "none"])
+        own = page.evaluate(QUOTED, [f"/ui/{static_version()}/lib/text.js", panes[0]["stop"]])
+        assert row.get_by_role("cell").first.inner_text() == own
 
 
 def test_a_demo_is_made_and_switched_in_the_window_share(

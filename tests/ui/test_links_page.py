@@ -354,7 +354,7 @@ def test_a_prompt_runs_only_after_a_click_and_sends_what_was_shown(
         card = other.locator("dialog.link-card")
         expect(card).to_contain_text("Balanced, edited – temperature 0.8 · top_p 0.95 · max 2048")
         expect(card).to_contain_text("seed 7")
-        expect(card).to_contain_text("stop sequences “zzz”")
+        expect(card).to_contain_text('stop sequences "zzz"')
         assert card.locator("pre").all_inner_texts() == ["Be ⟨U+202E⟩kind.", STORY]
         expect(other.locator("#chat-prompt")).to_have_value(STORY)
         expect(answers(other)).to_have_count(0)

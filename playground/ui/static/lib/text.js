@@ -25,6 +25,10 @@ export const isBlank = (text) => unseen.test(text);
 // A message as it is sent: its first line keeps its indentation.
 export const content = (text) => text.replace(/^(?:[^\S\n]*\n)+/, '').trimEnd();
 
+// Stop sequences, each as JSON: so the end of a line is seen. playground/ui/demo.py writes them the same.
+/** @type {(stops: string[]) => string} */
+export const quotedStops = (stops) => stops.map((each) => JSON.stringify(each)).join(', ');
+
 // A text in one line, cut at a word.
 export function brief(words, length = 60) {
   const line = words.replace(/\s+/g, ' ').trim();

@@ -6,7 +6,7 @@ import { areSeveral, engineOf } from '../engine/choice.js';
 import { json } from '../lib/api.js';
 import { openDialog } from '../lib/dialog.js';
 import { button, element, write } from '../lib/dom.js';
-import { unturned } from '../lib/text.js';
+import { quotedStops, unturned } from '../lib/text.js';
 import { panelState, redrawPanel, usePanel, usePreset } from '../presets/panel.js';
 import { addPreset, allPresets, locked, removePreset } from '../presets/presets.js';
 import { editable } from '../presets/resolved_setting.js';
@@ -106,7 +106,7 @@ function lines(setup, made) {
   return [
     ...made.map((each, i) => `${compared ? `Column ${i + 1}: ` : ''}${nameOf(each)}${on(each)} – ${valuesOf(each)}`),
     seedWords(setup),
-    ...(setup.stop.length > 0 ? [`stop sequences ${setup.stop.map((text) => `“${text}”`).join(', ')}`] : []),
+    ...(setup.stop.length > 0 ? [`stop sequences ${quotedStops(setup.stop)}`] : []),
     ...(compared ? [setup.blind ? 'blind' : `difference: ${{ first: 'first token', words: 'words', off: 'off' }[setup.difference]}`] : []),
   ];
 }

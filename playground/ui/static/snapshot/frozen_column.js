@@ -3,6 +3,7 @@
 import { Pane } from '../answers/pane.js';
 import { takeReceipt } from '../answers/receipt.js';
 import { element } from '../lib/dom.js';
+import { quotedStops } from '../lib/text.js';
 
 const dash = '–';
 
@@ -16,7 +17,7 @@ function values({ sampler, max_new_tokens: limit, seed, stop, system, engine = n
     ...parameters.map((name) => [name, sampler[name] ?? dash]),
     ['max new tokens', limit ?? 'to the end'],
     ['seed', seed ?? 'random'],
-    ['stop sequences', stop.length === 0 ? 'none' : stop.map((each) => JSON.stringify(each)).join(', ')],
+    ['stop sequences', quotedStops(stop) || 'none'],
     ['system text', system === '' ? 'none' : system],
     ...(engine === null ? [] : [['engine', engine]]),
     ...(emulate ? [] : [['emulation', 'off']]),
