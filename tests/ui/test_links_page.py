@@ -447,6 +447,30 @@ def test_a_link_in_an_open_tab_leaves_what_is_said_and_can_be_undone(page: Page)
     expect(questions(page)).to_have_text(re.compile("lighthouse"))
 
 
+def test_the_words_about_a_link_go_by_themselves_unless_it_was_not_as_it_said(page: Page) -> None:
+    page.clock.install()
+    notice = page.locator("#notice")
+    seeded = TEXT.replace("&end", "&seed=5&end")
+    follow(page, seeded)
+    expect(notice).to_contain_text("Set up from the link: Balanced, seed 5.")
+    expect(notice.get_by_role("button")).to_have_text(["Undo"])
+    page.clock.run_for(13_000)
+    expect(notice).to_be_hidden()
+    follow(page, seeded.replace("&end", "&prompt=Hello%21&end"))
+    expect(page.locator("dialog.link-card")).to_be_visible()
+    page.clock.run_for(13_000)  # while it is read
+    page.keyboard.press("Escape")
+    expect(notice.get_by_role("button")).to_have_text(["Undo"])
+    page.clock.run_for(13_000)
+    expect(notice).to_be_hidden()
+    follow(page, TEXT.replace("0.7", "0.6"))
+    expect(notice).to_contain_text("has other values now than when the link was made")
+    page.clock.run_for(13_000)
+    expect(notice).to_be_visible()
+    notice.get_by_role("button", name="Close").click()
+    expect(notice).to_be_hidden()
+
+
 def test_a_comparison_that_writes_is_not_disturbed(page: Page) -> None:
     compare(page)
     fragment = address(page, "&tab=compare&").partition("#")[2]

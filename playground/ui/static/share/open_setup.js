@@ -122,9 +122,9 @@ function brief(setup, made) {
   ].filter(Boolean).join(', ');
 }
 
-// Shows what was set, and what a click would send.
+// Shows what was set, and what a click would send. Gives the window, which Run closes with a word.
 function offer(setup, made, notes, busy, said, run) {
-  const start = button('Run', () => { window.close(); run(); }, 'primary');
+  const start = button('Run', () => { window.close('run'); run(); }, 'primary');
   const text = (title, content) => (content === '' ? [] : [
     element('h3', { textContent: title }), element('pre', { textContent: unturned(content), tabIndex: 0 })]);
   const remarks = [...notes];
@@ -137,6 +137,7 @@ function offer(setup, made, notes, busy, said, run) {
     ...(busy ? [] : [paragraph('note', 'The page is set up so. Run sends the prompt.'), start]));
   window.classList.add('link-card');
   if (!busy) start.focus({ preventScroll: true }); // what it sends is read first
+  return window;
 }
 
 function use(view, setup) {
@@ -153,18 +154,21 @@ function use(view, setup) {
     if (added.length > 0) redrawPanel();
     if (view.prompt.value === setup.prompt) write(view.prompt, draft);
   };
-  const say = (words) => view.notice.show(words, { undo, stay: true });
-  say([`Set up from the link: ${brief(setup, made)}.`, ...notes].join(' '));
+  const say = (words, stay = false) => view.notice.show(words, { undo, stay });
+  const announce = () => say([`Set up from the link: ${brief(setup, made)}.`, ...notes].join(' '), notes.size > 0);
+  announce();
   if (setup.prompt === '') return;
   const busy = chat ? view.running !== null : view.busy;
   const messages = chat ? view.pane.messages : view.columns.flatMap((column) => column.messages);
-  offer(setup, made, notes, busy, messages.length > 0, () => {
+  const window = offer(setup, made, notes, busy, messages.length > 0, () => {
     if (messages.length > 0) view.clear();
     view.send(setup.prompt);
     if (view.prompt.value === setup.prompt) return; // it was not sent, and the view says why
     write(view.prompt, draft === setup.prompt ? '' : draft);
     if (!chat && !view.blind.open) say('Ran the prompt of the link.');
   });
+  // Its time begins when it can be seen.
+  window.addEventListener('close', () => { if (window.returnValue === '') announce(); });
 }
 
 const isShown = (fragment) => {
