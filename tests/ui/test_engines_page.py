@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from playground.domain.samplers import BY_NAME
 from tests.engines_file import engines_file
 from tests.pages import READY, opened, serve
 from tests.servers import Server, stand_in
@@ -156,6 +157,81 @@ def test_the_chat_chooses_its_engine_and_the_page_follows_it(page: Page) -> None
     page.wait_for_selector(READY)
     expect(page.get_by_label("engine", exact=True)).to_have_value("q4")
     expect(page.locator("#engine-state")).to_have_attribute("title", "llama.cpp")
+
+
+COUNTS_PROMPT = "llama.cpp counts the tokens of the prompt too…"
+UNTOLD = (
+    "This one does not tell the likeliest tokens (MAX_TOP_N_TOKENS), so it is not emulated either."
+)
+# What stands below the knobs of each engine; below the others there is nothing.
+WORDS = {
+    "all": {},
+    "stock": dict.fromkeys(("frequency_penalty", "presence_penalty", "min_p"), "emulated"),
+    "bare": {
+        "frequency_penalty": "TGI divides the penalty by the number of tokens so far…",
+        "presence_penalty": f"Not applied: TGI has no presence penalty; it is not sent. {UNTOLD}",
+        "min_p": f"Not applied: TGI has no min_p; it is not sent. {UNTOLD}",
+    },
+    "q4": {"frequency_penalty": COUNTS_PROMPT, "presence_penalty": COUNTS_PROMPT},
+}
+OFF = dict.fromkeys(("frequency_penalty", "presence_penalty", "min_p"), "off")
+NEVER = "Not applied: Emulation is off, and the engine has no such parameter: it is not sent."
+OFF_HERE = {
+    "frequency_penalty": "Not applied: Emulation is off. The engine's own is far weaker than "
+    "OpenAI's, and is not sent either.",
+    "presence_penalty": NEVER,
+    "min_p": NEVER,
+}
+
+
+@pytest.fixture(scope="module")
+def unlike(
+    engine: Server, llamacpp: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """A file of engines that treat the parameters each in its own way."""
+    with stand_in() as stock, stand_in("--max-top-n-tokens", "0") as bare:
+        urls = {"all": engine.url, "stock": stock.url, "bare": bare.url, "q4": llamacpp.url}
+        folder = tmp_path_factory.mktemp("unlike")
+        yield engines_file(folder, kinds={"q4": "llamacpp"}, **urls)
+
+
+def expect_words(page: Page, words: Mapping[str, str]) -> None:
+    for name in BY_NAME:
+        how = page.locator(f'.preset:visible [data-parameter="{name}"] .how')
+        expect(how).to_have_text(words.get(name, ""))
+
+
+def test_the_words_below_the_knobs_are_those_of_the_engine(chromium: Browser, unlike: Path) -> None:
+    with (
+        serve("http://unused.invalid", engines_file=unlike) as site,
+        opened(chromium, site.url) as page,
+    ):
+        choice = page.get_by_label("engine", exact=True)
+        for name in ("all", "stock", "bare", "q4", "stock", "all"):
+            choice.select_option(name)
+            expect_words(page, WORDS[name])
+        choice.select_option("stock")
+        emulate = page.get_by_role("checkbox", name="emulate what the engine lacks")
+        emulate.uncheck()
+        expect_words(page, OFF)
+        choice.select_option("bare")
+        expect_words(page, WORDS["bare"])
+        choice.select_option("stock")
+        emulate.check()
+        expect_words(page, WORDS["stock"])
+
+
+def test_the_words_below_the_knobs_where_the_server_emulates_nothing(
+    chromium: Browser, unlike: Path
+) -> None:
+    with (
+        serve("http://unused.invalid", engines_file=unlike, emulation=False) as site,
+        opened(chromium, site.url) as page,
+    ):
+        choice = page.get_by_label("engine", exact=True)
+        for name, words in (WORDS | {"stock": OFF_HERE}).items():
+            choice.select_option(name)
+            expect_words(page, words)
 
 
 def test_a_link_carries_the_engines(page: Page, several: str, chromium: Browser) -> None:
