@@ -27,8 +27,8 @@ class PaneRequest:
             is to be continued. A system message may only stand first.
         sampler: The effective values; ``None`` in a field means unset.
         preset: The name of the preset that the values started from, ``None`` without one.
-        edited: Names of the parameters whose value differs from the preset's.
-        started_from: The preset's own values, ``None`` without one.
+        edits: Of each parameter whose value is not the preset's, and of ``max_new_tokens`` where
+            the limit is not, the preset's value and the one asked for; ``None`` for unset.
         max_new_tokens: 1 to the engine's limit; ``None`` takes what the context leaves.
         seed: 0 to 2**64 - 1; ``None`` lets the server draw one, which `done` then reports.
         stop: At most 3 sequences of the user's own (TGI takes 4, and TuluV2 needs one of them).
@@ -39,11 +39,10 @@ class PaneRequest:
     messages: tuple[Message, ...]
     sampler: Sampler
     preset: str | None = None
-    edited: tuple[str, ...] = ()
+    edits: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
     max_new_tokens: int | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
-    started_from: Sampler | None = None
     engine: str = "default"
     emulate: bool = True
 
@@ -74,8 +73,7 @@ class Receipt:
     Attributes:
         engine: Its name and version, for people.
         engine_id: By which this server names it.
-        edits: Of each edited parameter the preset's value and the one asked for, ``None`` for
-            unset.
+        edits: As the request has them.
         prompt: The text that was sent, without the BOS that the engine adds.
         system: As it was written.
         quantisation: Of the model, "" where it is not known.
@@ -95,7 +93,6 @@ class Receipt:
     model_id: str
     model_sha: str | None
     preset: str | None
-    edited: tuple[str, ...]
     sent: Mapping[str, object]
     applied: Mapping[str, Applied]
     prompt_tokens: int

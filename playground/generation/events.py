@@ -79,7 +79,7 @@ class ReceiptData(TypedDict):
     preset: str | None
     """The name of the preset that the values started from."""
     edited: Sequence[str]
-    """The parameters whose value differs from the preset's."""
+    """What differs from the preset: names of parameters, and max_new_tokens for the limit."""
     sent: Mapping[str, object]
     """The engine's own parameters."""
     applied: Mapping[str, AppliedData]
@@ -248,7 +248,7 @@ def _receipt(receipt: Receipt) -> tuple[str, ReceiptData]:
         "model_sha": receipt.model_sha,
         "quantisation": receipt.quantisation,
         "preset": receipt.preset,
-        "edited": receipt.edited,
+        "edited": list(receipt.edits),
         "sent": receipt.sent,
         "applied": applied_json(receipt.applied),
         "prompt_tokens": receipt.prompt_tokens,

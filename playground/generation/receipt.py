@@ -33,12 +33,11 @@ def receipt(
         model_sha=info.model_sha,
         quantisation=info.quantisation,
         preset=request.preset,
-        edited=request.edited,
         sent=sent,
         applied=applied,
         prompt_tokens=budget.fit.tokens,
         dropped_turns=budget.fit.dropped_turns,
-        edits=_edits(request),
+        edits=request.edits,
         left_out=left_out(request.sampler, sent, applied, made.emulated),
         note=" ".join(filter(None, (_note(request.sampler, sent), _pieces(made), form.note))),
         prompt=made.request.prompt,
@@ -100,13 +99,3 @@ def _pieces(made: Plan) -> str:
         f"The engine holds to max_new_tokens up to {longest:,} only, so an answer of up to "
         f"{whole:,} is asked for in several requests, each behind what is there."
     )
-
-
-def _edits(request: PaneRequest) -> dict[str, tuple[float | None, float | None]]:
-    """Of each edited parameter the value before and after."""
-    if request.started_from is None:
-        return {}
-    return {
-        name: (getattr(request.started_from, name), getattr(request.sampler, name))
-        for name in request.edited
-    }

@@ -370,14 +370,8 @@ def pane_request(
         InvalidRequest: Something in it is wrong; names the field.
     """
     preset = _preset(pane.preset, f"{field}.preset", presets)
-    edited: tuple[str, ...] = ()
-    if pane.sampler is not None:
-        sampler = pane.sampler
-        if preset:
-            edited = tuple(
-                name for name in BY_NAME if getattr(sampler, name) != getattr(preset.sampler, name)
-            )
-    else:
+    sampler = pane.sampler
+    if sampler is None:
         sampler = preset.sampler if preset else Sampler()
     most = preset.max_new_tokens if preset else None
     if "max_new_tokens" in pane.model_fields_set:
@@ -386,14 +380,21 @@ def pane_request(
         messages=messages,
         sampler=sampler,
         preset=preset.name if preset else None,
-        edited=edited,
-        started_from=preset.sampler if preset else None,
+        edits=_edits(preset, sampler, most) if preset else {},
         max_new_tokens=most,
         seed=pane.seed,
         stop=tuple(pane.stop or ()),
         engine=resolve(pane.engine, engines, f"{field}.engine"),
         emulate=pane.emulate,
     )
+
+
+def _edits(
+    preset: Draft, sampler: Sampler, limit: int | None
+) -> dict[str, tuple[float | None, float | None]]:
+    values = {name: (getattr(preset.sampler, name), getattr(sampler, name)) for name in BY_NAME}
+    values["max_new_tokens"] = (preset.max_new_tokens, limit)
+    return {name: (was, now) for name, (was, now) in values.items() if was != now}
 
 
 def _preset(

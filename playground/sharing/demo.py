@@ -222,18 +222,12 @@ def read_demo(title: str, document: Mapping[str, Any]) -> Demo:
         sampler, lost = _read_sampler(kept["sampler"])
         notes |= dict.fromkeys(f"{where}{each}" for each in lost)
         preset = kept.get("preset")
-        started = _read_sampler(preset["sampler"])[0] if preset else None
         panes.append(
             PaneRequest(
                 messages=(),
                 sampler=sampler,
                 preset=preset["name"] if preset else None,
-                edited=tuple(
-                    name
-                    for name in BY_NAME
-                    if preset and kept["sampler"].get(name) != preset["sampler"].get(name)
-                ),
-                started_from=started,
+                edits=_read_edits(kept, sampler) if preset else {},
                 max_new_tokens=kept["max_new_tokens"],
                 seed=kept["seed"],
                 stop=tuple(kept["stop"]),
@@ -263,6 +257,20 @@ def with_engines(demo: Demo, engines: Sequence[str]) -> Demo:
     return replace(demo, panes=tuple(panes), notes=tuple(notes))
 
 
+def _read_edits(
+    kept: Mapping[str, Any], sampler: Sampler
+) -> dict[str, tuple[float | None, float | None]]:
+    """What is not the preset's. Its limit is kept where the owner chose another."""
+    preset, limit = kept["preset"], "max_new_tokens"
+    started, _ = _read_sampler(preset["sampler"])
+    edits = {
+        name: (getattr(started, name), getattr(sampler, name))
+        for name in BY_NAME
+        if kept["sampler"].get(name) != preset["sampler"].get(name)
+    }
+    return edits | ({limit: (preset[limit], kept[limit])} if limit in preset else {})
+
+
 def _read_sampler(kept: Mapping[str, Any]) -> tuple[Sampler, list[str]]:
     """The values that apply today, and what became of the others."""
     values: dict[str, Any] = {}
@@ -284,7 +292,7 @@ def shown_panes(demo: Demo) -> list[dict[str, Any]]:
     return [
         {
             "name": pane.preset or "",
-            "edited": bool(pane.edited),
+            "edited": bool(pane.edits),
             "sampler": pane.sampler.set_values(),
             "max_new_tokens": pane.max_new_tokens,
             "seed": pane.seed,
@@ -314,8 +322,11 @@ def _kept(pane: PaneRequest) -> dict[str, Any]:
         kept["engine"] = pane.engine
     if not pane.emulate:
         kept["emulate"] = False
-    if pane.preset is not None and pane.started_from is not None:
-        kept["preset"] = {"name": pane.preset, "sampler": pane.started_from.set_values()}
+    if pane.preset is not None:
+        was = {name: before for name, (before, _) in pane.edits.items()}
+        limit = {"max_new_tokens": was.pop("max_new_tokens")} if "max_new_tokens" in was else {}
+        started = replace(pane.sampler, **was)  # type: ignore[arg-type]  # a top_k is whole
+        kept["preset"] = {"name": pane.preset, "sampler": started.set_values(), **limit}
     return kept
 
 

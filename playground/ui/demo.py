@@ -72,7 +72,7 @@ def _rows(panes: Sequence[PaneRequest]) -> list[tuple[str, list[str]]]:
 
 
 def _name(pane: PaneRequest) -> str:
-    return f"{pane.preset or 'Custom'}{', edited' if pane.edited else ''}"
+    return f"{pane.preset or 'Custom'}{', edited' if pane.edits else ''}"
 
 
 def _summary(pane: PaneRequest) -> str:

@@ -91,7 +91,8 @@ async def test_streams_a_conversation_with_the_stand_in(stand_in_url: str) -> No
     assert (receipt["system"], receipt["continued"]) == ("Be brief.", 0)
     assert receipt["quantisation"] == "FP8"
     assert list(receipt["left_out"]) == ["temperature"]
-    assert (receipt["pane"], receipt["preset"], receipt["edited"]) == (0, "Creative", [])
+    assert (receipt["pane"], receipt["preset"]) == (0, "Creative")
+    assert receipt["edited"] == ["max_new_tokens"]
     assert receipt["sent"]["min_p"] == 0.1
     assert receipt["sent"]["seed"] == 3
     assert receipt["applied"]["min_p"] == {"how": "native", "reason": ""}
@@ -129,7 +130,7 @@ async def test_streams_four_panes_at_once(stand_in_url: str) -> None:
         data for name, data in sorted(named, key=lambda n: n[1]["pane"]) if name == "receipt"
     ]
     assert [r["preset"] for r in receipts] == ["Balanced", None, "Creative", None]
-    assert receipts[2]["edited"] == ["temperature"]
+    assert receipts[2]["edited"] == ["temperature", "max_new_tokens"]
     assert receipts[1]["sent"]["do_sample"] is False
     assert "." not in text_of(named, 2)
 
@@ -144,6 +145,8 @@ async def test_a_sampler_beside_a_preset_is_the_whole_set_of_values() -> None:
         [(_, receipt), *_] = await events(client, {**HI, "panes": [pane]})
         [sent] = generations(server)
     assert receipt["edited"] == ["temperature", "top_k", "repetition_penalty"]
+    assert receipt["edits"]["top_k"] == {"from": 50, "to": 9}
+    assert receipt["edits"]["repetition_penalty"] == {"from": 1.2, "to": None}
     assert sent["parameters"] == receipt["sent"]
     assert {"temperature", "repetition_penalty"}.isdisjoint(sent["parameters"])
     assert sent["parameters"]["top_k"] == 9

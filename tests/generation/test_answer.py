@@ -55,7 +55,7 @@ async def test_an_answer_is_receipt_text_blocks_and_done() -> None:
         "Hi there",
         sampler=Sampler(temperature=0.7, min_p=0.1),
         preset="Some",
-        edited=("min_p",),
+        edits={"min_p": (None, 0.1)},
         max_new_tokens=9,
         seed=5,
     )
@@ -67,7 +67,7 @@ async def test_an_answer_is_receipt_text_blocks_and_done() -> None:
         "some/model",
         "0123abc",
     )
-    assert (receipt.preset, receipt.edited) == ("Some", ("min_p",))
+    assert (receipt.preset, receipt.edits) == ("Some", {"min_p": (None, 0.1)})
     assert receipt.sent == sent["parameters"]
     assert receipt.sent["stop"] == ["<|user|>"]
     assert "min_p" not in receipt.sent

@@ -43,7 +43,7 @@ def pane(*texts: str) -> PaneRequest:
 def receipt(text: str) -> Receipt:
     """One that holds a text wherever one can stand."""
     return Receipt(
-        *("TGI", "tgi", "some/model", None, None, (), {}, {}, 4, 0, {}, {}, text, text),
+        *("TGI", "tgi", "some/model", None, None, {}, {}, 4, 0, {}, {}, text, text),
         *(len(text), TULU2),
         note=text,
     )

@@ -27,7 +27,6 @@ RECEIPT = Receipt(
     model_id="some/model",
     model_sha="0123abc",
     preset="Creative",
-    edited=("min_p",),
     sent={"temperature": 0.7},
     applied={"min_p": Applied("unsupported", "Why.")},
     prompt_tokens=4,

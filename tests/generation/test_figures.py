@@ -199,22 +199,6 @@ async def test_a_receipt_says_that_a_request_became_greedy() -> None:
     assert events[0].note == f"{GREEDY} {UNKNOWN.note}"
 
 
-async def test_a_receipt_says_what_each_edited_value_was() -> None:
-    asked = request(
-        "Hi",
-        sampler=Sampler(temperature=0.5, top_k=3),
-        started_from=Sampler(temperature=0.7, top_p=0.9),
-        edited=("temperature", "top_p", "top_k"),
-    )
-    events, _ = await events_of(writing(["Hi"]), asked)
-    assert isinstance(events[0], Receipt)
-    assert events[0].edits == {
-        "temperature": (0.7, 0.5),
-        "top_p": (0.9, None),
-        "top_k": (None, 3),
-    }
-
-
 async def test_an_answer_of_no_token_has_neither_a_first_one_nor_a_rate(written: Any) -> None:
     done = (await written((1.0, END)))[-1]
     assert (done.ttft_ms, done.tokens_per_second, done.duration_ms) == (None, None, 1250)

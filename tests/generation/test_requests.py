@@ -50,16 +50,14 @@ def test_a_pane_is_asked_for_with_all_that_it_names() -> None:
             ALPACA.sampler,
             "Balanced",
             max_new_tokens=ALPACA.max_new_tokens,
-            started_from=ALPACA.sampler,
         ),
         PaneRequest(
             hi,
             Sampler(temperature=0.2, top_p=0.95),
             "Balanced",
-            ("temperature",),
+            {"temperature": (0.7, 0.2), "max_new_tokens": (2048, None)},
             seed=7,
             stop=("END", "FIN"),
-            started_from=ALPACA.sampler,
         ),
         PaneRequest(
             tuple(Message(each["role"], each["content"]) for each in own),  # type: ignore[arg-type]

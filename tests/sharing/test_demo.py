@@ -158,6 +158,7 @@ def test_what_is_kept_is_plain_data_of_a_version() -> None:
                 "preset": {
                     "name": "Balanced",
                     "sampler": {"temperature": 0.7, "top_p": 0.95},
+                    "max_new_tokens": 2048,
                 },
             },
         ],
@@ -178,7 +179,13 @@ def test_every_document_is_readable_and_what_does_not_apply_is_said() -> None:
         "Column 2: min_p -1 does not apply any more: here it must lie between 0 and 1.",
     )
     assert [pane.sampler for pane in found.panes] == [pane.sampler for pane in demo().panes]
-    assert [pane.edited for pane in found.panes] == [("top_p",), ("temperature", "top_p", "min_p")]
+    assert [tuple(pane.edits) for pane in found.panes] == [
+        ("top_p",),
+        ("temperature", "top_p", "min_p", "max_new_tokens"),
+    ]
+    assert [pane.edits.get("max_new_tokens") for pane in found.panes] == [None, (2048, 64)]
+    del second["preset"]["max_new_tokens"]  # as all were kept once
+    assert "max_new_tokens" not in read_demo("A title", document).panes[1].edits
     document["panes"] = [first]
     assert read_demo("A title", document).notes == (
         "heat 3 does not apply any more: this server does not know it.",
@@ -190,7 +197,7 @@ def test_a_pane_without_a_preset_is_none_of_a_preset() -> None:
     made = read_demo("", write_demo(demo(panes=[{"sampler": {"top_k": 3}, "emulate": False}])))
     [pane] = made.panes
     assert not pane.emulate
-    assert (pane.preset, pane.started_from, pane.edited, made.notes) == (None, None, (), ())
+    assert (pane.preset, pane.edits, made.notes) == (None, {}, ())
     assert shown_panes(made) == [
         {
             "name": "",

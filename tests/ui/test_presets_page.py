@@ -15,6 +15,14 @@ from tests.servers import stand_in
 pytestmark = pytest.mark.browser
 
 CLIPBOARD = {"permissions": ["clipboard-read", "clipboard-write"]}
+# Another tab of this browser has given the own preset a top_k.
+SAVED_ELSEWHERE = """() => {
+  const key = 'kto-playground.v1.presets';
+  const kept = JSON.parse(localStorage.getItem(key));
+  kept.presets[0].sampler.top_k = 5;
+  localStorage.setItem(key, JSON.stringify(kept));
+  dispatchEvent(new StorageEvent('storage', { key }));
+}"""
 THREE_TABS = "temperature\n0.7\ntop_p\n–\n" * 2 + "temperature\n1\nmin_p\n0.1\n"
 
 
@@ -97,6 +105,46 @@ def test_a_receipt_tells_the_preset_its_edits_and_what_was_left_out(page: Page) 
     sent = json.loads(receipt.locator("pre").inner_text())
     assert sent.keys() & {"temperature", "top_p", "min_p"} == set()
     assert (sent["top_k"], sent["do_sample"]) == (7, True)
+
+
+def edited(page: Page, tab: str) -> tuple[str, str]:
+    """What the tab of a preset and the last answer say of edits."""
+    facts = page.locator('[data-testid="message"] .facts-line').last.inner_text()
+    said = page.get_by_role("tab", name=tab).get_attribute("aria-description") or ""
+    return said, facts.split("\n")[0]
+
+
+def test_an_answer_is_marked_as_edited_where_its_tab_is(page: Page) -> None:
+    page.fill("#seed", "7")  # of these no preset says anything
+    page.fill("#stop", "zzz")
+    page.fill("#system", "Be kind.")
+    page.fill("#max-new-tokens", "2,048")  # the preset's own
+    answer(page)
+    assert edited(page, "Balanced") == ("", "Balanced")
+    page.fill("#max-new-tokens", "5")
+    last = answer(page)
+    assert edited(page, "Balanced") == ("Edited", "Balanced, edited")
+    last.get_by_role("button", name="Receipt").click()
+    expect(last.locator(".receipt")).to_contain_text("max_new_tokens 2048 → 5")
+    page.route("**/api/stream", lambda route: route.abort())  # and so it has no receipt
+    page.fill("#chat-prompt", "Hello!")
+    page.press("#chat-prompt", "Enter")
+    failed = page.locator('[data-testid="message"][data-role="assistant"]').last
+    expect(failed).to_have_attribute("data-state", "failed")
+    assert edited(page, "Balanced") == ("Edited", "Balanced, edited")
+
+
+def test_an_edit_that_its_preset_has_taken_over_is_none(page: Page) -> None:
+    page.get_by_role("tab", name="Custom").click()
+    save_as(page, "Mine")
+    knob(page, "top_k").fill("5")
+    answer(page)
+    assert edited(page, "Custom") == ("Edited", "Mine, edited")
+    page.evaluate(SAVED_ELSEWHERE)
+    expect(page.get_by_role("tab", name="Custom")).not_to_have_class(re.compile("edited"))
+    expect(panel(page).get_by_role("button", name="Back to the preset’s")).to_have_count(0)
+    answer(page)
+    assert edited(page, "Custom") == ("", "Mine")
 
 
 def test_none_sends_no_sampler(page: Page) -> None:

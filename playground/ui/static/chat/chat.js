@@ -265,7 +265,7 @@ export class Chat {
   }
 
   /**
-   * @param {{ pane: RequestPane, system: string }} request
+   * @param {{ pane: RequestPane, system: string, edited: boolean }} request
    * @param {Answer} answer
    */
   async #run(request, answer) {
@@ -273,7 +273,7 @@ export class Chat {
     this.measuring?.abort();
     this.measured = null;
     answer.preset = request.pane.preset;
-    answer.edited = 'sampler' in request.pane;
+    answer.edited = request.edited;
     this.setting = panelSetting();
     const running = new AbortController();
     Object.assign(this, { running, stream: null });

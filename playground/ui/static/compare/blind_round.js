@@ -12,7 +12,7 @@ import { json } from '../lib/api.js';
 import { button, element, onceOfTwo } from '../lib/dom.js';
 import { ScrollEnd } from '../lib/scroll_end.js';
 import { presetName } from '../presets/panel.js';
-import { isEdited, paneOf, summary } from '../presets/setting.js';
+import { isChanged, paneOf, summary } from '../presets/setting.js';
 import { belowHead } from './columns.js';
 import { addVote } from './votes.js';
 
@@ -207,7 +207,7 @@ export function deal(columns, { prompt, answers }, outcome, best) {
       prompt,
       model: [...new Set(named.map(({ answer }) => answer.receipt?.model_id).filter(Boolean))].join(', ') || null,
       settings: columns.map(({ name, engineName, setting }) => ({
-        name: [isEdited(setting) ? `${name}: ${summary(setting)}` : name, engineName].filter(Boolean).join(' · '),
+        name: [isChanged(setting) ? `${name}: ${summary(setting)}` : name, engineName].filter(Boolean).join(' · '),
         preset: setting.preset,
         sampler: paneOf(setting).sampler ?? null,
       })),

@@ -7,7 +7,7 @@ import { menu } from '../lib/menu.js';
 import { emulatedBy, lacking } from '../presets/edited_values.js';
 import { presetName } from '../presets/panel.js';
 import { allPresets } from '../presets/presets.js';
-import { fields, isEdited, nameOf, presetOf, restoreButton, summary } from '../presets/setting.js';
+import { fields, isChanged, nameOf, presetOf, restoreButton, summary } from '../presets/setting.js';
 
 const edited = '*';
 const words = { streaming: 'writing', stopped: 'stopped', failed: 'failed' };
@@ -163,11 +163,11 @@ export class Column {
 
   showSetting() {
     const options = allPresets().map(({ id, name }) => new Option(name, id));
-    if (isEdited(this.setting)) options.push(new Option(nameOf(this.setting), edited));
+    if (isChanged(this.setting)) options.push(new Option(nameOf(this.setting), edited));
     this.select.replaceChildren(...options);
-    this.select.value = isEdited(this.setting) ? edited : presetOf(this.setting).id;
+    this.select.value = isChanged(this.setting) ? edited : presetOf(this.setting).id;
     this.summary.textContent = summary(this.setting);
-    $('button', this.values).hidden = !isEdited(this.setting);
+    $('button', this.values).hidden = !isChanged(this.setting);
     showEngines(this.engineSelect, this.setting.engine);
     const engine = engineOf(this.setting.engine);
     const emulate = this.setting.emulate !== false;

@@ -30,10 +30,30 @@ export const readOf = (preset, edits, parameter) => readValue(textOf(preset, edi
 export function edit(preset, edits, name, text) {
   const parameter = table.find((each) => each.name === name);
   if (!parameter) throw new Error(`There is no parameter ${name}.`);
-  const { value, problem } = readValue(text, parameter);
-  if (problem === undefined && value === (preset.sampler[name] ?? null)) delete edits[name];
-  else edits[name] = text;
+  edits[name] = text;
+  if (!isEdit(preset, edits, parameter)) delete edits[name];
 }
+
+/**
+ * Whether a parameter has another value than in the preset; one that cannot be read is another.
+ * @param {Preset} preset
+ * @param {Edits} edits
+ * @param {Parameter} parameter
+ */
+export function isEdit(preset, edits, parameter) {
+  if (!(parameter.name in edits)) return false;
+  const { value, problem } = readOf(preset, edits, parameter);
+  return problem !== undefined || value !== (preset.sampler[parameter.name] ?? null);
+}
+
+/**
+ * Whether anything is not the preset's: a parameter, or the limit of new tokens that a field says.
+ * The server says the same of an answer, in its receipt.
+ * @param {Preset} preset
+ * @param {Edits} edits
+ * @param {string} limit
+ */
+export const isEdited = (preset, edits, limit) => table.some((parameter) => isEdit(preset, edits, parameter)) || isOtherLimit(preset, limit);
 
 /**
  * The values that are set, by name. Throws in words.
@@ -108,7 +128,7 @@ export function limitOf(text) {
  * @param {Preset} preset
  * @param {string} text
  */
-export function isOtherLimit(preset, text) {
+function isOtherLimit(preset, text) {
   const { value, problem } = outcome(limitOf, text);
   return problem !== undefined || (value !== undefined && value !== preset.max_new_tokens);
 }

@@ -12,7 +12,7 @@ import { firstVisit, load, save } from '../lib/storage.js';
 import { arrowsBetween } from '../lib/tabs.js';
 import { arrive, comeAlong, onFragment, touch } from '../lib/url_hash.js';
 import { openDrawer, startDrawer } from './drawer.js';
-import { edit, isOtherLimit, lacking, original, parameters, readOf, samplerOf, startParameters, textOf } from './edited_values.js';
+import { edit, isEdited, lacking, original, parameters, readOf, samplerOf, startParameters, textOf } from './edited_values.js';
 import { Help } from './help.js';
 import { offerPreset } from './import_export.js';
 import { startNumber } from './number_field.js';
@@ -66,8 +66,8 @@ function write(preset, name, text) {
 function show(slot) {
   const preset = shownIn(slot);
   // The limit is one for all presets, and an edit of the one that it is sent with.
-  const limited = selected() === preset && isOtherLimit(preset, requestState()['max-new-tokens']);
-  showPreset(tab(preset), sectionOf(slot), preset, { edits: editsOf(preset), limited, emulate: emulates() });
+  const limit = selected() === preset ? requestState()['max-new-tokens'] : '';
+  showPreset(tab(preset), sectionOf(slot), preset, { edits: editsOf(preset), limit, emulate: emulates() });
 }
 
 // Writes what is kept into a slot's fields, if they have been drawn.
@@ -203,7 +203,7 @@ function readPanel() {
   if (stop.length > 0) pane.stop = stop;
   if (chosenEngine()) pane.engine = chosenEngine();
   if (!emulates()) pane.emulate = false;
-  return { pane, system: systemText() };
+  return { pane, system: systemText(), edited: isEdited(preset, editsOf(preset), requestState()['max-new-tokens']) };
 }
 
 // The chosen tab comes into sight where there are more than the line has room for; none moves under the pointer.
@@ -221,7 +221,7 @@ export function choosePresetTab(slot) {
   if (slot !== presetTab()) field(`preset-${slot}-button`)?.click(); // its preset may be gone
 }
 
-// What the panel says, as {pane, system} of a request. Throws an Error in words, and shows the
+// What the panel says, as {pane, system} of a request, and whether its preset is edited. Throws an Error in words, and shows the
 // place, when a field cannot be read.
 export function currentRequest() {
   try {

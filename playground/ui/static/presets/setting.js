@@ -5,7 +5,7 @@
 
 import { engineId } from '../engine/choice.js';
 import { button, element } from '../lib/dom.js';
-import { edit, isOtherLimit, limitOf, limits, outcome, parameters, readOf, samplerOf, seedOf, seeds, textOf } from './edited_values.js';
+import { edit, isEdited, limitOf, limits, outcome, parameters, readOf, samplerOf, seedOf, seeds, textOf } from './edited_values.js';
 import { startNumber } from './number_field.js';
 import { allPresets, reference } from './presets.js';
 
@@ -22,12 +22,11 @@ export const presetOf = ({ preset }) => {
   return presets.find(({ id }) => id === preset) ?? presets[0];
 };
 
-export function isEdited(value) {
-  return Object.keys(value.edits).length > 0 || isOtherLimit(presetOf(value), value.limit);
-}
+/** @param {EditedSetting} value */
+export const isChanged = (value) => isEdited(presetOf(value), value.edits, value.limit);
 
 export function nameOf(value) {
-  return presetOf(value).name + (isEdited(value) ? ', edited' : '');
+  return presetOf(value).name + (isChanged(value) ? ', edited' : '');
 }
 
 /** @param {EditedSetting} value */

@@ -2,7 +2,7 @@
 
 import { treatment } from '../engine/parameter_support.js';
 import { $ } from '../lib/dom.js';
-import { emulatedBy, lacking, original, parameters, readOf } from './edited_values.js';
+import { emulatedBy, isEdit, isEdited, lacking, original, parameters, readOf } from './edited_values.js';
 
 // The beginning of what is worth knowing, whole words up to where it pauses; the “?” tells all of it.
 function beginning(words) {
@@ -58,17 +58,17 @@ function showTab(tab, lacks, edited) {
   tab.title = words;
 }
 
-// tab, panel: of a preset; null where Gradio has not drawn them yet. limited: whether another limit of
-// tokens than the preset's holds for it. emulate: whether the reader lets parameters be emulated.
-export function showPreset(tab, panel, preset, { edits, limited, emulate }) {
+// tab, panel: of a preset; null where Gradio has not drawn them yet. limit: what a field says that holds
+// for it. emulate: whether the reader lets parameters be emulated.
+export function showPreset(tab, panel, preset, { edits, limit, emulate }) {
   const lacks = lacking(preset, edits, emulate);
-  const edited = Object.keys(edits).length > 0 || limited;
+  const edited = isEdited(preset, edits, limit);
   if (tab) showTab(tab, lacks, edited);
   if (!panel) return;
   for (const parameter of parameters()) {
     const knob = $(`[data-parameter="${parameter.name}"]`, panel);
     showKnob(knob, parameter, readOf(preset, edits, parameter), emulate);
-    showReset(knob, original(preset, parameter.name), parameter.name in edits);
+    showReset(knob, original(preset, parameter.name), isEdit(preset, edits, parameter));
   }
   const warning = panel.querySelector('.warning');
   warning.hidden = lacks.length === 0;
