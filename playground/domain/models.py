@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from playground.domain.names import plain_name
+
 DEFAULT_MODEL: Final = "ContextualAI/Contextual_KTO_Mistral_PairRM"
 _DEFAULT_TITLE: Final = "KTO Mistral 7B"
 # Of AlpacaEval 2.0: the card's figure, and the one beside it in AlpacaEval's own table.
@@ -94,5 +96,5 @@ def _read(model_id: str) -> tuple[str, str]:
 
 
 def _line(text: str) -> str:
-    line = " ".join(text.split())
+    line = " ".join(plain_name(text).split())
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"

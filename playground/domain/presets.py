@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from playground.domain.errors import InvalidRequest, PlaygroundError
+from playground.domain.names import plain_name
 from playground.domain.samplers import Sampler, parse_sampler, shown_number
 from playground.domain.validation import MAX_NEW_TOKENS
 
@@ -132,6 +133,8 @@ def _parse(path: str, number: int, table: object, version: int) -> Preset:
     texts: dict[str, Any] = {}
     for key in ("id", "name", "source", "description"):
         value = table.get(key)
+        if key == "name" and isinstance(value, str):
+            value = plain_name(value)
         optional = key == "description" or (key == "source" and version > 1)
         if value is None and optional:
             value = ""

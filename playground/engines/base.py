@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 from playground.domain.messages import Applied
+from playground.domain.names import plain_name
 from playground.domain.prompt_formats import PromptFormat
 from playground.domain.samplers import Sampler
 from playground.settings import EngineChoice
@@ -116,6 +117,9 @@ class EngineInfo:
     raw: Mapping[str, object]
     exact_counts: bool = True
     longest_request: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", plain_name(self.name))
 
 
 @dataclass(frozen=True, slots=True)

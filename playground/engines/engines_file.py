@@ -29,6 +29,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, Field, ValidationError
 
 from playground.domain.errors import InvalidRequest
+from playground.domain.names import plain_name
 from playground.domain.prompt_formats import FORMATS
 from playground.domain.validation import Body, broken, check
 from playground.engines.base import EngineAddress
@@ -120,7 +121,7 @@ def read_engines(path: Path) -> tuple[EngineAddress, ...]:
                 id=table.id,
                 kind=table.kind,
                 url=table.url,
-                name=" ".join(table.name.split()),
+                name=" ".join(plain_name(table.name).split()),
                 api_key=key,
                 model=table.model,
                 quantisation=" ".join(table.quantisation.split()),

@@ -6,6 +6,8 @@ from typing import Final
 
 import orjson
 
+from playground.domain.names import plain_name
+
 LONGEST: Final = 200
 # Bytes of what an engine says of itself that pages ask for again and again.
 _MOST_SAID: Final = 65_536
@@ -17,7 +19,7 @@ def shown_name(name: str) -> str:
     """A model's name without the folders of the server's machine, and of a length to be shown."""
     if _PATH.match(name):
         name = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
-    return name[:LONGEST]
+    return plain_name(name)[:LONGEST]
 
 
 def shown_words(said: Mapping[str, object]) -> Mapping[str, object]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from playground.domain.errors import PlaygroundError
+from playground.domain.names import plain_name
 from playground.domain.samplers import Sampler
 
 
@@ -21,6 +22,9 @@ class Draft:
     sampler: Sampler
     source: str = ""
     max_new_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", plain_name(self.name))
 
 
 @dataclass(frozen=True, slots=True)

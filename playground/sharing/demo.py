@@ -14,6 +14,7 @@ from pydantic import Field
 
 from playground.domain.errors import Forbidden, InvalidRequest
 from playground.domain.messages import Message, PaneRequest
+from playground.domain.names import plain_name
 from playground.domain.presets import Preset
 from playground.domain.samplers import BY_NAME, Sampler, parse_value
 from playground.domain.validation import Body, whole
@@ -226,7 +227,7 @@ def read_demo(title: str, document: Mapping[str, Any]) -> Demo:
             PaneRequest(
                 messages=(),
                 sampler=sampler,
-                preset=preset["name"] if preset else None,
+                preset=plain_name(preset["name"]) if preset else None,
                 edits=_read_edits(kept, sampler) if preset else {},
                 max_new_tokens=kept["max_new_tokens"],
                 seed=kept["seed"],
@@ -235,7 +236,7 @@ def read_demo(title: str, document: Mapping[str, Any]) -> Demo:
                 emulate=kept.get("emulate", True),
             )
         )
-    return Demo(title, tuple(panes), document["system"], tuple(notes))
+    return Demo(plain_name(title), tuple(panes), document["system"], tuple(notes))
 
 
 def with_engines(demo: Demo, engines: Sequence[str]) -> Demo:

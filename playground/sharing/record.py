@@ -32,6 +32,7 @@ from playground.domain import models
 from playground.domain.blank import is_blank
 from playground.domain.errors import InvalidRequest
 from playground.domain.models import ModelLabel
+from playground.domain.names import plain_name
 from playground.domain.validation import (
     Body,
     NewTokens,
@@ -110,7 +111,7 @@ def one_line(text: str, field: str, most: int = MAX_TITLE_CHARS) -> str:
     Raises:
         InvalidRequest: It is not of this kind, or nobody would see anything of it; names `field`.
     """
-    line = " ".join(text.split())
+    line = " ".join(plain_name(text).split())
     if len(line) > most or is_blank(line) or any(category(each) == "Cc" for each in line):
         raise InvalidRequest(
             f"{field} must be a line of 1 to {most} characters, none of them a control character.",

@@ -19,6 +19,7 @@ from typing import Any, Final, Literal
 from urllib.parse import unquote, unquote_to_bytes
 
 from playground.domain.errors import InvalidRequest
+from playground.domain.names import plain_name
 from playground.domain.samplers import BY_NAME, Parameter, Sampler, parse_value
 from playground.formats.native import MAX_NAME_CHARS
 from playground.generation.requests import MAX_PANES, MAX_STOP_CHARS, MAX_STOPS
@@ -213,8 +214,8 @@ def _parse_column(text: str, field: str, version: int) -> Column:
     if head == NONE:
         kind, name = "none", ""
     elif head.startswith(OWN):
-        kind, name = "own", _text(head.removeprefix(OWN), field)
-        if len(name) > MAX_NAME_CHARS:
+        kind, name = "own", plain_name(_text(head.removeprefix(OWN), field))
+        if not 1 <= len(name) <= MAX_NAME_CHARS:
             raise LinkError(
                 f"The name of a preset has 1 to {MAX_NAME_CHARS} characters.", field=field
             )

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Row, and_, delete, insert, or_, select, up
 
 from playground.domain.digest import digest
 from playground.domain.errors import NotFound
+from playground.domain.names import plain_name
 from playground.sharing.record import Record
 from playground.store.database import Database
 from playground.store.tables import shares
@@ -135,7 +136,8 @@ class Shares:
         return works
 
     def _share(self, row: Row[Any]) -> Share:
-        return self._shown(Share(*(getattr(row, field.name) for field in fields(Share))))
+        share = Share(*(getattr(row, field.name) for field in fields(Share)))
+        return self._shown(replace(share, title=plain_name(share.title)))
 
     def _shown(self, share: Share) -> Share:
         """With the end that it has by the retention, too."""

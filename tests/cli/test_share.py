@@ -89,7 +89,7 @@ async def test_an_operator_makes_lists_switches_and_deletes_links(
         assert (await client.get(f"/api/demos/{token}")).status_code == 404
         assert await asyncio.to_thread(main, ["share", "on", token]) == 0
         assert (await client.get(f"/api/demos/{token}")).status_code == 200
-        mine = await client.post("/api/shares", json={"record": record(), "title": "A \u202etalk"})
+        mine = await client.post("/api/shares", json={"record": record(), "title": "A \u00adtalk"})
         snapshot = mine.json()["token"]
         env = {"PLAYGROUND_DATA_DIR": str(tmp_path), "PLAYGROUND_PUBLIC_URL": PUBLIC}
         listed = await asyncio.to_thread(commands.playground, "share", "list", env=env)

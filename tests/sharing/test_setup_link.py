@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from playground.domain.names import plain_name
 from playground.domain.samplers import PARAMETERS, Parameter, Sampler
 from playground.sharing.setup import (
     DIFFERENCES,
@@ -42,7 +43,7 @@ SAMPLERS: Final = st.builds(Sampler, **{each.name: value(each) for each in PARAM
 VALUES: Final = st.builds(Values, SAMPLERS, st.none() | st.integers(1, 2**31 - 1))
 LETTERS: Final = st.characters(exclude_categories=["Cs"], exclude_characters="\r\0")
 TEXTS: Final = st.text(LETTERS, max_size=60).map(str.strip)
-NAMES: Final = st.text(LETTERS, min_size=1, max_size=60)
+NAMES: Final = st.text(LETTERS, min_size=1, max_size=60).map(plain_name).filter(bool)
 STOPS: Final = st.text(LETTERS, min_size=1, max_size=60).filter(lambda text: "\n" not in text)
 SEEDS: Final = st.none() | st.integers(0, MAX_SEED)
 ENGINES: Final = st.from_regex(r"[a-z0-9_-]{1,40}", fullmatch=True)

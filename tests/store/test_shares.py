@@ -94,6 +94,21 @@ async def test_records_of_every_version_are_frozen_with_the_texts_of_all_their_b
     assert blocks[-1] is None  # what is shown was rendered before it
 
 
+async def test_a_title_kept_before_turns_nothing_around_it(database: Settings) -> None:
+    store = Store.from_settings(load_settings(**database))
+    async with (
+        playground(NOWHERE, **database) as url,
+        client(url) as asking,
+        aclosing(store),
+    ):
+        token = (await share(asking))["token"]
+        async with store.database.begin() as connection:
+            await connection.execute(update(shares).values(title="gp\u202ej.\u2067exe"))
+        [listed] = (await asking.get("/api/shares")).json()["shares"]
+        shown = (await asking.get(f"/api/shares/{token}")).json()["share"]
+    assert [each["title"] for each in (listed, shown)] == ["gpj.exe"] * 2
+
+
 async def test_a_record_that_would_be_refused_today_is_shown_as_it_is(database: Settings) -> None:
     """As after an update that narrowed a range."""
     old = record()

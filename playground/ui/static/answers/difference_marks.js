@@ -3,6 +3,7 @@
 
 import { patientJson } from '../lib/api.js';
 import { differentWords, firstDifference, firstPiece, places } from '../lib/diff.js';
+import { within } from '../lib/text.js';
 
 const pace = 250; // ms between two looks while answers are being written
 const shown = 40; // characters of a token that are quoted
@@ -113,7 +114,7 @@ export class Marks {
   }
 
   #compare(marked, column, reference, subject, other, mode) {
-    const name = reference.label;
+    const name = within(reference.label);
     const [left, right] = [subject, other].map(({ text }) => this.pieces.get(cut(subject.engine, text)));
     let parts = firstDifference(subject, other);
     if (parts && subject.final && other.final && left && right) parts = firstPiece(left, right) ?? parts;

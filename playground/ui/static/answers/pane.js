@@ -9,7 +9,7 @@ import { icon } from '../lib/icons.js';
 import { closeLayer, openLayer } from '../lib/layers.js';
 import { menu } from '../lib/menu.js';
 import { patch } from '../lib/patch.js';
-import { content, count, isBlank, ordinal } from '../lib/text.js';
+import { content, count, isBlank, ordinal, within } from '../lib/text.js';
 import { Tree } from '../lib/tree.js';
 import { setMaths } from './maths.js';
 import { loadPreview, preview } from './preview.js';
@@ -459,7 +459,7 @@ export class Pane {
     const facts = [];
     if (!this.plain && (receipt?.preset || message.preset)) {
       const edited = (receipt?.edited ? receipt.edited.length > 0 : message.edited) ? ', edited' : '';
-      facts.push(this.actions.presetName(receipt?.preset ?? message.preset) + edited);
+      facts.push(within(this.actions.presetName(receipt?.preset ?? message.preset)) + edited);
     }
     if (message.letter) facts.push(`answer ${message.letter}${message.chosen ? ', chosen' : ''}`);
     if (message.prefilled) facts.push('beginning given');

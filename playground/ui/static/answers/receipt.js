@@ -55,7 +55,7 @@ export async function addPrompts(messages) {
 
 const value = (number_) => (number_ === null ? '–' : String(number_));
 const list = (pairs) => element('dl', {}, ...pairs.flatMap(([name, text]) => [
-  element('dt', { textContent: name }), element('dd', { textContent: String(text) })]));
+  element('dt', { textContent: name }), element('dd', { textContent: unturned(String(text)) })]));
 const heading = (text) => element('h3', { textContent: text });
 
 const quoted = (words) => `“${brief(words)}”`;

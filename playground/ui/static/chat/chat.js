@@ -10,7 +10,7 @@ import { $, fit, isSend, labelEnter, onStop, write } from '../lib/dom.js';
 import { Notice } from '../lib/notice.js';
 import { ScrollEnd } from '../lib/scroll_end.js';
 import { handOver, load, save, whenRefused } from '../lib/storage.js';
-import { content, count, isBlank, number } from '../lib/text.js';
+import { content, count, isBlank, number, within } from '../lib/text.js';
 import { currentRequest, presetName } from '../presets/panel.js';
 import { panelSetting } from '../presets/resolved_setting.js';
 import { Entry } from '../records/archive_entry.js';
@@ -450,7 +450,7 @@ export class Chat {
   #engineChanged(state) {
     if (state.state === 'unknown') $('.model-note').textContent = '';
     if (state.state !== 'ready') return;
-    $('.model-note').textContent = `${state.engine.label.is_default ? 'Mistral 7B, aligned with KTO.' : `${state.engine.label.title} answers here.`} Pick a preset, and compare what the samplers do.`;
+    $('.model-note').textContent = `${state.engine.label.is_default ? 'Mistral 7B, aligned with KTO.' : `${within(state.engine.label.title)} answers here.`} Pick a preset, and compare what the samplers do.`;
     this.meter();
   }
 }

@@ -11,6 +11,7 @@ import { isBare, newAnswer } from '../answers/versions.js';
 import { json } from '../lib/api.js';
 import { button, element, onceOfTwo } from '../lib/dom.js';
 import { ScrollEnd } from '../lib/scroll_end.js';
+import { within } from '../lib/text.js';
 import { presetName } from '../presets/panel.js';
 import { isChanged, paneOf, summary } from '../presets/setting.js';
 import { belowHead } from './columns.js';
@@ -215,7 +216,7 @@ export function deal(columns, { prompt, answers }, outcome, best) {
       best: best === null ? null : chosen,
     });
   }
-  const verdicts = { best: () => `You chose ${columns[chosen].label}. `, tie: () => 'A tie. ', bad: () => 'All bad. ' };
-  const names = named.map(({ answer, label }) => `${answer.letter} was ${label}`).join(', ');
+  const verdicts = { best: () => `You chose ${within(columns[chosen].label)}. `, tie: () => 'A tie. ', bad: () => 'All bad. ' };
+  const names = named.map(({ answer, label }) => `${answer.letter} was ${within(label)}`).join(', ');
   return `${verdicts[outcome]?.() ?? ''}${names}.`;
 }

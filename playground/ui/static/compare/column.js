@@ -4,6 +4,7 @@ import { Pane } from '../answers/pane.js';
 import { areSeveral, engineGone, engineOf, engineSelect, showEngines } from '../engine/choice.js';
 import { $, button, element } from '../lib/dom.js';
 import { menu } from '../lib/menu.js';
+import { within } from '../lib/text.js';
 import { emulatedBy, lacking } from '../presets/edited_values.js';
 import { presetName } from '../presets/panel.js';
 import { allPresets } from '../presets/presets.js';
@@ -162,8 +163,8 @@ export class Column {
   }
 
   showSetting() {
-    const options = allPresets().map(({ id, name }) => new Option(name, id));
-    if (isChanged(this.setting)) options.push(new Option(nameOf(this.setting), edited));
+    const options = allPresets().map(({ id, name }) => new Option(within(name), id));
+    if (isChanged(this.setting)) options.push(new Option(within(nameOf(this.setting)), edited));
     this.select.replaceChildren(...options);
     this.select.value = isChanged(this.setting) ? edited : presetOf(this.setting).id;
     this.summary.textContent = summary(this.setting);

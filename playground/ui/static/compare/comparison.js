@@ -14,7 +14,7 @@ import { download } from '../lib/download.js';
 import { menu } from '../lib/menu.js';
 import { Notice } from '../lib/notice.js';
 import { handOver, load, save, whenRefused } from '../lib/storage.js';
-import { content, isBlank } from '../lib/text.js';
+import { content, isBlank, within } from '../lib/text.js';
 import { touch } from '../lib/url_hash.js';
 import { usePreset } from '../presets/panel.js';
 import { allPresets } from '../presets/presets.js';
@@ -169,7 +169,7 @@ class Comparison {
   #spread() {
     const { setting: value } = this.board.reference;
     const columns = engines().slice(0, most).map(({ id }) => ({ setting: { ...structuredClone(value), engine: id }, messages: [] }));
-    this.adopt(columns, { sameSeed: true }, `Set up ${this.board.reference.name} on ${columns.length} engines, with one seed.`, {});
+    this.adopt(columns, { sameSeed: true }, `Set up ${within(this.board.reference.name)} on ${columns.length} engines, with one seed.`, {});
   }
 
   // What cannot be sent stays in the composer.
@@ -249,7 +249,7 @@ class Comparison {
       this.settle();
     };
     set(String(seed));
-    this.notice.show(`Seed ${seed} is set for the next answers of ${shared ? 'all columns' : column.label}.`, { undo: () => set(before) });
+    this.notice.show(`Seed ${seed} is set for the next answers of ${shared ? 'all columns' : within(column.label)}.`, { undo: () => set(before) });
   }
 
   // Another branch of a column is shown.
@@ -355,7 +355,7 @@ class Comparison {
   // The conversation of a column, as far as this answer, goes on in the chat.
   toChat(column, index) {
     const { tree, messages } = column.pane;
-    this.chat.adopt(structuredClone(tree.until(messages[index])), `Continued from ${column.label} of the comparison.`);
+    this.chat.adopt(structuredClone(tree.until(messages[index])), `Continued from ${within(column.label)} of the comparison.`);
     const { system, stop } = this.options.value;
     usePreset(column.setting.preset, column.setting.edits, column.setting.limit, { system, stop, engine: column.setting.engine, emulate: column.setting.emulate !== false });
     $('#view-chat-button').click();

@@ -2,7 +2,7 @@
 // system text and the stop sequences.
 
 import { $, fit } from '../lib/dom.js';
-import { count } from '../lib/text.js';
+import { count, within } from '../lib/text.js';
 import { drawSeed, wholeNumber } from '../lib/values.js';
 import { stopsOf } from '../presets/edited_values.js';
 
@@ -140,7 +140,7 @@ export class Options {
     this.showDoubt(doubt);
     $('#compare-seed').hidden = !this.sameSeed;
     $('#compare-new-seed').hidden = !this.sameSeed;
-    $('#compare-against').replaceChildren(...labels.map((label, i) => new Option(label, i)));
+    $('#compare-against').replaceChildren(...labels.map((label, i) => new Option(within(label), i)));
     $('#compare-against').value = reference;
     $('#compare-against-label').hidden = this.difference === 'off';
     $('#compare-texts-open').textContent = this.#said.join(', ') || 'system text, stop, beginning';

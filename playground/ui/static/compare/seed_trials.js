@@ -7,7 +7,7 @@ import { button, element } from '../lib/dom.js';
 import { download } from '../lib/download.js';
 import { distinct, mean, overlapsBetween, overlapsWithin } from '../lib/statistics.js';
 import { load, save } from '../lib/storage.js';
-import { brief, count as counted, ordinal } from '../lib/text.js';
+import { brief, count as counted, ordinal, within } from '../lib/text.js';
 
 export const mostSeeds = 5;
 const width = 560;
@@ -29,7 +29,7 @@ export function figures(columns) {
       overlaps: overlapsWithin(written[i]),
     })),
     pairs: columns.flatMap(({ label }, i) => columns.slice(i + 1).map((other, j) => ({
-      label: `${label} – ${other.label}`,
+      label: `${within(label)} – ${within(other.label)}`,
       overlaps: overlapsBetween(texts[i], texts[i + 1 + j]),
     }))),
   };
@@ -80,7 +80,7 @@ function table({ columns }) {
 }
 
 function answersOf({ label, answers }) {
-  return element('details', {}, element('summary', { textContent: `${counted(answers.length, 'answer')} of ${label}` }),
+  return element('details', {}, element('summary', { textContent: `${counted(answers.length, 'answer')} of ${within(label)}` }),
     ...answers.map(({ seed, text, tokens, problem, notices = [] }) => element('div', { className: 'trial' },
       element('p', { className: 'meta', textContent: [`seed ${seed}`, tokens && `${tokens} tokens`].filter(Boolean).join(' · ') }),
       element('p', { className: problem ? 'problem' : 'text', textContent: problem ?? text }),

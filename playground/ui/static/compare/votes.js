@@ -8,7 +8,7 @@ import { button, element } from '../lib/dom.js';
 import { download } from '../lib/download.js';
 import { wilson } from '../lib/statistics.js';
 import { load, save } from '../lib/storage.js';
-import { count } from '../lib/text.js';
+import { count, within } from '../lib/text.js';
 
 export function addVote(vote) {
   save('votes', [...load('votes', []), vote]);
@@ -77,7 +77,7 @@ function interval({ rate, low, high, chance }) {
 function table(votes) {
   const head = ['setting', 'won', 'lost', 'tied', 'all bad', 'win rate', '95 % interval'];
   const rows = tally(votes).map((line) => element('tr', {},
-    element('th', { textContent: line.name, scope: 'row' }),
+    element('th', { textContent: within(line.name), scope: 'row' }),
     ...[line.win, line.loss, line.tie, line.bad].map((value) => element('td', { textContent: value })),
     element('td', { textContent: line.rate === null ? '–' : percent(line.rate) }),
     element('td', { className: 'wide' }, ...(line.rate === null ? ['–'] : [

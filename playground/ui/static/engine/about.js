@@ -3,7 +3,7 @@
 
 import { json } from '../lib/api.js';
 import { $, element, markdown, whenAdded } from '../lib/dom.js';
-import { number } from '../lib/text.js';
+import { number, within } from '../lib/text.js';
 import { mostStops } from '../lib/values.js';
 import { seedWords } from './parameter_support.js';
 import { onEngine } from './state.js';
@@ -37,7 +37,7 @@ async function showCard(card, wanted) {
  */
 function showModel(place, { label, model_id: id, model_sha: sha, quantisation, prompt_format: format }) {
   place.replaceChildren(
-    element('p', { textContent: `${label.title} answers here.` }),
+    element('p', { textContent: `${within(label.title)} answers here.` }),
     list([
       ['name', id],
       ['revision', sha ?? 'not reported by the engine'],

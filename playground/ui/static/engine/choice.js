@@ -5,6 +5,7 @@
 
 import { json } from '../lib/api.js';
 import { element } from '../lib/dom.js';
+import { within } from '../lib/text.js';
 
 const calm = 10_000; // ms between looks while all are ready
 const keen = 4_000; // and while one is not
@@ -31,7 +32,7 @@ export const engineId = (choice) => (areSeveral() ? engineOf(choice)?.id ?? null
 /** @type {(choice: string | null | undefined) => string} */
 export function engineGone(choice) {
   if (!choice || choice === 'default' || known.some(({ id }) => id === choice)) return '';
-  return `The engine “${choice}” is not here: ${areSeveral() ? known[0].name : 'the one of this server'} answers in its place.`;
+  return `The engine “${within(choice)}” is not here: ${areSeveral() ? within(known[0].name) : 'the one of this server'} answers in its place.`;
 }
 
 /** @param {() => void} listener told of every change */
@@ -40,7 +41,7 @@ export function onEngines(listener) {
   return () => listeners.delete(listener);
 }
 
-const optionText = ({ name, state }) => (['loading', 'offline'].includes(state) ? `${name} · ${state}` : name);
+const optionText = ({ name, state }) => (['loading', 'offline'].includes(state) ? `${within(name)} · ${state}` : within(name));
 
 // Shows the engines in a select, and their states in words. What is shown already stays the same
 // node, since a select that is open would close.

@@ -2,7 +2,7 @@
 
 import { element } from '../lib/dom.js';
 import { menu } from '../lib/menu.js';
-import { brief, count } from '../lib/text.js';
+import { brief, count, plainName, within } from '../lib/text.js';
 import { readEntry } from '../records/archive.js';
 
 const lastDay = 8.64e15; // milliseconds that a date can be away from 1970
@@ -18,15 +18,15 @@ export function itemOf(entry) {
   const { id, revision, updated, record, problem } = readEntry(entry);
   const when = Math.abs(updated) <= lastDay ? updated : 0;
   if (problem) {
-    const title = typeof record?.title === 'string' && brief(record.title);
+    const title = typeof record?.title === 'string' && brief(plainName(record.title));
     return { id, revision, problem, title: title || 'Unreadable', updated: when, facts: [], text: '', sought: (title || 'unreadable').toLowerCase() };
   }
   const { kind, title, columns } = record;
   const messages = columns.flatMap((column) => column.messages);
   const models = messages.flatMap((message) => (
-    message.role === 'assistant' && message.receipt ? [message.receipt.model_id.split('/').at(-1)] : []));
+    message.role === 'assistant' && message.receipt ? [within(message.receipt.model_id.split('/').at(-1))] : []));
   const facts = [
-    kinds[kind], columns.map(({ label }) => label).join(' / '), [...new Set(models)].join(', '),
+    kinds[kind], columns.map(({ label }) => within(label)).join(' / '), [...new Set(models)].join(', '),
     count(Math.max(...columns.map((column) => column.messages.filter(({ role }) => role === 'user').length)), 'prompt'),
   ].filter(Boolean);
   const text = messages.map(({ content }) => content).join('\n');
@@ -78,7 +78,7 @@ export function row(item, query, actions) {
     element('p', { className: 'entry-facts', textContent: item.facts.join(' · ') }),
     ...(item.problem ? [element('p', { className: 'entry-problem', textContent: item.problem })] : excerpt(item, words)));
   const node = element('li', { className: 'entry', dataset: { testid: 'entry', id: item.id } }, main, time,
-    menu(`More for “${item.title}”`, () => actions.choices(item, () => renaming(node, item, actions))));
+    menu(`More for “${within(item.title)}”`, () => actions.choices(item, () => renaming(node, item, actions))));
   return node;
 }
 
@@ -93,16 +93,16 @@ function renaming(node, item, actions) {
     open = false;
     field.replaceWith(title);
     title.focus();
-    actions.rename(item, name);
+    actions.rename(item, plainName(name).trim());
   };
   field.addEventListener('keydown', (event) => {
-    if (event.key === 'Enter' && !event.isComposing) close(field.value.trim());
+    if (event.key === 'Enter' && !event.isComposing) close(field.value);
     else if (event.key === 'Escape') close('');
     else return;
     event.preventDefault();
     event.stopPropagation();
   });
-  field.addEventListener('blur', () => close(field.value.trim()));
+  field.addEventListener('blur', () => close(field.value));
   title.replaceWith(field);
   field.select();
   field.focus();

@@ -5,7 +5,7 @@ import { $, button, element } from '../lib/dom.js';
 import { download } from '../lib/download.js';
 import { menu } from '../lib/menu.js';
 import { Notice } from '../lib/notice.js';
-import { count, number } from '../lib/text.js';
+import { count, number, within } from '../lib/text.js';
 import {
   addEntries, allEntries, deleteEntries, entriesOf, onEntries, readEntry, renameEntry,
 } from '../records/archive.js';
@@ -18,7 +18,7 @@ import { entriesJSON, entriesMarkdown, fileName, importFiles } from './history_f
 import { openEntry } from './recent.js';
 
 const first = 60; // rows that are drawn at once
-const quoted = (title) => `“${title.replace(/\.$/, '')}”`;
+const quoted = (title) => `“${within(title.replace(/\.$/, ''))}”`;
 const entriesIn = (n) => count(n, 'entry', 'entries');
 
 class History {
@@ -247,7 +247,7 @@ class History {
       const found = added + known;
       const words = [`Imported ${entriesIn(added)}.`];
       if (known > 0) words.push(`${number.format(known)} ${known === 1 ? 'was' : 'were'} here already.`);
-      const lines = broken.map(({ name, reason }) => `${name} was left out. ${reason}`);
+      const lines = broken.map(({ name, reason }) => `${within(name)} was left out. ${reason}`);
       const told = { lines, stay: lines.length > 0 };
       if (found === 0) this.notice.complain('Nothing was imported.', told);
       else this.notice.show(words.join(' '), told);

@@ -1,5 +1,6 @@
 // The history as files: entries in and out. Pure but for `readFiles`, which reads the files.
 
+import { plainName } from '../lib/text.js';
 import { date, finite, flag, list, object, oneOf, text, whole } from '../lib/validate.js';
 import { olderSetting } from '../presets/resolved_setting.js';
 import { addEntries, allEntries, entryVersion, markOf, readEntry } from '../records/archive.js';
@@ -72,7 +73,7 @@ export async function importFiles(files) {
     try {
       found.push(...readEntries(await file.text()));
     } catch (error) {
-      broken.push({ name: file.name, reason: error.message });
+      broken.push({ name: plainName(file.name), reason: error.message });
     }
   }
   const there = new Set((await allEntries()).map(readEntry).flatMap(marks));

@@ -1,7 +1,7 @@
 // The conversations that were gone on with last, one click away from every tab.
 
 import { $ } from '../lib/dom.js';
-import { brief } from '../lib/text.js';
+import { brief, within } from '../lib/text.js';
 import { allEntries, covers, readEntry } from '../records/archive.js';
 import { openRecord } from '../records/records.js';
 import { viewIfDrawn } from '../records/views.js';
@@ -16,7 +16,7 @@ export async function openEntry({ id, revision, record }) {
   const view = viewIfDrawn(record.kind);
   const now = view?.entry.handle.id === id ? view.record() : null;
   if (now && covers(now, record)) tab(record.kind === 'chat' ? 'chat' : 'compare');
-  else await openRecord(record, `Opened “${record.title.replace(/\.$/, '')}”.`, { id, revision });
+  else await openRecord(record, `Opened “${within(record.title.replace(/\.$/, ''))}”.`, { id, revision });
 }
 
 // The items of a menu. say(words): why there are none, or why one cannot be opened.
@@ -33,7 +33,7 @@ export async function recentItems(say) {
   const entries = (await guarded(allEntries)).map(readEntry).filter(({ problem }) => problem === undefined);
   entries.sort((a, b) => b.updated - a.updated);
   return [
-    ...entries.slice(0, most).map((entry) => ({ label: brief(entry.record.title, length), told: entry.record.title, facts: `${kinds[entry.record.kind]} · ${dayOf(entry.updated)}, ${clock.format(entry.updated)}`, run: () => guarded(() => openEntry(entry)) })),
+    ...entries.slice(0, most).map((entry) => ({ label: within(brief(entry.record.title, length)), told: entry.record.title, facts: `${kinds[entry.record.kind]} · ${dayOf(entry.updated)}, ${clock.format(entry.updated)}`, run: () => guarded(() => openEntry(entry)) })),
     { label: entries.length > 0 ? 'All conversations' : 'None yet: they are kept in History', run: () => tab('history'), last: true },
   ];
 }

@@ -37,6 +37,16 @@ export function brief(words, length = 60) {
   return `${cut.replace(/[\ud800-\udbff]$/, '')}…`;
 }
 
-// A text with those marks that turn its direction, unseen, told by their numbers instead.
-export const unturned = (text) => text.replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
-  (mark) => `⟨U+${mark.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}⟩`);
+// The marks, unseen, that turn the direction of a text.
+const turning = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+// A text with them told by their numbers instead.
+export const unturned = (text) => text.replace(turning, (mark) => `⟨U+${mark.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}⟩`);
+// A name that somebody gave, as it is taken wherever it comes from: without them. playground/domain/names.py
+// does the same to what the server has.
+export const plainName = (name) => name.replace(turning, '');
+// The same among other words or names, of which it moves none, whichever way it is read itself.
+const rightToLeft = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+export const within = (name) => {
+  const plain = plainName(name);
+  return rightToLeft.test(plain) ? `\u2068${plain}\u2069` : plain;
+};

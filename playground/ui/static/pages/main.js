@@ -10,7 +10,7 @@ import { $, whenAdded } from '../lib/dom.js';
 import { menu } from '../lib/menu.js';
 import { Notice } from '../lib/notice.js';
 import { arrowsBetween } from '../lib/tabs.js';
-import { brief } from '../lib/text.js';
+import { brief, within } from '../lib/text.js';
 import { ScrollPlace } from '../lib/scroll_place.js';
 import { startTheme, themeMenu } from '../lib/theme.js';
 import { arrive, onFragment, startAddress } from '../lib/url_hash.js';
@@ -79,7 +79,7 @@ async function start() {
     if (state === 'unknown') nameModel({ title: product, badge: '', score: '' });
     else if (engine) nameModel(engine.label);
     else return; // while it is away, the one that answered last is named
-    document.title = engine ? `${engine.label.title} · playground` : product;
+    document.title = engine ? `${within(engine.label.title)} · playground` : product;
   });
   watchEngine();
   startAccount();

@@ -5,7 +5,7 @@ import { SideBySide } from '../answers/side_by_side.js';
 import { address, json, patientJson } from '../lib/api.js';
 import { $, button, copyButton, element, onceOfTwo } from '../lib/dom.js';
 import { distinct, overlap } from '../lib/statistics.js';
-import { dates, number, openings } from '../lib/text.js';
+import { dates, number, openings, within } from '../lib/text.js';
 import { startTheme, themeMenu } from '../lib/theme.js';
 import { FrozenColumn } from '../snapshot/frozen_column.js';
 import { engineGone } from '../snapshot/receipt_differences.js';
@@ -27,7 +27,7 @@ const distinctValues = (values) => [...new Set(values)];
 // Who wrote the answers, in words: each model with its engine.
 function writers(columns) {
   const receipts = columns.flatMap(({ all }) => all).map(({ receipt }) => receipt).filter(Boolean);
-  return distinctValues(receipts.map(({ model_id: id, engine }) => `${id} on ${engine}`));
+  return distinctValues(receipts.map(({ model_id: id, engine }) => `${within(id)} on ${within(engine)}`));
 }
 
 function facts({ share, record }, columns) {
@@ -46,7 +46,7 @@ function elsewhere(columns, engine) {
   const receipts = columns.map(({ answer }) => answer?.receipt).filter(Boolean);
   if (receipts.length === 0) return '';
   if (receipts.every(({ model_id: id }) => id !== engine.model_id)) {
-    return `The model here now is another one: ${engine.model_id}. It will answer differently.`;
+    return `The model here now is another one: ${within(engine.model_id)}. It will answer differently.`;
   }
   if (receipts.every(({ model_sha: sha }) => (sha ?? null) !== (engine.model_sha ?? null))) {
     return 'The model here now is another revision of the one that wrote this.';

@@ -4,6 +4,7 @@ import { json, patientJson } from '../lib/api.js';
 import { openDialog } from '../lib/dialog.js';
 import { button, copyButton, element, note } from '../lib/dom.js';
 import { download } from '../lib/download.js';
+import { plainName, within } from '../lib/text.js';
 import { addPreset, locked, ownPresets } from './presets.js';
 
 const linkName = 'preset';
@@ -103,7 +104,7 @@ export async function importPresets(panel) {
   file.addEventListener('change', async () => {
     const chosen = file.files?.[0];
     area.value = (await chosen?.text()) ?? '';
-    fileName = (chosen?.name ?? '').replace(/\.[^.]*$/, '').slice(0, 60).trim();
+    fileName = plainName(chosen?.name ?? '').replace(/\.[^.]*$/, '').slice(0, 60).trim();
     void read();
   });
   for (const { id, label: name } of await formats()) format.add(new Option(name, id));
@@ -112,7 +113,7 @@ export async function importPresets(panel) {
 export async function exportPresets(draft) {
   const known = await formats();
   const [label, format] = select('Format', known.map(({ id, label: name }) => [id, name]));
-  const [whatLabel, what] = select('What', [['one', draft.name], ['all', `all ${ownPresets().length} of your own`]]);
+  const [whatLabel, what] = select('What', [['one', within(draft.name)], ['all', `all ${ownPresets().length} of your own`]]);
   format.value = 'toml';
   const result = element('div', { className: 'result' });
   openDialog('Export', element('div', { className: 'row' }, label, whatLabel), result);

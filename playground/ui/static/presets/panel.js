@@ -10,6 +10,7 @@ import { followEngine, onEngine } from '../engine/state.js';
 import { $, button, whenAdded } from '../lib/dom.js';
 import { firstVisit, load, save } from '../lib/storage.js';
 import { arrowsBetween } from '../lib/tabs.js';
+import { within } from '../lib/text.js';
 import { arrive, comeAlong, onFragment, touch } from '../lib/url_hash.js';
 import { openDrawer, startDrawer } from './drawer.js';
 import { edit, isEdited, lacking, original, parameters, readOf, samplerOf, startParameters, textOf } from './edited_values.js';
@@ -83,7 +84,7 @@ function fill(slot) {
 function summarise() {
   const preset = selected();
   const values = parameters().map(({ name }) => [name, textOf(preset, editsOf(preset), name).trim()]).filter(([, text]) => text !== '');
-  $('.drawer-open span').textContent = [preset.name, ...values.map((pair) => pair.join('\u00a0'))].join(' · ');
+  $('.drawer-open span').textContent = [within(preset.name), ...values.map((pair) => pair.join('\u00a0'))].join(' · ');
   showPresetLimit(preset.max_new_tokens);
 }
 

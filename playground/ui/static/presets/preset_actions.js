@@ -7,6 +7,7 @@
 import { openDialog } from '../lib/dialog.js';
 import { button, copyButton, element } from '../lib/dom.js';
 import { menu } from '../lib/menu.js';
+import { plainName, within } from '../lib/text.js';
 import { exportPresets, importPresets, linkTo } from './import_export.js';
 import {
   addPreset, changePreset, locked, movePreset, none, ownPresets, preferPreset, presetById, removePreset,
@@ -18,7 +19,7 @@ export function presetChoice(panel) {
   choice.setAttribute('aria-label', 'Preset');
   for (const preset of [none, ...ownPresets()]) {
     const lacks = panel.lacking(preset);
-    choice.add(new Option(preset.name + (lacks.length > 0 ? ` (needs ${lacks.join(', ')})` : ''), preset.id));
+    choice.add(new Option(within(preset.name) + (lacks.length > 0 ? ` (needs ${lacks.join(', ')})` : ''), preset.id));
   }
   choice.value = panel.current().id;
   choice.addEventListener('change', () => panel.choose(presetById(choice.value)));
@@ -41,9 +42,10 @@ function askName(title, name, label, take) {
   const window = openDialog(title, form);
   form.addEventListener('submit', (event) => {
     event.preventDefault();
-    if (field.value.trim() === '') return field.focus();
+    const given = plainName(field.value).trim();
+    if (given === '') return field.focus();
     window.close();
-    take(field.value.trim());
+    take(given);
   });
   field.select();
 }
@@ -75,7 +77,7 @@ function remove(panel) {
   const undo = removePreset(preset);
   panel.choose(none);
   panel.redraw();
-  panel.say(`Deleted ${preset.name}.`, () => { undo(); panel.choose(preset); panel.redraw(); });
+  panel.say(`Deleted ${within(preset.name)}.`, () => { undo(); panel.choose(preset); panel.redraw(); });
 }
 
 function rename(panel) {
@@ -107,7 +109,7 @@ function saveEdits(panel) {
 // Gives all edits up.
 function reset(panel) {
   const undo = panel.discard();
-  panel.say(`Back to the values of ${panel.current().name}.`, undo);
+  panel.say(`Back to the values of ${within(panel.current().name)}.`, undo);
 }
 
 // The buttons of a panel, the rarer ones in a menu.
@@ -124,7 +126,7 @@ export function presetActions(slot, panel) {
       { label: 'Import…', run: () => importPresets(panel) },
       { label: 'Export…', run: guarded(panel, () => exportPresets(panel.draft())) },
       { label: 'Turn all samplers off', run: () => panel.neutralise() },
-      { label: 'Set as default', run: () => { preferPreset(panel.current()); panel.say(`A new visit begins with ${panel.current().name}.`); } },
+      { label: 'Set as default', run: () => { preferPreset(panel.current()); panel.say(`A new visit begins with ${within(panel.current().name)}.`); } },
       { label: 'Rename…', run: () => rename(panel), hidden: !own() },
       { label: 'Move up', run: () => move(panel, -1), hidden: !own() || place() === 0 },
       { label: 'Move down', run: () => move(panel, 1), hidden: !own() || place() === ownPresets().length - 1 },

@@ -5,6 +5,7 @@
 // that a newer page has written is left alone, and said.
 
 import { isStored, load, save } from '../lib/storage.js';
+import { plainName } from '../lib/text.js';
 
 const version = 1;
 const longest = 60; // characters of a name
@@ -29,7 +30,7 @@ function read() {
   const kept = load('presets', { version, presets: [], default: null });
   newer = kept.version > version;
   if (newer) return;
-  own = kept.presets;
+  own = kept.presets.map((preset) => ({ ...preset, name: plainName(preset.name) }));
   preferred = kept.default;
 }
 
@@ -79,7 +80,7 @@ export function addPreset({ name, source = '', sampler, max_new_tokens: limit = 
   /** @type {Preset} */
   const preset = {
     id: `-own-${crypto.getRandomValues(new Uint32Array(2)).join('-')}`, kind: 'own', source, sampler,
-    name: freeName(name.trim().slice(0, longest) || 'Preset'), max_new_tokens: limit,
+    name: freeName(plainName(name).trim().slice(0, longest) || 'Preset'), max_new_tokens: limit,
   };
   own.push(preset);
   keep();

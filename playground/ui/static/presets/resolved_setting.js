@@ -3,6 +3,7 @@
 // of the server, or null for one of the browser's own; `name` is that of either.
 
 import { engineGone, engineId } from '../engine/choice.js';
+import { within } from '../lib/text.js';
 import { readValue, wholeNumber } from '../lib/values.js';
 import { limitOf, parameters } from './edited_values.js';
 import { panelState } from './panel.js';
@@ -85,7 +86,7 @@ export function editable(setting) {
     if (wanted !== has) edits[name] = String(wanted ?? '');
   }
   const notes = [];
-  if (!found) notes.push(`The preset “${setting.name}” is not here: its values are set without it.`);
+  if (!found) notes.push(`The preset “${within(setting.name)}” is not here: its values are set without it.`);
   const unknown = Object.keys(setting.sampler).filter((name) => !parameters().some((each) => each.name === name));
   if (unknown.length > 0) notes.push(`This page does not know ${unknown.join(', ')}.`);
   if (engineGone(setting.engine)) notes.push(engineGone(setting.engine));

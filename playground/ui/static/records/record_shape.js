@@ -1,6 +1,6 @@
 // What a record is made of: checked wherever one comes from elsewhere, as from a file. Pure.
 
-import { brief } from '../lib/text.js';
+import { brief, plainName } from '../lib/text.js';
 import { checkTree, shownOf } from '../lib/tree.js';
 import {
   anything, finite, flag, list, object, oneOf, orNull, table, text, whole,
@@ -63,14 +63,15 @@ const older = new Map([
 ]);
 const shape = shapeOf(version, settingShape, branched, { shown: whole });
 
-// A setting of an earlier version as one of today.
-export const asOfToday = (setting) => ({ engine: null, emulate: true, ...setting });
+// A setting of an earlier version as one of today, with its name as names are taken.
+export const asOfToday = (setting) => ({ engine: null, emulate: true, ...setting, name: plainName(setting.name) });
 
 const allOfToday = (record) => ({
-  ...record, version, columns: record.columns.map((column) => ({ ...column, setting: asOfToday(column.setting) })),
+  ...record, version, title: plainName(record.title),
+  columns: record.columns.map((column) => ({ ...column, label: plainName(column.label), setting: asOfToday(column.setting) })),
 });
 
-// The record in today's version. Throws in words, with the place, when this is none.
+// The record in today's version, with names as they are taken. Throws in words, with the place, when this is none.
 export function checkRecord(value) {
   if (value?.format === format && value.version > version) {
     throw new Error(`It was written by a newer version of this page (its format is ${value.version}, this page knows ${version}).`);
@@ -84,13 +85,13 @@ export function checkRecord(value) {
     });
   });
   if (value.columns.every(({ messages }) => messages.length === 0)) throw new Error('Nothing is said in it.');
-  return value.version === version ? value : allOfToday(value);
+  return allOfToday(value);
 }
 
 // The first words of the user among the messages that are shown.
 export function titleOf(columns) {
   const first = columns.flatMap(shownOf).find(({ role }) => role === 'user');
-  return brief(first?.content ?? '') || 'Untitled';
+  return brief(plainName(first?.content ?? '')) || 'Untitled';
 }
 
 // A comparison as earlier versions of the page wrote it. resolve(setting, label, receipt): all values

@@ -3,7 +3,7 @@
 import { patientJson } from '../lib/api.js';
 import { openDialog } from '../lib/dialog.js';
 import { button, element } from '../lib/dom.js';
-import { brief } from '../lib/text.js';
+import { brief, within } from '../lib/text.js';
 import { openRecord } from '../records/records.js';
 
 // Puts the snapshot's conversation or comparison into its tab; what was there can be brought back.
@@ -11,7 +11,7 @@ import { openRecord } from '../records/records.js';
 export async function continueFrom(token) {
   try {
     const { share, record } = await patientJson(`api/shares/${encodeURIComponent(token)}`);
-    return await openRecord(record, `Continued from the snapshot “${brief(share.title)}”.`);
+    return await openRecord(record, `Continued from the snapshot “${within(brief(share.title))}”.`);
   } catch (error) {
     const window = openDialog('The snapshot was not opened',
       element('p', { className: 'problems', textContent: error.message }),

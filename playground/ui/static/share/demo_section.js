@@ -4,7 +4,7 @@
 import { engineOf } from '../engine/choice.js';
 import { address, change, json } from '../lib/api.js';
 import { $, alertOf, button, copyButton, element, note } from '../lib/dom.js';
-import { dates, number } from '../lib/text.js';
+import { dates, number, within } from '../lib/text.js';
 import { wholeNumber } from '../lib/values.js';
 import { none } from '../presets/presets.js';
 import { columnSetting, labelOf, panelSetting } from '../presets/resolved_setting.js';
@@ -36,8 +36,8 @@ function fixes(setting) {
   if (limit !== null) set.push(`max ${limit}`);
   if (seed !== null) set.push(`seed ${seed}`);
   if (!setting.emulate) set.push('emulation off');
-  const on = setting.engine === null ? '' : ` · ${engineOf(setting.engine)?.name}`;
-  return `${labelOf(setting)}${on}: ${set.join(' · ') || 'the engine’s own choice'}`;
+  const on = setting.engine === null ? '' : ` · ${within(engineOf(setting.engine)?.name ?? '')}`;
+  return `${within(labelOf(setting))}${on}: ${set.join(' · ') || 'the engine’s own choice'}`;
 }
 
 const labelled = (label, field) => element('label', {}, label, field);
@@ -110,7 +110,7 @@ function row(demo, again) {
   };
   const path = `api/demos/${demo.token}`;
   const turn = button(demo.enabled ? 'Switch off' : 'Switch on', run(
-    `Switched “${demo.title}” ${demo.enabled ? 'off' : 'on'}.`, () => change('PATCH', path, { enabled: !demo.enabled })));
+    `Switched “${within(demo.title)}” ${demo.enabled ? 'off' : 'on'}.`, () => change('PATCH', path, { enabled: !demo.enabled })));
   turn.setAttribute('aria-label', `${turn.textContent} ${demo.title}`);
   const remove = button('Delete', () => {
     remove.replaceWith(sure);
@@ -118,7 +118,7 @@ function row(demo, again) {
   });
   remove.setAttribute('aria-label', `Delete ${demo.title}`);
   const sure = element('span', { className: 'sure' }, 'It stops working for good. ',
-    button('Delete it', run(`Deleted “${demo.title}”.`, () => change('DELETE', path))), ' ',
+    button('Delete it', run(`Deleted “${within(demo.title)}”.`, () => change('DELETE', path))), ' ',
     button('Keep it', () => {
       sure.replaceWith(remove);
       remove.focus();

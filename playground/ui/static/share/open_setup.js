@@ -6,7 +6,7 @@ import { areSeveral, engineOf } from '../engine/choice.js';
 import { json } from '../lib/api.js';
 import { openDialog } from '../lib/dialog.js';
 import { button, element, write } from '../lib/dom.js';
-import { quotedStops, unturned } from '../lib/text.js';
+import { quotedStops, unturned, within } from '../lib/text.js';
 import { panelState, redrawPanel, usePanel, usePreset } from '../presets/panel.js';
 import { addPreset, allPresets, locked, removePreset } from '../presets/presets.js';
 import { editable } from '../presets/resolved_setting.js';
@@ -41,13 +41,13 @@ function place(column, notes, added) {
   const { kind, name, label, started, values, seed, engine, emulate } = column;
   if (kind === 'own') {
     const here = allPresets().find((preset) => preset.kind === 'own' && preset.name === name);
-    if (here && !same(started, here)) notes.add(`“${name}” has other values in this browser: the link’s values are used.`);
+    if (here && !same(started, here)) notes.add(`“${within(name)}” has other values in this browser: the link’s values are used.`);
     if (!here && !locked()) {
       added.push(addPreset({ name, source: 'From a link.', ...started }));
-      notes.add(`“${name}” was added to the presets of this browser.`);
+      notes.add(`“${within(name)}” was added to the presets of this browser.`);
     }
   } else if (column.moved) {
-    notes.add(`${label} has other values now than when the link was made: the link’s values are used.`);
+    notes.add(`${within(label)} has other values now than when the link was made: the link’s values are used.`);
   }
   const { note, ...made } = editable({ preset: kind === 'server' ? name : null, name: label, ...values, seed, stop: [], system: '', engine, emulate });
   if (note) notes.add(note);
@@ -102,9 +102,9 @@ function valuesOf(each) {
 
 function lines(setup, made) {
   const compared = setup.tab === 'compare';
-  const on = ({ engine, emulate }) => (areSeveral() ? ` · ${engineOf(engine)?.name}` : '') + (emulate ? '' : ' · emulation off');
+  const on = ({ engine, emulate }) => (areSeveral() ? ` · ${within(engineOf(engine)?.name ?? '')}` : '') + (emulate ? '' : ' · emulation off');
   return [
-    ...made.map((each, i) => `${compared ? `Column ${i + 1}: ` : ''}${nameOf(each)}${on(each)} – ${valuesOf(each)}`),
+    ...made.map((each, i) => `${compared ? `Column ${i + 1}: ` : ''}${within(nameOf(each))}${on(each)} – ${valuesOf(each)}`),
     seedWords(setup),
     ...(setup.stop.length > 0 ? [`stop sequences ${quotedStops(setup.stop)}`] : []),
     ...(compared ? [setup.blind ? 'blind' : `difference: ${{ first: 'first token', words: 'words', off: 'off' }[setup.difference]}`] : []),
@@ -114,7 +114,7 @@ function lines(setup, made) {
 // What was set, in short.
 function brief(setup, made) {
   return [
-    setup.tab === 'chat' ? nameOf(made[0]) : `${made.length} columns`,
+    setup.tab === 'chat' ? within(nameOf(made[0])) : `${made.length} columns`,
     seedWords(setup),
     setup.stop.length > 0 && 'stop sequences',
     setup.system !== '' && 'a system text',
@@ -131,9 +131,9 @@ function offer(setup, made, notes, busy, said, run) {
   if (busy) remarks.push('An answer is being written here. The prompt waits in the composer.');
   else if (said) remarks.push('To run it begins anew here; what was said comes back with Undo, or from the history.');
   const window = openDialog('A set-up from a link',
-    element('ul', {}, ...lines(setup, made).map((line) => element('li', { textContent: unturned(line) }))),
+    element('ul', {}, ...lines(setup, made).map((line) => element('li', { textContent: line }))),
     ...text('System text', setup.system), ...text('Prompt', setup.prompt),
-    ...remarks.map((words) => paragraph('note', unturned(words))),
+    ...remarks.map((words) => paragraph('note', words)),
     ...(busy ? [] : [paragraph('note', 'The page is set up so. Run sends the prompt.'), start]));
   window.classList.add('link-card');
   if (!busy) start.focus({ preventScroll: true }); // what it sends is read first

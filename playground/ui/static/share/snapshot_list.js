@@ -2,7 +2,7 @@
 
 import { change, json } from '../lib/api.js';
 import { $, alertOf, button, copyButton, element, note } from '../lib/dom.js';
-import { dates, openings } from '../lib/text.js';
+import { dates, openings, within } from '../lib/text.js';
 import { linkList, openLink } from './link_list.js';
 
 const kinds = { chat: 'conversation', comparison: 'comparison' };
@@ -41,7 +41,7 @@ function row(share, again) {
       problem.hidden = true;
       try {
         await change('DELETE', `api/shares/${share.token}`);
-        again(`Deleted “${share.title}”.`);
+        again(`Deleted “${within(share.title)}”.`);
       } catch (error) {
         if (error.kind === 'not_found') {
           again('It was deleted already.');

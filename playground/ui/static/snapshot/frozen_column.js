@@ -3,7 +3,7 @@
 import { Pane } from '../answers/pane.js';
 import { takeReceipt } from '../answers/receipt.js';
 import { element } from '../lib/dom.js';
-import { quotedStops } from '../lib/text.js';
+import { plainName, quotedStops } from '../lib/text.js';
 
 const dash = '–';
 
@@ -32,7 +32,7 @@ export class FrozenColumn {
   // column: of a record. blocks: the rendered texts of its messages. alone: a chat has one column,
   // whose answers say all their figures themselves. busy(), chosen(): see Pane.
   constructor(column, blocks, { parameters, index, alone, busy, chosen }) {
-    this.label = column.label;
+    this.label = plainName(column.label);
     this.setting = column.setting;
     this.all = column.messages.map((message, i) => (message.role === 'user' ? message : {
       ...message,
@@ -47,7 +47,7 @@ export class FrozenColumn {
     this.pane = new Pane(this.log, { presetName: (name) => name, busy, chosen });
     this.node = element('section', { className: 'column' },
       element('header', {},
-        element('h2', { textContent: column.label }),
+        element('h2', { textContent: this.label }),
         values(column.setting, parameters), this.verdict),
       this.log);
     this.pane.show(this.all, column.shown);

@@ -1,6 +1,6 @@
 // How two receipts differ, in words. Pure.
 
-import { number } from '../lib/text.js';
+import { number, within } from '../lib/text.js';
 
 const shown = 12; // characters of a revision
 
@@ -11,7 +11,7 @@ const shown = 12; // characters of a revision
  */
 export function engineGone({ engine_id: id, engine: name }, engines) {
   if (!id || id === 'default' || engines.length === 0 || engines.some((each) => each.id === id)) return '';
-  return `The engine “${id}” (${name}) is not here any more: ${engines[0].name} answers in its place.`;
+  return `The engine “${within(id)}” (${within(name)}) is not here any more: ${within(engines[0].name)} answers in its place.`;
 }
 
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
@@ -22,7 +22,7 @@ const revision = (sha) => (sha ? sha.slice(0, shown) : 'not reported');
 // How the second receipt differs from the first, a sentence each; none when it does not.
 export function differences(then, now) {
   const found = [];
-  if (then.model_id !== now.model_id) found.push(`Another model: ${then.model_id} then, ${now.model_id} now.`);
+  if (then.model_id !== now.model_id) found.push(`Another model: ${within(then.model_id)} then, ${within(now.model_id)} now.`);
   if (then.model_sha !== now.model_sha) found.push(`Another revision of the model: ${revision(then.model_sha)} then, ${revision(now.model_sha)} now.`);
   // Receipts of earlier versions do not have it.
   if (then.quantisation !== undefined && then.quantisation !== now.quantisation) {

@@ -1,0 +1,17 @@
+"""Names that people give: of titles, presets, engines and files."""
+
+from typing import Final
+
+# What turns the direction of the text around it: embeddings, overrides, isolates and marks.
+_TURNING: Final = dict.fromkeys(
+    (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+)
+
+
+def plain_name(name: str) -> str:
+    """A name without the marks that turn the direction of what stands around it.
+
+    Every name that comes in, or that was kept before, is taken so; the letters themselves say which
+    way they are read. ui/static/lib/text.js does the same in the browser.
+    """
+    return name.translate(_TURNING)
