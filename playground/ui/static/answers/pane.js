@@ -6,7 +6,6 @@
 import { address } from '../lib/api.js';
 import { $, button, copyIcon, element, fit, iconButton, isSend, markdown, wordedButton } from '../lib/dom.js';
 import { icon } from '../lib/icons.js';
-import { closeLayer, openLayer } from '../lib/layers.js';
 import { menu } from '../lib/menu.js';
 import { patch } from '../lib/patch.js';
 import { content, count, isBlank, ordinal, within } from '../lib/text.js';
@@ -528,15 +527,12 @@ export class Pane {
   #receiptButton(article, message) {
     const toggle = wordedButton('receipt', 'Receipt', () => {
       const open = article.querySelector('.receipt');
-      if (open) {
-        open.remove();
-        closeLayer(open);
-      } else {
+      if (open) open.remove();
+      else {
         this.actions.reading?.();
         const receipt = receiptView(message, () => this.messages.slice(0, this.messages.indexOf(message)), this.alone);
         article.append(receipt);
         receipt.scrollIntoView({ block: 'nearest' });
-        openLayer(receipt, () => toggle.click(), { escapes: false }); // it is read while an answer is written, which Escape stops
       }
       toggle.setAttribute('aria-expanded', String(!open));
     }, 'What was sent, and how it was answered');

@@ -1,4 +1,4 @@
-// What lies over the page: windows, menus, the drawer, help, an answer's receipt.
+// What lies over the page: windows, menus, the drawer, help.
 //
 // Escape closes the topmost, and so does the browser's Back: each has an entry of the history above that
 // of the place below it, with how many there are, {layers}. What is closed in another way takes its entry
@@ -6,7 +6,7 @@
 
 import { takesWord } from './dom.js';
 
-/** @typedef {{ node: Element, close: () => void, escapes: boolean, entry: boolean }} Layer */
+/** @typedef {{ node: Element, close: () => void, entry: boolean }} Layer */
 /** @type {Layer[]} */
 let open = []; // the topmost last
 let leaving = false; // whether the browser is on its way over entries whose layers are closed
@@ -60,13 +60,13 @@ export function settle() {
 }
 
 /**
- * Tells that something is open. escapes, entry: whether Escape and Back close it.
+ * Tells that something is open, which Escape closes. entry: whether Back does, too.
  * @param {Element} node
  * @param {() => void} close
  */
-export function openLayer(node, close, { escapes = true, entry = true } = {}) {
+export function openLayer(node, close, { entry = true } = {}) {
   drop(node);
-  open.push({ node, close, escapes, entry });
+  open.push({ node, close, entry });
   watching.observe(node);
   if (entry) settle();
 }
@@ -80,7 +80,7 @@ export function closeLayer(node) {
 }
 
 document.addEventListener('keydown', (event) => {
-  const top = event.key === 'Escape' && !takesWord(event) && open.findLast(({ escapes, node }) => escapes && node.checkVisibility());
+  const top = event.key === 'Escape' && !takesWord(event) && open.findLast(({ node }) => node.checkVisibility());
   if (!top) return;
   event.preventDefault();
   event.stopPropagation(); // it does nothing else, such as stop an answer
