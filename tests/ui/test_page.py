@@ -506,3 +506,43 @@ def test_two_tabs_do_not_disturb_each_other_when_one_is_closed(
             growing(leaves)
             ask(stays, "Tell me a story about a lighthouse.")
         assert finished(stays)
+
+
+def test_a_double_click_selects_what_is_told_and_no_word_of_a_bar(page: Page) -> None:
+    ask(page, "What does min_p do that top_p doesn't?")
+    finished(page)
+    shown = answers(page).last
+    shown.get_by_role("button", name="Receipt").click()
+    expect(shown.locator(".receipt dd").first).to_be_visible()
+
+    def selected(node: Locator, at: float) -> str:
+        """What a double click selects there, from the left end of a node to its right one."""
+        node.scroll_into_view_if_needed()
+        page.evaluate("getSelection().removeAllRanges()")
+        box = node.bounding_box()
+        assert box is not None
+        page.mouse.dblclick(box["x"] + 2 + at * (box["width"] - 4), box["y"] + box["height"] / 2)
+        text: str = page.evaluate("getSelection().toString().trim()")
+        return text
+
+    bars = {
+        "a view's tab": (page.get_by_role("tab", name="Chat"), 0.5),
+        "the views' bar": (page.locator("#views > .tab-wrapper"), 0.9),
+        "a preset's tab": (page.get_by_role("tab", name="Balanced"), 0.5),
+        "the presets' bar": (page.locator("#presets > .tab-wrapper"), 0.0),
+        "the header": (page.locator("#chat-new"), 1.15),
+        "an action": (shown.locator(".actions button").first, 0.5),
+        "the actions' bar": (shown.locator(".meta"), 1.0),
+        "a receipt's tab": (shown.get_by_role("tab", name="Receipt"), 0.5),
+        "a receipt's tabs": (shown.locator(".small-tabs"), 0.9),
+    }
+    told = {
+        "answer": (shown.locator(".body p").first, 0.01),
+        "question": (questions(page).last.locator(".body"), 0.1),
+        "receipt": (shown.locator(".receipt dd").first, 0.01),
+        "figures": (shown.locator(".facts-line > span").first, 0.5),
+        "model": (page.locator(".masthead .model"), 0.01),
+        "what is known of it": (page.locator(".masthead .facts"), 0.01),
+    }
+    assert {name: selected(*at) for name, at in bars.items()} == dict.fromkeys(bars, "")
+    assert all({name: selected(*at) for name, at in told.items()}.values())
