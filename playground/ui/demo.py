@@ -11,6 +11,7 @@ from playground.api.demos import read_demo
 from playground.api.services import Services
 from playground.domain.errors import Busy, NotFound, StoreError
 from playground.domain.messages import PaneRequest
+from playground.domain.names import unturned
 from playground.store.demos import DemoLink
 from playground.ui import standalone
 
@@ -86,7 +87,7 @@ def _value(value: float | None) -> str:
 
 def _quoted(stops: Sequence[str]) -> str:
     """Stop sequences as the browser's lib/text.js writes them: so the end of a line is seen."""
-    return ", ".join(json.dumps(stop, ensure_ascii=False) for stop in stops)
+    return unturned(", ".join(json.dumps(stop, ensure_ascii=False) for stop in stops))
 
 
 def _message(title: str, error: Exception, version: str, root_path: str) -> str:

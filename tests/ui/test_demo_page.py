@@ -206,11 +206,13 @@ def test_several_columns_on_a_phone_in_the_dark(
 def test_stop_sequences_are_shown_as_json(
     chromium: Browser, site: str, owner: httpx.Client
 ) -> None:
-    panes = [{"stop": ["\n\n", "Anna’s „❤“", '"']}, {}]
+    panes = [{"stop": ["\n\n", "Anna’s „❤“", '"\u202e']}, {}]
     with visiting(chromium, f"{site}/d/{made(owner, panes=panes)}") as page:
         page.locator("details.fixed summary").click()
         row = page.get_by_role("row", name="stop sequences")
-        expect(row.get_by_role("cell")).to_have_text([r'"\n\n", "Anna’s „❤“", "\""', "none"])
+        expect(row.get_by_role("cell")).to_have_text(
+            [r'"\n\n", "Anna’s „❤“", "\"⟨U+202E⟩"', "none"]
+        )
         own = page.evaluate(QUOTED, [f"/ui/{static_version()}/lib/text.js", panes[0]["stop"]])
         assert row.get_by_role("cell").first.inner_text() == own
 

@@ -27,7 +27,7 @@ export const content = (text) => text.replace(/^(?:[^\S\n]*\n)+/, '').trimEnd();
 
 // Stop sequences, each as JSON: so the end of a line is seen. playground/ui/demo.py writes them the same.
 /** @type {(stops: string[]) => string} */
-export const quotedStops = (stops) => stops.map((each) => JSON.stringify(each)).join(', ');
+export const quotedStops = (stops) => unturned(stops.map((each) => JSON.stringify(each)).join(', '));
 
 // A text in one line, cut at a word.
 export function brief(words, length = 60) {
