@@ -280,6 +280,40 @@ def test_words_differ_against_a_column_of_choice_while_they_are_written(chromium
         expect(verdict(page, 0)).to_contain_text("1 of")
 
 
+def test_the_marks_come_back_whenever_an_answer_is_drawn_anew(chromium: Browser) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        begun = {0.7: "Once **two** three", 0.3: "Once **2** three", 1: "Once **too** three"}
+        await peer.send(event(begun[temperature(peer)]))
+        await peer.gone()
+
+    shown = """words => {
+        const ranges = [...CSS.highlights.get('difference-first') ?? []].map(String);
+        return ranges.sort().join() === words;
+    }"""
+    with scripted(script) as url, serve(url) as site, opened(chromium, site.url + "/") as page:
+        compare(page)
+        ask(page, "Count.")
+        page.wait_for_function(shown, arg="2,too,two,two")
+        # When the page is opened again, the text is marked, and then its Markdown is drawn.
+        page.goto(site.url + "/livez")
+        held: list[Route] = []
+        page.route("**/api/render", lambda route: held.append(route))
+        page.route("**/api/pieces", lambda route: route.abort())  # which would mark anew, too
+        page.goto(site.url + "/")
+        page.wait_for_selector(READY)
+        compare(page)
+        page.wait_for_function("() => CSS.highlights.get('difference-first')?.size > 0")
+        for route in held:
+            route.continue_()
+        for place in range(3):
+            expect(answer(page, place).locator(".body .running")).to_have_count(0)
+        page.wait_for_function(shown, arg="2,too,two,two")
+        answer(page, 1).get_by_role("button", name="Edit").click()
+        page.keyboard.press("Escape")
+        page.wait_for_function(shown, arg="2,too,two,two")
+
+
 def test_one_is_refused_one_dies_one_is_stopped_and_the_fourth_finishes(chromium: Browser) -> None:
     gate, mended = threading.Event(), threading.Event()
 

@@ -64,6 +64,7 @@ export class Marks {
     this.look = look;
     this.pieces = new Map(); // an engine and a text → its tokens, or null while they are asked for
     this.timer = null;
+    this.drawing = new MutationObserver(() => this.update()); // what was marked in a text that is drawn anew is gone
   }
 
   // Looks again, soon or now.
@@ -142,6 +143,7 @@ export class Marks {
     if (!CSS.highlights) return;
     const ranges = { first: [], words: [] };
     for (const [column, kinds] of marked) {
+      this.drawing.observe(column.log, { childList: true, characterData: true, subtree: true });
       const body = column.log.lastElementChild?.querySelector('.body');
       if (!body) continue;
       for (const kind of ['first', 'words']) {

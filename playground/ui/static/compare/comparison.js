@@ -1,7 +1,6 @@
 // The tab Compare: two to four columns, one composer for all, all answers in one stream.
 
 import { Marks } from '../answers/difference_marks.js';
-import { loadPreview } from '../answers/preview.js';
 import { answerInto, renderAll, stopAnswers } from '../answers/streaming.js';
 import { conversation } from '../answers/turns.js';
 import { beginningOf, newAnswer, rewritten, seedOfRetry } from '../answers/versions.js';
@@ -255,7 +254,7 @@ class Comparison {
   // Another branch of a column is shown.
   #chosen(column) {
     this.settle();
-    void renderAll(column.pane).then(() => this.marks.update(true));
+    void renderAll(column.pane);
   }
 
   // A column that was added later takes over the conversation of the one that all are compared
@@ -316,9 +315,6 @@ class Comparison {
     }
     this.entry.touch();
     if (name !== 'delta' || column.figures.textContent === 'waiting') column.showFigures();
-    this.marks.update();
-    // Once more where the block under way is drawn anew: what was marked in it is gone.
-    if (name === 'receipt') void loadPreview().then(() => this.marks.update());
   }
 
   // Stops one column. The server ends its answer; where it cannot, its text is no longer shown.
