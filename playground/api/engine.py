@@ -20,7 +20,7 @@ from playground.domain import models
 from playground.domain.digest import digest
 from playground.domain.errors import EngineError
 from playground.engines.base import EngineInfo
-from playground.engines.snippets import playground_snippet, snippets
+from playground.engines.snippets import EngineKey, playground_snippet, snippets
 from playground.generation import events
 from playground.generation.budget import plan
 from playground.generation.requests import (
@@ -95,19 +95,24 @@ def engine_routes(services: Services) -> APIRouter:
         """An answer's request as programs, from the prompt and the parameters of its receipt."""
         address = engines.address(body.engine)
         info = (await engines.get(body.engine).state()).info
+        key: EngineKey = "none"
+        if address.api_key is not None:
+            key = "drawn" if address.key_drawn else "given"
 
         def write() -> Response:
             programs = snippets(
                 address.url,
                 body.prompt,
                 body.sent,
-                keyed=address.api_key is not None,
+                key=key,
                 model=address.model or (info.model_id if info else ""),
             )
             if body.again is not None:
+                again = body.again.body(body.engine)
                 here = own_address(request, settings)
-                login = settings.auth == "users"
-                programs += (playground_snippet(here, body.again.body(body.engine), login=login),)
+                own = playground_snippet(here, again, auth=settings.auth)
+                # First, what runs as it stands.
+                programs = (*programs, own) if key == "none" else (own, *programs)
             return json_answer({"snippets": [asdict(each) for each in programs]})
 
         async with in_turn(request, services.computing):

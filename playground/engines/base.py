@@ -21,6 +21,7 @@ class EngineAddress:
         id: By which a request names it, such as "tgi"; a-z, 0-9, _ and -.
         name: For people; "" takes what the engine calls itself.
         kind: "auto" where the engine is asked what it is.
+        key_drawn: Whether the key was made for this start alone, and nobody is shown it.
         model: The model to ask for, where it serves several; ``None`` takes the one it has.
         prompt_format: ``None`` where the model decides.
         quantisation: Of the model, such as "FP8", as its operator says it; it counts where the
@@ -32,6 +33,7 @@ class EngineAddress:
     url: str
     name: str = ""
     api_key: str | None = field(default=None, repr=False)
+    key_drawn: bool = False
     model: str | None = None
     prompt_format: PromptFormat | None = None
     quantisation: str = ""

@@ -4,8 +4,9 @@ For TGI curl, httpx, huggingface_hub and tgi.client; for llama.cpp curl and http
 OpenAI's completions curl, httpx and the client openai. Each sends the prompt and the parameters of
 a receipt and prints what the engine writes: with the seed in them, the same answer again, all of it
 at once. The engine's key is never written out; where the engine wants one, it is read from
-TGI_API_KEY, or from ENGINE_API_KEY for what is not TGI. One more asks the playground itself, for
-what no request to an engine gives: an answer that is emulated, or longer than one request.
+TGI_API_KEY, or from ENGINE_API_KEY for what is not TGI, and a note says who has it. One more asks
+the playground itself, for what no request to an engine gives: an answer that is emulated, or longer
+than one request.
 
 What a receipt was sent to is told by its own words for the length of the answer, so that one that
 is older than the engine is not misread.
@@ -15,8 +16,8 @@ import json
 import pprint
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
 
 # What huggingface_hub's text_generation takes (its signature, 1.16 to 2.4).
 _HUB_NAMES: Final = (
@@ -76,24 +77,59 @@ _TGI_LONGEST: Final = 1024
 _MOST_STRINGS: Final = 2_000
 # An answer is read here when it is whole.
 _STREAMING: Final = ("stream", "stream_options")
+# Where the key that an engine wants is from: "drawn" is new at each start of `playground demo`.
+EngineKey = Literal["none", "given", "drawn"]
+_KEYS: Final[Mapping[EngineKey, str]] = {
+    "given": "Whoever runs this playground has it.",
+    "drawn": "playground demo makes a new one at each start, which nobody is shown; started with "
+    "PLAYGROUND_ENGINE_API_KEY, it takes that one instead.",
+}
+_LOGINS: Final = {
+    "none": "",
+    "users": "Its login is read from PLAYGROUND_USER and PLAYGROUND_PASSWORD. ",
+    "proxy": "A proxy in front of this playground asks who you are, which the program does not "
+    "say: add the header or the cookie that it wants. ",
+}
 
 
 def snippets(
-    url: str, prompt: str, sent: Mapping[str, Any], *, keyed: bool, model: str = ""
+    url: str,
+    prompt: str,
+    sent: Mapping[str, Any],
+    *,
+    key: EngineKey = "none",
+    model: str = "",
 ) -> tuple[Snippet, ...]:
-    """The programs for one answer.
+    """The programs for one answer, each with a note on the key that it needs.
 
     Args:
         url: Where the engine answers.
         prompt: As the receipt has them.
         sent: As the receipt has them.
-        keyed: Whether the engine wants a key.
+        key: Where the one that the engine wants is from.
         model: By which a server of OpenAI's completions knows the one that answered.
     """
+    programs = _programs(url, prompt, sent, keyed=key != "none", model=model)
+    if key == "none":
+        return programs
+    name = _route(sent).key
+    words = f"It needs the engine's key in {name}. {_KEYS[key]}"
+    return tuple(replace(each, note=f"{words} {each.note}".rstrip()) for each in programs)
+
+
+def _route(sent: Mapping[str, Any]) -> _Route:
+    """Where the parameters of a receipt were sent."""
+    return _LLAMACPP if "n_predict" in sent else _OPENAI if "max_tokens" in sent else _TGI
+
+
+def _programs(
+    url: str, prompt: str, sent: Mapping[str, Any], *, keyed: bool, model: str
+) -> tuple[Snippet, ...]:
+    route = _route(sent)
     whole = {name: value for name, value in sent.items() if name not in _STREAMING}
-    if "n_predict" in sent:
+    if route is _LLAMACPP:
         return _plain(_LLAMACPP, url, prompt, whole, keyed=keyed)
-    if "max_tokens" in sent:
+    if route is _OPENAI:
         url = url.rstrip("/").removesuffix("/v1")
         named = {"model": model, **whole} if model else whole
         return (
@@ -110,14 +146,17 @@ def snippets(
     )
 
 
-def playground_snippet(url: str, body: Mapping[str, Any], *, login: bool) -> Snippet:
+def playground_snippet(
+    url: str, body: Mapping[str, Any], *, auth: Literal["none", "users", "proxy"]
+) -> Snippet:
     """The program that asks a playground for an answer, by its own API.
 
     Args:
         url: Where the playground answers.
         body: Of POST /api/stream, with one pane.
-        login: Whether it wants one.
+        auth: By what it knows who asks, as in its settings.
     """
+    login = auth == "users"
     enter = (
         "    entry = {\n"
         '        "name": os.environ["PLAYGROUND_USER"],\n'
@@ -144,10 +183,9 @@ def playground_snippet(url: str, body: Mapping[str, Any], *, login: bool) -> Sni
         '                sys.exit(event.json()["message"])\n'
         "print()\n"
     )
-    keys = "Its login is read from PLAYGROUND_USER and PLAYGROUND_PASSWORD. " if login else ""
     note = (
-        f"{keys}It asks this playground instead of its engine, and so has what no request to the "
-        "engine gives: parameters that are emulated, and answers that take several requests."
+        f"{_LOGINS[auth]}It asks this playground instead of its engine, and so has what no request "
+        "to the engine gives: parameters that are emulated, and answers that take several requests."
     )
     return Snippet("playground", "playground", "python", code, note)
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import orjson
@@ -15,7 +15,7 @@ import pytest
 from httpx_sse import aconnect_sse
 
 from playground.auth.passwords import Passwords
-from playground.engines.snippets import Snippet, snippets
+from playground.engines.snippets import Snippet, playground_snippet, snippets
 from tests import llamacpp as llamacpp_server
 from tests.application import Application
 from tests.servers import Server, stand_in
@@ -162,7 +162,7 @@ async def test_a_server_of_openais_completions_writes_it_again(llamacpp: Server)
 async def test_what_is_no_tgi_has_a_key_of_another_name() -> None:
     with llamacpp_server.llamacpp(1, 512, "--key", "s3cret") as server:
         for sent in ({"n_predict": 4}, {"max_tokens": 4, "seed": 1}):
-            programs = snippets(server.url, "Once", {**sent, "cache_prompt": False}, keyed=True)
+            programs = snippets(server.url, "Once", {**sent, "cache_prompt": False}, key="given")
             for each in programs:
                 assert "s3cret" not in each.code
                 assert await written(each, {"ENGINE_API_KEY": "s3cret"})
@@ -170,7 +170,7 @@ async def test_what_is_no_tgi_has_a_key_of_another_name() -> None:
 
 async def test_says_where_huggingface_hub_lacks_an_argument() -> None:
     def hub(sent: dict[str, Any]) -> Snippet:
-        return snippets("http://x", "p", sent, keyed=False)[2]
+        return snippets("http://x", "p", sent)[2]
 
     assert "InferenceClient(" in hub({"temperature": 0.7}).code
     assert hub({"temperature": 0.7}).note == ""
@@ -188,13 +188,43 @@ async def test_a_key_is_read_and_never_written(stand_in_url: str) -> None:
     assert "s3cret" not in answer.text
     for each in answer.json()["snippets"]:
         assert "TGI_API_KEY" in each["code"]
+        assert each["note"].startswith("It needs the engine's key in TGI_API_KEY. Whoever runs")
         assert await written(Snippet(**each), {"TGI_API_KEY": "s3cret"})
+
+
+@pytest.mark.parametrize("key", [None, "s3cret"])
+async def test_what_runs_without_a_key_is_offered_first(stand_in_url: str, key: str | None) -> None:
+    async with (
+        playground(stand_in_url, engine_api_key=key) as url,
+        httpx.AsyncClient(base_url=url) as client,
+    ):
+        again = {"messages": HI, "sampler": {"min_p": 0.1, "presence_penalty": 1.0}}
+        body = {"prompt": "p", "sent": {"max_new_tokens": 4, "min_p": 0.1}, "again": again}
+        made = (await client.post("/api/code", json=body)).json()["snippets"]
+    engines = ["curl", "httpx", "huggingface_hub", "client"]
+    ids = [each["id"] for each in made]
+    assert ids == (["playground", *engines] if key else [*engines, "playground"])
+    notes = {each["id"]: each["note"] for each in made}
+    assert {each for each in ids if "TGI_API_KEY" in notes[each]} == ({*engines} if key else set())
+    assert "min_p is not among the arguments" in notes["huggingface_hub"]
+
+
+@pytest.mark.parametrize(
+    ("auth", "words"),
+    [("none", ""), ("users", "PLAYGROUND_PASSWORD"), ("proxy", "A proxy in front of this")],
+)
+def test_the_program_that_asks_the_playground_says_who_is_to_ask(
+    auth: Literal["none", "users", "proxy"], words: str
+) -> None:
+    note = playground_snippet("http://here", {"messages": HI}, auth=auth).note
+    assert words in note
+    assert note.startswith("It asks this playground") == (auth == "none")
 
 
 @pytest.mark.parametrize("most", [None, 600, 1030])
 async def test_a_receipt_that_is_older_than_tgis_limit_asks_for_no_more(most: int | None) -> None:
     sent = {} if most is None else {"max_new_tokens": most}
-    for each in snippets("http://x", "p", sent, keyed=False):
+    for each in snippets("http://x", "p", sent):
         assert ("1030" in each.code, "1024" in each.code) == (False, most == 1030)
         assert ("max_new_tokens" in each.code) == (most is not None)
 
@@ -266,7 +296,7 @@ async def test_refuses_what_is_no_receipt(stand_in_url: str, body: object, field
 
 @pytest.mark.parametrize("text", ["", "\n", "a", "a\nb", "a\n", "\n" * 9_000, "a\n" * 5_000 + "b"])
 def test_a_prompt_of_any_number_of_lines_is_written_in_few_strings(text: str) -> None:
-    programs = snippets("http://here", text, {"max_new_tokens": 1}, keyed=False)
+    programs = snippets("http://here", text, {"max_new_tokens": 1})
     for program in programs[1:]:
         [written] = [
             each.value

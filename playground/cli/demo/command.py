@@ -55,11 +55,12 @@ def demo(settings: Settings, given: str | None) -> int:
 
     # Other users of this machine and web pages reach the port as well. It is not in the command,
     # which others can read. One that was set is taken, so that programs beside this one can ask.
-    key = settings.api_key() or secrets.token_urlsafe(32)
+    given_key = settings.api_key()
+    key = given_key or secrets.token_urlsafe(32)
     with Supervisor(
         model, command, partial(say, settings), environment={**os.environ, KEY: key}
     ) as supervisor:
-        address = EngineAddress(DEFAULT, "llamacpp", url, api_key=key)
+        address = EngineAddress(DEFAULT, "llamacpp", url, api_key=key, key_drawn=given_key is None)
         engine = LlamaCppEngine.at(address, starting=supervisor.state)
         # The demo's engine is the only one, whatever else the settings name.
         settings = settings.model_copy(

@@ -91,6 +91,15 @@ def test_nobody_else_can_ask_its_engine(key: str | None) -> None:
         [given] = (each.partition("=")[2] for each in variables if each.startswith("LLAMA_API_KEY"))
         assert given == key if key else len(given) > 30
         assert given not in command + server.output
+        asked = {"messages": [{"role": "user", "content": "hello"}], "sampler": {}}
+        code = {"prompt": "p", "sent": {"n_predict": 1}, "again": asked}
+        programs = httpx.post(f"{server.url}/api/code", json=code).json()["snippets"]
+        assert [each["id"] for each in programs] == ["playground", "curl", "httpx"]
+        assert "ENGINE_API_KEY" not in str(programs[0])
+        for each in programs[1:]:
+            assert "needs the engine's key in ENGINE_API_KEY" in each["note"]
+            assert ("started with PLAYGROUND_ENGINE_API_KEY" in each["note"]) == (key is None)
+        assert given not in str(programs)
         bearer = {"authorization": f"Bearer {given}"}
         assert httpx.get(f"{engine}/props", headers=bearer).status_code == 200
 
