@@ -178,6 +178,7 @@ def engine_facts(info: EngineInfo, settings: Settings) -> dict[str, Any]:
         "quantisation": info.quantisation,
         "prompt_format": info.prompt_format.label,
         "system_role": info.prompt_format.system is not None,
+        "default_system": info.prompt_format.default_system,
         "seeds": asdict(info.seeds),
         "slots": info.slots,
         "max_input_tokens": info.max_input_tokens,

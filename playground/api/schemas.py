@@ -130,6 +130,8 @@ class EngineFacts(TypedDict):
     """How conversations are written for the model, for people."""
     system_role: bool
     """Whether that has a role of its own for the system text."""
+    default_system: str
+    """What is sent in the place of an empty system text, "" for nothing."""
     seeds: SeedsData
     slots: int | None
     """Answers that it writes at a time, null where it does not say; more wait."""

@@ -62,6 +62,8 @@ class PromptFormatData(TypedDict):
     """The token that the engine puts in front of the prompt, "" for none."""
     stop: Sequence[str]
     """The stop sequences that the format needs, before those of the request."""
+    default_system: str
+    """What is sent in the place of an empty system text, "" for nothing."""
 
 
 @exact
@@ -262,6 +264,7 @@ def _receipt(receipt: Receipt) -> tuple[str, ReceiptData]:
             "label": receipt.prompt_format.label,
             "bos": receipt.prompt_format.bos,
             "stop": receipt.prompt_format.stop,
+            "default_system": receipt.prompt_format.default_system,
         },
         "system": receipt.system,
         "continued": receipt.continued,

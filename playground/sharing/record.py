@@ -141,6 +141,7 @@ class RecordPromptFormat(OpenBody):
     label: str
     bos: str
     stop: _Texts
+    default_system: str = ""
 
 
 class RecordReceipt(OpenBody):

@@ -390,6 +390,7 @@ async def test_says_what_the_engine_is() -> None:
         "quantisation": "FP8",
         "prompt_format": "ChatML",
         "system_role": True,
+        "default_system": "",
         "seeds": {
             "repeat": "alone",
             "condition": "The same seed repeats while no other answer is being written, for "

@@ -135,6 +135,7 @@ EMULATION_DATA = {
                     "label": "Llama 3",
                     "bos": "<|begin_of_text|>",
                     "stop": ["<|eot_id|>", "<|end_of_text|>"],
+                    "default_system": "",
                 },
                 "system": "Be brief.",
                 "continued": 3,

@@ -20,6 +20,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from playground.domain.models import DEFAULT_MODEL
+from playground.domain.prompt_formats import SMOLLM2
 from playground.ui.page import static_version
 from tests import conversations
 from tests.application import NOWHERE, Application
@@ -348,9 +349,31 @@ def test_what_becomes_of_a_system_text_depends_on_the_model(
     chromium: Browser, small: Application
 ) -> None:
     with opened(chromium, small.url + "/") as page:
-        expect(page.locator("#system-note")).to_contain_text("a role for this of its own")
-        Said(page).now(engine={"system_role": False})
-        expect(page.locator("#system-note")).to_contain_text("in front of your first message")
+        own = f"model’s own default is sent: “{SMOLLM2.default_system}”"
+        note, field = page.locator("#system-note"), page.locator("#system")
+        expect(note).to_contain_text("a role for this of its own")
+        expect(note).to_contain_text(own)
+        expect(field).to_have_attribute("placeholder", "none: the model’s own default is sent")
+        Said(page).now(engine={"system_role": False, "default_system": ""})
+        expect(note).to_contain_text("in front of your first message")
+        expect(note).not_to_contain_text("default")
+        expect(field).to_have_attribute("placeholder", "none")
+
+
+@pytest.mark.parametrize("system", ["", "Be brief."])
+def test_a_prompt_says_where_its_system_text_is_the_models_own(
+    chromium: Browser, small: Application, system: str
+) -> None:
+    with opened(chromium, small.url + "/") as page:
+        page.fill("#system", system)
+        page.fill("#chat-prompt", "Hello!")
+        page.press("#chat-prompt", "Enter")
+        page.get_by_role("button", name="Receipt").click()
+        page.get_by_role("tab", name="Prompt").click()
+        shown = page.locator(".receipt pre")
+        expect(shown).to_contain_text(system or SMOLLM2.default_system)
+        said = page.locator(".receipt .note").get_by_text("so the model’s own default was sent")
+        expect(said).to_have_count(0 if system else 1)
 
 
 def test_the_receipt_names_the_model_and_its_quantisation(

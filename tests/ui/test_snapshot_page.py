@@ -359,7 +359,13 @@ def test_the_very_same_values_are_asked_for_again(
     ("told", "prompt", "turns", "harmless"),
     [
         (
-            {"id": "smollm2", "label": "ChatML of SmolLM2", "bos": "", "stop": ["<|im_end|>"]},
+            {
+                "id": "smollm2",
+                "label": "ChatML of SmolLM2",
+                "bos": "",
+                "stop": ["<|im_end|>"],
+                "default_system": "You are a helpful AI assistant",
+            },
             "<|im_start|>user\nA ‹filename› <|user|>\n<|user|>\n<|im_end|>\n"
             "<|im_start|>assistant\n",
             ["<|im_start|>user", "<|im_start|>assistant"],
@@ -409,6 +415,9 @@ def test_a_receipt_shows_the_prompt_in_its_format(
         expect(reader.locator(".receipt")).not_to_contain_text(front)
     else:
         expect(reader.locator(".receipt")).to_contain_text(front)
+    own = ": the model’s own default was sent" if told and "default_system" in told else ""
+    values = reader.locator(".frozen .values dl")
+    expect(values).to_contain_text(re.compile(f"system textnone{own}(engine|$)"))
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ interface PromptFormat {
   label: string;
   bos: string;
   stop: string[];
+  default_system?: string; // older receipts have none
 }
 
 interface Receipt {
@@ -242,6 +243,7 @@ interface Engine {
   quantisation: string;
   prompt_format: string;
   system_role: boolean;
+  default_system: string;
   seeds: { repeat: 'always' | 'alone' | 'never'; condition: string };
   slots: number | null;
   model_id: string;

@@ -189,6 +189,12 @@ const turns = {
 // The marks that were made harmless, of any format.
 const changed = '‹(?:\\|\\w+\\||/?s|unk|[a-z]+_[a-z]+|reponame|filename)›|⁅/?\\w+⁆';
 
+/**
+ * Whether the model was given the system text of its own prompt format, since none was written.
+ * @param {Receipt} receipt
+ */
+export const hasDefaultSystem = ({ system = '', prompt_format: format }) => system === '' && Boolean(format?.default_system);
+
 async function promptTab(message, before, alone) {
   const prompt = await promptOf(message, before, alone);
   const { prompt_tokens: count, prompt_format: format } = message.receipt;
@@ -208,6 +214,7 @@ async function promptTab(message, before, alone) {
   parts.push(unturned(prompt.slice(at)));
   const front = format?.bos === '' ? '' : ', the one that the engine puts in front included';
   const words = [`${number.format(count)} tokens${front}.`];
+  if (hasDefaultSystem(message.receipt)) words.push('No system text was written, so the model’s own default was sent.');
   if (harmless === 1) words.push('A marker in what was written is changed, so that it cannot act as one.');
   if (harmless > 1) words.push(`${harmless} markers in what was written are changed, so that they cannot act as such.`);
   const text = element('pre', { tabIndex: 0 }, ...parts);

@@ -33,7 +33,10 @@ export function seedDoubt(repeats) {
  * What becomes of a system text.
  * @param {Engine} engine
  */
-export const systemWords = ({ system_role: has }) => (has ? 'The model has a role for this of its own.' : 'The model has no system role: this goes in front of your first message.');
+export function systemWords({ system_role: has, default_system: own }) {
+  const where = has ? 'The model has a role for this of its own.' : 'The model has no system role: this goes in front of your first message.';
+  return own === '' ? where : `${where} Where this is empty, the model’s own default is sent: “${own}”.`;
+}
 
 // Takes in the engine's state. Another engine or model needs a proof of its own.
 export function engineSays(state) {

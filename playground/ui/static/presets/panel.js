@@ -310,6 +310,7 @@ export function startSamplers(onChange) {
       slots().forEach(show);
       if (state.state === 'unknown') {
         for (const id of ['seed-note', 'system-note']) field(id).textContent = '';
+        field('system').placeholder = 'none';
         showContext(undefined);
       }
       if (!state.engine) return; // while it is away, what it said last holds
@@ -319,6 +320,7 @@ export function startSamplers(onChange) {
       showContext(state.engine.max_total_tokens);
       field('seed-note').textContent = seedWords(state.engine.seeds);
       field('system-note').textContent = systemWords(state.engine);
+      field('system').placeholder = state.engine.default_system === '' ? 'none' : 'none: the model’s own default is sent';
     });
   });
   onFragment('preset', (text) => offerPreset(text, handle(shared)));

@@ -17,7 +17,7 @@ const receipt = object({
   engine_id: text, model_sha: orNull(text), quantisation: text, preset: orNull(text), edited: list(text), prompt: text, prompt_sha256: text,
   edits: table(object({ from: orNull(finite), to: orNull(finite) })), left_out: table(text),
   system: text, continued: whole, note: text, emulate: flag, emulated: table(finite), asked: orNull(table(finite)), max_new_tokens: orNull(whole),
-  prompt_format: orNull(object({ id: text, label: text, bos: text, stop: list(text) }, {}, { open: true })),
+  prompt_format: orNull(object({ id: text, label: text, bos: text, stop: list(text) }, { default_system: text }, { open: true })),
 }, { open: true });
 
 const emulation = object({

@@ -1,14 +1,16 @@
 // One column of a frozen record: its values as they were, and its messages with their receipts.
 
 import { Pane } from '../answers/pane.js';
-import { takeReceipt } from '../answers/receipt.js';
+import { hasDefaultSystem, takeReceipt } from '../answers/receipt.js';
 import { element } from '../lib/dom.js';
 import { plainName, quotedStops } from '../lib/text.js';
 
 const dash = '–';
 
-// A setting in a line, and below it every value, unset ones too. parameters: the seven names.
-function values({ sampler, max_new_tokens: limit, seed, stop, system, engine = null, emulate = true }, parameters) {
+// A column's setting in a line, and below it every value, unset ones too. parameters: the seven names.
+function values({ setting, messages }, parameters) {
+  const { sampler, max_new_tokens: limit, seed, stop, system, engine = null, emulate = true } = setting;
+  const own = messages.some(({ receipt }) => receipt && hasDefaultSystem(receipt));
   const set = parameters.filter((name) => name in sampler).map((name) => `${name.replace('_penalty', '')} ${sampler[name]}`);
   if (limit !== null) set.push(`max ${limit}`);
   if (seed !== null) set.push(`seed ${seed}`);
@@ -18,7 +20,7 @@ function values({ sampler, max_new_tokens: limit, seed, stop, system, engine = n
     ['max new tokens', limit ?? 'to the end'],
     ['seed', seed ?? 'random'],
     ['stop sequences', quotedStops(stop) || 'none'],
-    ['system text', system === '' ? 'none' : system],
+    ['system text', system || (own ? 'none: the model’s own default was sent' : 'none')],
     ...(engine === null ? [] : [['engine', engine]]),
     ...(emulate ? [] : [['emulation', 'off']]),
   ];
@@ -48,7 +50,7 @@ export class FrozenColumn {
     this.node = element('section', { className: 'column' },
       element('header', {},
         element('h2', { textContent: this.label }),
-        values(column.setting, parameters), this.verdict),
+        values(column, parameters), this.verdict),
       this.log);
     this.pane.show(this.all, column.shown);
   }
