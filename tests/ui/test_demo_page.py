@@ -136,17 +136,48 @@ def test_a_used_up_budget_is_said_and_keeps_what_was_written(
     with visiting(chromium, f"{site}/d/{made(owner, budget_tokens=20)}") as page:
         ask(page)
         expect(answers(page)).to_have_attribute("data-state", "done")
-        expect(page.locator("#demo-note")).to_contain_text("budget of this demo is used up")
+        expect(page.locator("#demo-note")).to_have_text(
+            "This demo has used all of its 20 tokens. What was written stays on this page. "
+            "Ask who sent you the link for a new one."
+        )
+        expect(page.locator("#demo-left")).to_have_text("0 of 20 tokens left")
         expect(page.locator("#demo-send")).to_be_disabled()
         expect(answers(page)).to_contain_text("cut: the budget of this demo")
         expect(page.get_by_role("button", name="Receipt")).to_be_visible()
         for name in ("Retry", "Continue"):
             expect(page.get_by_role("button", name=name)).to_have_count(0)
-        page.fill("#demo-prompt", "One more thing")
+        page.locator("#demo-prompt").press_sequentially("One more thing")
         page.press("#demo-prompt", "Enter")
-        expect(page.locator("#demo-prompt")).to_have_value("One more thing")
+        expect(page.locator("#demo-prompt")).to_have_value("")
         expect(answers(page)).to_have_count(1)
         assert answers(page).locator(".body").inner_text().strip()
+
+
+@pytest.mark.parametrize(("panes", "rest"), [(1, "an answer"), (2, "an answer in each column")])
+def test_who_comes_too_late_reads_what_is_used_and_cannot_write(
+    chromium: Browser, site: str, owner: httpx.Client, panes: int, rest: str
+) -> None:
+    terms = {"panes": [{"preset": "min-p"}] * panes, "max_new_tokens": 30}
+    token = made(owner, budget_tokens=30 * panes + 9, **terms)
+    said = [{"role": "user", "content": STORY}]
+    with visiting(chromium, f"{site}/d/{token}") as page:
+        field, note = page.locator("#demo-prompt"), page.locator("#demo-note")
+        page.fill("#demo-prompt", "a draft")
+        assert owner.post(f"/api/demos/{token}/stream", json={"messages": said}).is_success
+        page.evaluate("dispatchEvent(new Event('online'))")  # the page looks at once
+        used = 30 * panes
+        expect(note).to_have_text(
+            f"This demo has used {used} of its {used + 9} tokens; the rest is too little for "
+            f"{rest}. Ask who sent you the link for a new one."
+        )
+        expect(page.locator("#demo-left")).to_have_text(f"9 of {used + 9} tokens left")
+        expect(field).not_to_be_editable()
+        expect(field).to_have_value("a draft")
+        expect(field).to_have_accessible_description(note.inner_text())
+        expect(page.locator("#demo-send")).to_be_disabled()
+        wide = "node => node.offsetWidth"
+        assert note.evaluate(wide) == page.locator("#demo-composer").evaluate(wide)
+        assert in_both_themes(page) == []
 
 
 def test_a_demo_that_is_closed_midway_keeps_the_text(
@@ -161,7 +192,9 @@ def test_a_demo_that_is_closed_midway_keeps_the_text(
         expect(answers(page).locator(".problem")).to_contain_text("This demo was closed")
         assert answers(page).locator(".body").inner_text().strip()
         expect(page.locator("#demo-note")).to_contain_text("not open any more")
+        expect(page.locator("#demo-note")).to_contain_text("What was written stays")
         expect(page.locator("#demo-send")).to_be_disabled()
+        expect(page.locator("#demo-prompt")).not_to_be_editable()
         assert owner.head(f"/d/{token}").status_code == 404
         closed = owner.get(f"/d/{token}")
         unknown = owner.get("/d/never-was")
@@ -169,6 +202,7 @@ def test_a_demo_that_is_closed_midway_keeps_the_text(
         assert closed.headers["x-robots-tag"] == unknown.headers["x-robots-tag"] == "noindex"
         switch(owner, token, True)
         expect(page.locator("#demo-note")).to_be_hidden()
+        expect(page.locator("#demo-prompt")).to_be_editable()
         page.get_by_role("button", name="Retry").click()
         expect(answers(page)).to_have_attribute("data-state", "done")
 

@@ -110,8 +110,13 @@ class Demo {
 
   // Whether nothing can be sent, and why in words.
   get closed() {
-    if (this.gone) return 'This link is not open any more: its time is over, or its owner closed it. What was written stays on this page.';
-    return this.known?.used_up ? 'The budget of this demo is used up. What was written stays on this page.' : '';
+    const kept = this.messages.length > 0 ? ' What was written stays on this page.' : '';
+    if (this.gone) return `This link is not open any more: its time is over, or its owner closed it.${kept}`;
+    if (!this.known?.used_up) return '';
+    const { budget, left } = this.known;
+    const used = left === 0 ? 'all' : number.format(budget - left);
+    const rest = left === 0 ? '' : `; the rest is too little for ${this.panes.length > 1 ? 'an answer in each column' : 'an answer'}`;
+    return `This demo has used ${used} of its ${number.format(budget)} tokens${rest}.${kept} Ask who sent you the link for a new one.`;
   }
 
   send() {
@@ -235,6 +240,7 @@ class Demo {
     if (!busy) this.notice.resume();
     $('#demo-send').hidden = busy;
     $('#demo-send').disabled = closed !== '';
+    this.prompt.readOnly = closed !== ''; // not disabled: what was typed can still be copied
     $('#demo-stop').hidden = !busy;
     $('#demo-new').hidden = busy || this.messages.length === 0;
     const note = $('#demo-note');
