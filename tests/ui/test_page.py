@@ -169,6 +169,11 @@ def test_delete_and_a_new_chat_can_be_undone(page: Page) -> None:
     expect(page.get_by_role("heading", name="Ask the model something")).to_be_visible()
     page.get_by_role("button", name="Undo").click()
     expect(answers(page)).to_have_count(1)
+    page.get_by_role("button", name="New chat").click()
+    expect(page.locator("#notice")).to_contain_text("Started a new chat.")
+    ask(page, "Name ten animals.")
+    expect(questions(page)).to_have_count(1)
+    assert page.locator("#notice").is_hidden()  # at once: what was before is in History
 
 
 def test_a_new_chat_and_the_recent_ones_are_one_click_away_in_every_tab(page: Page) -> None:

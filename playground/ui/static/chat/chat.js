@@ -137,7 +137,7 @@ export class Chat {
     if (isBlank(text)) return;
     const request = this.#request();
     if (!request) return;
-    if (this.notice.stays) this.notice.hide();
+    if (this.notice.stays || this.pane.messages.length === 0) this.notice.hide();
     const beginning = this.beginning.value.trimEnd();
     this.pane.add({ role: 'user', content: content(text) });
     this.#begin('');
@@ -227,10 +227,11 @@ export class Chat {
     this.#render();
   }
 
-  // Begins a new one; what is being written is stopped, and kept with the rest.
+  // Begins a new one; what is being written is stopped, and kept with the rest. Gives what brings it back.
   clear() {
-    if (this.pane.messages.length > 0) this.adopt({ messages: [] }, 'Started a new chat.');
+    const undo = this.pane.messages.length > 0 ? this.adopt({ messages: [] }, 'Started a new chat.') : () => {};
     this.#focusPrompt();
+    return undo;
   }
 
   // As the reader asks for it: the answer has its figures then.
@@ -312,7 +313,7 @@ export class Chat {
 
   // Takes over a conversation that began elsewhere; the one that was here can be brought back.
   // setting: what it was asked for with. handle: of the entry that it is kept in, {} for one that it
-  // need not be kept in as it is; else it gets a new one. undone(): it was.
+  // need not be kept in as it is; else it gets a new one. undone(): it was. Gives what undoes it.
   /**
    * @param {Branches} branches
    * @param {string} words
@@ -321,7 +322,7 @@ export class Chat {
   adopt({ messages, shown }, words, { setting = null, handle, undone, stay = false } = {}) {
     this.entry.flush();
     this.leave();
-    this.#change(words, () => {
+    const undo = this.#change(words, () => {
       this.setting = setting;
       this.pane.show(messages, shown);
       if (handle) this.entry.take(handle);
@@ -330,6 +331,7 @@ export class Chat {
     this.#settle();
     this.end.show();
     this.#render();
+    return undo;
   }
 
   #render() {
@@ -353,6 +355,7 @@ export class Chat {
       this.#render();
     };
     this.notice.show(words, { undo, stay });
+    return undo;
   }
 
   #settle() {

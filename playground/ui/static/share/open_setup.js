@@ -161,11 +161,13 @@ function use(view, setup) {
   const busy = chat ? view.running !== null : view.busy;
   const messages = chat ? view.pane.messages : view.columns.flatMap((column) => column.messages);
   const window = offer(setup, made, notes, busy, messages.length > 0, () => {
-    if (messages.length > 0) view.clear();
+    // What was said in the chat comes back by itself; the columns of a comparison with what they are set to.
+    const restore = messages.length > 0 && view.clear();
     view.send(setup.prompt);
     if (view.prompt.value === setup.prompt) return; // it was not sent, and the view says why
     write(view.prompt, draft === setup.prompt ? '' : draft);
-    if (!chat && !view.blind.open) say('Ran the prompt of the link.');
+    if (view.blind?.open) return;
+    view.notice.show('Ran the prompt of the link.', { undo: () => { if (restore) restore(); undo(); } });
   });
   // Its time begins when it can be seen.
   window.addEventListener('close', () => { if (window.returnValue === '') announce(); });
