@@ -6,6 +6,7 @@ import { tabs } from '../lib/tabs.js';
 import { arrive } from '../lib/url_hash.js';
 import { currentRecord } from '../records/views.js';
 import { demoSection, myDemos } from './demo_section.js';
+import { currentTab } from './setup_link.js';
 import { setupSection } from './setup_section.js';
 import { mySnapshots } from './snapshot_list.js';
 import { snapshotSection } from './snapshot_section.js';
@@ -29,8 +30,9 @@ export function openShare(record = currentRecord(), { links = false } = {}) {
     let made = null;
     return () => (made ??= [make()]);
   };
+  const kind = record?.kind ?? (currentTab() === 'compare' ? 'comparison' : 'chat');
   const window = openDialog('Share', tabs('What to share', [
-    { label: record?.kind === 'comparison' ? 'Comparison' : 'Conversation', content: once(() => snapshotSection(record)) },
+    { label: kind === 'comparison' ? 'Comparison' : 'Conversation', content: once(() => snapshotSection(record)) },
     { label: 'Settings', content: once(setupSection) },
     { label: 'Demo', content: once(demoSection) },
     { label: 'My links', content: myLinks },
