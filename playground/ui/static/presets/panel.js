@@ -7,7 +7,7 @@
 import { onEngines, startEngines } from '../engine/choice.js';
 import { engineSays, seedWords, systemWords, treated } from '../engine/parameter_support.js';
 import { followEngine, onEngine } from '../engine/state.js';
-import { $, button, whenAdded } from '../lib/dom.js';
+import { $, button, element, whenAdded } from '../lib/dom.js';
 import { firstVisit, load, save } from '../lib/storage.js';
 import { arrowsBetween } from '../lib/tabs.js';
 import { within } from '../lib/text.js';
@@ -84,7 +84,11 @@ function fill(slot) {
 function summarise() {
   const preset = selected();
   const values = parameters().map(({ name }) => [name, textOf(preset, editsOf(preset), name).trim()]).filter(([, text]) => text !== '');
-  $('.drawer-open span').textContent = [within(preset.name), ...values.map((pair) => pair.join('\u00a0'))].join(' · ');
+  const mark = element('b', { textContent: '*' });
+  mark.setAttribute('aria-hidden', 'true');
+  const edited = isEdited(preset, editsOf(preset), requestState()['max-new-tokens'])
+    ? [mark, element('span', { className: 'visually-hidden', textContent: '(edited)' })] : [];
+  $('.drawer-open span').replaceChildren(within(preset.name), ...edited, ...values.map((pair) => ` · ${pair.join('\u00a0')}`));
   showPresetLimit(preset.max_new_tokens);
 }
 
