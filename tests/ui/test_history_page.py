@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -290,6 +291,42 @@ def test_entries_are_found_renamed_deleted_and_brought_back(page: Page) -> None:
     assert stored(page) == []
     page.get_by_role("button", name="Undo").click()
     expect(rows).to_have_count(3)
+
+
+def test_entries_of_one_title_are_told_apart_and_the_open_one_is_marked(page: Page) -> None:
+    plant(page, chat("Hello!", "Name ten animals."), chat("Hello!"), chat(STORY))
+    rows = history(page)
+    facts = rows.locator(".entry-facts")
+    expect(facts.nth(0)).to_have_text(re.compile("^“Name ten animals.” · Chat · "))
+    expect(facts.nth(1)).to_have_text(re.compile("^“Answer to Hello!” · Chat · "))
+    expect(facts.nth(2)).to_have_text(re.compile("^Chat · "))
+    rows.nth(1).locator(".entry-title").click()
+    expect(questions(page)).to_have_count(1)
+    page.get_by_role("button", name="Recent conversations").click()
+    items = page.locator("#masthead .menu-item")
+    expect(items.nth(0)).to_contain_text("“Name ten animals.” · Chat")
+    expect(items.nth(1)).to_contain_text("“Answer to Hello!” · Chat")
+    expect(page.locator("#masthead .menu-item[aria-current=true]")).to_have_count(1)
+    expect(items.nth(1)).to_have_attribute("aria-current", "true")
+
+
+@pytest.mark.parametrize(
+    ("said", "title"),
+    [
+        (f"Repeat: {'W' * 200}", f"Repeat: {'W' * 52}…"),
+        (f"{STORY} {STORY}", "Tell me a story about a lighthouse. Tell me a story about a…"),
+        (
+            f"Say hello to all of the people here. {'W' * 200}",
+            "Say hello to all of the people here…",
+        ),
+        ("二" * 80, "二" * 60 + "…"),
+    ],
+)
+def test_a_long_title_keeps_what_it_can(page: Page, said: str, title: str) -> None:
+    ask(page, said)
+    finished(page)
+    [entry] = holds(page, 1)
+    assert entry["record"]["title"] == title
 
 
 def test_exports_come_back_in_another_profile(page: Page, chromium: Browser, site: str) -> None:

@@ -3,6 +3,7 @@
 import { element } from '../lib/dom.js';
 import { menu } from '../lib/menu.js';
 import { brief, count, plainName, within } from '../lib/text.js';
+import { shownOf } from '../lib/tree.js';
 import { readEntry } from '../records/archive.js';
 
 const lastDay = 8.64e15; // milliseconds that a date can be away from 1970
@@ -12,8 +13,23 @@ export const clock = new Intl.DateTimeFormat('en', { hour: '2-digit', minute: '2
 const thisYear = new Intl.DateTimeFormat('en', { weekday: 'long', day: 'numeric', month: 'long' });
 const otherYears = new Intl.DateTimeFormat('en', { day: 'numeric', month: 'long', year: 'numeric' });
 
-// What is listed of an entry: {id, revision, kind, title, updated, facts, text, problem}; text is what
-// was said, all of it, and `sought` is searched.
+// What was said last, in short, by which entries of one title are told apart: the last question, or
+// what was answered where that is the title itself.
+export function lastSaid({ title, columns: [column] }) {
+  const said = shownOf(column);
+  const question = brief(said.findLast(({ role }) => role === 'user')?.content ?? '');
+  return `“${question === title ? brief(said.at(-1)?.content ?? '') : question}”`;
+}
+
+// The titles that more than one of these have.
+export function sharedTitles(titled) {
+  const [once, shared] = [new Set(), new Set()];
+  for (const { title } of titled) (once.has(title) ? shared : once).add(title);
+  return shared;
+}
+
+// What is listed of an entry: {id, revision, kind, title, last, updated, facts, text, problem}; text is
+// what was said, all of it, and `sought` is searched.
 export function itemOf(entry) {
   const { id, revision, updated, record, problem } = readEntry(entry);
   const when = Math.abs(updated) <= lastDay ? updated : 0;
@@ -30,7 +46,7 @@ export function itemOf(entry) {
     count(Math.max(...columns.map((column) => column.messages.filter(({ role }) => role === 'user').length)), 'prompt'),
   ].filter(Boolean);
   const text = messages.map(({ content }) => content).join('\n');
-  return { id, revision, kind, title, updated: when, facts, text, sought: [title, ...facts, text].join('\n').toLowerCase() };
+  return { id, revision, kind, title, last: lastSaid(record), updated: when, facts, text, sought: [title, ...facts, text].join('\n').toLowerCase() };
 }
 
 // The items that hold every word of the query, the newest first.
@@ -67,15 +83,15 @@ function excerpt({ text }, words) {
   return [element('p', { className: 'entry-found' }, begin > 0 ? '…' : '', ...marked(part, words), '…')];
 }
 
-// actions: {open, rename(item, title), choices(item)}
-export function row(item, query, actions) {
+// shared: whether another one has its title. actions: {open, rename(item, title), choices(item)}
+export function row(item, query, shared, actions) {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   const open = element('button', { type: 'button', className: 'entry-title', onclick: () => actions.open(item) },
     ...marked(item.title, words));
   open.disabled = item.problem !== undefined;
   const time = element('time', { textContent: clock.format(item.updated), dateTime: new Date(item.updated).toISOString() });
   const main = element('div', { className: 'entry-main' }, open,
-    element('p', { className: 'entry-facts', textContent: item.facts.join(' · ') }),
+    element('p', { className: 'entry-facts', textContent: [...(shared && item.last ? [item.last] : []), ...item.facts].join(' · ') }),
     ...(item.problem ? [element('p', { className: 'entry-problem', textContent: item.problem })] : excerpt(item, words)));
   const node = element('li', { className: 'entry', dataset: { testid: 'entry', id: item.id } }, main, time,
     menu(`More for “${within(item.title)}”`, () => actions.choices(item, () => renaming(node, item, actions))));

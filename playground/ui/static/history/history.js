@@ -13,7 +13,7 @@ import { currentRefusal, whenRefusal } from '../records/archive_entry.js';
 import { recordMarkdown } from '../records/record_text.js';
 import { recordJSON } from '../records/records.js';
 import { viewIfDrawn } from '../records/views.js';
-import { dayOf, itemOf, row, search } from './entry_list.js';
+import { dayOf, itemOf, row, search, sharedTitles } from './entry_list.js';
 import { entriesJSON, entriesMarkdown, fileName, importFiles } from './history_files.js';
 import { openEntry } from './recent.js';
 
@@ -136,9 +136,10 @@ class History {
   // A section for each day.
   #days(items, query) {
     const days = new Map();
+    const shared = sharedTitles(this.items.values());
     for (const item of items) {
       const day = dayOf(item.updated);
-      days.set(day, [...(days.get(day) ?? []), row(item, query, this.#actions)]);
+      days.set(day, [...(days.get(day) ?? []), row(item, query, shared.has(item.title), this.#actions)]);
     }
     return [...days].map(([day, rows]) => {
       const section = element('section', {}, element('h2', { textContent: day }), element('ul', {}, ...rows));

@@ -5,7 +5,7 @@ import { brief, within } from '../lib/text.js';
 import { allEntries, covers, readEntry } from '../records/archive.js';
 import { openRecord } from '../records/records.js';
 import { viewIfDrawn } from '../records/views.js';
-import { clock, dayOf, kinds } from './entry_list.js';
+import { clock, dayOf, kinds, lastSaid, sharedTitles } from './entry_list.js';
 
 const most = 8;
 const length = 40; // characters of a title
@@ -32,8 +32,18 @@ export async function recentItems(say) {
   };
   const entries = (await guarded(allEntries)).map(readEntry).filter(({ problem }) => problem === undefined);
   entries.sort((a, b) => b.updated - a.updated);
+  const listed = entries.slice(0, most);
+  const shared = sharedTitles(listed.map(({ record }) => record));
   return [
-    ...entries.slice(0, most).map((entry) => ({ label: within(brief(entry.record.title, length)), told: entry.record.title, facts: `${kinds[entry.record.kind]} · ${dayOf(entry.updated)}, ${clock.format(entry.updated)}`, run: () => guarded(() => openEntry(entry)) })),
+    ...listed.map((entry) => {
+      const { id, updated, record } = entry;
+      const facts = [kinds[record.kind], `${dayOf(updated)}, ${clock.format(updated)}`];
+      if (shared.has(record.title)) facts.unshift(lastSaid(record));
+      return {
+        label: within(brief(record.title, length)), told: record.title, facts: facts.join(' · '),
+        current: viewIfDrawn(record.kind)?.entry.handle.id === id, run: () => guarded(() => openEntry(entry)),
+      };
+    }),
     { label: entries.length > 0 ? 'All conversations' : 'None yet: they are kept in History', run: () => tab('history'), last: true },
   ];
 }

@@ -29,12 +29,13 @@ export const content = (text) => text.replace(/^(?:[^\S\n]*\n)+/, '').trimEnd();
 /** @type {(stops: string[]) => string} */
 export const quotedStops = (stops) => unturned(stops.map((each) => JSON.stringify(each)).join(', '));
 
-// A text in one line, cut at a word.
+// A text in one line, cut at a word, or within one that would take most of the line along.
 export function brief(words, length = 60) {
   const line = words.replace(/\s+/g, ' ').trim();
   if (line.length <= length) return line;
-  const cut = line.slice(0, length + 1).replace(/\s+\S*$/, '').slice(0, length);
-  return `${cut.replace(/[\ud800-\udbff]$/, '')}…`;
+  const whole = line.slice(0, length + 1).replace(/\s+\S*$/, '');
+  const cut = (whole.length < length / 2 ? line : whole).slice(0, length);
+  return `${cut.replace(/[\ud800-\udbff]$/, '').replace(/[\s.,:;…]+$/, '')}…`;
 }
 
 // The marks, unseen, that turn the direction of a text.
