@@ -1,39 +1,17 @@
-"""A request as a command for curl: the JSON that it sends.
-
-Quotes are read as a shell reads them; what it would put in, as the value of a variable, stays as it
-is written.
-"""
+"""A request as a command for curl: the JSON that it sends."""
 
 import re
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
+from playground.formats import shell_words
+from playground.formats.shell_words import Word
 from playground.formats.values import Problem, Unreadable
 
-LOOKS_LIKE: Final = re.compile(r"(?:\s|#[^\n]*+\n)*+(?:[$%>]\s++)?curl(?:\.exe)?\s")
-_PIECE: Final = re.compile(
-    r"""(?P<blank>(?:\s|[\\^`][ \t]*+\r?\n)++)
-    |'(?P<single>[^']*+)'
-    |\$'(?P<ansi>(?:[^'\\]|\\.)*+)'
-    |"(?P<double>(?:[^"\\]|\\.)*+)"
-    |\\(?P<escaped>.)
-    |(?P<end>[|;])
-    |(?P<plain>[^\s'"\\|;$^`]++|[$^`])""",
-    re.VERBOSE | re.DOTALL,
-)
-_IN_DOUBLE: Final = re.compile(r'\\(?:\r?\n|([$`"\\]))')
-_IN_ANSI: Final = re.compile(r"\\([^u])", re.DOTALL)  # of what is left, JSON has the same escapes
-_CONTROLS: Final = {"n": "\n", "r": "\r", "t": "\t"}
-
+LOOKS_LIKE: Final = re.compile(shell_words.BEFORE + r"curl(?:\.exe)?\s")
 _JOINED: Final = "--json"
 _AS_IT_IS: Final = "--data-raw"
 _DATA: Final = ("-d", "--data", "--data-ascii", "--data-binary", _AS_IT_IS, _JOINED)
 _TAKE_A_VALUE: Final = frozenset("AbcCDeEFHKmoPQrtTuUwxXyYz")  # beside -d, of one letter
-
-
-class _Word(NamedTuple):
-    text: str
-    line: int
 
 
 def body(text: str) -> str:
@@ -43,11 +21,12 @@ def body(text: str) -> str:
         Unreadable: It sends nothing that stands in the text.
     """
     sent = []
-    words = _words(text)
+    begun = LOOKS_LIKE.match(text)
+    words = shell_words.words(text, begun.end() if begun else 0)
     for word in words:
         name, value = _option(word.text)
         if value is None and (name in _DATA or name.removeprefix("-") in _TAKE_A_VALUE):
-            word = next(words, _Word("", word.line))
+            word = next(words, Word("", word.line))
             value = word.text
         if name not in _DATA or value is None:
             continue
@@ -57,7 +36,7 @@ def body(text: str) -> str:
                 "not here: import that file."
             )
             raise Unreadable([Problem(reason, word.line)])
-        sent.append((name, _Word(value, word.line)))
+        sent.append((name, Word(value, word.line)))
     if not sent:
         reason = "This command sends nothing: it has neither -d, --data nor --json."
         raise Unreadable([Problem(reason, 1)])
@@ -69,47 +48,6 @@ def body(text: str) -> str:
     if not found.lstrip().startswith(("{", "[")):
         raise Unreadable([Problem("What this command sends is no JSON.", line)])
     return "\n" * (line - 1) + found
-
-
-def _words(text: str) -> Iterator[_Word]:
-    """The words of the first command behind its name."""
-    begun = LOOKS_LIKE.match(text)
-    at = begun.end() if begun else 0
-    line = 1 + text.count("\n", 0, at)
-    pieces: list[str] = []
-    first = line
-    while at < len(text):
-        found = _PIECE.match(text, at)
-        if found is None:
-            raise Unreadable([Problem("A quote in this command has no end.", line)])
-        piece = _unquoted(found)
-        if piece is None:
-            if pieces:
-                yield _Word("".join(pieces), first)
-                pieces = []
-            if found.lastgroup == "end":
-                return
-        else:
-            if not pieces:
-                first = line
-            pieces.append(piece)
-        line += text.count("\n", at, found.end())
-        at = found.end()
-    if pieces:
-        yield _Word("".join(pieces), first)
-
-
-def _unquoted(found: re.Match[str]) -> str | None:
-    """What a piece stands for; None between two words."""
-    kind = found.lastgroup or ""
-    if kind in ("blank", "end"):
-        return None
-    text = found[kind]
-    if kind == "double":
-        return _IN_DOUBLE.sub(lambda escape: escape[1] or "", text)
-    if kind == "ansi":
-        return _IN_ANSI.sub(lambda escape: _CONTROLS.get(escape[1], escape[1]), text)
-    return text
 
 
 def _option(word: str) -> tuple[str, str | None]:
