@@ -62,41 +62,46 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
     Parameter(
         "temperature", 0.0, 2.0, 0.05, 1.0, False,
         "Scales how far the choice may stray from the likeliest token; 0 always takes it (greedy).",
-        _called("temperature", *_WIDE, "koboldcpp", "lmstudio", sillytavern="temp"), 0.01,
+        _called("temperature", *_WIDE, "koboldcpp", "lmstudio", sillytavern="temp",
+                llamacpp_command="--temp"), 0.01,
     ),
     Parameter(
         "top_p", 0.01, 1.0, 0.01, 1.0, False,
         "Keeps the smallest set of tokens whose probabilities add up to this share.",
-        _called("top_p", *_WIDE, "sillytavern", "koboldcpp", lmstudio="topPSampling"),
+        _called("top_p", *_WIDE, "sillytavern", "koboldcpp", lmstudio="topPSampling",
+                llamacpp_command="--top-p"),
     ),
     Parameter(
         "top_k", 0, 200, 1, 0, True,
         "Keeps only this many of the likeliest tokens; 0 keeps all.",
         _called("top_k", *_LOCAL, "tgi", "transformers", "sillytavern", "koboldcpp",
-                lmstudio="topKSampling"),
+                lmstudio="topKSampling", llamacpp_command="--top-k"),
     ),
     Parameter(
         "frequency_penalty", -2.0, 2.0, 0.05, 0.0, False,
         "Makes a token less likely each time that it has already been written.",
-        _called("frequency_penalty", *_LOCAL, "openai", "tgi", sillytavern="freq_pen"),
+        _called("frequency_penalty", *_LOCAL, "openai", "tgi", sillytavern="freq_pen",
+                llamacpp_command="--frequency-penalty"),
     ),
     Parameter(
         "presence_penalty", -2.0, 2.0, 0.05, 0.0, False,
         "Makes a token less likely once it has been written at all.",
-        _called("presence_penalty", *_LOCAL, "openai", "koboldcpp", sillytavern="presence_pen"),
+        _called("presence_penalty", *_LOCAL, "openai", "koboldcpp",
+                sillytavern="presence_pen", llamacpp_command="--presence-penalty"),
     ),
     Parameter(
         "repetition_penalty", 0.5, 2.0, 0.01, 1.0, False,
         "Weakens every token that stands in the prompt or the answer; above 1 avoids repeating.",
         _called("repetition_penalty", "page", "vllm", "python", "textgen", "tgi", "transformers",
                 llamacpp="repeat_penalty", ollama="repeat_penalty", modelfile="repeat_penalty",
-                sillytavern="rep_pen", koboldcpp="rep_pen", lmstudio="repeatPenalty"),
+                sillytavern="rep_pen", koboldcpp="rep_pen", lmstudio="repeatPenalty",
+                llamacpp_command="--repeat-penalty"),
     ),
     Parameter(
         "min_p", 0.0, 1.0, 0.01, 0.0, False,
         "Drops tokens less likely than this share of the likeliest one's probability.",
         _called("min_p", *_LOCAL, "transformers", "sillytavern", "koboldcpp",
-                lmstudio="minPSampling"),
+                lmstudio="minPSampling", llamacpp_command="--min-p"),
     ),
 )  # fmt: skip
 

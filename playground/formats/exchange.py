@@ -11,6 +11,7 @@ import yaml
 from playground.domain.errors import InvalidRequest
 from playground.domain.samplers import BY_NAME
 from playground.formats import (
+    command_line,
     curl,
     lm_studio,
     model_page,
@@ -33,6 +34,7 @@ from playground.formats.values import (
 )
 from playground.formats.vocabulary import (
     JSON_VOCABULARIES,
+    LLAMACPP_COMMAND,
     LMSTUDIO,
     MODELFILE,
     OLLAMA,
@@ -47,7 +49,7 @@ from playground.formats.vocabulary import (
 from playground.formats.yaml_text import yaml_entries
 
 MAX_CHARS: Final = 60_000
-_TEXTS: Final = (TEXTGEN, MODELFILE, PYTHON)
+_TEXTS: Final = (TEXTGEN, MODELFILE, LLAMACPP_COMMAND, PYTHON)
 _FLAT: Final = {each.id: each for each in (*JSON_VOCABULARIES, *_TEXTS)}
 FORMATS: Final[dict[str, str]] = {
     model_page.FORMAT: model_page.LABEL,
@@ -64,9 +66,7 @@ _TOML: Final = re.compile(r"[ \t]*(\[\[|version[ \t]*=)")
 _YAML: Final = re.compile(r"#.*|---|[A-Za-z_]\w*:(\s.*)?")
 _NO_VALUE: Final = re.compile(r".*:\s*[–—-]?")
 _JSON: Final = (None, *(each.id for each in JSON_VOCABULARIES))
-_OF_A_COMMAND: Final = (
-    "This is the JSON that the curl command sends; its address and headers stay out."
-)
+_OF_CURL: Final = "This is the JSON that the curl command sends; its address and headers stay out."
 
 
 def read_presets(text: str, form: str | None = None) -> Imported:
@@ -84,13 +84,36 @@ def read_presets(text: str, form: str | None = None) -> Imported:
     if text.count("\n") >= _MAX_LINES:
         reason = f"A text of presets has at most {_MAX_LINES:,} lines."
         return Imported(form or "", problems=(Problem(reason, _MAX_LINES + 1),))
-    if form in _JSON and curl.LOOKS_LIKE.match(text):
-        try:
-            found = read_presets(curl.body(text), form)
-        except Unreadable as error:
-            return Imported(form or "", problems=error.problems)
-        return replace(found, notes=(_OF_A_COMMAND, *found.notes)) if found.drafts else found
-    chosen = form or detect(text)
+    found = _read_command(text, form) if form in _JSON else None
+    found = found or _read_as(form or detect(text), text)
+    if form is None or found.drafts:
+        return found
+    other = read_presets(text)
+    if not other.drafts or other.format in (form, model_page.FORMAT):  # which any text may be
+        return found
+    hint = f"This looks like another format: {FORMATS[other.format]}. Choose that one, or detect."
+    return replace(found, problems=(Problem(hint), *found.problems))
+
+
+def _read_command(text: str, form: str | None) -> Imported | None:
+    """The presets of the JSON that stands in a command; None for a text that is none."""
+    try:
+        if curl.LOOKS_LIKE.match(text):
+            inside, note = curl.body(text), _OF_CURL
+        elif command_line.OTHERS.match(text):
+            inside, own, option = command_line.json_of(text)
+            form = form or own
+            note = f"This is the JSON in {option}; what else the command says stays out."
+        else:
+            return None
+    except Unreadable as error:
+        return Imported(form or "", problems=error.problems)
+    found = _read_as(form or detect(inside), inside)
+    return replace(found, notes=(note, *found.notes)) if found.drafts else found
+
+
+def _read_as(chosen: str, text: str) -> Imported:
+    """The presets of a text in one of FORMATS."""
     if chosen == model_page.FORMAT:
         return model_page.read(text)
     if chosen == native.TOML:
@@ -100,6 +123,8 @@ def read_presets(text: str, form: str | None = None) -> Imported:
             return _interpreted(TEXTGEN, yaml_entries(text))
         if chosen == MODELFILE.id:
             return _interpreted(MODELFILE, modelfile.read(text))
+        if chosen == LLAMACPP_COMMAND.id:
+            return _interpreted(LLAMACPP_COMMAND, command_line.read(text))
         if chosen == PYTHON.id:
             return _python(text)
         twice: list[LeftOut] = []
@@ -155,6 +180,8 @@ def write_presets(drafts: Sequence[Draft], form: str) -> Exported:
         text = yaml.safe_dump(values, sort_keys=False) if values else "# nothing is set\n"
     elif vocabulary is MODELFILE:
         text = modelfile.write(values)
+    elif vocabulary is LLAMACPP_COMMAND:
+        text = command_line.write(values)
     elif vocabulary is PYTHON:
         text = python_call.write(values)
     else:
@@ -171,6 +198,8 @@ def detect(text: str) -> str:
         except Unreadable:
             return native.JSON
         return _detect_json(document)
+    if command_line.LLAMACPP.match(text):
+        return LLAMACPP_COMMAND.id
     if any(map(_TOML.match, text.split("\n"))):
         return native.TOML
     if modelfile.LOOKS_LIKE.search(text):

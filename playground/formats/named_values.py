@@ -1,7 +1,7 @@
 """Presets as names and values of one level: read and written by a vocabulary."""
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any, Final
 
@@ -236,7 +236,7 @@ def _implied(
 
 
 def _left_out(
-    vocabulary: Vocabulary, entry: Entry, known: Collection[str], off: Collection[str]
+    vocabulary: Vocabulary, entry: Entry, known: Set[str], off: Collection[str]
 ) -> LeftOut:
     key, value = entry.key, entry.value
     if key in vocabulary.other:
@@ -254,8 +254,15 @@ def _left_out(
         return LeftOut(key, value, reason, line=entry.line)
     reason = "this format has no such name"
     effect = value not in _EMPTY
-    if near := difflib.get_close_matches(key[:_LONGEST_NAME], known, 1, 0.75):
+    meant: Iterable[str] = known
+    if (
+        vocabulary.rest
+    ):  # what is no sampler resembles none, except for the names of a letter or two
+        meant = [name for name in known - vocabulary.other.keys() if len(name) > 5]
+    if near := difflib.get_close_matches(key[:_LONGEST_NAME], meant, 1, 0.75):
         reason += f"; is {near[0]} meant?"
+    elif vocabulary.rest:
+        return LeftOut(key, value, vocabulary.rest, effect=False, line=entry.line)
     return LeftOut(key, value, reason, effect, line=entry.line)
 
 

@@ -27,7 +27,7 @@ def _all(reason: str, names: str) -> dict[str, str]:
 
 
 # What does something only where one of those behind it does.
-PARTS: Final[Mapping[str, tuple[str, ...]]] = {
+_PARTS: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("min_temp", "max_temp"), ("dynatemp",)),
     **dict.fromkeys(("dynatemp_low", "dynatemp_high"), ("dynamic_temperature",)),
     "dynatemp_exponent": ("dynatemp", "dynamic_temperature", "dynatemp_range"),
@@ -49,7 +49,19 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "repetition_penalty_range": (
         "repetition_penalty", "frequency_penalty", "presence_penalty"
     ),
+    **dict.fromkeys(("mirostat_lr", "mirostat_ent"), ("mirostat",)),
+    "dynatemp_exp": ("dynatemp_range",),
+    "dry_sequence_breaker": ("dry_multiplier",),
 }  # fmt: skip
+
+
+def _as_option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+PARTS: Final[Mapping[str, tuple[str, ...]]] = _PARTS | {
+    _as_option(part): tuple(map(_as_option, masters)) for part, masters in _PARTS.items()
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +85,7 @@ class Vocabulary:
         meanings: What is to be known of a parameter that is set, where it means something else
             there.
         extras: What is written beside the values so that they mean there what they mean here.
+        rest: The reason for leaving out any other name, where the format has too many to list.
     """
 
     id: str
@@ -91,6 +104,7 @@ class Vocabulary:
     meanings: Mapping[str, str] = field(default_factory=dict)
     extras: Mapping[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    rest: str = ""
 
     def parameters(self) -> dict[str, Parameter]:
         """The parameters by every name that stands for one here."""
@@ -199,6 +213,47 @@ LLAMACPP: Final = Vocabulary(
         "last. repeat_last_n -1 lets the penalties look at the whole context; they then count the "
         "prompt too, where OpenAI's meaning counts the answer alone.",
     ),
+)  # fmt: skip
+
+LLAMACPP_COMMAND: Final = Vocabulary(
+    "llamacpp_command",
+    "llama.cpp command line",
+    suffix="sh",
+    limits=("-n", "--n-predict", "--predict"),
+    aliases={"--temperature": "temperature"},
+    foreign={
+        **dict.fromkeys(("--typical", "--typical-p", "--tfs", "--xtc-threshold"), 1),
+        "--mirostat": 0, "--mirostat-lr": None, "--mirostat-ent": None, "--dynatemp-range": 0,
+        "--dynatemp-exp": None, "--xtc-probability": 0, "--dry-multiplier": 0, "--dry-base": None,
+        "--dry-allowed-length": None, "--dry-penalty-last-n": None, "--dry-sequence-breaker": None,
+        **dict.fromkeys(("--top-nsigma", "--top-n-sigma"), (-1, 0)), "--adaptive-target": -1,
+        "--adaptive-decay": None, "--repeat-last-n": -1, "--logit-bias": None, "-l": None,
+        "--ignore-eos": False, "--samplers": ";".join(_LLAMACPP_ORDER),
+        **dict.fromkeys(("--sampler-seq", "--sampling-seq")),
+    },
+    other={
+        "word": "it belongs to no option",
+        **_all(_CONVERSATION, "-p --prompt -f --file -bf --binary-file"),
+        **_all(
+            _MODEL,
+            "-m --model -mu --model-url -hf -hfr --hf-repo -hff --hf-file -dr --docker-repo -a "
+            "--alias --lora --lora-scaled",
+        ),
+        **_all(
+            REQUEST,
+            "-s --seed -r --reverse-prompt -sys --system-prompt -sysf --system-prompt-file",
+        ),
+        **_all(
+            _FORM,
+            "--grammar --grammar-file -j --json-schema -jf --json-schema-file --reasoning-effort",
+        ),
+        **_all(_SERVING, "--main-gpu"),  # which resembles --min-p
+    },
+    defaults=LLAMACPP.defaults,
+    program="llama.cpp",
+    extras={"--repeat-last-n": -1, "--samplers": ";".join(_LLAMACPP_ORDER)},
+    notes=LLAMACPP.notes,
+    rest=_SERVING,
 )  # fmt: skip
 
 TGI: Final = Vocabulary(

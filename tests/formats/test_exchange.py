@@ -150,6 +150,49 @@ SAMPLES: dict[str, tuple[str, str, list[Sampler]]] = {
         "llamacpp",
         [Sampler(temperature=0.5)],
     ),
+    "a command for llama-cli": (
+        "# As a card has it\n$ CUDA_VISIBLE_DEVICES=0 ./build/bin/llama-cli \\\n"
+        '  -m model.gguf -p "--temp 9, it\'s" \\\n  --temp 0.8 --top_k 40 --min-p 0.05 \\\n'
+        "  --repeat-penalty 1.1 --presence-penalty -0.5 -n 256 --mirostat 2 --seed 7 -c 99 -cnv\n",
+        "llamacpp_command",
+        [Sampler(0.8, top_k=40, presence_penalty=-0.5, repetition_penalty=1.1, min_p=0.05)],
+    ),
+    "a command for llama-server": (
+        "llama-server -m m.gguf --temp 0.8 --top-p 0.9 --top-k 40 --port 80 | tee log",
+        "llamacpp_command",
+        [Sampler(0.8, 0.9, 40)],
+    ),
+    "a command for llama.cpp of before": (
+        './main -ngl 35 -m m.gguf --color --temp 0.7 --repeat_penalty 1.1 -n -1 -p "[INST]"',
+        "llamacpp_command",
+        [Sampler(0.7, repetition_penalty=1.1)],
+    ),
+    "a command of Windows": (
+        "C:\\llama\\llama-cli.exe -m m.gguf ^\r\n --temp 0.5",
+        "llamacpp_command",
+        [Sampler(temperature=0.5)],
+    ),
+    "a command for a container": (
+        "docker run -p 8080:8080 ghcr.io/ggml-org/llama.cpp:server -m m.gguf --temperature 0.4",
+        "llamacpp_command",
+        [Sampler(temperature=0.4)],
+    ),
+    "a fence of Markdown": (
+        "```bash\nllama-run model --temp 0.5\n```\n",
+        "llamacpp_command",
+        [Sampler(temperature=0.5)],
+    ),
+    "options alone": ("--temp=0.6 --top-p 0.95", "llamacpp_command", [Sampler(0.6, 0.95)]),
+    "a command for vLLM": (
+        'vllm serve m \\\n --override-generation-config \'{"temperature": 0.5,\n"top_k": 7}\'',
+        "vllm",
+        [Sampler(0.5, top_k=7)],
+    ),
+    "a command for KoboldCpp": (
+        "python3 koboldcpp.py --model m.gguf --gendefaults='{\"rep_pen\": 1.1}'",
+        "koboldcpp",
+        [Sampler(repetition_penalty=1.1)],
+    ),
     "textgen": (
         "# Divine\ntemperature: 1.31\ntop_p: 0.14\nepsilon_cutoff: 1.49\n"
         "repetition_penalty: 1.17\ntop_k: 49\n",
@@ -263,6 +306,7 @@ def test_takes_names_and_limits_along() -> None:
     for sample, limit in (
         *(("OpenAI", 300), ("llama.cpp", 128), ("SGLang", 32), ("TGI", 20), ("Ollama", 60)),
         *(("Modelfile", 70), ("KoboldCpp", 90), ("Python, vLLM", 256)),
+        *(("a command for llama-cli", 256), ("a command for llama.cpp of before", None)),
         *(("Python, transformers", 99), ("LM Studio", None), ("LM Studio before", None)),
     ):
         assert read_presets(SAMPLES[sample][0]).drafts[0].max_new_tokens == limit
@@ -326,6 +370,62 @@ def test_a_curl_command_without_a_preset_in_it_is_refused_in_words(
     assert found.drafts == ()
     assert re.search(reason, found.problems[0].reason)
     assert found.problems[0].line == line
+
+
+def test_what_a_llama_command_says_beside_the_values_is_left_out_with_its_place() -> None:
+    found = read_presets(SAMPLES["a command for llama-cli"][0])
+    assert [(each.name, each.value, each.line, each.effect) for each in found.left_out] == [
+        ("-m", "model.gguf", 3, False),
+        ("-p", "--temp 9, it's", 3, False),
+        ("--mirostat", 2, 5, True),
+        ("--seed", 7, 5, True),
+        ("-c", 99, 5, False),
+        ("-cnv", True, 5, False),
+    ]
+    assert found.notes == (
+        "Not named here, so unset in the preset: llama.cpp itself takes top_p 0.95.",
+    )
+    command = (
+        "llama-cli word --tempp 0.5 --top-k 3 -np 4 --color --dry-base 2 --xtc-threshold 0.2 "
+        '--xtc-probability 0.5 --samplers "top_k;temperature" --ignore-eos'
+    )
+    lost = {"--tempp": 0.5, "--xtc-threshold": 0.2, "--xtc-probability": 0.5, "--ignore-eos": True}
+    assert losses(command, effect=True) == {**lost, "--samplers": "top_k;temperature"}
+    assert losses(command, effect=False) == {
+        "word": "word", "-np": 4, "--color": True, "--dry-base": 2
+    }  # fmt: skip
+    tempp = next(each for each in read_presets(command).left_out if each.name == "--tempp")
+    assert "is --temp meant?" in tempp.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "line"),
+    [
+        ("ollama run mistral", "ollama run has no options for samplers", 1),
+        ("vllm serve m --port 80", "it has no --override-generation-config", 1),
+        ("koboldcpp --model m.gguf", "it has no --gendefaults", 1),
+        ("vllm serve m \\\n --override-generation-config '{\n\"top_k\": x}'", "not JSON", 3),
+        ("llama-server -m m.gguf", "none of the seven parameters", 1),
+        ("llama-cli --temp 0.7 \\\n -p 'Hi", "has no end", 2),
+    ],
+)
+def test_a_command_that_starts_a_model_without_a_preset_in_it_is_refused_in_words(
+    text: str, reason: str, line: int
+) -> None:
+    found = read_presets(text)
+    assert found.drafts == ()
+    assert reason in found.problems[0].reason
+    assert found.problems[0].line == line
+
+
+@pytest.mark.parametrize("form", ["llamacpp", "toml", "textgen", "page"])
+def test_a_text_in_another_format_than_the_chosen_one_is_told_which(form: str) -> None:
+    found = read_presets(SAMPLES["a command for llama-server"][0], form)
+    assert (found.format, found.drafts) == (form, ())
+    assert found.problems[0].reason == (
+        "This looks like another format: llama.cpp command line. Choose that one, or detect."
+    )
+    assert len(found.problems) == 2
 
 
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(
@@ -624,13 +724,24 @@ def test_twice_the_text_is_at_most_twice_the_work(unit: str, form: str | None) -
     assert whole <= 2.1 * half
 
 
-@pytest.mark.parametrize("unit", ["-H 'a' ", "\\ ", "#\n", "$'\\'", '"\\"', "\\\n  ", "-sd"])
+@pytest.mark.parametrize(
+    "unit", ["-H 'a' ", "--temp 1 ", "\\ ", "#\n", "$'\\'", '"\\"', "\\\n  ", "-sd"]
+)
 def test_twice_the_command_is_at_most_twice_the_work(unit: str) -> None:
     """By steps; within one a pattern takes nothing back, or this would not come to an end."""
-    half, whole = (counted_calls("curl " + unit * times) for times in (500, 1000))
-    assert whole <= 2.1 * half
-    for text in ("# " * 30_000, "curl " + unit * 20_000, unit * 10_000 + "curl x"):
-        read_presets(text)
+    for program in ("curl ", "llama-cli ", "vllm serve "):
+        half, whole = (counted_calls(program + unit * times) for times in (500, 1000))
+        assert whole <= 2.1 * half
+        for text in ("# " * 30_000, program + unit * 20_000, unit * 10_000 + program + "x"):
+            read_presets(text)
+
+
+@pytest.mark.parametrize(
+    "unit", ["a=1 ", "./", "a", "sudo ", "-a ", "--temp", "docker run ", "llama-", "--temp 1 ", "`"]
+)
+def test_what_stands_before_a_command_is_looked_at_once(unit: str) -> None:
+    for text in (unit * 10_000, "docker run " + unit * 10_000, "-a " + unit * 10_000):
+        read_presets(text[:50_000])
 
 
 def test_yaml_deeper_than_any_preset_is_not_read_to_its_end() -> None:

@@ -64,7 +64,7 @@ function addButton(drafts, add) {
 }
 
 export async function importPresets(panel) {
-  const area = element('textarea', { rows: 8, placeholder: 'Paste the model page’s text, TOML, a preset or request of another program, or a curl command', spellcheck: false });
+  const area = element('textarea', { rows: 8, placeholder: 'Paste the model page’s text, TOML, a preset or request of another program, or a command: curl, llama-cli, vllm serve', spellcheck: false });
   area.setAttribute('aria-label', 'Text to import');
   const file = element('input', { type: 'file', className: 'file' });
   file.setAttribute('aria-label', 'A file to import');
