@@ -14,6 +14,7 @@ from playground.domain.messages import PaneRequest
 from playground.domain.names import unturned
 from playground.store.demos import DemoLink
 from playground.ui import standalone
+from playground.ui.not_found import nothing_here
 
 _SENTENCE: Final = "A set-up to try: you write the messages, everything else is fixed."
 
@@ -27,8 +28,8 @@ def demo_pages(services: Services, version: str) -> APIRouter:
     async def page(request: Request, token: str) -> Response:
         try:
             link = await read_demo(services, request, token)
-        except NotFound as error:
-            return standalone.answer(_message("There is nothing here", error, version, root), 404)
+        except NotFound:
+            return nothing_here(version, root)
         except Busy as error:
             later = {"Retry-After": str(error.retry_after)}
             return standalone.answer(_message("Not so fast", error, version, root), 429, later)
@@ -99,5 +100,4 @@ def _message(title: str, error: Exception, version: str, root_path: str) -> str:
         root_path=root_path,
         text=str(error),
         login=False,
-        home=False,
     )

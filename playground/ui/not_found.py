@@ -27,7 +27,6 @@ def nothing_here(version: str, root_path: str, *, login: bool = False) -> Respon
         root_path=root_path,
         text="This link was mistyped, has expired, or was withdrawn by whoever made it.",
         login=login,
-        home=True,
     )
     return standalone.answer(html, 404)
 

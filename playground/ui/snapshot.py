@@ -43,7 +43,6 @@ def snapshot_routes(services: Services, version: str) -> APIRouter:
             root_path=root,
             text=text,
             login=False,
-            home=True,
         )
 
     @router.api_route("/s/{token}", methods=["GET", "HEAD"], include_in_schema=False)

@@ -199,6 +199,8 @@ def test_a_demo_that_is_closed_midway_keeps_the_text(
         closed = owner.get(f"/d/{token}")
         unknown = owner.get("/d/never-was")
         assert (closed.status_code, closed.text) == (404, unknown.text)
+        assert unknown.text == owner.get("/s/never-was").text
+        assert ">Open the playground</a>" in unknown.text
         assert closed.headers["x-robots-tag"] == unknown.headers["x-robots-tag"] == "noindex"
         switch(owner, token, True)
         expect(page.locator("#demo-note")).to_be_hidden()

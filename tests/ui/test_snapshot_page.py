@@ -530,6 +530,13 @@ def test_what_cannot_be_created_loses_nothing(chromium: Browser, playground: Pla
         expect(dialog).to_contain_text(
             "Nobody else can open this link: 127.0.0.1 is this computer."
         )
+        expect(dialog.locator(".reach")).to_contain_text("“playground demo --tunnel”")
+        dialog.get_by_role("button", name="My links").click()
+        mine = dialog.get_by_role("tab", name="My links")
+        expect(mine).to_have_attribute("aria-selected", "true")
+        expect(mine).to_be_focused()
+        expect(dialog.get_by_role("link", name="Open Kept")).to_be_visible()
+        dialog.get_by_role("tab", name="Conversation").click()
         seen_by_maker = page.context.new_page()
         seen_by_maker.goto(link)
         expect(seen_by_maker.locator("main")).to_contain_text("Not opened by others yet")

@@ -21,7 +21,7 @@ const here = /^(?:localhost|.+\.localhost|127(?:\.\d+){3}|0\.0\.0\.0|\[::1?\])$/
 export function reachOf(address) {
   const { hostname } = new URL(address);
   if (!here.test(hostname)) return [];
-  const node = note(`Nobody else can open this link: ${hostname} is this computer. Open the playground at an address that others reach, or start it with --tunnel, and share from there.`);
+  const node = note(`Nobody else can open this link: ${hostname} is this computer. Open the playground at an address that others reach, and share from there. “playground demo --tunnel” or “playground serve --tunnel” makes one for a while, with a login, or with --open beside it, which lets everybody in.`);
   node.classList.add('reach');
   return [node];
 }

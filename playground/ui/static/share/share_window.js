@@ -30,12 +30,17 @@ export function openShare(record = currentRecord(), { links = false } = {}) {
     let made = null;
     return () => (made ??= [make()]);
   };
+  const toLinks = () => {
+    const tab = /** @type {HTMLElement} */ (shown.querySelector('[role="tab"]:last-of-type'));
+    tab.click();
+    tab.focus();
+  };
   const kind = record?.kind ?? (currentTab() === 'compare' ? 'comparison' : 'chat');
-  const window = openDialog('Share', tabs('What to share', [
-    { label: kind === 'comparison' ? 'Comparison' : 'Conversation', content: once(() => snapshotSection(record)) },
+  const shown = tabs('What to share', [
+    { label: kind === 'comparison' ? 'Comparison' : 'Conversation', content: once(() => snapshotSection(record, toLinks)) },
     { label: 'Settings', content: once(setupSection) },
     { label: 'Demo', content: once(demoSection) },
     { label: 'My links', content: myLinks },
-  ], { first: links ? 3 : 0, chosen: arrive }));
-  window.classList.add('share');
+  ], { first: links ? 3 : 0, chosen: arrive });
+  openDialog('Share', shown).classList.add('share');
 }

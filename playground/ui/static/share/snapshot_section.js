@@ -2,7 +2,7 @@
 
 import { addPrompts } from '../answers/receipt.js';
 import { json } from '../lib/api.js';
-import { alertOf, element, note } from '../lib/dom.js';
+import { alertOf, button, element, note } from '../lib/dom.js';
 import { count, number } from '../lib/text.js';
 import { Tree } from '../lib/tree.js';
 import { reachOf, showLink } from './link_list.js';
@@ -85,16 +85,18 @@ function form(record, created) {
   return node;
 }
 
-// The section for a record, or null when nothing was said yet.
-export function snapshotSection(record) {
+// The section for a record, which is null when nothing was said yet. toLinks(): shows My links.
+export function snapshotSection(record, toLinks) {
   if (record === null) {
     return element('div', {}, note('A snapshot is a copy of what was said, which others can read. Nothing was said here yet: ask something first, or share the settings.'));
   }
   const result = element('div', { className: 'made' });
   result.setAttribute('aria-live', 'polite');
   const created = ({ url: address }, restricted) => {
-    const who = restricted ? ['People must log in here to open it.'] : reachOf(address).length > 0 ? [] : ['Everybody who has it can open it.'];
-    showLink(result, 'The link', address, note([...who, 'You can delete it under My links.'].join(' ')));
+    const who = restricted ? 'People must log in here to open it. ' : reachOf(address).length > 0 ? '' : 'Everybody who has it can open it. ';
+    const way = note(`${who}You can delete it under `);
+    way.append(button('My links', toLinks), '.');
+    showLink(result, 'The link', address, way);
   };
   const writing = document.querySelector('.message[data-state="streaming"]') !== null;
   const voting = record.kind === 'comparison' && document.querySelector('.blind-board:not([hidden])') !== null;
