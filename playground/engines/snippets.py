@@ -81,7 +81,7 @@ _STREAMING: Final = ("stream", "stream_options")
 EngineKey = Literal["none", "given", "drawn"]
 _KEYS: Final[Mapping[EngineKey, str]] = {
     "given": "Whoever runs this playground has it.",
-    "drawn": "playground demo makes a new one at each start, which nobody is shown; started with "
+    "drawn": "“playground demo” makes a new one at each start, which nobody is shown; started with "
     "PLAYGROUND_ENGINE_API_KEY, it takes that one instead.",
 }
 _LOGINS: Final = {
