@@ -783,6 +783,72 @@ def test_on_a_phone_columns_scroll_sideways_and_open_full_width(
         assert page.evaluate("errors") == []
 
 
+def swipe(page: Page, pixels: int) -> None:
+    """A finger that goes sideways over the columns by so much."""
+    touch = page.context.new_cdp_session(page)
+    begin = 195 - pixels // 2
+    steps = range(begin, begin + pixels, 15 if pixels > 0 else -15)
+    for i, x in enumerate(steps):
+        touch.send(
+            "Input.dispatchTouchEvent",
+            {"type": "touchMove" if i else "touchStart", "touchPoints": [{"x": x, "y": 400}]},
+        )
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+@pytest.mark.parametrize("blind", [False, True])
+def test_on_a_phone_the_end_of_the_column_in_sight_is_followed(
+    chromium: Browser, blind: bool
+) -> None:
+    gate = threading.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        lines = {0.7: 40, 0.3: 200, 1: 90}[temperature(peer)]
+        await peer.send(event("".join(f"Line {n}.\n\n" for n in range(lines))))
+        await opens(gate)
+        await peer.send(b"".join(tokens(["The end."], "eos_token")))
+
+    def ends(place: int) -> None:
+        last = answer(page, place).locator(".body > :not(:empty)").last
+        expect(last).to_be_in_viewport(ratio=0.5)  # a swipe may leave a part of the column beside
+        expect(jump).to_be_hidden()
+
+    with (
+        scripted(script) as url,
+        serve(url) as site,
+        opened(chromium, site.url + "/", **PHONE) as page,
+    ):
+        jump = page.get_by_role("button", name="Jump to the latest")
+        compare(page)
+        if blind:
+            page.locator("#compare-options").tap()
+            page.check("#compare-blind")
+        page.fill("#compare-prompt", "Count.")
+        page.tap("#compare-send")
+        for place in range(3):
+            expect(answer(page, place)).to_contain_text("Line 39.")
+        ends(0)
+        gate.set()
+        for place in range(3):
+            expect(answer(page, place)).to_contain_text("The end.")
+        ends(0)
+        for place in (1, 2):
+            swipe(page, -330)
+            ends(place)
+        swipe(page, 330)
+        ends(1)
+        page.mouse.move(195, 400)
+        page.mouse.wheel(0, -400)
+        jump.tap()
+        ends(1)
+        if not blind:  # where nobody knows which one is longer
+            page.mouse.wheel(0, -400)
+            expect(jump).to_be_visible()
+            swipe(page, 330)  # from the middle of a long one beyond the end of a short one
+            ends(0)
+
+
 def test_everything_is_reachable_by_keyboard(page: Page) -> None:
     compare(page)
     ask(page, "Hello!")

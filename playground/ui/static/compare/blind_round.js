@@ -15,6 +15,7 @@ import { within } from '../lib/text.js';
 import { presetName } from '../presets/panel.js';
 import { isChanged, paneOf, summary } from '../presets/setting.js';
 import { belowHead } from './columns.js';
+import { InSight } from './in_sight.js';
 import { addVote } from './votes.js';
 
 export const letter = (i) => String.fromCharCode(65 + i);
@@ -42,6 +43,7 @@ export class BlindRound {
     /** @type {Pane[]} */
     this.panes = [];
     this.end = new ScrollEnd('blind', place, [place], dock, () => this.open);
+    this.sight = new InSight(place, () => this.end.grown());
     onceOfTwo(ballot);
   }
 
@@ -112,6 +114,7 @@ export class BlindRound {
       const column = element('section', { className: 'column' },
         element('header', {}, element('div', { className: 'title' }, element('h3', { textContent: `Answer ${letter(i)}` }))), log);
       column.setAttribute('aria-label', `Answer ${letter(i)}`);
+      this.sight.watch(column);
       return column;
     }));
     this.place.style.setProperty('--columns', this.panes.length);

@@ -7,6 +7,7 @@ import { ScrollEnd } from '../lib/scroll_end.js';
 import { allPresets } from '../presets/presets.js';
 import { setting } from '../presets/setting.js';
 import { Column } from './column.js';
+import { InSight } from './in_sight.js';
 
 export const fewest = 2;
 export const most = 4;
@@ -38,6 +39,7 @@ export class Board {
     this.add = button('Add column', () => this.#addColumn(), 'quiet add-column');
     node.append(this.add);
     this.end = new ScrollEnd('columns', node, [node], dock, () => this.columns.some(({ messages }) => messages.length > 0));
+    this.sight = new InSight(node, () => this.end.grown());
   }
 
   // kept: [{setting, messages, shown}]; reference: a position among them.
@@ -72,6 +74,7 @@ export class Board {
     this.columns.splice(at, 0, column);
     for (const part of column.heads) this.levelling.observe(part);
     this.end.observe(column.log);
+    this.sight.watch(column.node);
     return column;
   }
 
