@@ -85,7 +85,7 @@ def read_presets(text: str, form: str | None = None) -> Imported:
         reason = f"A text of presets has at most {_MAX_LINES:,} lines."
         return Imported(form or "", problems=(Problem(reason, _MAX_LINES + 1),))
     found = _read_command(text, form) if form in _JSON else None
-    found = found or _read_as(form or detect(text), text)
+    found = _with_short_names(found or _read_as(form or detect(text), text))
     if form is None or found.drafts:
         return found
     other = read_presets(text)
@@ -93,6 +93,18 @@ def read_presets(text: str, form: str | None = None) -> Imported:
         return found
     hint = f"This looks like another format: {FORMATS[other.format]}. Choose that one, or detect."
     return replace(found, problems=(Problem(hint), *found.problems))
+
+
+def _with_short_names(found: Imported) -> Imported:
+    """The same, with names of a length that presets can have here, and a word on what was cut."""
+    most = native.MAX_NAME_CHARS
+    drafts = tuple(replace(draft, name=draft.name[:most].rstrip()) for draft in found.drafts)
+    notes = [
+        f"A name has at most {most} characters here, so one is cut: {after.name}…"
+        for before, after in zip(found.drafts, drafts, strict=True)
+        if len(before.name) > most
+    ]
+    return replace(found, drafts=drafts, notes=(*found.notes, *notes)) if notes else found
 
 
 def _read_command(text: str, form: str | None) -> Imported | None:
@@ -140,9 +152,7 @@ def _read_as(chosen: str, text: str) -> Imported:
             found = _interpreted(LMSTUDIO, lm_studio.read(document, json_lines(text)), twice)
             name = document.get("name")
             drafts = tuple(
-                replace(draft, name=name[: native.MAX_NAME_CHARS])
-                if isinstance(name, str)
-                else draft
+                replace(draft, name=name) if isinstance(name, str) else draft
                 for draft in found.drafts
             )
             return replace(found, drafts=drafts)

@@ -691,6 +691,20 @@ def test_reads_what_a_llama_server_says_of_its_defaults() -> None:
     assert [each.line for each in found.left_out if each.effect] == [3]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'version = 2\n[[preset]]\nid = "a"\nname = "{"Ab " * 30}"\n[preset.sampler]\ntop_k = 4\n',
+        f'{{"name": "{"Ab " * 30}", "inference_params": {{"top_k": 4}}}}',
+    ],
+)
+def test_a_name_that_is_cut_is_said(text: str) -> None:
+    found = read_presets(text)
+    assert [draft.name for draft in found.drafts] == [("Ab " * 20).rstrip()]
+    assert found.notes[-1].startswith("A name has at most 60 characters here, so one is cut: Ab Ab")
+    assert not read_presets(text.replace("Ab " * 30, "Ab " * 19 + "Abc")).notes
+
+
 def test_what_files_are_written_with_does_not_matter() -> None:
     lines = ["temperature: 0.7", "top_k: 40"]
     for text in ("\r\n".join(lines), "\ufeff" + "\n".join(lines)):
