@@ -222,6 +222,10 @@ def test_an_export_says_what_the_format_cannot_express(page: Page) -> None:
     with page.expect_download() as download:
         window.get_by_role("button", name="Save as creative.json").click()
     assert json.loads(download.value.path().read_text()) == {"temperature": 1}
+    window.get_by_role("button", name="Close").click()
+    save_as(page, "<img src=x> Ünï „❤“!")
+    choose(page, "Export…")
+    expect(window.get_by_role("button", name="Save as img-src-x-ünï.toml")).to_be_visible()
 
 
 def test_a_preset_travels_in_a_link(chromium: Browser, site: str) -> None:

@@ -110,6 +110,9 @@ export async function importPresets(panel) {
   for (const { id, label: name } of await formats()) format.add(new Option(name, id));
 }
 
+// A preset's name as that of a file.
+const fileWords = (name) => name.toLowerCase().match(/[\p{L}\p{M}\p{N}_]+/gu)?.join('-') ?? 'preset';
+
 export async function exportPresets(draft) {
   const known = await formats();
   const [label, format] = select('Format', known.map(({ id, label: name }) => [id, name]));
@@ -125,7 +128,7 @@ export async function exportPresets(draft) {
     const presets = chosen.map(({ name, source = '', sampler, max_new_tokens: limit }) => ({ name, source, sampler, max_new_tokens: limit }));
     try {
       const answer = await json('api/presets/export', { presets, format: format.value });
-      const name = `${chosen.length > 1 ? 'presets' : draft.name.replace(/[^\w-]+/g, '-').toLowerCase()}.${answer.suffix}`;
+      const name = `${chosen.length > 1 ? 'presets' : fileWords(draft.name)}.${answer.suffix}`;
       result.replaceChildren(
         element('pre', { textContent: answer.text, tabIndex: 0 }),
         element('div', { className: 'row' }, copyButton('Copy', () => answer.text),
