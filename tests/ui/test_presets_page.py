@@ -183,8 +183,10 @@ def test_code_and_prompt_outlive_a_reload(page: Page) -> None:
 def test_the_model_pages_text_becomes_three_presets(page: Page) -> None:
     choose(page, "Import…")
     area = page.get_by_label("Text to import")
+    begun = area.bounding_box()
     area.fill("temperature\nwarm")
     expect(page.locator(".problems")).to_contain_text("line 2")
+    assert area.bounding_box() == begun
     area.fill('{"temp": 0.8, "tfs": 0.9, "top_a": 0}')
     window = page.locator("dialog")
     expect(window).to_contain_text("Read as: SillyTavern preset.")
@@ -205,6 +207,7 @@ def test_the_model_pages_text_becomes_three_presets(page: Page) -> None:
     area.fill(THREE_TABS)
     expect(window).to_contain_text("Read as: model page's text.")
     expect(page.get_by_label("Name of preset 1")).to_have_value("Imported preset 1")
+    assert area.bounding_box() == begun
     page.get_by_label("Name of preset 3").fill("Third")
     page.get_by_role("button", name="Add 3 presets").click()
     assert own_names(page)[1:] == ["Imported preset 1", "Imported preset 2", "Third"]
@@ -283,11 +286,16 @@ def test_a_preset_that_needs_what_the_engine_lacks_says_so_on_its_tab(
         choose(page, "Test the samplers on this engine…")
         window = page.get_by_role("dialog")
         expect(window).to_contain_text("some 260 short answers")
-        window.get_by_role("button", name="Start").click()
+        start = window.get_by_role("button", name="Start")
+        begun = start.bounding_box()
+        assert begun
+        start.click()
         expect(window).to_contain_text(" of about 260 answers")
         window.get_by_role("button", name="Stop").click()
         expect(window).to_contain_text("Stopped: nothing was found out.")
-        window.get_by_role("button", name="Close").last.click()
+        close = window.get_by_role("button", name="Close").last
+        assert (close.bounding_box() or {}).get("y") == begun["y"]
+        close.click()
         choose(page, "Test the samplers on this engine…")
         window.get_by_role("button", name="Start").click()
         expect(window).to_contain_text("4 of 7 parameters are proven", timeout=90_000)

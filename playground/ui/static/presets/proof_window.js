@@ -23,14 +23,15 @@ async function follow(bar, words, signal) {
 
 // proven(): the engine's parameters are told anew.
 export function openProof(proven) {
-  const said = element('p', { textContent: 'The engine is asked for some 260 short answers, with each parameter and without. What comes back shows which of them take effect: seconds on a GPU, minutes on a CPU.' });
-  said.setAttribute('role', 'status');
+  const about = element('p', { textContent: 'The engine is asked for some 260 short answers, with each parameter and without. What comes back shows which of them take effect: seconds on a GPU, minutes on a CPU.' });
   const bar = element('progress');
   bar.setAttribute('aria-label', 'Answers so far');
   const words = element('span', { textContent: 'Waiting for the first answer' });
   const progress = element('div', { className: 'progress', hidden: true }, bar, words);
+  const said = element('p');
+  said.setAttribute('role', 'status');
   const buttons = element('div', { className: 'row' });
-  const window = openDialog('Test the samplers on this engine', said, progress, buttons);
+  const window = openDialog('Test the samplers on this engine', about, buttons, progress, said); // the buttons stay where they are
   /** @type {AbortController | null} */
   let running = null;
 
