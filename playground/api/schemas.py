@@ -377,6 +377,15 @@ class ProblemData(TypedDict):
 
 
 @exact
+class ImportedRequestData(TypedDict):
+    """What a text says of a request beside its preset."""
+
+    system: str
+    stop: Sequence[str]
+    seed: int | None
+
+
+@exact
 class ImportAnswer(TypedDict):
     """What a text held."""
 
@@ -384,6 +393,7 @@ class ImportAnswer(TypedDict):
     """"" where none was recognised."""
     label: str
     presets: list[DraftData]
+    request: ImportedRequestData
     left_out: list[LeftOutData]
     problems: list[ProblemData]
     notes: Sequence[str]

@@ -11,6 +11,7 @@ from pydantic_core import core_schema, to_json
 from playground.domain.validation import Body
 from playground.formats.exchange import FORMATS, MAX_CHARS, SEVERAL
 from playground.formats.native import PresetBody
+from playground.formats.request_fields import request_fields
 from playground.formats.values import Draft, Exported, Imported, LeftOut
 
 _MAX_PRESETS: Final = 100
@@ -54,6 +55,7 @@ def imported_json(imported: Imported) -> dict[str, Any]:
             }
             for draft in imported.drafts
         ],
+        "request": asdict(request_fields(imported.left_out)),
         "left_out": _left_out(imported.left_out),
         "problems": [asdict(problem) for problem in imported.problems],
         "notes": imported.notes,

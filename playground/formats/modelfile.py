@@ -1,7 +1,7 @@
 """Ollama's Modelfile: an instruction a line, of which PARAMETER holds a name and a value."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from playground.formats.plain_values import plain_value
@@ -16,19 +16,38 @@ LOOKS_LIKE: Final = re.compile(r"^[ \t]*PARAMETER[ \t]+\w+[ \t]+\S", re.MULTILIN
 def read(text: str) -> list[Entry]:
     """The names and values; other instructions by their own names, in small letters."""
     entries = []
-    inside = False
-    for number, line in enumerate(text.split("\n"), 1):
-        begins = not inside
-        inside ^= line.count(_BLOCK) % 2 == 1
-        found = _INSTRUCTION.fullmatch(line) if begins else None
+    lines = enumerate(text.split("\n"), 1)
+    for number, line in lines:
+        found = _INSTRUCTION.fullmatch(line)
         if found is None:
             continue
         name, value = found[1].lower(), found[2].strip()
+        if _is_marked(value):
+            value = "\n".join([value, *_rest_of_block(lines)])
         if name != "parameter":
-            entries.append(Entry(name, value, number))
+            entries.append(Entry(name, _unquoted(value), number))
         elif parameter := _PARAMETER.fullmatch(value):
             entries.append(Entry(parameter[1], plain_value(parameter[2].strip()), number))
     return entries
+
+
+def _is_marked(line: str) -> bool:
+    """Whether a text of several lines begins in a line, or ends in it."""
+    return line.count(_BLOCK) % 2 == 1
+
+
+def _rest_of_block(lines: Iterator[tuple[int, str]]) -> Iterator[str]:
+    for _, line in lines:
+        yield line
+        if _is_marked(line):
+            return
+
+
+def _unquoted(value: str) -> str:
+    for quote in (_BLOCK, '"'):
+        if value.startswith(quote) and value.rstrip().endswith(quote) and value != quote:
+            return value.strip().removeprefix(quote).removesuffix(quote).strip()
+    return value
 
 
 def write(values: Mapping[str, object]) -> str:

@@ -24,7 +24,7 @@ _NAMES: Final = (
     "|presence_penalty|do_sample|max_tokens|max_new_tokens|max_completion_tokens"
 )
 LOOKS_LIKE: Final = re.compile(rf"\b(?:{_NAMES})[ \t]*=[ \t]*[+-]?[\w.]{{1,40}}\s*(?:,(?!\d)|\))")
-_SHOWN: Final = "…"
+NOT_SHOWN: Final = "…"
 
 
 def read(text: str) -> list[Entry]:
@@ -37,7 +37,7 @@ def read(text: str) -> list[Entry]:
         value = found["value"]
         if found["name"] is None or not value or found["call"] or value in "{(":
             continue
-        shown = _SHOWN if value == "[" else plain_value(value)
+        shown = NOT_SHOWN if value == "[" else plain_value(value)
         entries.append(Entry(found["name"], shown, line))
     return _with_system_messages(entries)
 

@@ -631,6 +631,39 @@ def test_says_without_effect_only_of_what_has_none() -> None:
     assert set(losses(config, effect=True)) == {"max_length"}
 
 
+@pytest.mark.parametrize(
+    ("text", "system", "stop", "seed"),
+    [
+        (
+            'FROM m\nPARAMETER top_k 3\nPARAMETER stop "a"\nPARAMETER stop b c\nPARAMETER seed 5\n'
+            'SYSTEM """\nYou are "it".\nPARAMETER top_k 4\n"""\n',
+            *('You are "it".\nPARAMETER top_k 4', ["a", "b c"], 5),
+        ),
+        (
+            'PARAMETER top_k 3\nSYSTEM "Be kind."\nTEMPLATE """{{ .Prompt }}""" ',
+            "Be kind.",
+            [],
+            None,
+        ),
+        ('PARAMETER top_k 3\nSYSTEM """never ends', '"""never ends', [], None),
+        (
+            '{"top_k": 3, "stop": ["a", "", "a\\nb"], "seed": -1, "messages": [{"role": "system",'
+            f' "content": "{"Long. " * 40}"}}, {{"role": "user", "content": "Hi"}}]}}',
+            *(("Long. " * 40).strip(), ["a", "a\nb"], None),
+        ),
+        ('{"temp": 1, "stop": "x", "seed": 9}', "", ["x"], 9),
+        ('llama-cli --temp 1 -sys "Be 5." -r 7 -r U: -s 5', "Be 5.", ["7", "U:"], 5),
+        ("SamplingParams(top_k=3, stop=['x'], seed=4)", "", [], 4),
+        ("temperature 1", "", [], None),
+    ],
+)
+def test_tells_what_a_text_says_of_a_request(
+    text: str, system: str, stop: list[str], seed: int | None
+) -> None:
+    said = orjson.loads(orjson.dumps(imported_json(read_presets(text))))["request"]
+    assert said == {"system": system, "stop": stop, "seed": seed}
+
+
 def test_reads_names_in_capitals_and_with_bullets() -> None:
     same = Sampler(temperature=0.6, top_p=0.8, top_k=30, repetition_penalty=1.2)
     for text in (

@@ -215,6 +215,39 @@ def test_the_model_pages_text_becomes_three_presets(page: Page) -> None:
     expect(knob(page, "min_p")).to_have_value("0.1")
 
 
+MODELFILE = 'FROM m\nPARAMETER top_k 30\nPARAMETER stop "<end>"\nSYSTEM """You are\na pirate."""\n'
+
+
+def import_modelfile(page: Page, *, ticked: bool) -> None:
+    choose(page, "Import…")
+    window = page.get_by_role("dialog")
+    page.get_by_label("Text to import").fill(MODELFILE)
+    expect(window).to_contain_text("system You are a pirate.: it belongs to a request")
+    box = window.get_by_label("Put into the panel, too: system text “You are a pirate.”, stop ")
+    expect(box).not_to_be_checked()
+    box.set_checked(ticked)
+    window.get_by_role("button", name="Add this preset").click()
+    expect(knob(page, "top_k")).to_have_value("30")
+
+
+def test_what_an_import_says_of_a_request_is_put_into_the_panel_if_wanted(page: Page) -> None:
+    def said_fields() -> list[str]:
+        return [page.locator(f"#{name}").input_value() for name in ("system", "stop", "seed")]
+
+    page.fill("#system", "Be kind.")
+    page.fill("#seed", "7")
+    import_modelfile(page, ticked=True)
+    said = panel(page).get_by_role("status")
+    expect(said).to_contain_text('In the panel now: system text “You are a pirate.”, stop "<end>".')
+    assert said_fields() == ["You are\na pirate.", "<end>", "7"]
+    said.get_by_role("button", name="Undo").click()
+    expect(said).to_be_hidden()
+    assert said_fields() == ["Be kind.", "", "7"]
+    import_modelfile(page, ticked=False)
+    assert said_fields() == ["Be kind.", "", "7"]
+    assert own_names(page)[1:] == ["Imported preset", "Imported preset 2"]
+
+
 def test_an_export_says_what_the_format_cannot_express(page: Page) -> None:
     page.get_by_role("tab", name="Creative").click()
     choose(page, "Export…")

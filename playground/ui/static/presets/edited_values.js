@@ -94,7 +94,7 @@ export function lacking(preset, edits, emulate, of) {
   }).map(({ name }) => name);
 }
 
-const longest = 200; // characters of one
+export const longestStop = 200; // characters
 
 /**
  * Stop sequences, one a line. Throws in words.
@@ -103,7 +103,7 @@ const longest = 200; // characters of one
 export function stopsOf(text) {
   const stops = text.split('\n').filter((line) => line !== '');
   if (stops.length > mostStops) throw new Error(`There can be at most ${mostStops} stop sequences, one a line.`);
-  if (stops.some((stop) => [...stop].length > longest)) throw new Error(`A stop sequence has at most ${longest} characters.`);
+  if (stops.some((stop) => [...stop].length > longestStop)) throw new Error(`A stop sequence has at most ${longestStop} characters.`);
   return stops;
 }
 

@@ -4,7 +4,9 @@ import { json, patientJson } from '../lib/api.js';
 import { openDialog } from '../lib/dialog.js';
 import { button, copyButton, element, note } from '../lib/dom.js';
 import { download } from '../lib/download.js';
-import { plainName, within } from '../lib/text.js';
+import { brief, plainName, quotedStops, within } from '../lib/text.js';
+import { mostStops } from '../lib/values.js';
+import { longestStop } from './edited_values.js';
 import { addPreset, locked, ownPresets } from './presets.js';
 
 const linkName = 'preset';
@@ -49,6 +51,27 @@ function found(result, panel, fileName = '') {
   });
 }
 
+// What a text says of the panel's other fields, by their ids and in words. A line of the field is a stop sequence.
+function otherFields({ system, stop, seed }) {
+  const stops = stop.filter((each) => !each.includes('\n') && [...each].length <= longestStop).slice(0, mostStops);
+  const fields = {
+    ...(system && { system }), ...(stops.length > 0 && { stop: stops.join('\n') }), ...(seed !== null && { seed: String(seed) }),
+  };
+  const words = [system && `system text “${brief(system)}”`, stops.length > 0 && `stop ${quotedStops(stops)}`, seed !== null && `seed ${seed}`];
+  return { fields, words: words.filter(Boolean).join(', ') };
+}
+
+// A box, not ticked, for putting them there; gives it and what does so where it is ticked.
+function fieldsChoice(request, panel) {
+  const { fields, words } = otherFields(request);
+  if (words === '') return { nodes: [], put: () => {} };
+  const box = element('input', { type: 'checkbox' });
+  return {
+    nodes: [element('label', { className: 'check' }, box, `Put into the panel, too: ${words}`)],
+    put: () => { if (box.checked) panel.put(fields, `In the panel now: ${words}.`); },
+  };
+}
+
 function addAll(window, panel, drafts) {
   const added = drafts.map(({ preset, name }) => addPreset({ ...preset, name: name.value }));
   window.close();
@@ -87,7 +110,10 @@ export async function importPresets(panel) {
       nodes = [note(`Read as: ${answer.label || 'nothing that is known'}.`)];
       if (answer.problems.length > 0) nodes.push(element('h3', { textContent: 'This cannot be read' }), element('ul', { className: 'problems' }, ...answer.problems.map(problem)));
       nodes.push(...drafts.map(({ node }) => node), ...answer.notes.map(note), ...leftOut(answer.left_out, 'Left out'));
-      if (drafts.length > 0) nodes.push(addButton(drafts, () => addAll(window, panel, drafts)));
+      if (drafts.length > 0) {
+        const others = fieldsChoice(answer.request, panel);
+        nodes.push(...others.nodes, addButton(drafts, () => { addAll(window, panel, drafts); others.put(); }));
+      }
     } catch (error) {
       nodes = [element('p', { className: 'problems', textContent: error.message })];
     }

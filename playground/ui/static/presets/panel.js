@@ -31,6 +31,8 @@ const field = (id) => document.getElementById(id); // null where Gradio has not 
 const stored = load('samplers', { preset: null, edits: {}, request: {} });
 const shared = '-own';
 let changed = () => {};
+/** @type {Map<string, () => void>} */
+const unsaid = new Map(); // what is said in a slot as soon as it is drawn
 
 const slotOf = (preset) => (preset.kind === 'server' ? preset.id : shared);
 const tab = (preset) => field(`preset-${slotOf(preset)}-button`);
@@ -142,6 +144,15 @@ function handle(slot) {
     neutralise: () => set((name) => String(parameters().find((each) => each.name === name)?.neutral)),
     lacking: (preset) => lacking(preset, editsOf(preset), emulates()),
     proven: () => slots().forEach(show),
+    put: (fields, words) => {
+      const before = requestState();
+      const put = (values) => {
+        for (const id of Object.keys(fields)) putRequest(id, values[id]);
+        keep();
+      };
+      put(fields);
+      say(shared, words, () => put(before)); // an own preset is chosen with it
+    },
     redraw,
     say: (words, undo) => say(slot, words, undo),
     summary: (sampler) => parameters().filter(({ name }) => sampler[name] !== undefined).map(({ name }) => `${name} ${sampler[name]}`).join(' · ') || 'nothing set',
@@ -158,6 +169,10 @@ function valuesOf(preset) {
 }
 
 function say(slot, words, undo) {
+  if (!sectionOf(slot)) {
+    unsaid.set(slot, () => say(slot, words, undo));
+    return;
+  }
   const note = $('.panel-note', sectionOf(slot));
   note.textContent = `${words} `;
   if (undo) note.append(button('Undo', () => { note.hidden = true; undo(); }));
@@ -193,6 +208,7 @@ function bind(shown) {
   shown.querySelector('.preset-actions').append(...presetActions(slot, actions));
   if (slot === shared) shown.querySelector('.choice-of').append(...presetChoice(actions));
   fill(slot);
+  unsaid.get(slot)?.();
 }
 
 function readPanel() {

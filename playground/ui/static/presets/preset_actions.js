@@ -2,7 +2,7 @@
 // browser's; the server's stay as they are.
 //
 // `panel` is the slot of a panel: {current(), draft(), choose(preset), discard(),
-// neutralise(), lacking(preset), proven(), redraw(), say(words, undo), summary(sampler)}.
+// neutralise(), lacking(preset), proven(), put(fields, words), redraw(), say(words, undo), summary(sampler)}.
 
 import { openDialog } from '../lib/dialog.js';
 import { button, copyButton, element } from '../lib/dom.js';
