@@ -327,7 +327,9 @@ def test_a_preset_that_needs_what_the_engine_lacks_says_so_on_its_tab(
         window.get_by_role("button", name="Stop").click()
         expect(window).to_contain_text("Stopped: nothing was found out.")
         close = window.get_by_role("button", name="Close").last
-        assert (close.bounding_box() or {}).get("y") == begun["y"]
+        ended = close.bounding_box()
+        assert ended
+        assert ended["y"] == begun["y"]
         close.click()
         choose(page, "Test the samplers on this engine…")
         window.get_by_role("button", name="Start").click()
