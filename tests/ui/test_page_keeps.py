@@ -1,6 +1,7 @@
 """What the page never loses: text, drafts, conversations, the focus."""
 
 import json
+import re
 import time
 
 import pytest
@@ -171,11 +172,30 @@ def test_what_must_wait_for_the_answer_says_so(page: Page) -> None:
     finished(page)
     ask(page, STORY)
     growing(page)
-    answers(page).first.get_by_role("button", name="Retry").click()
-    expect(page.locator("#notice")).to_contain_text("Stop the answer first.")
+    notice = page.locator("#notice")
+    waiting = [answers(page).first.get_by_role("button", name=name) for name in ("Retry", "Delete")]
+    for each in waiting:
+        expect(each).to_be_disabled()
+        expect(each).to_have_accessible_description("Stop the answer first.")
+    waiting[0].click(force=True)
+    expect(notice).to_contain_text("Stop the answer first.")
     expect(answers(page)).to_have_count(2)
+    questions(page).first.hover()
+    questions(page).first.get_by_role("button", name="Edit").click()  # a draft is in nobody's way
+    page.fill('[aria-label="Edit the message"]', "Hello again!")
+    expect(questions(page).first.get_by_role("button", name="Send")).to_be_disabled()
+    ask(page, "And then?")
+    expect(notice).to_contain_text("An answer is being written.")
+    expect(notice).to_have_role("status")  # what waits is no fault
+    expect(page.locator("#chat-prompt")).to_have_value("And then?")
     page.press("body", "Escape")
-    expect(page.locator("#notice")).to_be_hidden()  # as soon as there is nothing to stop
+    expect(notice).to_be_hidden()  # as soon as there is nothing to stop
+    for each in waiting:
+        expect(each).to_be_enabled()
+        expect(each).not_to_have_accessible_description("Stop the answer first.")
+    questions(page).first.get_by_role("button", name="Send").click()
+    finished(page)
+    expect(questions(page)).to_have_text([re.compile("Hello again!")])
 
 
 def test_the_focus_goes_where_the_next_key_is_wanted(page: Page) -> None:

@@ -7,6 +7,7 @@ import { address } from '../lib/api.js';
 import { $, button, copyIcon, element, fit, iconButton, isSend, markdown, wordedButton } from '../lib/dom.js';
 import { icon } from '../lib/icons.js';
 import { menu } from '../lib/menu.js';
+import { inTheWay } from '../lib/notice.js';
 import { patch } from '../lib/patch.js';
 import { content, count, isBlank, ordinal, within } from '../lib/text.js';
 import { Tree } from '../lib/tree.js';
@@ -40,6 +41,13 @@ function problemWords(content, problem) {
   if (problem.kind === 'login') return `Not ${content === '' ? 'sent' : 'continued'}: you are logged out.`;
   return content === '' ? problem.message : `Incomplete. ${problem.message.replace(/^The text is not complete[.:] (.)/, (_, first) => first.toUpperCase())}`;
 }
+
+// Marks what an answer that is being written is in the way of: a button, or what has some.
+/** @type {<Made extends HTMLElement>(node: Made) => Made} */
+const waiting = (node) => {
+  node.classList.add('waits');
+  return node;
+};
 
 const longest = 50_000; // characters of an answer that a snapshot takes
 // A conversation of more messages is drawn from its end, and so many more of them for each ask.
@@ -75,6 +83,8 @@ export class Pane {
     this.unsent = new WeakMap(); // of each whose editor was left by Escape, the text for the next one
     this.drawing = 0; // the frame that the block under way is drawn in next, 0 for none
     this.rested = 0; // when it may be drawn again: a long block leaves the page time for the rest
+    this.held = false; // whether what makes or shows other versions waits for an answer
+    this.#refuseHeld(log);
   }
 
   /**
@@ -108,6 +118,35 @@ export class Pane {
     const last = this.messages.at(-1);
     if (last?.role !== 'assistant') throw new Error('The last message is no answer.');
     return last;
+  }
+
+  // Says at what must wait for the answer under way that it does, or that it need not any longer.
+  hold(held) {
+    if (held === this.held) return;
+    this.held = held;
+    this.#mark(this.log);
+    if (this.aside) this.#mark(this.aside);
+  }
+
+  // A click on what waits does nothing, and says why.
+  #refuseHeld(root) {
+    root.addEventListener('click', (event) => {
+      if (!this.held || !event.target.closest('button')?.closest('.waits')) return;
+      event.stopPropagation();
+      this.actions.busy?.();
+    }, { capture: true });
+  }
+
+  #mark(root) {
+    for (const each of root.querySelectorAll(':is(.waits, .waits button)')) {
+      if (this.held === each.hasAttribute('aria-description')) continue;
+      if (this.held) {
+        Object.assign(each.dataset, { title: each.title, disabled: each.getAttribute('aria-disabled') ?? 'false' });
+        each.setAttribute('aria-description', inTheWay);
+      } else each.removeAttribute('aria-description');
+      each.title = this.held ? inTheWay : each.dataset.title;
+      each.setAttribute('aria-disabled', this.held ? 'true' : each.dataset.disabled);
+    }
   }
 
   /**
@@ -240,6 +279,8 @@ export class Pane {
     };
     this.aside = asideOf({ ...aside, drawn: this.beside }, this.tree.versions(aside.version), (message) => this.#article(message, false), back,
       { open, lasting: this.actions.retry !== undefined });
+    this.#refuseHeld(this.aside);
+    if (this.held) this.#mark(this.aside);
     this.log.after(this.aside);
   }
 
@@ -397,6 +438,16 @@ export class Pane {
   // editable: whether a message that is being edited goes on being so.
   /** @param {Message} message */
   #article(message, editable = true) {
+    const article = this.#made(message, editable);
+    if (this.held) this.#mark(article);
+    return article;
+  }
+
+  /**
+   * @param {Message} message
+   * @param {boolean} editable
+   */
+  #made(message, editable) {
     const article = element('article', { className: 'message', dataset: { testid: 'message', role: message.role } });
     article.setAttribute('aria-label', message.role === 'user' ? 'You' : 'Answer');
     const at = (action) => () => this.actions[action](this.#index(article));
@@ -408,12 +459,12 @@ export class Pane {
     article.append(body);
     const versions = this.tree.versions(message);
     const leafing = versions.length < 2 ? []
-      : [versionSwitch(message, versions, (version, arrow) => this.#leaf(version, arrow))];
+      : [waiting(versionSwitch(message, versions, (version, arrow) => this.#leaf(version, arrow)))];
     if (message.role === 'user') {
       article.append(...leafing);
       if (!this.actions.edit) return article;
       article.append(element('div', { className: 'actions' },
-        this.#editButton(article, message), copyIcon(() => message.content), iconButton('delete', 'Delete', at('remove'))));
+        this.#editButton(article, message), copyIcon(() => message.content), waiting(iconButton('delete', 'Delete', at('remove')))));
       return article;
     }
     article.dataset.state = message.state;
@@ -478,12 +529,12 @@ export class Pane {
       && (message.rewritten || message.state !== 'done' || ['length', 'budget'].includes(done?.finish_reason ?? ''));
     const actions = [
       message.content !== '' && copyIcon(() => message.content),
-      this.actions.retry && this.#retryButtons(article, message),
+      this.actions.retry && waiting(this.#retryButtons(article, message)),
       message.content !== '' && this.actions.rewrite && this.#editButton(article, message),
-      unfinished && this.actions.resume && wordedButton('continue', 'Continue', at('resume'), 'Go on where this answer ends'),
+      unfinished && this.actions.resume && waiting(wordedButton('continue', 'Continue', at('resume'), 'Go on where this answer ends')),
       message.content !== '' && this.actions.toChat && iconButton('chat', 'Continue in chat', at('toChat')),
       receipt && this.#receiptButton(article, message),
-      this.actions.remove && iconButton('delete', 'Delete', at('remove')),
+      this.actions.remove && waiting(iconButton('delete', 'Delete', at('remove'))),
     ];
     return element('div', { className: 'meta' },
       element('div', { className: 'actions' }, ...actions.filter(Boolean)),
@@ -576,11 +627,13 @@ export class Pane {
         send();
       }
     });
-    const save = button(answer ? 'Save as a version' : 'Send', send, 'primary');
+    const save = waiting(button(answer ? 'Save as a version' : 'Send', send, 'primary'));
     if (answer) save.title = 'Ctrl+Enter';
     fit(area);
-    return element('div', { className: 'editor' }, area,
+    const editor = element('div', { className: 'editor' }, area,
       element('div', { className: 'row' }, button('Cancel', () => close()), save));
+    if (this.held) this.#mark(editor);
+    return editor;
   }
 }
 

@@ -111,7 +111,7 @@ export function asideOf({ version, messages, drawn }, versions, article, back, {
     : `This is no part of the version above.`;
   const node = element('details', { className: 'aside', open },
     element('summary', { textContent: words }),
-    element('p', { className: 'note' }, `${note} `, button(`Back to version ${number}`, back)),
+    element('p', { className: 'note' }, `${note} `, button(`Back to version ${number}`, back, 'quiet waits')),
     element('div', { className: 'aside-messages' }, ...drawn.map((message) => {
       const made = article(message);
       delete made.dataset.testid;

@@ -7,7 +7,7 @@ import { beginningOf, newAnswer, rewritten, seedOfRetry } from '../answers/versi
 import { engine, followedEngine, onEngine } from '../engine/state.js';
 import { patientJson } from '../lib/api.js';
 import { $, fit, isSend, labelEnter, onStop, write } from '../lib/dom.js';
-import { Notice } from '../lib/notice.js';
+import { canWait, Notice } from '../lib/notice.js';
 import { ScrollEnd } from '../lib/scroll_end.js';
 import { handOver, load, save, whenRefused } from '../lib/storage.js';
 import { content, count, isBlank, number, within } from '../lib/text.js';
@@ -135,6 +135,10 @@ export class Chat {
   // it is not what is sent.
   send(text) {
     if (isBlank(text)) return;
+    if (this.running) {
+      this.notice.wait(canWait);
+      return;
+    }
     const request = this.#request();
     if (!request) return;
     if (this.notice.stays || this.pane.messages.length === 0) this.notice.hide();
@@ -361,6 +365,7 @@ export class Chat {
   #settle() {
     const busy = this.running !== null;
     if (!busy) this.notice.resume();
+    this.pane.hold(busy);
     $('#chat-send').hidden = busy;
     $('#chat-stop').hidden = !busy;
     const empty = this.pane.messages.length === 0;

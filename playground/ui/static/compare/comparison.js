@@ -11,7 +11,7 @@ import { stopPane } from '../lib/api.js';
 import { $, button, fit, isSend, labelEnter, onStop } from '../lib/dom.js';
 import { download } from '../lib/download.js';
 import { menu } from '../lib/menu.js';
-import { Notice } from '../lib/notice.js';
+import { canWait, Notice } from '../lib/notice.js';
 import { handOver, load, save, whenRefused } from '../lib/storage.js';
 import { content, isBlank, within } from '../lib/text.js';
 import { touch } from '../lib/url_hash.js';
@@ -173,7 +173,11 @@ class Comparison {
 
   // What cannot be sent stays in the composer.
   send(text) {
-    if (this.busy || this.blind.open || isBlank(text)) return;
+    if (this.blind.open || isBlank(text)) return;
+    if (this.busy) {
+      this.notice.wait(canWait);
+      return;
+    }
     /** @type {Question} */
     const question = { role: 'user', content: content(text) };
     const { beginning } = this.options;
@@ -440,6 +444,7 @@ class Comparison {
     $('#compare-composer').hidden = blind.open;
     this.options.show(columns.map(({ label }) => label), columns.indexOf(this.board.reference), this.seedDoubt);
     for (const column of columns) {
+      column.pane.hold(column.running !== null);
       column.ownSeed(!this.options.sameSeed);
       column.invite(!empty && this.board.reference.messages.length > 0);
       column.showFigures();

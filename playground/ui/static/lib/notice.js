@@ -4,6 +4,8 @@
 import { button, element } from './dom.js';
 
 const lasting = 12_000; // milliseconds
+export const inTheWay = 'Stop the answer first.';
+export const canWait = 'An answer is being written. The message can be sent after it, or when it is stopped.';
 
 export class Notice {
   constructor(node) {
@@ -58,8 +60,8 @@ export class Notice {
   }
 
   // Says that an answer is in the way, until it has ended.
-  wait() {
-    this.complain('Stop the answer first.');
+  wait(words = inTheWay) {
+    this.show(words);
     this.waits = true;
   }
 
