@@ -9,7 +9,7 @@ import { patientJson } from '../lib/api.js';
 import { $, fit, isSend, labelEnter, onStop, write } from '../lib/dom.js';
 import { canWait, Notice } from '../lib/notice.js';
 import { ScrollEnd } from '../lib/scroll_end.js';
-import { handOver, load, save, whenRefused } from '../lib/storage.js';
+import { handOver, load, onRefusal, save } from '../lib/storage.js';
 import { content, count, isBlank, number, within } from '../lib/text.js';
 import { currentRequest, presetName } from '../presets/panel.js';
 import { panelSetting } from '../presets/resolved_setting.js';
@@ -61,7 +61,7 @@ export class Chat {
   }
 
   async start() {
-    whenRefused((message) => this.notice.complain(message));
+    onRefusal((words) => this.notice.stand(words));
     const { messages, shown } = await this.#kept();
     this.pane.show(messages, shown);
     this.prompt.value = load('draft', '');

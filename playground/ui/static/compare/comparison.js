@@ -12,7 +12,7 @@ import { $, button, fit, isSend, labelEnter, onStop } from '../lib/dom.js';
 import { download } from '../lib/download.js';
 import { menu } from '../lib/menu.js';
 import { canWait, Notice } from '../lib/notice.js';
-import { handOver, load, save, whenRefused } from '../lib/storage.js';
+import { handOver, load, onRefusal, save } from '../lib/storage.js';
 import { content, isBlank, within } from '../lib/text.js';
 import { touch } from '../lib/url_hash.js';
 import { usePreset } from '../presets/panel.js';
@@ -88,10 +88,7 @@ class Comparison {
     this.board.show(await this.#kept(), kept.reference ?? 0);
     if (kept.round) this.blind.show(kept.round);
     this.#listen();
-    whenRefused((message) => {
-      this.notice.complain(message);
-      this.chat.notice.complain(message);
-    });
+    onRefusal((words) => this.notice.stand(words));
     this.settle();
     fit(this.prompt);
     const shown = () => {

@@ -1,8 +1,9 @@
 // The conversations that were gone on with last, one click away from every tab.
 
 import { $ } from '../lib/dom.js';
-import { brief, within } from '../lib/text.js';
+import { brief, firstSentence, within } from '../lib/text.js';
 import { allEntries, covers, readEntry } from '../records/archive.js';
+import { currentRefusal } from '../records/archive_entry.js';
 import { openRecord } from '../records/records.js';
 import { viewIfDrawn } from '../records/views.js';
 import { clock, dayOf, kinds, lastSaid, sharedTitles } from './entry_list.js';
@@ -19,18 +20,24 @@ export async function openEntry({ id, revision, record }) {
   else await openRecord(record, `Opened “${within(record.title.replace(/\.$/, ''))}”.`, { id, revision });
 }
 
-// The items of a menu. say(words): why there are none, or why one cannot be opened.
+// Runs what the storage may refuse; refused(words): it did.
+async function guarded(run, refused) {
+  try {
+    return await run();
+  } catch (error) {
+    if (error.name !== 'Refused') throw error;
+    return refused(error.message);
+  }
+}
+
+// The items of a menu. say(words): why one cannot be opened.
 export async function recentItems(say) {
-  const guarded = async (run) => {
-    try {
-      return await run();
-    } catch (error) {
-      if (error.name !== 'Refused') throw error;
-      say(error.message);
-      return [];
-    }
-  };
-  const entries = (await guarded(allEntries)).map(readEntry).filter(({ problem }) => problem === undefined);
+  let refusal = currentRefusal();
+  const found = await guarded(allEntries, (words) => {
+    refusal = words;
+    return [];
+  });
+  const entries = found.map(readEntry).filter(({ problem }) => problem === undefined);
   entries.sort((a, b) => b.updated - a.updated);
   const listed = entries.slice(0, most);
   const shared = sharedTitles(listed.map(({ record }) => record));
@@ -41,9 +48,12 @@ export async function recentItems(say) {
       if (shared.has(record.title)) facts.unshift(lastSaid(record));
       return {
         label: within(brief(record.title, length)), told: record.title, facts: facts.join(' · '),
-        current: viewIfDrawn(record.kind)?.entry.handle.id === id, run: () => guarded(() => openEntry(entry)),
+        current: viewIfDrawn(record.kind)?.entry.handle.id === id, run: () => guarded(() => openEntry(entry), say),
       };
     }),
-    { label: entries.length > 0 ? 'All conversations' : 'None yet: they are kept in History', run: () => tab('history'), last: true },
+    {
+      label: entries.length > 0 ? 'All conversations' : refusal ? 'None are kept' : 'None yet: they are kept in History',
+      facts: entries.length === 0 && refusal ? firstSentence(refusal) : undefined, run: () => tab('history'), last: true,
+    },
   ];
 }

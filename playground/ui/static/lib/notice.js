@@ -1,5 +1,5 @@
 // A line that says what was done, with a way back, or why something was not. It goes by itself, unless
-// it is to stay.
+// it is to stay, and leaves room for what holds all the time.
 
 import { button, element } from './dom.js';
 
@@ -14,6 +14,7 @@ export class Notice {
     this.complains = false; // whether it says why something was not done
     this.waits = false; // whether what was in the way is an answer that is being written
     this.timer = 0;
+    this.standing = ''; // what it says when there is nothing else to say
   }
 
   // undo: brings back what was before. more: a further button. lines: what is told one by one. stay:
@@ -41,6 +42,7 @@ export class Notice {
    * @param {boolean} error
    */
   #say(words, { undo, more, lines = [], stay = false }, error) {
+    this.node.classList.remove('standing');
     this.node.classList.toggle('error', error);
     this.node.setAttribute('role', error ? 'alert' : 'status');
     const hide = () => this.hide();
@@ -76,8 +78,24 @@ export class Notice {
   }
 
   hide() {
-    this.node.hidden = true;
+    clearTimeout(this.timer);
     this.complains = false;
     this.waits = false;
+    this.stays = false;
+    this.node.classList.remove('error');
+    this.node.classList.toggle('standing', this.standing !== '');
+    this.node.setAttribute('role', 'status');
+    this.node.replaceChildren(element('span', { textContent: this.standing }));
+    this.node.hidden = this.standing === '';
+  }
+
+  /**
+   * Says something as long as it holds, quietly; '' when it does no longer.
+   * @param {string} words
+   */
+  stand(words) {
+    const idle = this.node.hidden || this.node.classList.contains('standing');
+    this.standing = words;
+    if (idle) this.hide();
   }
 }

@@ -1,5 +1,5 @@
-// What outlives a reload, in this browser only. A full or forbidden storage is told once to
-// `onRefused` and loses nothing that is on the page.
+// What outlives a reload, in this browser only. A full or forbidden storage is told, as long as it is
+// so, and loses nothing that is on the page.
 //
 // What a person works on in one browser tab is that tab's: another tab never replaces it. A new tab
 // begins with what was changed last in any.
@@ -9,12 +9,35 @@ import { isObject } from './validate.js';
 const prefix = 'kto-playground.v1.';
 const ofTheTab = new Set(['chat', 'draft', 'beginning', 'comparison', 'samplers']);
 const known = new Map(); // what this tab read or wrote last, by name
-let refused = false;
-/** @type {(words: string) => void} */
-let onRefused = () => {};
+/** @type {Map<string, string>} */
+const refused = new Map(); // of what cannot be stored now, by name, why
+/** @type {((words: string) => void)[]} */
+const listeners = [];
+/** @type {string | undefined} */
+let archive; // why the archive keeps nothing
 
-export function whenRefused(listener) {
-  onRefused = listener;
+// Why something is not stored, '' where all is. What holds for the conversation is more than what holds for the archive.
+const whyNot = () => [...refused.values()][0] ?? archive ?? '';
+
+// listener(words): now, and whenever they change.
+export function onRefusal(listener) {
+  listeners.push(listener);
+  listener(whyNot());
+}
+
+/** @param {() => void} change */
+function changing(change) {
+  const before = whyNot();
+  change();
+  if (whyNot() !== before) listeners.forEach((each) => each(whyNot()));
+}
+
+/**
+ * Says why the archive keeps nothing, or that it does.
+ * @param {string} [words]
+ */
+export function refuseArchive(words) {
+  changing(() => { archive = words; });
 }
 
 // Whether a key of the browser's storage is this one of ours.
@@ -35,18 +58,19 @@ export function load(name, fallback) {
 
 export function save(name, value) {
   const text = JSON.stringify(value);
-  if (ofTheTab.has(name) && known.get(name) === text) return;
+  if (ofTheTab.has(name) && known.get(name) === text) {
+    changing(() => refused.delete(name));
+    return;
+  }
   try {
     if (ofTheTab.has(name)) sessionStorage.setItem(prefix + name, text);
     localStorage.setItem(prefix + name, text);
     known.set(name, text);
-    refused = false;
+    changing(() => refused.delete(name));
   } catch (error) {
-    if (refused) return;
-    refused = true;
-    onRefused(error.name === 'QuotaExceededError'
+    changing(() => refused.set(name, error.name === 'QuotaExceededError'
       ? 'This browser’s storage is full: the conversation stays on the page, but a reload will lose what is new.'
-      : 'This browser does not let the page store anything: a reload will lose the conversation.');
+      : 'This browser does not let the page store anything: a reload will lose the conversation.'));
   }
 }
 
@@ -59,11 +83,6 @@ export function handOver(name, value) {
   } catch {
     // then a reload goes on with what was saved
   }
-}
-
-// Says that something else cannot be stored, unless more was said already.
-export function refuse(words) {
-  if (!refused) onRefused(words);
 }
 
 // A list that is kept for a reload of this browser tab alone.

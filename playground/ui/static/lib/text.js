@@ -38,6 +38,10 @@ export function brief(words, length = 60) {
   return `${cut.replace(/[\ud800-\udbff]$/, '').replace(/[\s.,:;…]+$/, '')}…`;
 }
 
+// What a text of several sentences says first.
+/** @type {(words: string) => string} */
+export const firstSentence = (words) => /^.*?\.(?=\s|$)/.exec(words)?.[0] ?? words;
+
 // The marks, unseen, that turn the direction of a text.
 const turning = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 // A text with them told by their numbers instead.

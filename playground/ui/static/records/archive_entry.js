@@ -2,7 +2,8 @@
 // is where conversations are stored; the browser's other storage has only which entry a tab shows,
 // and the conversation itself where the archive refuses it, or while the page is being left.
 
-import { refuse } from '../lib/storage.js';
+import { refuseArchive } from '../lib/storage.js';
+import { firstSentence } from '../lib/text.js';
 import { entriesOf, handleOf, keep, markOf, readEntry } from './archive.js';
 
 const pause = 1000; // milliseconds between two writes of an answer that grows
@@ -20,7 +21,7 @@ export function whenRefusal(listener) {
 function setRefusal(words) {
   if (refusal === words) return;
   refusal = words;
-  if (words) refuse(words);
+  refuseArchive(words ? firstSentence(words) : undefined);
   onRefusal();
 }
 
