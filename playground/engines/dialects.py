@@ -72,17 +72,17 @@ VLLM: Final = Dialect(
     label="vLLM",
     applied={
         **_ALL,
-        "temperature": Applied("native", "vLLM takes 0.01 for what lies between 0 and 0.01."),
+        "temperature": Applied("native", "Between 0 and 0.01, vLLM takes 0.01."),
         "min_p": Applied(
             "native",
-            "vLLM applies min_p before top_k and top_p, most others after them: the same but where "
-            "both min_p and top_p are set.",
+            "Applied before top_k and top_p. Most engines but vLLM apply it after them: the same "
+            "unless both min_p and top_p are set.",
         ),
     },
     seeds=Seeds(
         "alone",
-        "The same seed repeats while no other answer is being written: sums differ with what else "
-        "is in the batch.",
+        "The same seed repeats only if nothing else is being generated at the same time: sums "
+        "differ with what else is in the batch.",
     ),
     top_k_off=0,
     probabilities=Probabilities("raw", 20),
@@ -95,9 +95,7 @@ SGLANG: Final = Dialect(
     label="SGLang",
     applied={
         **_ALL,
-        "repetition_penalty": Applied(
-            "native", "SGLang counts the answer alone, and not the prompt."
-        ),
+        "repetition_penalty": Applied("native", "Counts the answer alone, not the prompt."),
     },
     seeds=Seeds(
         "never",
@@ -135,7 +133,7 @@ OPENAI: Final = Dialect(
         if name in _OPENAI_HAS
         else Applied(
             "native",
-            f"OpenAI's API has no {name}: it is sent where it is set, and only the proof shows "
+            f"OpenAI's API has no {name}. It is sent where it is set, and only the proof shows "
             "whether this server applies it.",
         )
         for name in BY_NAME

@@ -19,8 +19,7 @@ from playground.engines.tokens import cut
 from tgi import decoding, errors
 
 _COUNTS_PROMPT: Final = (
-    "llama.cpp counts the tokens of the prompt too, not of the answer alone, so that a "
-    "conversation's length makes this penalty stronger."
+    "Counts the prompt's tokens, too. In llama.cpp a long conversation makes this penalty stronger."
 )
 _APPLIED: Final[Mapping[str, Applied]] = {
     **dict.fromkeys(BY_NAME, Applied("native")),
@@ -32,8 +31,8 @@ _APPLIED: Final[Mapping[str, Applied]] = {
 SEEDS: Final = 2**32 - 1
 _REPEATS: Final = Seeds(
     "alone",
-    "The same seed repeats while no other answer is being written. llama.cpp's seeds end at "
-    f"{SEEDS - 1}; a higher one begins again at 0.",
+    "The same seed repeats only if nothing else is being generated at the same time. llama.cpp's "
+    f"seeds end at {SEEDS - 1}; a higher one begins again at 0.",
 )
 # It has no limit of its own.
 _STOPS: Final = 64

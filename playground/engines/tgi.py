@@ -45,8 +45,7 @@ _STOCK: Final[Mapping[str, Applied]] = {
     "top_k": _NATIVE,
     "frequency_penalty": Applied(
         "native",
-        "TGI divides the penalty by the number of tokens so far, which makes it far weaker than "
-        "OpenAI's of the same value.",
+        "Far weaker than OpenAI's. TGI divides the penalty by the number of tokens so far.",
     ),
     "presence_penalty": Applied("unsupported", "TGI has no presence penalty; it is not sent."),
     "repetition_penalty": _NATIVE,
@@ -55,7 +54,8 @@ _STOCK: Final[Mapping[str, Applied]] = {
 
 # Its generator starts anew with each request, but sums differ with what else is in the batch.
 _SEEDS: Final = Seeds(
-    "alone", "The same seed repeats while no other answer is being written, for anybody."
+    "alone",
+    "The same seed repeats only if nothing else is being generated at the same time, for anybody.",
 )
 _TOP_TOKENS: Final = 5  # MAX_TOP_N_TOKENS, unless its operator raised it; /info does not tell
 # As many as are worth asking for, where its operator allows them: most presets' top_k is 40 or 50,

@@ -393,8 +393,8 @@ async def test_says_what_the_engine_is() -> None:
         "default_system": "",
         "seeds": {
             "repeat": "alone",
-            "condition": "The same seed repeats while no other answer is being written, for "
-            "anybody.",
+            "condition": "The same seed repeats only if nothing else is being generated at the "
+            "same time, for anybody.",
         },
         "slots": None,
         "max_input_tokens": 60,

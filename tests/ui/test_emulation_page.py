@@ -180,10 +180,11 @@ def test_the_three_presets_carry_no_warning_on_stock_tgi(chromium: Browser, stoc
 
 
 def test_no_seed_is_promised_that_repeats_only_alone(chromium: Browser, stock: str) -> None:
-    together = "Here a seed repeats an answer only while no other is being written."
+    time = "only if nothing else is being generated at the same time"
+    together = f"A seed repeats an answer here {time}."
     with opened(chromium, stock + "/") as page:
         said = Said(page)
-        alone = "The same seed repeats while no other answer is being written, for anybody."
+        alone = f"The same seed repeats {time}, for anybody."
         expect(page.locator("#seed-note")).to_have_text(alone)
         page.get_by_role("tab", name="Compare").click()
         note = page.locator("#compare-seed-note")

@@ -143,7 +143,7 @@ def test_any_other_model_has_its_own_name_in_every_tab_and_none_of_the_default_o
             expect(page.get_by_role("heading", level=1)).to_have_text("SmolLM2-135M-Instruct")
         about = page.locator("#view-about")
         expect(about).to_contain_text("HuggingFaceTB/SmolLM2-135M-Instruct")
-        expect(page.locator("#engine-info")).to_contain_text("repeats while no other answer")
+        expect(page.locator("#engine-info")).to_contain_text("repeats only if nothing else")
         said = page.locator("body").inner_text()
         assert not re.search("KTO|Mistral|29.71|FP8|stand-in", said)
         assert not any("api/card" in each for each in asked)
@@ -282,11 +282,11 @@ def test_each_knob_says_what_the_engine_makes_of_it(chromium: Browser, small: Ap
     with opened(chromium, small.url + "/") as page:
         said = Said(page)
         differs = {"how": "native", "reason": "llama.cpp counts prompt and answer."}
-        longer = {"how": "native", "reason": "vLLM takes 0.01 for less, so that 0 differs."}
+        longer = {"how": "native", "reason": "vLLM takes 0.01 for less. So 0 differs."}
         emulated = {"how": "emulated", "reason": "By the engine's own tokens."}
         said.now(applied={"repetition_penalty": differs, "top_k": longer, "min_p": emulated})
         expect(how(page, "repetition_penalty")).to_have_text(differs["reason"])
-        expect(how(page, "top_k")).to_have_text("vLLM takes 0.01 for less…")  # whole words
+        expect(how(page, "top_k")).to_have_text("vLLM takes 0.01 for less.")
         expect(how(page, "repetition_penalty")).to_have_class("how said")
         expect(how(page, "min_p")).to_have_class("how said")
         expect(how(page, "min_p")).to_have_text("emulated")
@@ -337,7 +337,7 @@ def test_the_seeds_field_says_when_a_seed_repeats(
 ) -> None:
     with opened(chromium, small.url + "/") as page:
         seed = page.locator("#seed")
-        alone = "The same seed repeats while no other answer is being written, for anybody."
+        alone = "The same seed repeats only if nothing else is being generated at the same time"
         expect(seed).to_have_accessible_description(re.compile(re.escape(alone)))
         before = top(page.locator("#stop"))
         Said(page).now(engine={"seeds": seeds})
@@ -566,7 +566,7 @@ def test_llama_cpp_for_real(chromium: Browser) -> None:
         opened(chromium, site.url + "/") as page,
     ):
         assert head(page) == ("SmolLM2-135M-Instruct", "Q4_1 · llama.cpp")
-        expect(how(page, "frequency_penalty")).to_contain_text("llama.cpp counts")
+        expect(how(page, "frequency_penalty")).to_have_text("Counts the prompt's tokens, too.")
         expect(page.get_by_role("tab", name="Creative")).not_to_have_class(re.compile("lacking"))
         page.fill("#max-new-tokens", "20")
         page.fill("#chat-prompt", "hello")

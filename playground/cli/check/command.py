@@ -205,7 +205,7 @@ def _print_proof(proof: Proof, info: EngineInfo) -> None:
         print(f"    {found.parameter:<19} {words:<20} {found.evidence}")
         if info.applied[found.parameter].reason:
             print(f"    {'':<19} {'':<20} {info.applied[found.parameter].reason}")
-    alone = " while it is alone" if info.seeds.repeat == "alone" else ""
+    alone = " if nothing else is being generated" if info.seeds.repeat == "alone" else ""
     repeat = f"repeats its answer{alone}" if proof.seeds_repeat else "does NOT repeat its answer"
     print(f"    {'seed':<19} {repeat}")
     print(f"    {'an unknown field':<19} {_UNKNOWN[proof.unknown_field]}")

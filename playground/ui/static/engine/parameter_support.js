@@ -17,7 +17,7 @@ let alone = false; // whether it repeats a seed only then
 export function seedWords({ repeat, condition }) {
   if (repeat === 'always') return `The same seed repeats its answer. ${condition}`.trim();
   if (condition !== '') return condition;
-  return repeat === 'alone' ? 'The same seed repeats while no other answer is being written.' : 'The same seed does not repeat its answer here.';
+  return repeat === 'alone' ? 'The same seed repeats only if nothing else is being generated at the same time.' : 'The same seed does not repeat its answer here.';
 }
 
 /**
@@ -26,7 +26,7 @@ export function seedWords({ repeat, condition }) {
  */
 export function seedDoubt(repeats) {
   if (repeats.includes('never')) return 'The same seed does not repeat its answer here.';
-  return repeats.includes('alone') ? 'Here a seed repeats an answer only while no other is being written.' : '';
+  return repeats.includes('alone') ? 'A seed repeats an answer here only if nothing else is being generated at the same time.' : '';
 }
 
 /**
