@@ -120,11 +120,12 @@ def engine_routes(services: Services) -> APIRouter:
 
     @router.post("/api/proof", **answering(schemas.ProofAnswer, 429, 502, 503))
     async def prove_engine(request: Request, body: ProofBody) -> Response:
-        """Whether the engine really applies the parameters; takes some seconds the first time."""
+        """Whether the engine really applies the parameters; takes seconds to minutes if new."""
         info = (await engines.get(body.engine).state()).info
         if info is None:
             raise EngineError("The engine is not ready.", kind="offline", retryable=True)
-        return await proofs.answer(request, info, engines.address(body.engine))
+        address = engines.address(body.engine)
+        return await proofs.answer(request, info, address, again=body.again)
 
     @router.get("/api/proof", **answering(schemas.ProofProgress))
     async def follow_proof(engine: str | None = None) -> Response:

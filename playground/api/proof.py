@@ -46,8 +46,10 @@ class Proofs:
         """How many answers the proof has that is being made, as JSON; 0 where none is."""
         return json_answer({"answers": self._answers.get(address.id, 0), "about": ANSWERS})
 
-    async def answer(self, request: Request, info: EngineInfo, address: EngineAddress) -> Response:
-        """The proof of one engine as JSON.
+    async def answer(
+        self, request: Request, info: EngineInfo, address: EngineAddress, *, again: bool
+    ) -> Response:
+        """The proof of one engine as JSON; a new one where that is asked for.
 
         Raises:
             EngineError: The engine does not do its part.
@@ -59,7 +61,11 @@ class Proofs:
         async with in_turn(request, self._services.proving):
             making = self._admitted(principal_of(request.scope), places, address)
             proof = await self._provers[address.id].proof(
-                info, places, making, lambda answers: self._answers.update({address.id: answers})
+                info,
+                places,
+                making,
+                lambda answers: self._answers.update({address.id: answers}),
+                again=again,
             )
         return json_answer(asdict(proof))
 

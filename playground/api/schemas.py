@@ -242,6 +242,8 @@ class ProofAnswer(TypedDict):
     generations: int
     tokens: int
     seconds: float
+    made: int
+    """When, in seconds since 1970."""
 
 
 @exact

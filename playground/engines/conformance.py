@@ -75,7 +75,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The findings in the table's order, and what was seen beside them."""
+    """The findings in the table's order, and what was seen beside them.
+
+    Attributes:
+        made: When, in seconds since 1970.
+    """
 
     findings: tuple[Finding, ...]
     seeds_repeat: bool
@@ -83,6 +87,7 @@ class Proof:
     generations: int
     tokens: int
     seconds: float
+    made: int
 
 
 def contradictions(proof: Proof, applied: Mapping[str, Applied]) -> list[str]:
@@ -115,6 +120,8 @@ class Prover:
         places: int,
         making: AbstractAsyncContextManager[AnswerUsage] | None = None,
         told: Callable[[int], None] = lambda answers: None,
+        *,
+        again: bool = False,
     ) -> Proof:
         """The proof; whoever asks while it is being made waits for the same one.
 
@@ -126,13 +133,15 @@ class Prover:
             making: Surrounds the making of one that is not there yet, and gives what counts its
                 tokens.
             told: Hears after each of its answers how many there are.
+            again: Whether one that is there already does not count.
 
         Raises:
             EngineError: The engine does not do its part.
         """
         identity = (info.name, info.model_id, info.model_sha)
+        before = self._proof if again else None
         async with self._alone:
-            if self._proof is None or self._proof[0] != identity:
+            if self._proof is None or self._proof is before or self._proof[0] != identity:
                 if not isinstance(self._engine, ProvableEngine):
                     raise EngineError(
                         f"{info.name} cannot be asked for a proof.", kind="refused", retryable=False
@@ -182,6 +191,7 @@ async def prove(
         generations=asked.generations,
         tokens=usage.generated_tokens,
         seconds=time.monotonic() - began,
+        made=int(time.time()),
     )
 
 
@@ -202,7 +212,7 @@ def _refused(name: str, error: EngineError) -> Finding:
     """The finding of an engine that does not take a parameter; any other error is raised again."""
     if error.kind != "refused":
         raise error
-    return Finding(name, "none", f"the engine refuses it: {error}", {})
+    return Finding(name, "none", f"The engine refuses it: {error}", {})
 
 
 async def _temperature(asked: Answers, greedy: Sequence[Answer], hot: Sequence[Answer]) -> Finding:
@@ -220,7 +230,8 @@ async def _temperature(asked: Answers, greedy: Sequence[Answer], hot: Sequence[A
     return Finding(
         name,
         verdict,
-        f"at {COLD:g} {frozen} of {total} answers are the greedy one, at {HOT:g} {free}",
+        f"At {COLD:g}, {frozen} of {total} test answers were the model's likeliest words; at "
+        f"{HOT:g}, {free} of {total}.",
         {"answers": total, "greedy_when_cold": frozen, "greedy_at_hot": free},
     )
 
@@ -237,14 +248,14 @@ async def _narrowed(
     total = len(greedy)
     verdict: Verdict = "unclear"
     evidence = (
-        f"{value:g} makes {alone} of {total} answers the greedy one at temperature {HOT:g}; "
-        f"without it {free} are"
+        f"With {value:g}, {alone} of {total} test answers at temperature {HOT:g} were the model's "
+        f"likeliest words; without it, {free} of {total}."
     )
     if _freezes(alone, free, total):
         verdict = "proven"
     elif unchanged == total:
         verdict = "none"
-        evidence = f"{value:g} leaves {unchanged} of {total} answers as they are, {_exactly(asked)}"
+        evidence = _ignored(value, total, asked)
     return Finding(
         name,
         verdict,
@@ -287,25 +298,23 @@ async def _judged(
     if name != "repetition_penalty":
         strength, deviation = await _strength(asked, name, unchanged == total)
     evidence = (
-        f"{value:g} lowers the share of words that come again from {before:.1%} to {after:.1%} in "
-        f"{total} pairs (p = {p:.4f})"
+        f"With {value:g}, {after:.1%} of the words had come before, without it {before:.1%} (in "
+        f"{total} pairs of test answers; p = {p:.4f})."
     )
     verdict: Verdict = "unclear"
     if unchanged == total and not strength:
         verdict = "none"
-        evidence = f"{value:g} leaves {total} of {total} answers as they are, {_exactly(asked)}"
+        evidence = _ignored(value, total, asked)
     elif strength is not None and strength < _WEAK:
         verdict = "weaker"
-        evidence = (
-            f"shifts log-probabilities by {strength:.1%} of what OpenAI's does; words that come "
-            f"again: {before:.1%} without, {after:.1%} with {value:g} (p = {p:.4f}){deviation}"
-        )
+        evidence += f" Its strength is {strength:.1%} of OpenAI's{deviation}."
     else:
         if p < SIGNIFICANT or strength is not None:
             verdict = "proven"
-        if strength is not None:
-            evidence += f"; {strength:.0%} of OpenAI's strength"
-        evidence += deviation
+        if strength is None:
+            evidence += deviation
+        else:
+            evidence += f" Its strength is {strength:.0%} of OpenAI's{deviation}."
     counts = {"pairs": total, "before": before, "after": after, "unchanged": unchanged}
     return Finding(name, verdict, evidence, counts, p, strength)
 
@@ -321,7 +330,7 @@ async def _strength(asked: Answers, name: str, ignored: bool) -> tuple[float | N
     kind = asked.info.probabilities.kind
     if kind != "final":
         tells = "no probabilities" if kind == "none" else "the model's own probabilities alone"
-        return None, f"; how strong it is beside OpenAI's cannot be told: the engine gives {tells}"
+        return None, f" How strong it is beside OpenAI's cannot be told: the engine gives {tells}."
     most = 1 if name == "presence_penalty" else PAIR_TOKENS
     plain = await asked.told({"temperature": _COOL})
     answer, both = Shift(), Shift()
@@ -331,17 +340,18 @@ async def _strength(asked: Answers, name: str, ignored: bool) -> tuple[float | N
             answer += shift(a, b, value / _COOL, most)
             both += shift(a, b, value / _COOL, most, a.prompt)
     if not answer.squares and not both.squares:
-        return None, "; no token came again among the likeliest, so its strength is not known"
+        return None, " Its strength is not known: no token came again among the likeliest."
     if not answer.measured and not ignored:
         # A server that is said to give final ones, and gives the model's own.
         return None, (
-            "; how strong it is beside OpenAI's cannot be told: the probabilities that the engine "
-            "gives are the same with it and without"
+            " How strong it is beside OpenAI's cannot be told: the probabilities that the engine "
+            "gives are the same with it and without."
         )
     if both.fit > answer.fit:
-        return both.slope, ", and it counts the prompt's tokens too, which OpenAI's does not"
+        return both.slope, ", with the prompt's tokens counted, too"
     return answer.slope, ""
 
 
-def _exactly(asked: Answers) -> str:
-    return "token for token" if asked.tells_tokens else "letter for letter"
+def _ignored(value: float, total: int, asked: Answers) -> str:
+    exactly = "token for token" if asked.tells_tokens else "letter for letter"
+    return f"With {value:g}, all {total} test answers stayed as they were, {exactly}."

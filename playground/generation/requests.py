@@ -327,6 +327,9 @@ class ProofBody(Body):
     """Which engine is to be proven."""
 
     engine: EngineChoice = None
+    again: bool = Field(
+        default=False, description="Whether a proof that this server has already does not count."
+    )
 
 
 _Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]

@@ -4,6 +4,7 @@ Its tokens are words, with a BOS, and each of its answers is of three tokens.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -92,6 +93,20 @@ async def test_its_tokens_are_counted_on_the_day_of_who_asked() -> None:
         again = await client.post("/api/proof", json={})
         assert again.json() == answer.json()
         assert await used(services) == prompts + 3 * len(bodies), "the one that is kept is free"
+
+
+async def test_one_that_is_asked_for_again_is_made_anew_and_once_for_all_who_ask() -> None:
+    async with site(answers) as (client, _, server):
+        first = (await client.post("/api/proof", json={})).json()
+        made = first["generations"]
+        assert abs(first["made"] - time.time()) < 3600
+        again = [client.post("/api/proof", json={"again": True}) for _ in range(3)]
+        found = [each.json() for each in await asyncio.gather(*again)]
+        assert len(calls(server, "/generate")) == 2 * made
+        assert found == [found[0]] * 3
+        assert found[0]["findings"] == first["findings"]
+        assert (await client.post("/api/proof", json={})).json() == found[0]
+        assert len(calls(server, "/generate")) == 2 * made
 
 
 async def test_a_day_that_is_used_up_has_no_proof_in_it() -> None:

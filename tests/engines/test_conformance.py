@@ -70,8 +70,8 @@ def test_seven_of_seven_on_stock_tgi_three_of_them_emulated(stock_url: str) -> N
         *("frequency_penalty", "presence_penalty", "min_p")
     }
     for name in ("frequency_penalty", "presence_penalty"):
-        assert "100% of OpenAI's strength" in words[name]
-    assert "repeats its answer while it is alone" in done.stdout
+        assert "Its strength is 100% of OpenAI's." in words[name]
+    assert "repeats its answer if nothing else is being generated" in done.stdout
     asked, *told = done.stderr.splitlines()
     assert asked.startswith("Asking TGI stand-in")
     assert told == [f"  {count} of some 260" for count in range(20, 20 * len(told) + 1, 20)] != []
@@ -122,8 +122,8 @@ async def test_seven_of_seven_on_llamacpp(
         assert 3 in (counts.get("greedy"), counts.get("greedy_when_cold"))
     for name in ("frequency_penalty", "presence_penalty"):
         assert found[name].strength == pytest.approx(1, abs=0.001)
-        assert "it counts the prompt's tokens too" in found[name].evidence
-        assert "counts the tokens of the prompt too" in info.applied[name].reason
+        assert "with the prompt's tokens counted, too" in found[name].evidence
+        assert "Counts the prompt's tokens, too." in info.applied[name].reason
 
 
 @pytest.mark.usefixtures("few")
@@ -134,7 +134,7 @@ async def test_the_page_can_ask_for_the_proof_and_it_is_kept(stand_in_url: str) 
     ):
         first = (await client.post("/api/proof", json={})).json()
         second = (await client.post("/api/proof", json={})).json()
-        refused = await client.post("/api/proof", json={"again": True})
+        refused = await client.post("/api/proof", json={"anew": True})
     assert [each["parameter"] for each in first["findings"]] == list(BY_NAME)
     assert second == first, "the second is the first one, its seconds included"
     assert refused.status_code == 422

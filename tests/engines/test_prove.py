@@ -232,7 +232,7 @@ async def test_an_engine_that_applies_all_of_them_is_proven() -> None:
     counts = named(proof, "temperature").counts
     assert counts == {"answers": 9, "greedy_when_cold": 9, "greedy_at_hot": 0}
     assert named(proof, "temperature").evidence == (
-        "at 0.001 9 of 9 answers are the greedy one, at 1.5 0"
+        "At 0.001, 9 of 9 test answers were the model's likeliest words; at 1.5, 0 of 9."
     )
     assert named(proof, "top_k").counts == {
         "answers": 9,
@@ -241,7 +241,8 @@ async def test_an_engine_that_applies_all_of_them_is_proven() -> None:
         "unchanged": 0,
     }
     assert named(proof, "top_k").evidence == (
-        "1 makes 9 of 9 answers the greedy one at temperature 1.5; without it 0 are"
+        "With 1, 9 of 9 test answers at temperature 1.5 were the model's likeliest words; without "
+        "it, 0 of 9."
     )
     for name in ("frequency_penalty", "presence_penalty"):
         found = named(proof, name)
@@ -251,14 +252,14 @@ async def test_an_engine_that_applies_all_of_them_is_proven() -> None:
         assert (found.counts["pairs"], found.counts["unchanged"]) == (40, 0)
         assert found.counts["before"] > found.counts["after"] > 0
         assert found.evidence == (
-            f"2 lowers the share of words that come again from {found.counts['before']:.1%} to "
-            f"{found.counts['after']:.1%} in 40 pairs (p = {found.p:.4f}); 100% of OpenAI's "
-            "strength"
+            f"With 2, {found.counts['after']:.1%} of the words had come before, without it "
+            f"{found.counts['before']:.1%} (in 40 pairs of test answers; p = {found.p:.4f}). Its "
+            "strength is 100% of OpenAI's."
         )
     found = named(proof, "repetition_penalty")
     assert found.strength is None
-    assert found.evidence.startswith("20 lowers the share of words that come again from ")
-    assert found.evidence.endswith(f"in 40 pairs (p = {found.p:.4f})")
+    assert found.evidence.startswith("With 20, ")
+    assert found.evidence.endswith(f"(in 40 pairs of test answers; p = {found.p:.4f}).")
 
 
 async def test_every_question_is_asked_as_a_chat_would_and_with_every_parameter() -> None:
@@ -310,13 +311,14 @@ async def test_what_an_engine_ignores_changes_nothing_token_for_token() -> None:
     assert verdicts(proof) == dict.fromkeys(BY_NAME, "none")
     assert named(proof, "temperature").counts["greedy_when_cold"] == 0
     assert named(proof, "top_p").evidence == (
-        "0.001 leaves 9 of 9 answers as they are, token for token"
+        "With 0.001, all 9 test answers stayed as they were, token for token."
     )
     assert named(proof, "top_p").counts["unchanged"] == 9
     for name in ("frequency_penalty", "presence_penalty", "repetition_penalty"):
         found = named(proof, name)
-        assert found.evidence == "2 leaves 40 of 40 answers as they are, token for token".replace(
-            "2 ", f"{2 if name != 'repetition_penalty' else 20} "
+        value = 2 if name != "repetition_penalty" else 20
+        assert found.evidence == (
+            f"With {value}, all 40 test answers stayed as they were, token for token."
         )
         assert found.counts["unchanged"] == 40
         assert found.counts["before"] == found.counts["after"]
@@ -331,9 +333,9 @@ async def test_a_weak_penalty_is_said_to_be_one(strength: float) -> None:
     assert found.verdict == "weaker"
     assert found.strength == pytest.approx(strength)
     assert found.evidence == (
-        f"shifts log-probabilities by {strength:.1%} of what OpenAI's does; words that come again: "
-        f"{found.counts['before']:.1%} without, {found.counts['after']:.1%} with 2 "
-        f"(p = {found.p:.4f})"
+        f"With 2, {found.counts['after']:.1%} of the words had come before, without it "
+        f"{found.counts['before']:.1%} (in 40 pairs of test answers; p = {found.p:.4f}). Its "
+        f"strength is {strength:.1%} of OpenAI's."
     )
     assert named(proof, "presence_penalty").verdict == "proven"
 
@@ -347,7 +349,7 @@ async def test_half_of_the_strength_is_enough() -> None:
 async def test_a_parameter_that_is_refused_has_no_effect() -> None:
     proof = await proven(Maker(refuses={"min_p": 0.1, "no_such_parameter": 1}))
     assert named(proof, "min_p") == Finding(
-        "min_p", "none", "the engine refuses it: min_p is too much.", {}
+        "min_p", "none", "The engine refuses it: min_p is too much.", {}
     )
     assert proof.unknown_field == "refused"
     assert set(verdicts(proof).values()) == {"proven", "none"}
@@ -402,12 +404,12 @@ async def test_texts_are_compared_where_tokens_are_not_told() -> None:
         found = named(proof, name)
         assert found.strength is None
         assert found.evidence.endswith(
-            "; how strong it is beside OpenAI's cannot be told: the engine gives no probabilities"
+            " How strong it is beside OpenAI's cannot be told: the engine gives no probabilities."
         )
     proof = await proven(Maker(applies=(), numbers=False), of=info(probabilities=none))
     assert verdicts(proof) == dict.fromkeys(BY_NAME, "none")
     assert named(proof, "top_k").evidence == (
-        "1 leaves 9 of 9 answers as they are, letter for letter"
+        "With 1, all 9 test answers stayed as they were, letter for letter."
     )
 
 
@@ -417,13 +419,13 @@ async def test_raw_probabilities_tell_no_strength() -> None:
     assert set(maker.likeliest) == {0}, "it is not asked for what tells nothing"
     found = named(proof, "presence_penalty")
     assert (found.verdict, found.strength) == ("proven", None)
-    assert found.evidence.endswith("the engine gives the model's own probabilities alone")
+    assert found.evidence.endswith("the engine gives the model's own probabilities alone.")
 
 
 async def test_probabilities_that_are_said_to_be_final_and_are_not() -> None:
     found = named(await proven(Maker(final=False)), "frequency_penalty")
     assert (found.verdict, found.strength) == ("proven", None)
-    assert found.evidence.endswith("are the same with it and without")
+    assert found.evidence.endswith("are the same with it and without.")
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.7])
@@ -432,17 +434,16 @@ async def test_penalties_that_count_the_prompt_too_are_said_to(strength: float) 
     assert found.verdict == "proven"
     assert found.strength == pytest.approx(strength)
     assert found.evidence.endswith(
-        f"; {strength:.0%} of OpenAI's strength, and it counts the prompt's tokens too, which "
-        "OpenAI's does not"
+        f" Its strength is {strength:.0%} of OpenAI's, with the prompt's tokens counted, too."
     )
 
 
 async def test_where_much_is_refused_less_is_asked_for() -> None:
     found = named(await proven(Maker(refuses={"repetition_penalty": 3})), "repetition_penalty")
-    assert found.evidence.startswith("2 lowers the share of words")
+    assert found.evidence.startswith("With 2, ")
     found = named(await proven(Maker(refuses={"repetition_penalty": 2})), "repetition_penalty")
     assert found == Finding(
-        "repetition_penalty", "none", "the engine refuses it: repetition_penalty is too much.", {}
+        "repetition_penalty", "none", "The engine refuses it: repetition_penalty is too much.", {}
     )
 
 
@@ -493,6 +494,7 @@ def test_a_claim_without_effect_is_a_contradiction() -> None:
         generations=1,
         tokens=1,
         seconds=1.0,
+        made=1,
     )
     applied = {
         "min_p": Applied("unsupported"),
