@@ -159,7 +159,7 @@ def test_the_chat_chooses_its_engine_and_the_page_follows_it(page: Page) -> None
     expect(page.locator("#engine-state")).to_have_attribute("title", "llama.cpp")
 
 
-COUNTS_PROMPT = "llama.cpp counts the tokens of the prompt too…"
+COUNTS_PROMPT = "Counts the prompt's tokens, too."
 UNTOLD = (
     "This one does not tell the likeliest tokens (MAX_TOP_N_TOKENS), so it is not emulated either."
 )
@@ -168,7 +168,7 @@ WORDS = {
     "all": {},
     "stock": dict.fromkeys(("frequency_penalty", "presence_penalty", "min_p"), "emulated"),
     "bare": {
-        "frequency_penalty": "TGI divides the penalty by the number of tokens so far…",
+        "frequency_penalty": "Far weaker than OpenAI's.",
         "presence_penalty": f"Not applied: TGI has no presence penalty; it is not sent. {UNTOLD}",
         "min_p": f"Not applied: TGI has no min_p; it is not sent. {UNTOLD}",
     },

@@ -45,6 +45,23 @@ interface Problem {
 
 type Support = { how: 'native' | 'emulated' | 'unsupported'; reason: string };
 
+// What the test of the samplers found about a parameter.
+interface Finding {
+  parameter: string;
+  verdict: 'proven' | 'weaker' | 'none' | 'unclear';
+  evidence: string; // in sentences
+}
+
+// And about an engine: engine/proof.js.
+interface Proof {
+  engine: string;
+  of: string;
+  made: number;
+  alone: boolean;
+  seeds_repeat: boolean;
+  findings: Finding[];
+}
+
 interface PromptFormat {
   id: string;
   label: string;

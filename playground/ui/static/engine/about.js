@@ -5,7 +5,8 @@ import { json } from '../lib/api.js';
 import { $, element, markdown, whenAdded } from '../lib/dom.js';
 import { number, within } from '../lib/text.js';
 import { mostStops } from '../lib/values.js';
-import { seedWords } from './parameter_support.js';
+import { findingWords, seedWords } from './parameter_support.js';
+import { findings, onProof, proofWords } from './proof.js';
 import { onEngine } from './state.js';
 
 const list = (facts) => element('dl', {}, ...facts.flatMap(([name, value]) => [
@@ -60,14 +61,17 @@ function showEngine(engine, raw) {
     ['stop sequences', `at most ${Math.min(mostStops, engine.max_stop_sequences)} of your own`],
     ['answers at a time', engine.slots === null ? 'not reported by the engine' : number.format(engine.slots)],
     ['seeds', seedWords(engine.seeds)],
+    ['samplers', proofWords() || 'Not tested in this browser: “Test the samplers on this engine…” is among a preset’s ⋯ actions.'],
   ];
   const place = $('#engine-info');
-  const open = place.querySelector('details')?.open ?? false;
+  const opened = new Set([...place.querySelectorAll('details[open] summary')].map(({ textContent }) => textContent));
+  const folded = (title, content) => element('details', { open: opened.has(title) },
+    element('summary', { textContent: title }), element('div', { className: 'body' }, content));
+  const found = findings();
   place.replaceChildren(
     list(facts),
-    element('details', { open },
-      element('summary', { textContent: 'What the engine says of itself' }),
-      element('div', { className: 'body' }, element('pre', { textContent: raw === null ? 'More than can be shown here.' : JSON.stringify(raw, null, 2), tabIndex: 0 }))),
+    ...(found.length > 0 ? [folded('What the test of the samplers found', list(found.map((each) => [each.parameter, findingWords(each)])))] : []),
+    folded('What the engine says of itself', element('pre', { textContent: raw === null ? 'More than can be shown here.' : JSON.stringify(raw, null, 2), tabIndex: 0 })),
   );
 }
 
@@ -77,13 +81,17 @@ export function startAbout() {
     const places = [$('#model-info'), card, $('#engine-info')];
     const untold = places.map((place) => place.textContent);
     let shown = '';
+    let showNow = () => {};
+    onProof(() => showNow());
     onEngine((state) => {
       if (state.state === 'unknown') {
         shown = '';
         places.forEach((place, i) => place.replaceChildren(...(untold[i] === '' ? [] : [element('p', { textContent: untold[i] })])));
       }
       if (!state.engine) return; // while it is away, what it said last holds
-      showEngine(state.engine, state.raw);
+      const { engine, raw } = state;
+      showNow = () => showEngine(engine, raw);
+      showNow();
       const now = JSON.stringify(state.engine);
       if (now === shown) return;
       shown = now;

@@ -1,14 +1,16 @@
-// How the engine treats each parameter: what it says of itself, until it was proven.
+// How the engine treats each parameter: what it says of itself, and what a test of it found.
 
-import { json } from '../lib/api.js';
-import { followedEngine } from './state.js';
+import { findings, proofFor } from './proof.js';
 
-const verdicts = { proven: 'Proven', weaker: 'Weaker than OpenAI’s', none: 'Without effect', unclear: 'Not clear' };
+// Of each verdict the words for who asks, and those below a knob.
+const verdicts = {
+  proven: { words: 'It takes effect.', word: 'tested' },
+  weaker: { words: 'It is weaker than OpenAI’s.', word: 'weaker than OpenAI’s' },
+  none: { words: 'It does nothing here.', word: 'does nothing here' },
+  unclear: { words: 'Whether it takes effect is not clear.', word: 'effect not clear' },
+};
 /** @type {Record<string, Support>} */
 let applied = {}; // empty until an engine has answered
-let proof = {}; // findings by parameter, once they were asked for
-let engine = '';
-let alone = false; // whether it repeats a seed only then
 
 /**
  * When the same seed gives the same answer again, in words.
@@ -38,56 +40,51 @@ export function systemWords({ system_role: has, default_system: own }) {
   return own === '' ? where : `${where} Where this is empty, the model’s own default is sent: “${own}”.`;
 }
 
-// Takes in the engine's state. Another engine or model needs a proof of its own.
+// Takes in the engine's state.
+/** @param {EngineState} state */
 export function engineSays(state) {
   if (state.state === 'unknown') applied = {};
   if (!state.engine) return; // while it is away, what it said last holds
   applied = state.applied;
-  alone = state.engine.seeds.repeat === 'alone';
-  const now = [state.engine.name, state.engine.model_id, state.engine.model_sha].join(' ');
-  if (now !== engine) proof = {};
-  engine = now;
+  proofFor(state.engine, applied);
 }
 
 // The parameters that the engine is said to treat so.
 /** @param {Support['how']} how */
 export const treated = (how) => Object.keys(applied).filter((name) => applied[name].how === how);
 
-// {words, level, word}, where level is calm (only worth a look when one is at the knob), said, proven or
-// unsupported, and word stands for the words where they are worth a look only for who asks. emulate:
-// whether the reader lets parameters be emulated.
+// What is known of a parameter without a test, as treatment() gives it.
+function said(name) {
+  if (!applied[name]) return { words: '', level: 'calm', word: '' };
+  const { how, reason } = applied[name];
+  if (how === 'unsupported') return { words: `Not applied: ${reason}`, level: 'unsupported', word: `Not applied: ${reason}` };
+  if (how === 'emulated') return { words: reason, level: 'said', word: 'emulated' };
+  if (reason === '') return { words: 'Applied by the engine itself.', level: 'calm', word: '' };
+  return { words: reason, level: 'said', word: /^.*?\.(?=\s|$)/.exec(reason)?.[0] ?? reason }; // its first sentence
+}
+
+// What a test found of a parameter, in sentences.
+/** @param {Finding} found */
+export const findingWords = ({ verdict, evidence }) => `${verdicts[verdict].words} ${evidence}`;
+
+/**
+ * {words, level, word}, where level is calm (nothing is to be said at the knob), said or unsupported, words
+ * are for who asks, and word stands below the knob.
+ * @param {string} name
+ * @param {boolean} emulate whether the reader lets parameters be emulated
+ */
 export function treatment(name, emulate = true) {
-  const found = proof[name];
-  const { how, reason } = applied[name] ?? { how: '', reason: '' };
-  if (how === 'emulated' && !emulate) {
+  if (applied[name]?.how === 'emulated' && !emulate) {
     const lacks = name === 'frequency_penalty' ? 'and the engine’s own is far weaker than OpenAI’s' : 'and the engine has none of its own';
     return { words: `Emulation is switched off below, ${lacks}: it is not sent.`, level: 'unsupported', word: 'off' };
   }
-  if (found) {
-    const words = `${verdicts[found.verdict]}${how === 'emulated' ? ', emulated' : ''}: ${found.evidence}.`;
-    // What the engine means by it stays worth knowing.
-    return { words: reason ? `${words} ${reason}` : words, level: found.verdict === 'none' ? 'unsupported' : 'proven' };
-  }
-  if (!how) return { words: '', level: 'calm' };
-  if (how === 'unsupported') return { words: `Not applied: ${reason}`, level: 'unsupported' };
-  if (how === 'emulated') return { words: reason, level: 'said', word: 'emulated' };
-  return reason ? { words: reason, level: 'said' } : { words: 'Applied by the engine itself.', level: 'calm' };
-}
-
-// How far the proof of the engine is, as {answers, about}, where this server can tell.
-export function proofProgress() {
-  const id = followedEngine();
-  return json(`api/proof${id === null ? '' : `?engine=${encodeURIComponent(id)}`}`);
-}
-
-/**
- * Asks the engine's answers instead of its word. Gives the outcome in words; throws in words.
- * @param {AbortSignal} signal ends it
- */
-export async function prove(signal) {
-  const { findings, seeds_repeat: repeat } = await json('api/proof', { engine: followedEngine() }, signal);
-  proof = Object.fromEntries(findings.map((found) => [found.parameter, found]));
-  const proven = findings.filter(({ verdict }) => verdict === 'proven').length;
-  const seed = repeat ? `and a seed repeats its answer${alone ? ' while it is alone' : ''}` : 'and a seed does not repeat its answer';
-  return `${proven} of ${findings.length} parameters are proven, ${seed}.`;
+  const untested = said(name);
+  const found = findings().find(({ parameter }) => parameter === name);
+  if (!found) return untested;
+  // What the engine means by it stays worth knowing.
+  const words = ['Tested.', findingWords(found), ...(untested.level === 'calm' ? [] : [untested.words])].join(' ');
+  const { word } = verdicts[found.verdict];
+  if (found.verdict !== 'proven') return { words, level: found.verdict === 'none' ? 'unsupported' : 'said', word };
+  const note = untested.level === 'said' ? untested.word : '';
+  return { words, level: 'said', word: note.endsWith('.') ? `${note} Tested.` : [note, word].filter(Boolean).join(', ') };
 }

@@ -6,6 +6,7 @@
 
 import { onEngines, startEngines } from '../engine/choice.js';
 import { engineSays, seedWords, systemWords, treated } from '../engine/parameter_support.js';
+import { onProof } from '../engine/proof.js';
 import { followEngine, onEngine } from '../engine/state.js';
 import { $, button, element, whenAdded } from '../lib/dom.js';
 import { firstVisit, load, save } from '../lib/storage.js';
@@ -143,7 +144,6 @@ function handle(slot) {
     },
     neutralise: () => set((name) => String(parameters().find((each) => each.name === name)?.neutral)),
     lacking: (preset) => lacking(preset, editsOf(preset), emulates()),
-    proven: () => slots().forEach(show),
     put: (fields, words) => {
       const before = requestState();
       const put = (values) => {
@@ -343,5 +343,6 @@ export function startSamplers(onChange) {
       field('system').placeholder = state.engine.default_system === '' ? 'none' : 'none: the model’s own default is sent';
     });
   });
+  onProof(() => slots().forEach(show));
   onFragment('preset', (text) => offerPreset(text, handle(shared)));
 }

@@ -2,7 +2,7 @@
 // browser's; the server's stay as they are.
 //
 // `panel` is the slot of a panel: {current(), draft(), choose(preset), discard(),
-// neutralise(), lacking(preset), proven(), put(fields, words), redraw(), say(words, undo), summary(sampler)}.
+// neutralise(), lacking(preset), put(fields, words), redraw(), say(words, undo), summary(sampler)}.
 
 import { openDialog } from '../lib/dialog.js';
 import { button, copyButton, element } from '../lib/dom.js';
@@ -131,7 +131,7 @@ export function presetActions(slot, panel) {
       { label: 'Move up', run: () => move(panel, -1), hidden: !own() || place() === 0 },
       { label: 'Move down', run: () => move(panel, 1), hidden: !own() || place() === ownPresets().length - 1 },
       { label: 'Delete', run: () => remove(panel), hidden: !own() },
-      { label: 'Test the samplers on this engine…', run: async () => (await import('./proof_window.js')).openProof(panel.proven) },
+      { label: 'Test the samplers on this engine…', run: async () => (await import('./proof_window.js')).openProof() },
     ]),
   ];
 }

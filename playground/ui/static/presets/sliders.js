@@ -4,12 +4,6 @@ import { treatment } from '../engine/parameter_support.js';
 import { $ } from '../lib/dom.js';
 import { emulatedBy, isEdit, isEdited, lacking, original, parameters, readOf } from './edited_values.js';
 
-// The beginning of what is worth knowing, whole words up to where it pauses; the “?” tells all of it.
-function beginning(words) {
-  const [part] = /^.*?(?:[.,:;](?=\s|$)|$)/.exec(words) ?? [''];
-  return part === words || part.endsWith('.') ? part : `${part.replace(/[,:;]$/, '')}…`;
-}
-
 /**
  * @param {HTMLElement} knob
  * @param {Parameter} parameter
@@ -25,10 +19,10 @@ function showKnob(knob, parameter, { value, problem }, emulate) {
   slide.setAttribute('aria-valuetext', unset ? 'unset' : String(value));
   slide.style.setProperty('--at', `${(100 * (position - parameter.minimum)) / (parameter.maximum - parameter.minimum)}%`);
   $('.value', knob).setAttribute('aria-invalid', String(problem !== undefined));
-  const { words, level, word = '' } = treatment(parameter.name, emulate);
+  const { words, level, word } = treatment(parameter.name, emulate);
   const how = $('.how', knob);
   how.className = `how ${problem === undefined ? level : 'invalid'}`;
-  how.textContent = problem ?? (level === 'calm' ? '' : word || (level === 'said' ? beginning(words) : words));
+  how.textContent = problem ?? word;
   $('.treatment', knob).textContent = words; // at the knob there is room for little
 }
 
