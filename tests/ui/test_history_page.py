@@ -329,6 +329,37 @@ def test_a_long_title_keeps_what_it_can(page: Page, said: str, title: str) -> No
     assert entry["record"]["title"] == title
 
 
+def test_a_first_comparison_is_listed_while_it_is_written_and_a_blind_round_is_announced(
+    page: Page,
+) -> None:
+    page.route("**/api/stream", lambda route: None)  # not one word comes
+    compare(page)
+    page.check("#compare-blind")
+    page.fill("#compare-prompt", STORY)
+    page.press("#compare-prompt", "Enter")
+    rows = history(page)
+    empty = page.locator(".history-empty")
+    expect(empty).to_contain_text("The blind round in Compare comes here when it is voted on")
+    assert "Balanced" not in empty.inner_text()
+    compare(page)
+    page.get_by_role("button", name="Stop all").click()
+    page.get_by_role("button", name="Reveal", exact=True).click()
+    page.get_by_role("button", name="More for the comparison").click()
+    page.get_by_role("button", name="New comparison").click()
+    page.uncheck("#compare-blind")
+    deleted = "m.allEntries().then((e) => m.deleteEntries(e.map(({ id }) => id)))"
+    holds(page, 1)
+    call(page, "records/archive.js", deleted)
+    history(page)
+    expect(empty).not_to_contain_text("blind round")
+    compare(page)
+    page.fill("#compare-prompt", STORY)
+    page.press("#compare-prompt", "Enter")
+    history(page)
+    assert rows.count() == 1  # at once, and not with its first words
+    expect(rows).to_contain_text("Comparison · ")
+
+
 def test_exports_come_back_in_another_profile(page: Page, chromium: Browser, site: str) -> None:
     page.get_by_role("tab", name="Creative").click()
     ask(page, "Name ten animals.")

@@ -304,6 +304,7 @@ class Comparison {
       onEvent: (i, name) => this.#received(columns[i], name),
     });
     this.settle();
+    this.entry.flush();
     await answered;
     this.settle();
     this.entry.flush();

@@ -15,8 +15,9 @@ const otherYears = new Intl.DateTimeFormat('en', { day: 'numeric', month: 'long'
 
 // What was said last, in short, by which entries of one title are told apart: the last question, or
 // what was answered where that is the title itself.
-export function lastSaid({ title, columns: [column] }) {
-  const said = shownOf(column);
+/** @type {(record: Conversation) => string} */
+export function lastSaid({ title, columns }) {
+  const said = shownOf(columns[0]);
   const question = brief(said.findLast(({ role }) => role === 'user')?.content ?? '');
   return `“${question === title ? brief(said.at(-1)?.content ?? '') : question}”`;
 }

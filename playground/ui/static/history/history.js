@@ -46,7 +46,7 @@ class History {
     onEntries((ids) => this.#changed(ids));
     whenRefusal(() => this.#showRefusal());
     this.#showRefusal();
-    const catchUp = () => (this.stale || this.failure || currentRefusal()) && this.#show();
+    const catchUp = () => (this.stale || this.failure || currentRefusal() || this.items.size === 0) && this.#show();
     new IntersectionObserver(catchUp).observe(this.node);
     this.list.addEventListener('focusout', () => setTimeout(catchUp));
     await this.#load();
@@ -123,8 +123,10 @@ class History {
       return [button('Try again', () => this.#load())];
     }
     if (this.items.size === 0) {
+      const blind = viewIfDrawn('comparison')?.blind.open;
       return [element('div', { className: 'history-empty' }, element('h2', { textContent: 'Nothing here yet' }),
-        element('p', { textContent: 'What you say in Chat and Compare is kept here by itself, in this browser only. What you exported elsewhere can be imported.' }))];
+        element('p', { textContent: 'What you say in Chat and Compare is kept here by itself, in this browser only. What you exported elsewhere can be imported.' }),
+        ...(blind ? [element('p', { textContent: 'The blind round in Compare comes here when it is voted on or revealed.' })] : []))];
     }
     if (found.length === 0) {
       return [element('p', { className: 'note', textContent: `Nothing found for “${query}”.` }),
