@@ -519,6 +519,7 @@ def test_a_link_that_cannot_be_used_is_refused_in_words_and_changes_nothing(page
         expect(knob(page, "top_k")).to_have_value("3")
         expect(page.locator("#notice")).to_be_hidden()
         address(page, "top_k:-:3")  # and a reload refuses nothing anew
+        page.wait_for_function("!history.state?.layers")  # back from the window
     knob(page, "top_k").fill("4")
     address(page, "top_k:-:4")
 
