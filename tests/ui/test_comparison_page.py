@@ -429,6 +429,11 @@ def test_a_blind_round_hides_the_names_until_the_vote(page: Page) -> None:
     names = ["Balanced", "Focused", "Creative"]
     assert body(page, names.index(told[1])) == chosen
     expect(answer(page, names.index(told[1])).locator(".facts-line")).to_contain_text("chosen")
+    for place, name in enumerate(
+        names
+    ):  # the heads say where the answers stood, until the next ones
+        words = "B, your choice" if name == told[1] else re.compile(r"^[AC]$")
+        expect(column(page, place).locator(".voted")).to_have_text(words)
     page.get_by_role("button", name="Votes").click()
     row = page.get_by_role("row", name=told[1])
     expect(row).to_contain_text("100 %")
@@ -446,6 +451,11 @@ def test_a_blind_round_hides_the_names_until_the_vote(page: Page) -> None:
     expect(page.get_by_text("No votes yet.")).to_be_visible()
     page.get_by_role("button", name="Undo: bring the votes back").click()
     expect(page.get_by_role("row", name=told[1])).to_be_visible()
+    page.keyboard.press("Escape")
+    page.uncheck("#compare-blind")
+    ask(page, "Go on.")
+    finished(page)
+    expect(page.locator(".voted:visible")).to_have_count(0)
 
 
 def test_a_snapshot_during_a_blind_round_says_what_is_not_in_it(page: Page) -> None:
@@ -783,17 +793,12 @@ def test_on_a_phone_columns_scroll_sideways_and_open_full_width(
         assert page.evaluate("errors") == []
 
 
-def swipe(page: Page, pixels: int) -> None:
-    """A finger that goes sideways over the columns by so much."""
-    touch = page.context.new_cdp_session(page)
-    begin = 195 - pixels // 2
-    steps = range(begin, begin + pixels, 15 if pixels > 0 else -15)
-    for i, x in enumerate(steps):
-        touch.send(
-            "Input.dispatchTouchEvent",
-            {"type": "touchMove" if i else "touchStart", "touchPoints": [{"x": x, "y": 400}]},
-        )
-    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+def turn(page: Page, place: int) -> None:
+    """Scroll sideways to this column of a phone's."""
+    left = column(page, place).evaluate("e => e.getBoundingClientRect().left")
+    page.mouse.move(195, 400)
+    page.mouse.wheel(left, 0)
+    expect(column(page, place).locator("header")).to_be_in_viewport(ratio=0.9)
 
 
 @pytest.mark.parametrize("blind", [False, True])
@@ -811,7 +816,7 @@ def test_on_a_phone_the_end_of_the_column_in_sight_is_followed(
 
     def ends(place: int) -> None:
         last = answer(page, place).locator(".body > :not(:empty)").last
-        expect(last).to_be_in_viewport(ratio=0.5)  # a swipe may leave a part of the column beside
+        expect(last).to_be_in_viewport(ratio=0.9)
         expect(jump).to_be_hidden()
 
     with (
@@ -834,19 +839,24 @@ def test_on_a_phone_the_end_of_the_column_in_sight_is_followed(
             expect(answer(page, place)).to_contain_text("The end.")
         ends(0)
         for place in (1, 2):
-            swipe(page, -330)
+            turn(page, place)
             ends(place)
-        swipe(page, 330)
+        turn(page, 1)
         ends(1)
-        page.mouse.move(195, 400)
         page.mouse.wheel(0, -400)
         jump.tap()
         ends(1)
         if not blind:  # where nobody knows which one is longer
             page.mouse.wheel(0, -400)
             expect(jump).to_be_visible()
-            swipe(page, 330)  # from the middle of a long one beyond the end of a short one
+            turn(page, 0)  # from the middle of a long one beyond the end of a short one
             ends(0)
+            return
+        # What was chosen is in sight where it stands with its name, in the last column.
+        place = next(i for i in range(3) if body(page, i).count("Line") == 90)
+        page.get_by_role("button", name=f"Answer {'ABC'[place]} is best").tap()
+        expect(column(page, 2).locator(".voted")).to_have_text(f"{'ABC'[place]}, your choice")
+        expect(column(page, 2).locator(".voted")).to_be_in_viewport(ratio=1)
 
 
 def test_everything_is_reachable_by_keyboard(page: Page) -> None:

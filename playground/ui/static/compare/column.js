@@ -57,6 +57,7 @@ export class Column {
       this.settingChanged();
     });
     this.engineSelect.hidden = !areSeveral();
+    this.voted = element('span', { className: 'voted' }); // where its last answer stood in a blind round
     this.figures = element('span', { className: 'figures' });
     this.summary = element('summary');
     this.inputs = element('div');
@@ -73,7 +74,7 @@ export class Column {
       'Answers from the next prompt on. ', button('Answer the last prompt now', () => this.board.join(this)));
     this.node = element('section', { className: 'column' },
       element('header', {},
-        element('div', { className: 'title' }, this.select, this.figures,
+        element('div', { className: 'title' }, this.select, this.voted, this.figures,
           menu('More for this column', () => this.board.menu(this))),
         this.engineSelect, this.values, this.warning, this.verdict),
       this.log, this.invitation);
@@ -197,6 +198,7 @@ export class Column {
     else if (answer.done) this.figures.textContent = [words[answer.state], pace(answer.done)].filter(Boolean).join(' · ');
     else if (answer.state === 'streaming' && answer.content === '') this.figures.textContent = 'waiting';
     else this.figures.textContent = words[answer.state] ?? '';
+    this.voted.textContent = answer?.letter ? `${answer.letter}${answer.chosen ? ', your choice' : ''}` : '';
     this.figures.title = answer?.done ? `${this.figures.textContent}: ${paceTold}` : ''; // a narrow column cuts it
   }
 }

@@ -103,6 +103,12 @@ export class Board {
     });
   }
 
+  // Brings a column into sight, as far down as the others are.
+  turnTo(column) {
+    const [{ left, right }, seen] = [column.node, this.node].map((each) => each.getBoundingClientRect());
+    this.node.scrollBy({ left: Math.max(0, right - seen.right) || Math.min(0, left - seen.left), behavior: 'instant' });
+  }
+
   // Gives every column a label that no other one has, with its engine where that is not the same for all.
   #name() {
     const differ = new Set(this.columns.map(({ engineName }) => engineName)).size > 1;

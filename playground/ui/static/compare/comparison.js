@@ -402,6 +402,7 @@ class Comparison {
     this.settle();
     this.notice.show(words, { more: button('Votes', showVotes), stay: true });
     this.board.bring(height);
+    this.board.turnTo(this.columns.find(({ answer }) => answer?.chosen) ?? this.columns[0]);
     this.prompt.focus({ preventScroll: true });
   }
 
