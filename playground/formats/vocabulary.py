@@ -170,6 +170,8 @@ VLLM: Final = Vocabulary(
     ),
 )  # fmt: skip
 
+# More tokens than a context has: -1, which once was as many as the context, is refused by now.
+_LLAMACPP_WINDOW: Final = 100_000
 _LLAMACPP_ORDER: Final = ["penalties", "temperature", "top_k", "top_p", "min_p"]
 
 LLAMACPP: Final = Vocabulary(
@@ -184,8 +186,8 @@ LLAMACPP: Final = Vocabulary(
         "xtc_threshold": None, "dry_multiplier": 0, "dry_base": None, "dry_allowed_length": None,
         "dry_penalty_last_n": None, "dry_sequence_breakers": None, "top_n_sigma": (-1, 0),
         "adaptive_target": -1, "adaptive_decay": None,
-        "repeat_last_n": -1, "penalize_nl": None, "logit_bias": [], "ignore_eos": False,
-        "min_keep": 0, "samplers": _LLAMACPP_ORDER,
+        "repeat_last_n": (-1, _LLAMACPP_WINDOW), "penalize_nl": None, "logit_bias": [],
+        "ignore_eos": False, "min_keep": 0, "samplers": _LLAMACPP_ORDER,
     },
     other={
         **_OPENAI_OTHER,
@@ -207,11 +209,11 @@ LLAMACPP: Final = Vocabulary(
         {"repeat_penalty", "n_predict", "repeat_last_n", "cache_prompt", "samplers", "n_probs",
          "mirostat", "n_keep", "id_slot", "tfs_z", "default_generation_settings"}
     ),
-    extras={"repeat_last_n": -1, "samplers": _LLAMACPP_ORDER},
+    extras={"repeat_last_n": _LLAMACPP_WINDOW, "samplers": _LLAMACPP_ORDER},
     notes=(
         "samplers puts the temperature before the filters, as here; by itself llama.cpp puts it "
-        "last. repeat_last_n -1 lets the penalties look at the whole context; they then count the "
-        "prompt too, where OpenAI's meaning counts the answer alone.",
+        f"last. repeat_last_n {_LLAMACPP_WINDOW} lets the penalties look at the whole context; "
+        "they then count the prompt too, where OpenAI's meaning counts the answer alone.",
     ),
 )  # fmt: skip
 
@@ -227,7 +229,8 @@ LLAMACPP_COMMAND: Final = Vocabulary(
         "--dynatemp-exp": None, "--xtc-probability": 0, "--dry-multiplier": 0, "--dry-base": None,
         "--dry-allowed-length": None, "--dry-penalty-last-n": None, "--dry-sequence-breaker": None,
         **dict.fromkeys(("--top-nsigma", "--top-n-sigma"), (-1, 0)), "--adaptive-target": -1,
-        "--adaptive-decay": None, "--repeat-last-n": -1, "--logit-bias": None, "-l": None,
+        "--adaptive-decay": None, "--repeat-last-n": (-1, _LLAMACPP_WINDOW),
+        "--logit-bias": None, "-l": None,
         "--ignore-eos": False, "--samplers": ";".join(_LLAMACPP_ORDER),
         **dict.fromkeys(("--sampler-seq", "--sampling-seq")),
     },
@@ -251,7 +254,7 @@ LLAMACPP_COMMAND: Final = Vocabulary(
     },
     defaults=LLAMACPP.defaults,
     program="llama.cpp",
-    extras={"--repeat-last-n": -1, "--samplers": ";".join(_LLAMACPP_ORDER)},
+    extras={"--repeat-last-n": _LLAMACPP_WINDOW, "--samplers": ";".join(_LLAMACPP_ORDER)},
     notes=LLAMACPP.notes,
     rest=_SERVING,
 )  # fmt: skip

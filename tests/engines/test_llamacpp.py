@@ -1,6 +1,7 @@
 """llama.cpp as an engine, in front of a real server with a small model."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -16,6 +17,8 @@ from playground.domain.prompt_formats import SMOLLM2, TULU2
 from playground.domain.samplers import BY_NAME, Sampler
 from playground.engines.base import Chunk, EngineInfo, EngineState, Finish, GenerationRequest
 from playground.engines.llamacpp import LlamaCppEngine
+from playground.formats.exchange import write_presets
+from playground.formats.values import Draft
 from tests.llamacpp import adding_bos
 from tests.llamacpp import llamacpp as llamacpp_server
 from tests.servers import Server
@@ -120,6 +123,18 @@ async def test_writes_what_the_model_makes_of_a_conversation(made: LlamaCppEngin
     assert isinstance(finish, Finish)
     assert finish.input_tokens == await made.count_tokens(prompt)
     assert finish.generated_tokens == sum(i.tokens for i in items if isinstance(i, Chunk))
+
+
+async def test_takes_a_request_that_was_exported_for_it(llamacpp: Server) -> None:
+    sampler = Sampler(0.75, 0.5, 40, 0.25, -0.5, 1.25, 0.125)
+    text = write_presets([Draft("A", sampler, max_new_tokens=1)], "llamacpp").text
+    async with httpx.AsyncClient() as client:
+        body = {"prompt": "a", **json.loads(text)}
+        answer = await client.post(f"{llamacpp.url}/completion", json=body)
+    assert answer.status_code == 200, answer.text
+    settings = answer.json()["generation_settings"]
+    assert settings["repeat_last_n"] >= 2048  # the whole context
+    assert settings["samplers"] == ["penalties", "temperature", "top_k", "top_p", "min_p"]
 
 
 async def test_what_is_sent_is_what_counts(made: LlamaCppEngine, llamacpp: Server) -> None:
