@@ -182,7 +182,6 @@ def test_a_browser_that_stores_nothing_shows_what_was_found(chromium: Browser, s
     [
         "no JSON",
         "[]",
-        '{"version": 2, "proofs": []}',
         '{"version": 1, "proofs": [{"engine": "", "of": ""}]}',
     ],
 )
@@ -195,6 +194,22 @@ def test_what_cannot_be_read_is_taken_as_nothing(chromium: Browser, site: str, s
         try_out(page)
         reloaded(page)
         expect(how(page, "top_k")).to_have_text("tested")
+
+
+def test_what_another_version_stored_is_left_out(chromium: Browser, site: str) -> None:
+    with opened(chromium, site + "/") as page:
+        found_here(page)
+        try_out(page)
+        page.evaluate(
+            """(name) => {
+              const kept = JSON.parse(localStorage.getItem(name));
+              localStorage.setItem(name, JSON.stringify({ ...kept, version: kept.version + 1 }));
+            }""",
+            KEPT,
+        )
+        reloaded(page)
+        expect(how(page, "top_k")).to_be_empty()
+        expect(dialog(page).get_by_role("button")).to_have_text(["Close", "Start"])
 
 
 def test_the_proofs_of_a_few_engines_are_kept(chromium: Browser, site: str) -> None:
