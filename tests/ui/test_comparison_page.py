@@ -727,11 +727,40 @@ def test_a_new_comparison_can_be_undone(page: Page) -> None:
     compare(page)
     page.get_by_role("button", name="Name ten animals.").click()
     finished(page)
-    page.get_by_role("button", name="More for the comparison").click()
     page.get_by_role("button", name="New comparison").click()
     expect(page.get_by_role("heading", name="One prompt, side by side")).to_be_visible()
     page.get_by_role("button", name="Undo").click()
     expect(answer(page, 1)).to_be_visible()
+
+
+def test_the_header_begins_what_is_shown(page: Page) -> None:
+    empty = page.get_by_role("heading", name="One prompt, side by side")
+    tools = [page.locator(each) for each in ("#chat-new", "#share", "#engine-state", ".model")]
+    boxes = [each.bounding_box() for each in tools]
+    new = page.get_by_role("button", name="New comparison")
+    expect(new).to_have_count(0)
+    compare(page)
+    assert [each.bounding_box() for each in tools] == boxes
+    expect(page.get_by_role("button", name="New chat")).to_have_count(0)
+    new.click()
+    expect(page.locator("#compare-prompt")).to_be_focused()
+    expect(page.locator("#compare-notice")).to_be_hidden()  # it was new
+    ask(page, STORY)
+    expect(answer(page, 0).locator(".body")).not_to_be_empty()
+    new.click()  # while it is written, which stops
+    expect(empty).to_be_visible()
+    expect(page.locator("#compare-send")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    for place in range(3):
+        expect(answer(page, place)).to_have_attribute("data-state", "stopped")
+    page.check("#compare-blind")
+    ask(page, "Hello!")
+    new.click()
+    expect(page.locator("#compare-notice")).to_contain_text("A blind round waits here")
+    page.get_by_role("button", name="Tie").click()
+    page.get_by_role("tab", name="History").click()
+    page.get_by_role("button", name="New chat").click()
+    expect(page.get_by_role("heading", name="Ask the model something")).to_be_visible()
 
 
 def test_a_tablet_shows_two_columns_with_their_turns_at_one_height(

@@ -118,10 +118,6 @@ export class Chat {
     });
     labelEnter(this.prompt);
     onStop($('#chat-stop'), $('#chat-send'), () => this.stop());
-    $('#chat-new').addEventListener('click', () => {
-      $('#view-chat-button').click();
-      this.clear();
-    });
     document.addEventListener('keydown', (event) => {
       if (event.key === 'Escape' && this.prompt.checkVisibility()) this.stop();
     });

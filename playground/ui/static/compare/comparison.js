@@ -157,7 +157,6 @@ class Comparison {
         { label: 'Export as Markdown', run: () => download('comparison.md', 'text/markdown', recordMarkdown(record)) },
         { label: 'Export as JSON', run: () => download('comparison.json', 'application/json', recordJSON(record)) },
       ]),
-      { label: 'New comparison', hidden: record === null || this.busy, run: () => this.clear() },
     ];
   }
 
@@ -407,7 +406,17 @@ class Comparison {
   }
 
   clear() {
+    if (this.blind.open) {
+      this.notice.complain('A blind round waits here for its vote. Vote or reveal first.');
+      return;
+    }
+    if (this.columns.some(({ messages }) => messages.length > 0)) this.#clear();
+    this.prompt.focus();
+  }
+
+  #clear() {
     this.entry.flush();
+    this.leave();
     const before = this.columns.map((column) => ({ column, ...column.pane.branches }));
     const { handle } = this.entry;
     for (const column of this.columns) column.pane.show([]);
@@ -422,7 +431,6 @@ class Comparison {
       this.entry.handle = handle;
       this.settle();
     } });
-    this.prompt.focus();
   }
 
   // Why the same seed may not give the columns the same answers again, or ''.

@@ -15,6 +15,7 @@ import { ScrollPlace } from '../lib/scroll_place.js';
 import { startTheme, themeMenu } from '../lib/theme.js';
 import { arrive, onFragment, startAddress } from '../lib/url_hash.js';
 import { choosePresetTab, presetTab, startSamplers } from '../presets/panel.js';
+import { viewOf } from '../records/views.js';
 import { currentTab, setupText, tabButton } from '../share/setup_link.js';
 import { startAccount } from './account.js';
 
@@ -56,6 +57,13 @@ async function start() {
   // Gradio draws the tab when it is first opened; until then its modules are not loaded.
   whenAdded(document.getElementById('views'), '#comparison', async () => {
     (await import('../compare/comparison.js')).startComparison(chat);
+  });
+  $('#chat-new').addEventListener('click', async () => {
+    if (currentTab() === 'compare') (await viewOf('comparison')).clear();
+    else {
+      tabButton('chat')?.click();
+      chat.clear();
+    }
   });
   $('#theme').replaceWith(themeMenu());
   $('#recent').replaceWith(menu('Recent conversations', async () => (
