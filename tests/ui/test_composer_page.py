@@ -243,6 +243,18 @@ def test_a_limit_above_the_context_says_what_it_becomes(page: Page) -> None:
     expect(balanced).not_to_have_class(re.compile("edited"))
 
 
+def test_the_way_back_from_a_limit_leaves_its_name_in_one_line(page: Page) -> None:
+    page.get_by_role("tab", name="Creative").click()
+    name = page.locator(".request label[for=max-new-tokens]")
+    before = name.bounding_box()
+    page.fill("#max-new-tokens", "40")
+    expect(page.locator(".request").get_by_text("↺ to the end")).to_be_visible()
+    after = name.bounding_box()
+    assert before is not None
+    assert after is not None
+    assert after["height"] == before["height"]
+
+
 def test_the_box_of_the_system_text_grows_with_it(page: Page) -> None:
     system = page.locator("#system")
     height = "e => e.offsetHeight"

@@ -514,7 +514,12 @@ def test_a_link_that_cannot_be_used_is_refused_in_words_and_changes_nothing(page
         assert not re.search(r"link_|\[\d", window.inner_text())  # nothing of the page's inside
         expect(window).to_have_attribute("data-kind", kind)
         expect(window.locator("img, b")).to_have_count(0)
-        window.get_by_role("button", name="Close").click()
+        close = window.get_by_role("button", name="Close")
+        frame, told = close.bounding_box(), window.locator(".problems").bounding_box()
+        assert frame is not None
+        assert told is not None
+        assert frame["y"] + frame["height"] + 4 <= told["y"]  # with the ring of its focus
+        close.click()
         assert page.evaluate(PANEL) == before
         expect(knob(page, "top_k")).to_have_value("3")
         expect(page.locator("#notice")).to_be_hidden()

@@ -434,6 +434,23 @@ def test_on_a_phone_the_samplers_are_a_drawer(chromium: Browser, site: str) -> N
         composer = page.locator("#composer").bounding_box()
         page.get_by_role("button", name="Samplers").tap()
         expect(page.get_by_role("tab", name="Creative")).to_be_in_viewport()
+        # It is drawn up when it rests, and covers none of the tabs above it.
+        page.locator("#samplers").evaluate(
+            "(sheet) => Promise.all(sheet.getAnimations().map(({ finished }) => finished))"
+        )
+        bounds = "(node) => node.getBoundingClientRect().toJSON()"
+        sheet = page.locator("#samplers").evaluate(bounds)
+        assert sheet["top"] > page.locator("#views > .tab-wrapper").evaluate(bounds)["bottom"]
+        more = page.locator("#preset-alpacaeval .preset-actions .menu-open")
+        shown = more.evaluate(
+            """(node) => {
+                const range = document.createRange();
+                range.selectNodeContents(node);
+                return range.getBoundingClientRect().right;
+            }"""
+        )
+        value = page.locator("#preset-alpacaeval .value").first.evaluate(bounds)
+        assert abs(shown - value["right"]) < 3
         page.get_by_role("tab", name="Creative").tap()
         page.locator("#system").scroll_into_view_if_needed()
         expect(page.get_by_role("button", name="Done")).to_be_in_viewport(ratio=1)
