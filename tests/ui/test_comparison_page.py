@@ -773,7 +773,10 @@ def test_a_tablet_shows_two_columns_with_their_turns_at_one_height(
             finished(page)
         level(page)
         for place in (0, 1):
-            expect(column(page, place)).to_be_in_viewport(ratio=0.95)
+            box = column(page, place).bounding_box()
+            assert box
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= 820
         first = column(page, 1).locator('[data-role="assistant"]').first
         for _ in range(2):  # one is much higher than the others while its receipt is open
             first.get_by_role("button", name="Receipt").click()
