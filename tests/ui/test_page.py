@@ -431,7 +431,6 @@ def test_on_a_phone_the_samplers_are_a_drawer(chromium: Browser, site: str) -> N
     phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
     with opened(chromium, site + "/", **phone) as page:
         expect(page.locator("#samplers")).not_to_be_in_viewport()
-        composer = page.locator("#composer").bounding_box()
         page.get_by_role("button", name="Samplers").tap()
         expect(page.get_by_role("tab", name="Creative")).to_be_in_viewport()
         # It is drawn up when it rests, and covers none of the tabs above it.
@@ -467,6 +466,7 @@ def test_on_a_phone_the_samplers_are_a_drawer(chromium: Browser, site: str) -> N
         top_k.get_by_role("button", name="Back to the preset").tap()
         page.get_by_role("button", name="Done").tap()
         expect(bar).to_have_accessible_name(re.compile(r"^Creative · temperature\s1 "))
+        composer = page.locator("#composer").bounding_box()
         page.fill("#chat-prompt", "Hello!")
         expect(page.locator("#chat-prompt")).to_have_attribute("enterkeyhint", "enter")
         page.press("#chat-prompt", "Enter")  # a phone has no other way to break a line
