@@ -239,6 +239,28 @@ def test_several_columns_on_a_phone_in_the_dark(
         assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
+def test_on_a_phone_the_end_of_the_column_in_sight_is_followed(
+    chromium: Browser, site: str, owner: httpx.Client
+) -> None:
+    panes = [{"preset": "alpacaeval", "max_new_tokens": limit} for limit in (8, 160)]
+    phone = {"viewport": {"width": 390, "height": 500}, "has_touch": True, "is_mobile": True}
+    with visiting(chromium, f"{site}/d/{made(owner, panes=panes)}", **phone) as page:
+        page.fill("#demo-prompt", STORY)
+        page.tap("#demo-send")
+        ends = [
+            page.locator(f'[data-testid="pane-{pane}"] [data-role="assistant"]') for pane in (0, 1)
+        ]
+        for each in ends:
+            expect(each).to_have_attribute("data-state", "done")
+        last = [each.locator(".body > :not(:empty)").last for each in ends]
+        expect(last[0]).to_be_in_viewport(ratio=0.5)
+        page.mouse.move(195, 250)
+        page.mouse.wheel(330, 0)
+        expect(last[1]).to_be_in_viewport(ratio=0.5)
+        page.mouse.wheel(-330, 0)
+        expect(last[0]).to_be_in_viewport(ratio=0.5)
+
+
 def test_stop_sequences_are_shown_as_json(
     chromium: Browser, site: str, owner: httpx.Client
 ) -> None:

@@ -8,6 +8,7 @@ import { SideBySide } from '../answers/side_by_side.js';
 import { answerInto, renderAll, stopAnswers } from '../answers/streaming.js';
 import { conversation } from '../answers/turns.js';
 import { newAnswer } from '../answers/versions.js';
+import { InSight } from '../compare/in_sight.js';
 import { nameModel } from '../engine/model_name.js';
 import { progressBar } from '../engine/progress.js';
 import { json } from '../lib/api.js';
@@ -76,6 +77,11 @@ class Demo {
       void renderAll(pane, at);
     });
     new SideBySide(() => this.panes.map(({ log }) => log)).watch();
+    const board = page.querySelector('.board');
+    if (board) {
+      const sight = new InSight(board, () => this.end.grown());
+      for (const column of board.children) sight.watch(column);
+    }
     this.prompt.value = kept.draft ?? '';
     this.#listen();
     this.#settle();
