@@ -325,7 +325,7 @@ async def test_a_connection_that_comes_in_as_the_server_stops_is_closed(
         await until(lambda: bool(connections.entered))
         with late[0] as client:
             assert connections.entered == [False]
-            assert not site.server.server_state.connections
+            await until(lambda: not site.server.server_state.connections)
             assert await asyncio.to_thread(_last_words, client) == b""
     assert not caplog.records  # of uvicorn, that time is up
 

@@ -124,7 +124,7 @@ def pane(**values: Any) -> dict[str, Any]:
         (CodeBody, {"prompt": "", "sent": {}}, "prompt", "prompt must be a text that is not empty"),
         (CodeBody, {"prompt": "x", "sent": {"a b": 1}}, "sent.a b", "a b must be a name, and its "),
         (CodeBody, {"prompt": "x", "sent": {"a": [{}]}}, "sent.a", "a must be a name, and its "),
-        (ProofBody, {"x": 1}, "x", "x is not known here; there are engine."),
+        (ProofBody, {"x": 1}, "x", "x is not known here; there are engine, again."),
         (PiecesBody, {"texts": []}, "texts", "texts must be a list of 1 to 4 texts."),
         (ImportBody, {"text": "", "format": "x"}, "format", "format must be one of page, toml, "),
         (

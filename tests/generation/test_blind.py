@@ -123,7 +123,7 @@ async def through(*events: tuple[int, Event], order: list[int]) -> list[tuple[in
         yield list(events[:2])
         yield list(events[2:])
 
-    found = [batch async for batch in sealed(batches(), order, Seal(SECRET), 500)]
+    found = [batch async for batch in sealed(batches(), order, Seal(SECRET), 600)]
     assert [len(batch) for batch in found] == [len(events[:2]), len(events[2:])]
     return [each for batch in found for each in batch]
 
@@ -192,4 +192,4 @@ async def test_a_notice_alone_is_no_silence() -> None:
         yield [(0, Notice("It goes on without."))]
         yield []
 
-    assert [batch async for batch in sealed(batches(), [0], Seal(SECRET), 500)] == [[]]
+    assert [batch async for batch in sealed(batches(), [0], Seal(SECRET), 600)] == [[]]
