@@ -44,6 +44,13 @@ class Driver(Protocol):
     def __call__(self, command: str, **parameters: Any) -> Any: ...
 
 
+_IS_FREE: Final = """(selector) => {
+    const node = document.querySelector(selector);
+    const { x, y, width, height } = node.getBoundingClientRect();
+    return node.contains(document.elementFromPoint(x + width / 2, y + height / 2));
+}"""
+
+
 class Tab:
     """A page in a browser, by the few things that a journey needs."""
 
@@ -72,7 +79,10 @@ class Tab:
         return element
 
     def click(self, selector: str) -> None:
-        self._driver("ElementClick", id=self._element(selector))
+        """A click on what is in sight, as soon as nothing lies over it."""
+        element = self._element(selector)
+        self.until(f"({_IS_FREE})({json.dumps(selector)})")
+        self._driver("ElementClick", id=element)
 
     def type(self, selector: str, text: str) -> None:
         self._driver("ElementSendKeys", id=self._element(selector), text=text)

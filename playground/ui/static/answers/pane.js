@@ -138,7 +138,7 @@ export class Pane {
   }
 
   #mark(root) {
-    for (const each of root.querySelectorAll(':is(.waits, .waits button)')) {
+    for (const each of root.querySelectorAll(':is(button.waits, .waits button)')) {
       if (this.held === each.hasAttribute('aria-description')) continue;
       if (this.held) {
         Object.assign(each.dataset, { title: each.title, disabled: each.getAttribute('aria-disabled') ?? 'false' });
