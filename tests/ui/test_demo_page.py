@@ -172,6 +172,7 @@ def test_who_comes_too_late_reads_what_is_used_and_cannot_write(
         )
         expect(page.locator("#demo-left")).to_have_text(f"9 of {used + 9} tokens left")
         expect(field).not_to_be_editable()
+        expect(page.locator("#demo-new")).to_be_hidden()  # it could not be written again
         expect(field).to_have_value("a draft")
         expect(field).to_have_accessible_description(note.inner_text())
         expect(page.locator("#demo-send")).to_be_disabled()

@@ -248,7 +248,7 @@ class Demo {
     $('#demo-send').disabled = closed !== '';
     this.prompt.readOnly = closed !== ''; // not disabled: what was typed can still be copied
     $('#demo-stop').hidden = !busy;
-    $('#demo-new').hidden = busy || this.messages.length === 0;
+    $('#demo-new').hidden = busy || closed !== '' || this.messages.length === 0; // it could not be written again
     const note = $('#demo-note');
     const words = closed || this.trouble;
     if (note.textContent !== words) note.textContent = words;
