@@ -432,7 +432,7 @@ def test_a_blind_round_hides_the_names_until_the_vote(page: Page) -> None:
     for place, name in enumerate(
         names
     ):  # the heads say where the answers stood, until the next ones
-        words = "B, your choice" if name == told[1] else re.compile(r"^[AC]$")
+        words = "answer B, your choice" if name == told[1] else re.compile(r"^answer [AC]$")
         expect(column(page, place).locator(".voted")).to_have_text(words)
     page.get_by_role("button", name="Votes").click()
     row = page.get_by_role("row", name=told[1])
@@ -887,8 +887,50 @@ def test_on_a_phone_the_end_of_the_column_in_sight_is_followed(
         # What was chosen is in sight where it stands with its name, in the last column.
         place = next(i for i in range(3) if body(page, i).count("Line") == 90)
         page.get_by_role("button", name=f"Answer {'ABC'[place]} is best").tap()
-        expect(column(page, 2).locator(".voted")).to_have_text(f"{'ABC'[place]}, your choice")
+        expect(column(page, 2).locator(".voted")).to_have_text(
+            f"answer {'ABC'[place]}, your choice"
+        )
         expect(column(page, 2).locator(".voted")).to_be_in_viewport(ratio=1)
+
+
+def test_on_a_phone_the_chosen_answer_is_in_sight_behind_a_long_turn(chromium: Browser) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        long = peer.request.json()["inputs"].count("<|user|>") == 1 and temperature(peer) == 0.3
+        await peer.send(event("".join(f"Line {n}.\n\n" for n in range(300 if long else 6))))
+        await peer.send(b"".join(tokens(["The end."], "eos_token")))
+
+    with (
+        scripted(script) as url,
+        serve(url) as site,
+        opened(chromium, site.url + "/", **PHONE) as page,
+    ):
+        compare(page)
+        page.fill("#compare-prompt", "Count.")
+        page.tap("#compare-send")
+        finished(page)
+        turn(page, 1)
+        page.locator("#compare-options").tap()
+        page.check("#compare-blind")
+        page.fill("#compare-prompt", "Again.")
+        page.tap("#compare-send")
+        vote = page.get_by_role("button", name="Answer B is best")
+        expect(vote).to_be_visible()
+        vote.tap()
+        chosen = page.locator(".column", has=page.get_by_text("answer B, your choice"))
+        said = chosen.locator("[data-role=assistant] .body").last
+        expect(said).to_contain_text("The end.")
+        expect(said.get_by_text("Line 0.")).to_be_in_viewport(ratio=0.9)
+        page.get_by_role("button", name="New comparison").tap()
+        page.get_by_role("button", name="Recent conversations").tap()
+        entries = page.locator("#masthead .menu-list:visible")
+        box = entries.bounding_box()
+        assert box
+        assert box["x"] >= 0
+        entries.locator(".menu-item").first.tap()
+        expect(answer(page, 2)).to_contain_text("The end.")
+        turn(page, 0)
+        expect(answer(page, 0).get_by_text("Line 0.")).to_be_in_viewport(ratio=0.9)
 
 
 def test_everything_is_reachable_by_keyboard(page: Page) -> None:

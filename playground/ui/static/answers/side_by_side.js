@@ -7,9 +7,13 @@ const lowered = new WeakMap();
 const topOf = (node) => node.getBoundingClientRect().top;
 
 export class SideBySide {
-  /** @param {() => HTMLElement[]} logs The conversations that stand beside each other, as there are now. */
-  constructor(logs) {
+  /**
+   * @param {() => HTMLElement[]} logs The conversations that stand beside each other, as there are now.
+   * @param {() => void} [moved] Questions may stand elsewhere, though nothing has another size.
+   */
+  constructor(logs, moved = () => {}) {
     this.logs = logs;
+    this.moved = moved;
     this.asked = 0; // the frame in which they are aligned next, 0 for none
     // The last answer grows while it is written, and no question stands below it.
     this.growing = new ResizeObserver(() => this.align());
@@ -57,5 +61,6 @@ export class SideBySide {
         moved[i] += by - before;
       });
     }
+    this.moved();
   }
 }

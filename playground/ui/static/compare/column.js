@@ -100,8 +100,9 @@ export class Column {
   }
 
   // The node of the last question, if there is one.
+  /** @returns {HTMLElement | null} */
   get lastQuestion() {
-    return [...this.log.querySelectorAll(':scope > [data-role="user"]')].at(-1) ?? null;
+    return /** @type {HTMLElement | undefined} */ ([...this.log.querySelectorAll(':scope > [data-role="user"]')].at(-1)) ?? null;
   }
 
   get name() {
@@ -198,7 +199,7 @@ export class Column {
     else if (answer.done) this.figures.textContent = [words[answer.state], pace(answer.done)].filter(Boolean).join(' · ');
     else if (answer.state === 'streaming' && answer.content === '') this.figures.textContent = 'waiting';
     else this.figures.textContent = words[answer.state] ?? '';
-    this.voted.textContent = answer?.letter ? `${answer.letter}${answer.chosen ? ', your choice' : ''}` : '';
+    this.voted.textContent = answer?.letter ? `answer ${answer.letter}${answer.chosen ? ', your choice' : ''}` : '';
     this.figures.title = answer?.done ? `${this.figures.textContent}: ${paceTold}` : ''; // a narrow column cuts it
   }
 }

@@ -12,11 +12,12 @@ import { InSight } from './in_sight.js';
 export const fewest = 2;
 export const most = 4;
 
-// How far below its column's head an element of it stands.
-/** @param {Element} node */
+// How far below its column's head a message of it stands, with what brings it level with the others.
+/** @param {HTMLElement} node */
 export function belowHead(node) {
   const column = /** @type {Element} */ (node.closest('.column'));
-  return node.getBoundingClientRect().top - $('header', column).getBoundingClientRect().bottom;
+  const lowered = Number.parseFloat(node.style.paddingTop) || 0;
+  return node.getBoundingClientRect().top + lowered - $('header', column).getBoundingClientRect().bottom;
 }
 
 export class Board {
@@ -35,7 +36,7 @@ export class Board {
         node.style.setProperty('--head', `${Math.max(...this.columns.map((column) => column.headHeight))}px`);
       });
     });
-    this.turns = new SideBySide(() => this.columns.map(({ log }) => log));
+    this.turns = new SideBySide(() => this.columns.map(({ log }) => log), () => this.end.grown());
     this.add = button('Add column', () => this.#addColumn(), 'quiet add-column');
     node.append(this.add);
     this.end = new ScrollEnd('columns', node, [node], dock, () => this.columns.some(({ messages }) => messages.length > 0));
