@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -32,9 +33,14 @@ def program(name: str) -> str:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
+    """A free port of 127.0.0.1, below those that the kernel gives to connections.
+
+    One of theirs may be taken before the program that it is for listens there.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(22_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @contextmanager
