@@ -1,5 +1,6 @@
 // How the engine treats each parameter: what it says of itself, and what a test of it found.
 
+import { firstSentence } from '../lib/text.js';
 import { findings, proofFor } from './proof.js';
 
 // Of each verdict the words for who asks, and those below a knob.
@@ -60,7 +61,7 @@ function said(name) {
   if (how === 'unsupported') return { words: `Not applied: ${reason}`, level: 'unsupported', word: `Not applied: ${reason}` };
   if (how === 'emulated') return { words: reason, level: 'said', word: 'emulated' };
   if (reason === '') return { words: 'Applied by the engine itself.', level: 'calm', word: '' };
-  return { words: reason, level: 'said', word: /^.*?\.(?=\s|$)/.exec(reason)?.[0] ?? reason }; // its first sentence
+  return { words: reason, level: 'said', word: firstSentence(reason) };
 }
 
 // What a test found of a parameter, in sentences.
