@@ -917,7 +917,7 @@ def test_on_a_phone_the_chosen_answer_is_in_sight_behind_a_long_turn(chromium: B
         vote = page.get_by_role("button", name="Answer B is best")
         expect(vote).to_be_visible()
         vote.tap()
-        chosen = page.locator(".column", has=page.get_by_text("answer B, your choice"))
+        chosen = page.locator("section.column", has=page.get_by_text("answer B, your choice"))
         said = chosen.locator("[data-role=assistant] .body").last
         expect(said).to_contain_text("The end.")
         expect(said.get_by_text("Line 0.")).to_be_in_viewport(ratio=0.9)
