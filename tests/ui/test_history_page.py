@@ -117,7 +117,7 @@ def plant(page: Page, *records: dict[str, Any], **changes: Any) -> None:
         | changes
         for i, record in enumerate(records)
     ]
-    call(page, "records/archive.js", "m.addEntries(a[0])", entries)
+    call(page, "records/archive.js", "m.addEntries(() => a[0])", entries)
 
 
 def upload(page: Page, **files: str) -> None:
@@ -584,6 +584,7 @@ def test_a_record_of_the_first_version_opens_and_goes_on_as_one_of_today(page: P
     assert json.loads(one) == chat("Older")
     choose(page, "Older", "Delete")
     upload(page, older_json=json.dumps(first_version(chat("Older"))))
+    expect(page.locator("#history-notice")).to_contain_text("Imported 1 entry.")
     upload(page, older_md=markdown.replace('"version":4', '"version":1').replace(LATER, ""))
     expect(page.locator("#history-notice")).to_contain_text("1 was here already")
     page.get_by_role("button", name="Older", exact=True).click()
@@ -593,6 +594,18 @@ def test_a_record_of_the_first_version_opens_and_goes_on_as_one_of_today(page: P
     finished(page)
     record = call(page, "records/views.js", CURRENT)
     assert record == chat("Older")
+
+
+def test_two_imports_in_one_moment_add_an_entry_once(page: Page) -> None:
+    history(page)
+    twice = call(
+        page,
+        "history/history_files.js",
+        "await Promise.all([0, 1].map(() => m.importFiles([new File(a, 'one.json')])))",
+        json.dumps(chat("One")),
+    )
+    assert [(each["added"], each["known"]) for each in twice] == [(1, 0), (0, 1)]
+    assert len(stored(page)) == 1
 
 
 LATER = '"engine":null,"emulate":true,'

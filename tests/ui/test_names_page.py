@@ -93,7 +93,7 @@ def keep(page: Page, name: str) -> None:
         {"version": 1, "presets": [{**OWN, "name": name}], "default": None},
     )
     entry = {"version": 1, "revision": 1, "created": 1, "updated": 1, "renamed": True}
-    pure(page, "records/archive.js", "m.addEntries(a[0])", [{**entry, "record": named(name)}])
+    pure(page, "records/archive.js", "m.addEntries(() => a[0])", [{**entry, "record": named(name)}])
     page.reload()
     page.wait_for_selector(READY)
 

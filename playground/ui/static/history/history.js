@@ -215,7 +215,7 @@ class History {
     return this.#try(async () => {
       const entries = await entriesOf(ids);
       await deleteEntries(ids);
-      this.notice.show(words, { undo: () => this.#try(() => addEntries(entries)) });
+      this.notice.show(words, { undo: () => this.#try(() => addEntries(() => entries)) });
       await this.#changed(ids);
       this.#focus(at);
     });

@@ -3,7 +3,7 @@
 import { plainName } from '../lib/text.js';
 import { date, finite, flag, list, object, oneOf, text, whole } from '../lib/validate.js';
 import { olderSetting } from '../presets/resolved_setting.js';
-import { addEntries, allEntries, entryVersion, markOf, readEntry } from '../records/archive.js';
+import { addEntries, entryVersion, markOf, readEntry } from '../records/archive.js';
 import { recordOf, titleOf } from '../records/record_shape.js';
 import { isJSON, parseJSON, readMarkdown, recordMarkdown } from '../records/record_text.js';
 
@@ -76,13 +76,14 @@ export async function importFiles(files) {
       broken.push({ name: plainName(file.name), reason: error.message });
     }
   }
-  const there = new Set((await allEntries()).map(readEntry).flatMap(marks));
-  const fresh = found.filter((entry) => {
-    const [mark, ...others] = marks(entry);
-    if (there.has(mark)) return false;
-    for (const each of [mark, ...others]) there.add(each);
-    return true;
+  const added = await addEntries((entries) => {
+    const there = new Set(entries.map(readEntry).flatMap(marks));
+    return found.filter((entry) => {
+      const [mark, ...others] = marks(entry);
+      if (there.has(mark)) return false;
+      for (const each of [mark, ...others]) there.add(each);
+      return true;
+    }).map((entry) => ({ ...entry, revision: entry.revision ?? 1 }));
   });
-  if (fresh.length > 0) await addEntries(fresh.map((entry) => ({ ...entry, revision: entry.revision ?? 1 })));
-  return { added: fresh.length, known: found.length - fresh.length, broken };
+  return { added, known: found.length - added, broken };
 }

@@ -227,12 +227,18 @@ export async function deleteEntries(ids) {
   changed(ids);
 }
 
-// Adds entries, all or none. An id that is taken stays with who has it.
-export async function addEntries(entries) {
+// Adds entries, all or none: those that `choose` gives in view of what is there in that very
+// transaction, where no other tab and no second import adds the same between a look and a step. An
+// id that is taken stays with who has it. Gives how many were added.
+/**
+ * @param {(there: ArchiveEntry[]) => ArchiveEntry[]} choose
+ * @returns {Promise<number>}
+ */
+export async function addEntries(choose) {
   const ids = await transact('readwrite', (each, give) => {
-    each.getAllKeys().onsuccess = ({ target }) => {
-      const taken = new Set(target.result);
-      give(entries.map((entry) => {
+    each.getAll().onsuccess = ({ target: { result: there } }) => {
+      const taken = new Set(there.map(({ id }) => id));
+      give(choose(there).map((entry) => {
         const id = entry.id && !taken.has(entry.id) ? entry.id : newId();
         taken.add(id);
         each.put({ ...entry, id });
@@ -240,5 +246,6 @@ export async function addEntries(entries) {
       }));
     };
   });
-  changed(ids);
+  if (ids.length > 0) changed(ids);
+  return ids.length;
 }
