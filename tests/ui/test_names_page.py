@@ -1,5 +1,6 @@
 """Names that people give, wherever the pages draw them: none turns itself or what is around it."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -48,17 +49,23 @@ TURNING: Final = r"""() => {
   return parts.filter((part) => /[\u061c\u200e\u200f\u202a-\u202e\u2066\u2067]/.test(part)
     || /[\u2068\u2069]/.test(part.replaceAll(/\u2068[^\u2068\u2069]*\u2069/g, '')));
 }"""
-# The letters of a node as they stand from left to right, line by line.
+# The letters of a node as they stand from left to right, line by line: a letter of a smaller font
+# stands a little lower than the one before it, and is in one line with it.
 SEEN: Final = r"""(node) => {
   const letters = [];
   const walker = document.createTreeWalker(node, NodeFilter.SHOW_TEXT);
+  let line = 0;
+  let bottom = null;
   for (let text = walker.nextNode(); text; text = walker.nextNode()) {
     for (let i = 0; i < text.length; i += 1) {
       const range = document.createRange();
       range.setStart(text, i);
       range.setEnd(text, i + 1);
-      const { left, width, top } = range.getBoundingClientRect();
-      if (width > 0) letters.push({ letter: text.data[i], left, line: Math.round(top / 8) });
+      const box = range.getBoundingClientRect();
+      if (box.width === 0) continue;
+      if (bottom !== null && box.top + box.height / 2 > bottom) line += 1;
+      bottom = box.bottom;
+      letters.push({ letter: text.data[i], left: box.left, line });
     }
   }
   letters.sort((a, b) => a.line - b.line || a.left - b.left);
@@ -66,10 +73,16 @@ SEEN: Final = r"""(node) => {
 }"""
 
 
-def seen(node: Locator) -> str:
+def reads(node: Locator, said: str, *, whole: bool = True) -> None:
+    """Waits until a reader sees this in the node, or what begins with it."""
+    deadline = time.monotonic() + 20
     expect(node).to_be_visible()
-    text: str = node.evaluate(SEEN)
-    return text
+    while True:
+        text: str = node.evaluate(SEEN)
+        if text == said or (not whole and text.startswith(said)):
+            return
+        assert time.monotonic() < deadline, f"{text!r} is seen, and not {said!r}"
+        node.page.wait_for_timeout(50)
 
 
 def turns_nothing(page: Page) -> None:
@@ -119,7 +132,7 @@ def test_presets_of_ones_own(page: Page, name: tuple[str, str]) -> None:
     ask(page, "Hello!")
     finished(page)
     facts = answers(page).last.locator(".facts-line span").first
-    assert seen(facts) == shown
+    reads(facts, shown)
     answers(page).last.get_by_role("button", name="Receipt").click()
     turns_nothing(page)
     choose(page, "Rename…")
@@ -139,7 +152,7 @@ def test_presets_of_ones_own(page: Page, name: tuple[str, str]) -> None:
     page.get_by_role("button", name="Add this preset").click()
     turns_nothing(page)
     choose(page, "Delete")
-    assert seen(panel(page).locator(".panel-note")) == f"Deleted {shown}. Undo"
+    reads(panel(page).locator(".panel-note"), f"Deleted {shown}. Undo")
     turns_nothing(page)
     compare(page)
     turns_nothing(page)
@@ -156,16 +169,16 @@ def test_the_history(page: Page, name: tuple[str, str]) -> None:
     expect(page.locator(".menu-list:visible .menu-item")).to_have_count(2)
     turns_nothing(page)
     page.get_by_role("button", name="All conversations").click()
-    assert seen(page.locator(".entry-title")) == shown
-    assert seen(page.locator(".entry-facts")).startswith(f"Comparison · {shown} / Other · {shown}")
+    reads(page.locator(".entry-title"), shown)
+    reads(page.locator(".entry-facts"), f"Comparison · {shown} / Other · {shown}", whole=False)
     file = FilePayload(name=given, mimeType="text/plain", buffer=b"{}")
     page.get_by_label("Files to import").set_input_files([file])
     line = page.locator("#history-notice li")
-    assert seen(line).startswith(f"{shown} was left out.")
+    reads(line, f"{shown} was left out.", whole=False)
     turns_nothing(page)
     page.locator(".entry-title").click()
     notice = page.locator("#compare-notice")
-    assert seen(notice).startswith(f"Opened “{shown}”.")
+    reads(notice, f"Opened “{shown}”.", whole=False)
     turns_nothing(page)
     answers(page).first.get_by_role("button", name="Receipt").click()
     turns_nothing(page)
@@ -185,7 +198,7 @@ def test_a_question_that_becomes_a_title(page: Page) -> None:
     ask(page, TURNED)
     finished(page)
     page.get_by_role("tab", name="History").click()
-    assert seen(page.locator(".entry-title")) == PLAIN
+    reads(page.locator(".entry-title"), PLAIN)
     turns_nothing(page)
 
 
@@ -204,31 +217,32 @@ def test_links_and_what_they_lead_to(page: Page, site: str, name: tuple[str, str
     page.goto(f"{site}/#share=links&tab=chat")
     titles = page.locator(".links .title")
     expect(titles).to_have_count(2)
-    assert [seen(titles.nth(i)) for i in range(2)] == [shown] * 2
+    for i in range(2):
+        reads(titles.nth(i), shown)
     turns_nothing(page)
     snapshot = page.locator(".links li").first
     snapshot.get_by_role("button", name="Delete").click()
     turns_nothing(page)
     page.goto(f"{site}/s/{made['token']}")
     page.wait_for_selector(DRAWN)
-    assert seen(page.locator("h1").last) == shown
-    assert seen(page.locator(".column h2").first) == shown
+    reads(page.locator("h1").last, shown)
+    reads(page.locator(".column h2").first, shown)
     said = page.locator(".facts-line span").filter(has_text="Written by")
-    assert seen(said) == f"Written by {shown} on {shown}"
+    reads(said, f"Written by {shown} on {shown}")
     for button in page.get_by_role("button", name="Receipt").all():
         button.click()
     turns_nothing(page)
     page.goto(f"{site}/d/{demo['token']}")
     page.wait_for_selector(READY)
-    assert seen(page.locator("h1")) == shown
-    assert seen(page.locator("summary")).startswith(f"{shown}: top_k 3 ·")
+    reads(page.locator("h1"), shown)
+    reads(page.locator("summary"), f"{shown}: top_k 3 ·", whole=False)
     turns_nothing(page)
     link = f"#setup=1&tab=chat&column=-own:{quote(given)},top_k:3&prompt=Hi&end"
     page.goto(f"{site}/{link}")
     page.wait_for_selector(READY)
     card = page.locator("dialog.link-card")
-    assert seen(card.locator("li").first) == f"{shown} – top_k 3"
-    assert seen(card.locator(".note").first).startswith(f"“{shown}” was added")
+    reads(card.locator("li").first, f"{shown} – top_k 3")
+    reads(card.locator(".note").first, f"“{shown}” was added", whole=False)
     turns_nothing(page)
 
 
@@ -243,10 +257,10 @@ def test_engines(chromium: Browser, engine: Server, tmp_path: Path, name: tuple[
         compare(page)
         page.get_by_role("button", name="More for the comparison").click()
         page.get_by_role("button", name="This preset on all engines").click()
-        assert seen(page.locator("#compare-notice")).startswith("Set up Balanced on 2 engines")
+        reads(page.locator("#compare-notice"), "Set up Balanced on 2 engines", whole=False)
         page.fill("#compare-prompt", "Hello!")
         page.press("#compare-prompt", "Enter")
         verdict = page.locator("#comparison .board:visible .column .verdict").nth(1)
         expect(verdict).to_contain_text("Same text as")
-        assert seen(verdict).startswith("Same text as Balanced · ")
+        reads(verdict, "Same text as Balanced · ", whole=False)
         turns_nothing(page)
