@@ -328,9 +328,9 @@ async def test_what_was_accepted_once_stays_listed_open_and_deletable(tmp_path: 
 
 @pytest.mark.parametrize("how", ["PATCH", "DELETE", "elsewhere"])
 async def test_the_switch_ends_what_is_being_written(how: str, tmp_path: Path) -> None:
-    bell = asyncio.Event()
+    bell, written = asyncio.Event(), asyncio.Event()
     async with (
-        tgi(dripping(bell), info=ROOMY) as engine,
+        tgi(dripping(bell, written), info=ROOMY) as engine,
         playground(engine.url, data_dir=tmp_path) as url,
         playground(engine.url, data_dir=tmp_path) as other,
         browser(url) as client,
@@ -342,6 +342,7 @@ async def test_the_switch_ends_what_is_being_written(how: str, tmp_path: Path) -
             stream = source.aiter_sse()
             assert (await anext(stream)).event == "receipt"
             assert (await anext(stream)).event == "delta"
+            await written.wait()
             if how == "DELETE":
                 assert (await client.delete(path)).status_code == 204
             else:
