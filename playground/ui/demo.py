@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -12,6 +13,7 @@ from playground.api.services import Services
 from playground.domain.errors import Busy, NotFound, StoreError
 from playground.domain.messages import PaneRequest
 from playground.domain.names import unturned
+from playground.sharing.demo import ANSWER_TOKENS
 from playground.store.demos import DemoLink
 from playground.ui import standalone
 from playground.ui.not_found import nothing_here
@@ -43,6 +45,10 @@ def demo_pages(services: Services, version: str) -> APIRouter:
 def demo(link: DemoLink, *, version: str, root_path: str) -> str:
     """The page of a link that works."""
     fixed = link.demo
+    panes = [
+        replace(pane, max_new_tokens=min(pane.max_new_tokens or ANSWER_TOKENS, link.budget))
+        for pane in fixed.panes
+    ]
     return standalone.document(
         "demo",
         title=fixed.title,
@@ -54,8 +60,8 @@ def demo(link: DemoLink, *, version: str, root_path: str) -> str:
         system=fixed.system,
         notes=fixed.notes,
         until=None if link.expires is None else datetime.fromtimestamp(link.expires, UTC),
-        panes=[{"name": _name(pane), "summary": _summary(pane)} for pane in fixed.panes],
-        rows=_rows(fixed.panes),
+        panes=[{"name": _name(pane), "summary": _summary(pane)} for pane in panes],
+        rows=_rows(panes),
     )
 
 

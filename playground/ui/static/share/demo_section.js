@@ -1,7 +1,8 @@
 // The section Demo of the window Share: makes a link under which others may try the set-up, and lists
 // one's own with what their answers have taken.
 
-import { engineOf } from '../engine/choice.js';
+import { areSeveral, engineOf } from '../engine/choice.js';
+import { engine } from '../engine/state.js';
 import { address, change, json } from '../lib/api.js';
 import { $, alertOf, button, copyButton, element, note } from '../lib/dom.js';
 import { dates, number, within } from '../lib/text.js';
@@ -40,6 +41,13 @@ function fixes(setting) {
   return `${within(labelOf(setting))}${on}: ${set.join(' · ') || 'the engine’s own choice'}`;
 }
 
+// What becomes of the system text. Where there are several engines, each column's may do its own.
+function systemFact(system) {
+  if (system !== '') return `the system text, which visitors can read: “${system}”`;
+  if (areSeveral()) return 'no system text: a model that has a default of its own gets that';
+  return engine()?.engine?.default_system ? 'no system text: the model’s own default is sent' : 'no system text';
+}
+
 const labelled = (label, field) => element('label', {}, label, field);
 
 function form(made) {
@@ -54,7 +62,7 @@ function form(made) {
   const node = element('form', { className: 'share-form demo-form' },
     note('A demo: whoever opens the link can write to the model of this server, with exactly these settings:'),
     element('ul', {}, ...fixed.map((setting) => element('li', { textContent: fixes(setting) })),
-      element('li', { textContent: system === '' ? 'no system text' : `the system text, which visitors can read: “${system}”` })),
+      element('li', { textContent: systemFact(system) })),
     labelled('Title, which visitors read first', title),
     labelled('Tokens that all answers together may take', budget),
     labelled('Tokens that one answer may take', limit),
@@ -83,8 +91,8 @@ function form(made) {
   return node;
 }
 
-function facts({ spent, budget, left, held, enabled, expired, expires, created }) {
-  const state = expired ? `over since ${date(expires)}` : enabled ? 'on' : 'off';
+function facts({ spent, budget, left, held, enabled, used_up: usedUp, expired, expires, created }) {
+  const state = expired ? `over since ${date(expires)}` : !enabled ? 'off' : usedUp ? 'used up' : 'on';
   return [
     state, `${number.format(spent)} of ${number.format(budget)} tokens spent, ${number.format(left)} left`,
     held > 0 && `${number.format(held)} held by running answers`,
