@@ -7,11 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from playground.ui.page import static_version
 from tests.axe import in_both_themes
 from tests.pages import READY, listen
+from tests.ui.test_engine_page import Said
 
 pytestmark = pytest.mark.browser
 
@@ -130,10 +131,33 @@ def test_a_stopped_answer_is_settled_and_goes_on(
         assert answers(page).locator(".body").inner_text().startswith(before[:10])
 
 
+def test_what_an_answer_is_in_the_way_of_waits_for_it(
+    chromium: Browser, site: str, owner: httpx.Client
+) -> None:
+    with visiting(chromium, f"{site}/d/{made(owner)}") as page:
+        ask(page)
+        expect(answers(page)).to_have_attribute("data-state", "done")
+        asked: list[Route] = []
+        page.route(
+            "**/stream", lambda route: asked.append(route)
+        )  # an answer that does not begin yet
+        ask(page)
+        retry = page.get_by_role("button", name="Retry").first
+        expect(retry).to_have_accessible_description("Stop the answer first.")
+        retry.click(force=True)
+        expect(page.locator("#demo-notice")).to_contain_text("Stop the answer first.")
+        asked[0].continue_()
+        expect(answers(page).last).to_have_attribute("data-state", "done")
+        expect(retry).not_to_have_accessible_description("Stop the answer first.")
+        expect(page.locator("#demo-notice")).to_be_hidden()
+        expect(answers(page)).to_have_count(2)
+
+
 def test_a_used_up_budget_is_said_and_keeps_what_was_written(
     chromium: Browser, site: str, owner: httpx.Client
 ) -> None:
     with visiting(chromium, f"{site}/d/{made(owner, budget_tokens=20)}") as page:
+        expect(page.locator(".fixed summary")).to_contain_text("at most 20 tokens")
         ask(page)
         expect(answers(page)).to_have_attribute("data-state", "done")
         expect(page.locator("#demo-note")).to_have_text(
@@ -309,3 +333,28 @@ def test_a_demo_is_made_and_switched_in_the_window_share(
     window.get_by_role("button", name="Delete My demo").click()
     window.get_by_role("button", name="Delete it").click()
     expect(mine).to_have_count(0)
+
+
+def test_ones_own_demos_say_what_is_used_up_and_what_becomes_of_an_empty_system_text(
+    page: Page, site: str
+) -> None:
+    asked = {"title": "Spent", "panes": [{"preset": "min-p"}], "budget_tokens": 20}
+    token = page.request.post(f"{site}/api/demos", data=asked).json()["token"]
+    said = {"messages": [{"role": "user", "content": STORY}]}
+    assert page.request.post(f"{site}/api/demos/{token}/stream", data=said).ok
+    window, engine = page.get_by_role("dialog"), Said(page)
+    for own, placeholder, sent in (
+        ("", "none", "no system text"),
+        (
+            "Be kind.",
+            "none: the model’s own default is sent",
+            "no system text: the model’s own default is sent",
+        ),
+    ):
+        engine.now(engine={"default_system": own})
+        expect(page.locator("#system")).to_have_attribute("placeholder", placeholder)
+        page.get_by_role("button", name="Share").click()
+        page.get_by_role("tab", name="Demo").click()
+        expect(window.locator("#my-demos li")).to_contain_text("used up · 20 of 20 tokens spent")
+        expect(window.locator(".demo-form li").last).to_have_text(sent)
+        page.keyboard.press("Escape")

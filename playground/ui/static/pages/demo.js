@@ -244,6 +244,7 @@ class Demo {
     const { closed, known } = this;
     const busy = this.running !== null;
     if (!busy) this.notice.resume();
+    for (const pane of this.panes) pane.hold(busy);
     $('#demo-send').hidden = busy;
     $('#demo-send').disabled = closed !== '';
     this.prompt.readOnly = closed !== ''; // not disabled: what was typed can still be copied
