@@ -109,7 +109,7 @@ export async function importPresets(panel) {
       const drafts = found(answer, panel, fileName);
       nodes = [note(`Read as: ${answer.label || 'nothing that is known'}.`)];
       if (answer.problems.length > 0) nodes.push(element('h3', { textContent: 'This cannot be read' }), element('ul', { className: 'problems' }, ...answer.problems.map(problem)));
-      nodes.push(...drafts.map(({ node }) => node), ...answer.notes.map(note), ...leftOut(answer.left_out, 'Left out'));
+      nodes.push(...drafts.map(({ node }) => node), ...answer.notes.map(note), ...leftOut(answer.left_out, 'Left out of the preset'));
       if (drafts.length > 0) {
         const others = fieldsChoice(answer.request, panel);
         nodes.push(...others.nodes, addButton(drafts, () => { addAll(window, panel, drafts); others.put(); }));
