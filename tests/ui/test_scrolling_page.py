@@ -1,6 +1,7 @@
 """The end is followed while an answer grows, until the reader moves away from it."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ pytestmark = pytest.mark.browser
 
 SMALL = {"viewport": {"width": 1000, "height": 480}}
 PHONE = {"viewport": {"width": 390, "height": 600}, "has_touch": True, "is_mobile": True}
+ASIDE = {"viewport": {"width": 844, "height": 390}, "has_touch": True, "is_mobile": True}
 PAGE = "document.documentElement"
 # Where the text is that is shown, and how often the page itself has scrolled.
 TEXT = "document.querySelector('[data-role=assistant] > .body').getBoundingClientRect().top"
@@ -108,6 +110,16 @@ def test_a_finger_leaves_the_end_of_a_chat(chromium: Browser, paced: str) -> Non
         hold(page, PAGE, lambda: drag(page, 100))
 
 
+def test_a_phone_on_its_side_has_its_height_for_what_is_read(chromium: Browser, paced: str) -> None:
+    with opened(chromium, paced + "/", **ASIDE) as page:
+        begin(page, "#chat-prompt", PAGE)
+        expect(page.locator("#chat-stop")).to_be_in_viewport(ratio=1)
+        hold(page, PAGE, lambda: drag(page, 100))
+        drag(page, 220)
+        for part in ("#composer", "#masthead", "#views > .tab-wrapper"):
+            expect(page.locator(part)).not_to_be_in_viewport()
+
+
 def test_a_receipt_is_opened_at_its_beginning(chromium: Browser, site: str) -> None:
     with opened(chromium, site + "/", **SMALL) as page:
         page.fill("#chat-prompt", "Hello!")
@@ -134,16 +146,21 @@ def test_a_comparison_follows_and_can_be_stopped(chromium: Browser, paced: str) 
             expect(stop).to_be_in_viewport(ratio=1)
 
 
-def test_a_demo_follows(chromium: Browser, paced: str) -> None:
+@pytest.mark.parametrize("window", [SMALL, ASIDE], ids=["small", "aside"])
+def test_a_demo_follows(chromium: Browser, paced: str, window: dict[str, Any]) -> None:
     terms = {"title": "Two", "panes": [{}, {}], "budget_tokens": 100_000}
     with httpx.Client(base_url=paced, trust_env=False) as owner:
         token = owner.post("/api/demos", json=terms).raise_for_status().json()["token"]
-        page = chromium.new_page(bypass_csp=True, **SMALL)  # type: ignore[arg-type]
+        page = chromium.new_page(bypass_csp=True, **window)
         page.goto(f"{paced}/d/{token}")
         page.wait_for_selector(READY)
         begin(page, "#demo-prompt", PAGE)
         page.mouse.move(300, 100)
-        hold(page, PAGE, lambda: wheel(page, 8, -10))
+        hold(
+            page,
+            PAGE,
+            (lambda: drag(page, 200)) if window is ASIDE else lambda: wheel(page, 8, -10),
+        )
         page.close()
 
 
