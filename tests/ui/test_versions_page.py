@@ -77,9 +77,10 @@ def test_a_retry_adds_a_version_and_leaves_what_follows(page: Page) -> None:
     page.evaluate("scrollTo(0, 0)")
     page.get_by_role("button", name="Jump to the latest").click()
     page.wait_for_function("document.querySelector('.jump').hidden")
-    dock = "document.querySelector('#chat .dock').getBoundingClientRect().top"
+    dock = "document.querySelector('#chat .dock').offsetHeight"
     end = "document.querySelector('#chat .log').getBoundingClientRect().bottom"
-    assert 0 < page.evaluate(f"{dock} - {end}") < 60  # and not that of what followed another
+    # And not that of what followed another.
+    assert 0 < page.evaluate(f"innerHeight - {dock} - {end}") < 60
     page.set_viewport_size({"width": 1280, "height": 720})
     seeds = [tree["messages"][i]["done"]["seed"] for i in (1, 4)]
     assert seeds[0] != seeds[1]
