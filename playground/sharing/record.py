@@ -89,6 +89,7 @@ def shown_first(column: Mapping[str, Any]) -> list[int]:
     branch = []
     place = column.get("shown", len(messages) - 1)
     while place is not None and place >= 0:
+        place = int(place)  # a record is kept as it came, where 1.0 may stand for 1
         branch.append(place)
         place = messages[place].get("after", place - 1)
     shown = set(branch)

@@ -70,6 +70,17 @@ async def test_a_record_comes_out_byte_for_byte(database: Settings) -> None:
     assert len(made["token"]) == 22  # 128 bits
 
 
+async def test_places_in_a_tree_may_be_written_with_a_point(database: Settings) -> None:
+    said = [{"role": "user", "content": "Hi"}, answer("one", after=0.0), answer("two", after=0.0)]
+    tree = {**column(*said), "shown": 1.0}
+    async with playground(NOWHERE, **database) as url, client(url) as asking:
+        made = await share(asking, record=record(tree))
+        found = await asking.get(f"/api/shares/{made['token']}")
+    assert found.status_code == 200
+    [blocks] = found.json()["blocks"]
+    assert ["one" in blocks[1][0], "two" in blocks[2][0]] == [True, True]
+
+
 async def test_records_of_every_version_are_frozen_with_the_texts_of_all_their_branches(
     database: Settings,
 ) -> None:
