@@ -40,11 +40,25 @@ MAX_BODY_BYTES: Final = 1_000_000
 _SECRETS: Final = ("engine_api_key", "secret", "database_url", "database_password", "limits_url")
 _SECRET_SIGNS: Final = frozenset("@%?#;")  # an address with one of them may hold a secret
 _FILE: Final = "a file that can be read"
+_KEY: Final = "one line of ASCII characters, without spaces at its ends"
 _POSTGRESQL: Final = ("postgresql", "postgres", "postgresql+asyncpg")
 _VALKEY: Final = {"valkey": "redis", "valkeys": "rediss", "redis": "redis", "rediss": "rediss"}
 # Of an address's options: where a socket is, and how the connection is secured.
 _OPTIONS: Final = frozenset({"host", "port", "ssl", "sslmode"})
 
+
+# What browsers send by themselves, and so every visitor may choose.
+_BROWSERS: Final = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "authorization",
+        "connection",
+        "content-length",
+    }
+    | {"content-type", "cookie", "host", "origin", "referer", "user-agent"}
+)
 
 # Other names of settings, from when TGI was the only engine.
 OLDER: Final = {
@@ -128,7 +142,7 @@ class Settings(BaseSettings):
         Field(
             title="the key of the engine, where it asks for one; PLAYGROUND_TGI_API_KEY is another "
             "name",
-            description="a text",
+            description=_KEY,
             validation_alias=_also("engine_api_key"),
         ),
     ] = None
@@ -136,7 +150,7 @@ class Settings(BaseSettings):
         Path | None,
         Field(
             title="the file with that key, instead; PLAYGROUND_TGI_API_KEY_FILE is another name",
-            description=_FILE,
+            description=f"{_FILE} and holds one line of ASCII characters",
             validation_alias=_also("engine_api_key_file"),
         ),
     ] = None
@@ -265,7 +279,8 @@ class Settings(BaseSettings):
         Field(
             title="the header with the name, for proxy",
             pattern=r"^[A-Za-z0-9-]+$",
-            description="the name of a header, such as X-Forwarded-User or Remote-User",
+            description="the name of a header that the proxy alone sets, such as X-Forwarded-User "
+            "or Remote-User",
         ),
     ] = "X-Forwarded-User"
     public_links: Annotated[
@@ -482,6 +497,22 @@ class Settings(BaseSettings):
                 raise _Unreadable("no text in UTF-8") from error
         return path
 
+    @field_validator("engine_api_key", "engine_api_key_file")
+    @classmethod
+    def _is_key(cls, value: SecretStr | Path | None) -> SecretStr | Path | None:
+        if isinstance(value, Path):
+            header_text(value.read_text(encoding="utf-8").strip())
+        elif value is not None:
+            header_text(value.get_secret_value())
+        return value
+
+    @field_validator("proxy_user_header")
+    @classmethod
+    def _is_the_proxys(cls, value: str) -> str:
+        if value.lower() in _BROWSERS:
+            raise ValueError("a header that browsers set")
+        return value
+
     @field_validator("data_dir")
     @classmethod
     def _at_home(cls, path: Path) -> Path:
@@ -562,6 +593,18 @@ def plain_address(text: str) -> str:
     if any(part is not None for part in (url.username, url.password, url.query, url.fragment)):
         raise ValueError("more than a place")
     return text.rstrip("/")
+
+
+def header_text(key: str) -> str:
+    """A key, as it is, where a header can hold it.
+
+    Raises:
+        ValueError: It is empty, has spaces at its ends or another character than ASCII's printable
+            ones.
+    """
+    if not key or key != key.strip() or not (key.isascii() and key.isprintable()):
+        raise ValueError("no key")
+    return key
 
 
 def is_loopback(host: str) -> bool:

@@ -34,7 +34,7 @@ from playground.domain.prompt_formats import FORMATS
 from playground.domain.validation import Body, broken, check
 from playground.engines.base import EngineAddress
 from playground.engines.registry import DEFAULT
-from playground.settings import EngineChoice, SettingsError, plain_address
+from playground.settings import EngineChoice, SettingsError, header_text, plain_address
 
 _ID: Final = re.compile(r"[a-z0-9_-]{1,40}")
 _EXAMPLE: Final = """For example:
@@ -112,7 +112,7 @@ def read_engines(path: Path) -> tuple[EngineAddress, ...]:
         try:
             key = _key(path, table.key_file)
         except (OSError, ValueError) as error:
-            words = getattr(error, "strerror", None) or "it is not UTF-8, or empty"
+            words = getattr(error, "strerror", None) or "it must hold one line of ASCII characters"
             raise _wrong(
                 path, f"key_file {table.key_file} cannot be used: {words}.", document, place
             ) from error
@@ -134,10 +134,7 @@ def read_engines(path: Path) -> tuple[EngineAddress, ...]:
 def _key(path: Path, name: str | None) -> str | None:
     if name is None:
         return None
-    key = (path.parent / Path(name).expanduser()).read_text(encoding="utf-8").strip()
-    if not key:
-        raise ValueError("empty")
-    return key
+    return header_text((path.parent / Path(name).expanduser()).read_text(encoding="utf-8").strip())
 
 
 def _wrong(path: Path, words: str, document: Any = None, field: str = "") -> SettingsError:

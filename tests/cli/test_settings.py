@@ -109,6 +109,9 @@ def test_where_processes_count_together(address: str, redis: str | None) -> None
         ("TRUSTED_PROXIES", "none", "addresses or networks with commas"),
         ("METRICS_FROM", "10.0.0.1/8", "addresses or networks with commas"),
         ("METRICS_FROM", "none,::1", "; or none"),
+        ("PROXY_USER_HEADER", "X User", "the name of a header that the proxy alone sets"),
+        ("PROXY_USER_HEADER", "Cookie", "the name of a header that the proxy alone sets"),
+        ("PROXY_USER_HEADER", "host", "the name of a header that the proxy alone sets"),
     ],
 )
 def test_names_the_variable_its_value_and_what_is_accepted(
@@ -120,6 +123,28 @@ def test_names_the_variable_its_value_and_what_is_accepted(
     [line] = str(caught.value).splitlines()
     assert line.startswith(f"PLAYGROUND_{name} is {value!r}; it must be ")
     assert accepted in line
+
+
+@pytest.mark.parametrize(
+    "key", ["hunter2é", "hunter2\nx: y", "hunter2\u2028", " hunter2", "hunter2\x7f"]
+)
+def test_a_key_that_no_header_holds_is_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str
+) -> None:
+    monkeypatch.setenv("PLAYGROUND_ENGINE_API_KEY", key)
+    with pytest.raises(SettingsError) as direct:
+        load_settings()
+    monkeypatch.delenv("PLAYGROUND_ENGINE_API_KEY")
+    file = tmp_path / "key"
+    file.write_text(f"{key}é\n", encoding="utf-8")
+    monkeypatch.setenv("PLAYGROUND_ENGINE_API_KEY_FILE", str(file))
+    with pytest.raises(SettingsError) as in_file:
+        load_settings()
+    assert str(direct.value).startswith("PLAYGROUND_ENGINE_API_KEY cannot be used; it must be one ")
+    assert str(file) in str(in_file.value)
+    for each in (direct, in_file):
+        assert "line of ASCII characters" in str(each.value)
+        assert "hunter2" not in str(each.value)
 
 
 def test_names_the_variable_of_compose_where_that_is_another(

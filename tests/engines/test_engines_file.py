@@ -78,7 +78,12 @@ def test_a_file_names_its_engines_in_its_order(tmp_path: Path) -> None:
         (
             TGI + 'key_file = "empty"',
             ", entry 1 (tgi)",
-            "cannot be used: it is not UTF-8, or empty",
+            "cannot be used: it must hold one line of ASCII characters.",
+        ),
+        (
+            TGI + 'key_file = "accents"',
+            ", entry 1 (tgi)",
+            "cannot be used: it must hold one line of ASCII characters.",
         ),
     ],
 )
@@ -86,6 +91,7 @@ def test_what_is_wrong_is_named_with_its_entry_and_an_example(
     tmp_path: Path, text: str, entry: str, words: str
 ) -> None:
     (tmp_path / "empty").write_text("\n", encoding="utf-8")
+    (tmp_path / "accents").write_text("sécret\n", encoding="utf-8")
     with pytest.raises(SettingsError) as caught:
         read(tmp_path, text)
     said = str(caught.value)
@@ -93,6 +99,7 @@ def test_what_is_wrong_is_named_with_its_entry_and_an_example(
     assert words in said
     assert 'For example:\n[[engine]]\nid = "tgi"' in said
     assert "secret" not in said
+    assert "sécret" not in said
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
