@@ -40,6 +40,7 @@ HELPERS = """async (root) => {
             while (!formula.querySelector('math')) await frame();
             formula.remove();
         },
+        setMaths,
         draws: (texts) => texts.map(preview),
         whole: (texts) => texts.map(renderWhole),
         start: () => {
@@ -248,6 +249,60 @@ def test_a_formula_asks_for_nothing_and_does_nothing(drawing: Page) -> None:
     assert html.count("<math") == 1  # the text with brackets
     assert not re.search(r"<(?:img|a)\b|href=|\bon\w+=\"", html)
     assert asked == []
+
+
+def test_a_block_is_read_for_its_direction_once_however_many_formulas_it_has(
+    drawing: Page,
+) -> None:
+    """A browser reads all of a block of `dir=auto` anew at each change in it."""
+    drawing.evaluate("maths()")
+    changes, left = drawing.evaluate("""() => {
+        const made = (tag, fields) => Object.assign(document.createElement(tag), fields);
+        const [list, item, block] = ['ul', 'li', 'p'].map((tag) => made(tag, {}));
+        item.dir = block.dir = 'auto';
+        const formula = { className: 'math', textContent: 'x' };
+        for (let i = 0; i < 3; i += 1) block.append(made('code', formula));
+        item.append(block);
+        list.append(item);
+        document.body.append(list);
+        const observer = new MutationObserver(() => {});
+        observer.observe(list, { subtree: true, attributes: true, childList: true });
+        setMaths(list);
+        const changes = observer.takeRecords().map(({ type, target }) => [type, target.localName]);
+        list.remove();
+        const blocks = [...list.querySelectorAll('[dir=auto]')];
+        return [changes, blocks.map(({ localName }) => localName)];
+    }""")
+    assert changes[2:-2] == [["childList", "p"]] * 3
+    around = [["attributes", "p"], ["attributes", "li"]]
+    assert (changes[:2], changes[-2:]) == (around, around)
+    assert left == ["li", "p"]
+
+
+def test_a_block_gets_its_direction_when_it_is_whole(drawing: Page, site: str) -> None:
+    text = '- `<p dir="auto">`\n- b\n\n| a | b |\n|--:|---|\n| c | <b dir="auto"> |\n\n3. d'
+    html = "".join(block for _, block in pieces(text))
+    given, shown = drawing.evaluate(
+        """async ([root, html]) => {
+            const { markdown } = await import(`${root}/lib/dom.js`);
+            const setter = Object.getOwnPropertyDescriptor(Element.prototype, 'innerHTML');
+            const given = [];
+            Object.defineProperty(Element.prototype, 'innerHTML', { ...setter, set(value) {
+                given.push(String(value));
+                setter.set.call(this, value);
+            } });
+            try {
+                return [given, markdown(html, '').innerHTML];
+            } finally {
+                Object.defineProperty(Element.prototype, 'innerHTML', setter);
+            }
+        }""",
+        [f"{site}/ui/{static_version()}", html],
+    )
+    assert len(given) == 1
+    assert re.findall(r'<\w+[^>]* dir="auto"', html)
+    assert not re.findall(r'<\w+[^>]* dir="auto"', given[0])
+    assert shown == html.replace("&quot;", '"')
 
 
 def test_a_formula_covers_nothing_but_its_answer(drawing: Page) -> None:

@@ -24,10 +24,24 @@ export function setMaths(node) {
     if (!loading) void load();
     return;
   }
+  const blocks = directed(codes);
+  for (const block of blocks) block.removeAttribute('dir');
   for (const code of codes) {
     const made = formula(code.textContent ?? '', code.classList.contains('display'));
     if (made) code.replaceWith(made.cloneNode(true));
   }
+  for (const block of blocks) block.setAttribute('dir', 'auto');
+}
+
+// The blocks around these nodes that have the direction of their text, for which a browser reads all of
+// it at every change in it: 12,000 formulas in a paragraph took twelve seconds.
+function directed(nodes) {
+  /** @type {Set<Element>} */
+  const found = new Set();
+  for (const node of nodes) {
+    for (let each = node.closest('[dir=auto]'); each && !found.has(each); each = each.parentElement?.closest('[dir=auto]')) found.add(each);
+  }
+  return found;
 }
 
 async function load() {

@@ -33,6 +33,10 @@ export function element(tag, properties = {}, ...children) {
 
 const trusted = /** @type {any} */ (globalThis).trustedTypes?.createPolicy('rendered-markdown', { createHTML: (html) => html });
 
+// A tag of a block that has the direction of its text, for which a browser reads all of it at every
+// change in it, and so at every element that is put into it: it gets its direction when it is whole.
+const directed = /(<\w+(?: [\w-]+="[^"]*")*) dir="auto"/g;
+
 /**
  * The one way by which a text becomes elements: it is this server's Markdown, or the same grammar's
  * here, which lets no HTML of another's through. Where a page's policy asks for Trusted Types, any other way is an error.
@@ -40,7 +44,13 @@ const trusted = /** @type {any} */ (globalThis).trustedTypes?.createPolicy('rend
  * @param {string} className
  */
 export function markdown(html, className) {
-  return element('div', { className, innerHTML: trusted?.createHTML(html) ?? html });
+  const undirected = html.replace(directed, '$1 data-directed');
+  const node = element('div', { className, innerHTML: trusted?.createHTML(undirected) ?? undirected });
+  for (const block of [...node.querySelectorAll('[data-directed]')].reverse()) {
+    block.removeAttribute('data-directed');
+    block.setAttribute('dir', 'auto');
+  }
+  return node;
 }
 
 /**
