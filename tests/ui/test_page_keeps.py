@@ -156,15 +156,33 @@ def test_a_starter_leaves_the_draft(page: Page) -> None:
     expect(page.locator("#chat-prompt")).to_have_value("half a thought")
 
 
-@pytest.mark.parametrize("stored", ["{}", "5", "not JSON", '{"messages": 7, "edits": 3}'])
-def test_a_page_starts_whatever_was_stored(page: Page, stored: str) -> None:
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "{}",
+        "5",
+        "not JSON",
+        '{"messages": 7, "edits": 3, "columns": 5}',
+        '{"messages": [{"role": "assistant"}], "columns": [{"messages": []}, null]}',
+        '{"messages": [null], "columns": [{"setting": {}, "messages": [{"role": "user"}]}]}',
+        '{"messages": [{"role": "user", "content": "Hi", "after": 3}], "shown": 9}',
+    ],
+)
+def test_a_page_starts_whatever_was_stored(page: Page, site: str, stored: str) -> None:
+    page.goto(site + "/livez")  # where nothing is stored while it is left
     for name in ("chat", "samplers", "comparison", "draft", "presets", "votes"):
         key, text = json.dumps(f"kto-playground.v1.{name}"), json.dumps(stored)
         page.evaluate(f"localStorage.setItem({key}, {text}); sessionStorage.setItem({key}, {text})")
-    page.reload()
+    page.goto(site + "/")
     page.wait_for_selector(READY)
     ask(page, "Hello!")
     finished(page)
+    page.get_by_role("tab", name="Compare").click()
+    column = page.locator("#comparison .column").first
+    expect(column).to_be_visible()
+    page.fill("#compare-prompt", "Hello!")
+    page.click("#compare-send")
+    expect(column.locator('[data-state="done"]')).to_have_count(1)
 
 
 def test_what_must_wait_for_the_answer_says_so(page: Page) -> None:

@@ -14,7 +14,7 @@ import { content, count, isBlank, number, within } from '../lib/text.js';
 import { currentRequest, presetName } from '../presets/panel.js';
 import { panelSetting } from '../presets/resolved_setting.js';
 import { Entry } from '../records/archive_entry.js';
-import { chatRecord, readSetting, shownMessages } from '../records/records.js';
+import { chatRecord, isWhole, readSetting, shownMessages } from '../records/records.js';
 import { addView } from '../records/views.js';
 
 
@@ -79,7 +79,7 @@ export class Chat {
   /** @returns {Promise<Branches>} */
   async #kept() {
     const { messages, shown, setting } = this.kept;
-    if (Array.isArray(messages)) {
+    if (isWhole(this.kept)) {
       for (const message of messages) if (message.state === 'streaming') message.state = 'stopped';
       this.setting = readSetting(setting);
       return { messages, shown };

@@ -17,10 +17,10 @@ import { content, isBlank, within } from '../lib/text.js';
 import { touch } from '../lib/url_hash.js';
 import { usePreset } from '../presets/panel.js';
 import { allPresets } from '../presets/presets.js';
-import { setting } from '../presets/setting.js';
+import { isSetting, setting } from '../presets/setting.js';
 import { Entry } from '../records/archive_entry.js';
 import { recordMarkdown } from '../records/record_text.js';
-import { comparisonRecord, recordJSON, shownColumns } from '../records/records.js';
+import { comparisonRecord, isWhole, recordJSON, shownColumns } from '../records/records.js';
 import { addView } from '../records/views.js';
 import { BlindRound, deal } from './blind_round.js';
 import { Board, fewest, most } from './columns.js';
@@ -104,12 +104,12 @@ class Comparison {
   // The columns that the tab showed before, as they were handed over or as the archive has them.
   async #kept() {
     const { columns } = this.kept;
-    if (!columns) {
+    if (!Array.isArray(columns) || !columns.every((column) => isSetting(column?.setting))) {
       const presets = allPresets().slice(0, first);
       const chosen = presets.length < fewest ? [...presets, ...presets] : presets;
       return chosen.map(({ id }) => ({ setting: setting(id), messages: [] }));
     }
-    if (columns.every(({ messages }) => Array.isArray(messages))) return columns;
+    if (columns.every(isWhole)) return columns;
     const record = await this.entry.read();
     if (record === null) return columns.map((column) => ({ ...column, messages: [] }));
     const archived = shownColumns(record).map(({ column }) => column);

@@ -5,6 +5,7 @@
 
 import { engineId } from '../engine/choice.js';
 import { button, element } from '../lib/dom.js';
+import { flag, object, table, text } from '../lib/validate.js';
 import { edit, isEdited, limitOf, limits, outcome, parameters, readOf, samplerOf, seedOf, seeds, textOf } from './edited_values.js';
 import { startNumber } from './number_field.js';
 import { allPresets, reference } from './presets.js';
@@ -15,6 +16,18 @@ import { allPresets, reference } from './presets.js';
  */
 export function setting(preset) {
   return { preset, edits: {}, limit: '', seed: '', engine: '', emulate: true };
+}
+
+const shape = object({ preset: text, edits: table(text), limit: text, seed: text }, { engine: text, emulate: flag }, { open: true });
+
+// Whether a stored value is such a setting, of whichever version of the page.
+export function isSetting(value) {
+  try {
+    shape(value, '');
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 export const presetOf = ({ preset }) => {

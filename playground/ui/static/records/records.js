@@ -71,6 +71,20 @@ export function chatRecord({ pane: { branches }, setting }) {
   return record('chat', [{ label: labelOf(asked), setting: asked, ...branches }]);
 }
 
+// Whether what a tab handed over is a conversation, and no storage's remains of one.
+/** @type {(held: { messages: any, shown?: number }) => boolean} */
+export function isWhole({ messages, shown }) {
+  if (!Array.isArray(messages)) return false;
+  try {
+    const setting = panelSetting();
+    const made = record('chat', [{ label: '', setting, messages, ...(shown === undefined ? {} : { shown }) }]);
+    if (made) checkRecord(made);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 // The columns of the tab Compare, or null without messages.
 export function comparisonRecord({ columns, options }) {
   return record('comparison', columns.map(({ label, setting, pane: { branches } }) => (
