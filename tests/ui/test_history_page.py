@@ -666,6 +666,17 @@ def test_broken_files_are_named_and_nothing_of_them_is_kept(page: Page) -> None:
     assert len(stored(page)) == 1
 
 
+def test_an_entry_of_a_date_that_no_calendar_has_is_listed_everywhere(page: Page) -> None:
+    rows = history(page)
+    entry = {"id": "late", "version": 1, "created": 9e300, "updated": 8.65e15, "renamed": False}
+    file: dict[str, Any] = {"format": "kto-mistral-playground history", "version": 1}
+    file |= {"exported": "2026-01-01", "entries": [{**entry, "record": chat("Late")}]}
+    upload(page, late_json=json.dumps(file))
+    expect(rows).to_contain_text("Late")
+    page.get_by_role("button", name="Recent conversations").click()
+    expect(page.locator("#masthead .menu-item").first).to_contain_text("January 1, 1970")
+
+
 @pytest.mark.parametrize("kind", ["chat", "comparison"])
 def test_markup_in_a_record_is_text_everywhere(page: Page, kind: str) -> None:
     record = chat(NASTY, NASTY, kind=kind, title=NASTY)

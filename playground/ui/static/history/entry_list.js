@@ -6,7 +6,6 @@ import { brief, count, plainName, within } from '../lib/text.js';
 import { shownOf } from '../lib/tree.js';
 import { readEntry } from '../records/archive.js';
 
-const lastDay = 8.64e15; // milliseconds that a date can be away from 1970
 const around = 70; // characters in front of what a search has found
 export const kinds = { chat: 'Chat', comparison: 'Comparison' };
 export const clock = new Intl.DateTimeFormat('en', { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
@@ -33,10 +32,9 @@ export function sharedTitles(titled) {
 // what was said, all of it, and `sought` is searched.
 export function itemOf(entry) {
   const { id, revision, updated, record, problem } = readEntry(entry);
-  const when = Math.abs(updated) <= lastDay ? updated : 0;
   if (problem) {
     const title = typeof record?.title === 'string' && brief(plainName(record.title));
-    return { id, revision, problem, title: title || 'Unreadable', updated: when, facts: [], text: '', sought: (title || 'unreadable').toLowerCase() };
+    return { id, revision, problem, title: title || 'Unreadable', updated, facts: [], text: '', sought: (title || 'unreadable').toLowerCase() };
   }
   const { kind, title, columns } = record;
   const messages = columns.flatMap((column) => column.messages);
@@ -47,7 +45,7 @@ export function itemOf(entry) {
     count(Math.max(...columns.map((column) => column.messages.filter(({ role }) => role === 'user').length)), 'prompt'),
   ].filter(Boolean);
   const text = messages.map(({ content }) => content).join('\n');
-  return { id, revision, kind, title, last: lastSaid(record), updated: when, facts, text, sought: [title, ...facts, text].join('\n').toLowerCase() };
+  return { id, revision, kind, title, last: lastSaid(record), updated, facts, text, sought: [title, ...facts, text].join('\n').toLowerCase() };
 }
 
 // The items that hold every word of the query, the newest first.

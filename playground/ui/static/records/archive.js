@@ -13,6 +13,7 @@ const name = 'kto-playground';
 const layout = 1; // of the database
 const store = 'entries';
 const patience = 1000; // milliseconds
+const lastDay = 8.64e15; // milliseconds that a date can be away from 1970
 export const entryVersion = 1;
 
 const words = {
@@ -131,18 +132,20 @@ const turnsOf = ({ columns }) => columns.reduce((sum, { messages }) => sum + mes
 export const covers = (record, other) => other.columns.every((column, i) => contains(record.columns[i]?.messages ?? [], column.messages));
 
 /**
- * An entry as it can be shown: with a record of today's form, or with a `problem` in words.
+ * An entry as it can be shown: with a record of today's form, or with a `problem` in words, and with
+ * the date 1970 where it has none that a calendar knows.
  * @param {ArchiveEntry} entry
  * @returns {ArchiveEntry}
  */
 export function readEntry(entry) {
+  const dated = { ...entry, updated: Math.abs(entry.updated) <= lastDay ? entry.updated : 0 };
   if (!(entry.version <= entryVersion)) {
-    return { ...entry, problem: 'A newer version of this page has written this. It is kept as it is and can be exported.' };
+    return { ...dated, problem: 'A newer version of this page has written this. It is kept as it is and can be exported.' };
   }
   try {
-    return { ...entry, record: recordOf(entry.record, olderSetting) };
+    return { ...dated, record: recordOf(entry.record, olderSetting) };
   } catch (error) {
-    return { ...entry, problem: `This cannot be read, and is kept as it is. ${error.message}` };
+    return { ...dated, problem: `This cannot be read, and is kept as it is. ${error.message}` };
   }
 }
 
