@@ -628,6 +628,10 @@ BROKEN = {
     "two_json": (json.dumps(chat("x", columns=chat("x")["columns"] * 2)), "exactly one column"),
     "empty_json": (json.dumps(chat("x", columns=[])), "Columns must be a list of 1 to 4"),
     "more_json": (json.dumps(chat("x", html="<b>")), "Html is not known here"),
+    "deep_json": (
+        json.dumps(chat("x", deep=[])).replace("[]}", "[" * 9_000 + "]" * 9_000 + "}"),
+        "nested more than 50 levels deep",
+    ),
     "text_md": ("# Shopping\n\n- milk", "neither JSON nor Markdown"),
     "none_md": ("", "neither JSON nor Markdown"),
     "cut_md": (
@@ -675,6 +679,19 @@ def test_an_entry_of_a_date_that_no_calendar_has_is_listed_everywhere(page: Page
     expect(rows).to_contain_text("Late")
     page.get_by_role("button", name="Recent conversations").click()
     expect(page.locator("#masthead .menu-item").first).to_contain_text("January 1, 1970")
+
+
+def test_a_markdown_files_answer_is_what_it_shows(page: Page) -> None:
+    plant(page, chat("A question"))
+    rows = history(page)
+    expect(rows).to_have_count(1)
+    markdown = saved(page, "More for the history", "Export all as Markdown")
+    hidden = '<!-- assistant {"content":"something else","role":"user",'
+    upload(page, other_md=markdown.replace("<!-- assistant {", hidden).replace("A q", "My q"))
+    expect(rows).to_have_count(2)
+    [column] = stored(page)[0]["record"]["columns"]
+    said = [(each["role"], each["content"]) for each in column["messages"]]
+    assert said == [("user", "My question"), ("assistant", "Answer to My question")]
 
 
 @pytest.mark.parametrize("kind", ["chat", "comparison"])

@@ -5,6 +5,8 @@ import { followed, numbered } from '../lib/tree.js';
 import { brief } from '../lib/text.js';
 import { checkRecord, format, version } from './record_shape.js';
 
+const deepest = 50; // levels of lists and objects: a history of today has 15
+
 // A text as a Markdown quotation of itself, which nothing in it can close.
 const quoted = (words) => words.split('\n').map((line) => (line === '' ? '>' : `> ${line}`)).join('\n');
 
@@ -73,7 +75,7 @@ export function readMarkdown(written) {
     if (!found) return;
     let value;
     try {
-      value = JSON.parse(found[2]);
+      value = parseJSON(found[2]);
     } catch {
       throw new Error(`Line ${i + 1} was changed and cannot be read.`);
     }
@@ -90,16 +92,28 @@ export function readMarkdown(written) {
   for (const column of records.flatMap(({ columns }) => columns)) {
     column.messages = column.messages.map(({ name: role, value, lines: said }) => (role === 'user'
       ? { role, content: said.join('\n'), ...('after' in value ? { after: value.after } : {}) }
-      : { role, content: said.join('\n'), ...value, receipt: null, done: null }));
+      : { ...value, role, content: said.join('\n'), receipt: null, done: null }));
   }
   return records.map(checkRecord);
 }
 
 export function parseJSON(written) {
+  let value;
   try {
-    return JSON.parse(written);
+    value = JSON.parse(written);
   } catch (error) {
     throw new Error(`It is not whole JSON: ${error.message}`, { cause: error });
+  }
+  checkDepth(value);
+  return value;
+}
+
+// Throws in words for what no storage can copy and no page has written.
+function checkDepth(value) {
+  let level = [value];
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > deepest) throw new Error(`Something in it is nested more than ${deepest} levels deep, as nothing is that this page writes.`);
+    level = level.flatMap((each) => (typeof each === 'object' && each !== null ? Object.values(each) : []));
   }
 }
 
