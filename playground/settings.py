@@ -47,17 +47,9 @@ _VALKEY: Final = {"valkey": "redis", "valkeys": "rediss", "redis": "redis", "red
 _OPTIONS: Final = frozenset({"host", "port", "ssl", "sslmode"})
 
 
-# What browsers send by themselves, and so every visitor may choose.
+# What browsers send by themselves, and so any visitor may choose.
 _BROWSERS: Final = frozenset(
-    {
-        "accept",
-        "accept-encoding",
-        "accept-language",
-        "authorization",
-        "connection",
-        "content-length",
-    }
-    | {"content-type", "cookie", "host", "origin", "referer", "user-agent"}
+    {"accept", "accept-language", "cookie", "host", "origin", "referer", "user-agent"}
 )
 
 # Other names of settings, from when TGI was the only engine.
