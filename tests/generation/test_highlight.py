@@ -85,7 +85,9 @@ def test_other_languages_stay_plain(name: str) -> None:
     assert highlight("if <x>", name, Allowance()) == "if &lt;x&gt;"
 
 
-def test_common_code_is_coloured_to_its_end() -> None:
+def test_common_code_is_coloured_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    still = SimpleNamespace(thread_time=lambda: 0.0)
+    monkeypatch.setattr("playground.generation.highlight.time", still)
     samples = {
         "csharp": "public static int Main(string[] args) { return 0; }\n",
         "java": "class A {\n  static int f(String s) { return 1; } // end\n}\n",
@@ -118,10 +120,14 @@ def test_what_was_coloured_before_the_time_was_up_stays_so(
     assert text_of(html) == "x = 1\ny = 2\n"
 
 
-def test_a_text_has_one_allowance() -> None:
-    allowance = Allowance()
-    highlight("x = 1\n" * 500, "python", allowance)
-    assert 0 < allowance.left < Allowance().left
+def test_a_text_has_one_allowance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock that goes on by 0.01 s whenever it is looked at: a block takes 0.05 s."""
+    ticks = itertools.count()
+    clock = SimpleNamespace(thread_time=lambda: next(ticks) / 100)
+    monkeypatch.setattr("playground.generation.highlight.time", clock)
+    allowance = Allowance(0.08)
+    blocks = [highlight("x = 1\ny = 2\n", "python", allowance) for _ in range(3)]
+    assert ["<span" in block for block in blocks] == [True, True, False]
 
 
 def luminance(colour: str) -> float:
