@@ -176,6 +176,22 @@ def test_nothing_moves_when_another_preset_is_chosen(page: Page) -> None:
     expect(page.locator("html")).to_have_css("overflow-y", "scroll")
 
 
+def test_no_tab_moves_when_another_one_is_chosen(page: Page) -> None:
+    views = page.locator("#views > .tab-wrapper").get_by_role("tab")
+    page.get_by_role("button", name="Share").click()
+    of_the_window = page.locator("dialog").get_by_role("tab")
+    for tabs in (of_the_window, views):
+        places = []
+        expect(tabs).to_have_count(4)
+        for i in range(tabs.count()):
+            tabs.nth(i).click()
+            expect(tabs.nth(i)).to_have_attribute("aria-selected", "true")
+            boxes = [tabs.nth(j).bounding_box() for j in range(tabs.count())]
+            places.append([box and (box["x"], box["width"]) for box in boxes])
+        assert places == [places[0]] * 4
+        page.keyboard.press("Escape")
+
+
 # Whether the ring around what has the focus lies within what would cut it off.
 RING = """() => {
     const focused = document.activeElement;
@@ -217,6 +233,12 @@ def test_arrow_keys_step_a_number_and_move_between_tabs(page: Page) -> None:
     page.get_by_role("tab", name="Chat").press("ArrowLeft")
     expect(page.get_by_role("tab", name="About")).to_have_attribute("aria-selected", "true")
     assert page.evaluate(RING), "the ring of a focused view's tab is cut off"
+    for name in ("Chat", "Compare", "History"):  # each is drawn when it is first opened
+        page.keyboard.press("ArrowRight")
+        expect(page.get_by_role("tab", name=name)).to_have_attribute("aria-selected", "true")
+        if name == "Compare":
+            expect(page.locator("#comparison .column")).to_have_count(3)
+        expect(page.get_by_role("tab", name=name)).to_be_focused()
 
 
 def test_a_limit_above_the_context_says_what_it_becomes(page: Page) -> None:

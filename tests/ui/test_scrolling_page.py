@@ -112,6 +112,10 @@ def test_a_finger_leaves_the_end_of_a_chat(chromium: Browser, paced: str) -> Non
 
 def test_a_phone_on_its_side_has_its_height_for_what_is_read(chromium: Browser, paced: str) -> None:
     with opened(chromium, paced + "/", **ASIDE) as page:
+        page.get_by_role("tab", name="Compare").click()
+        expect(page.locator("#compare-prompt")).to_be_in_viewport(ratio=1)
+        page.get_by_role("tab", name="Chat").click()
+        expect(page.locator("#chat-send")).to_be_in_viewport(ratio=1)
         begin(page, "#chat-prompt", PAGE)
         expect(page.locator("#chat-stop")).to_be_in_viewport(ratio=1)
         hold(page, PAGE, lambda: drag(page, 100))

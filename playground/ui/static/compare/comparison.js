@@ -41,7 +41,7 @@ class Comparison {
     this.kept = load('comparison', {});
     this.entry = new Entry(this.kept.entry, () => this.record(), () => this.keep());
     this.options = new Options(this.kept, {
-      changed: () => this.settle(),
+      changed: () => this.#changed(),
       against: (i) => {
         this.board.reference = this.columns[i];
         this.settle();
@@ -55,7 +55,7 @@ class Comparison {
       chosen: (column) => this.#chosen(column),
       pin: (column, seed) => this.pin(column, seed),
       join: (column) => this.join(column),
-      changed: () => this.settle(),
+      changed: () => this.#changed(),
       complain: (words) => this.notice.complain(words),
       wait: () => this.notice.wait(),
       notice: (words, undo) => this.notice.show(words, { undo }),
@@ -98,7 +98,9 @@ class Comparison {
     onEngine(shown);
     onEngines(shown);
     addView('comparison', this);
-    if (matchMedia('(hover: hover)').matches) this.prompt.focus({ preventScroll: true });
+    // Who moves along the tabs by the keyboard goes on there.
+    const among = document.activeElement?.matches('[role="tab"]:focus-visible');
+    if (matchMedia('(hover: hover)').matches && !among) this.prompt.focus({ preventScroll: true });
   }
 
   // The columns that the tab showed before, as they were handed over or as the archive has them.
@@ -266,6 +268,12 @@ class Comparison {
     const last = messages.findLastIndex(({ role }) => role === 'user');
     column.pane.show(structuredClone(messages.slice(0, last + 1)));
     this.#answer(column, pane, column.pane.add(newAnswer()));
+  }
+
+  // What was complained of may be right now.
+  #changed() {
+    this.notice.settle();
+    this.settle();
   }
 
   #request(column) {
