@@ -14,7 +14,7 @@ import { Tree } from '../lib/tree.js';
 import { setMaths } from './maths.js';
 import { loadPreview, preview } from './preview.js';
 import { receiptView, takeReceipt } from './receipt.js';
-import { asideOf, isBare, seedOf, versionSwitch } from './versions.js';
+import { asideOf, isBare, isContinued, seedOf, versionSwitch } from './versions.js';
 
 const reasons = {
   eos_token: '',
@@ -464,7 +464,7 @@ export class Pane {
       article.append(...leafing);
       if (!this.actions.edit) return article;
       article.append(element('div', { className: 'actions' },
-        this.#editButton(article, message), copyIcon(() => message.content), waiting(iconButton('delete', 'Delete', at('remove')))));
+        this.#editButton(article, message), copyIcon(() => message.content), waiting(iconButton('delete', 'Delete', at('remove'), 'Delete the message and its answers'))));
       return article;
     }
     article.dataset.state = message.state;
@@ -513,6 +513,7 @@ export class Pane {
     }
     if (message.letter) facts.push(`answer ${message.letter}${message.chosen ? ', chosen' : ''}`);
     if (message.prefilled) facts.push('beginning given');
+    if (isContinued(message)) facts.push('continued');
     if (message.rewritten) facts.push('edited by hand');
     if (message.state === 'stopped') facts.push('stopped');
     if (message.state === 'failed') facts.push('incomplete');
@@ -534,7 +535,8 @@ export class Pane {
       unfinished && this.actions.resume && waiting(wordedButton('continue', 'Continue', at('resume'), 'Go on where this answer ends')),
       message.content !== '' && this.actions.toChat && iconButton('chat', 'Continue in chat', at('toChat')),
       receipt && this.#receiptButton(article, message),
-      this.actions.remove && waiting(iconButton('delete', 'Delete', at('remove'))),
+      this.actions.remove && waiting(iconButton('delete', 'Delete', at('remove'),
+        this.tree.versions(message).length > 1 ? 'Delete this version of the answer' : 'Delete the answer and its question')),
     ];
     return element('div', { className: 'meta' },
       element('div', { className: 'actions' }, ...actions.filter(Boolean)),

@@ -11,7 +11,7 @@ import { brief, count, number, unturned } from '../lib/text.js';
 import { before as inFrontOf } from '../lib/tree.js';
 import { paneAgain } from './request_again.js';
 import { conversation } from './turns.js';
-import { beginningOf } from './versions.js';
+import { beginningOf, isContinued } from './versions.js';
 
 const prompts = new Map(); // by the hash that the receipt has
 
@@ -82,6 +82,7 @@ function facts(message) {
     ...(receipt.emulate === false ? [['emulation', 'switched off']] : []),
     ...(receipt.note ? [['note', receipt.note]] : []),
   ];
+  if (isContinued(message)) pairs.push(['continued', `behind the first ${count(receipt.continued, 'character')}: this receipt is of what follows`]);
   if (done) {
     pairs.push(
       ['finish reason', done.finish_reason],
@@ -173,7 +174,7 @@ async function codeTab(message, before) {
     ],
   })));
   const notes = [programWords(receipt, asked)];
-  if (receipt.continued > 0) notes.push('The prompt ends inside the answer: they print what follows.');
+  if (receipt.continued > 0) notes.push('The prompt ends inside the answer: what asks the engine prints what follows.');
   if (message.rewritten) notes.push('The text was edited by hand since: they print what the model wrote.');
   return [element('p', { className: 'note', textContent: notes.join(' ') }), shown];
 }

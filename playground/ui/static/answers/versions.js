@@ -30,6 +30,12 @@ export const beginningOf = ({ content, prefilled = 0 }) => [...content].slice(0,
 export const isBare = ({ content, state, prefilled = 0 }) => state !== 'done' && characters(content) <= prefilled;
 
 /**
+ * Whether an answer goes on behind what an earlier request wrote of it, so that its figures are of the rest.
+ * @type {(answer: Answer) => boolean}
+ */
+export const isContinued = ({ receipt, prefilled = 0 }) => (receipt?.continued ?? 0) > prefilled;
+
+/**
  * The same answer with another text, as its reader wants it.
  * @param {Answer} answer
  * @param {string} content
