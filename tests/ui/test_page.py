@@ -103,6 +103,12 @@ def test_stop_keeps_the_text_and_continue_goes_on(page: Page) -> None:
     after = finished(page)
     assert after.startswith(before[: max(1, len(before) - 10)])
     assert len(after) > len(before)
+    expect(answers(page).last.locator(".facts-line")).to_contain_text("continued")
+    page.get_by_role("button", name="Receipt").click()
+    row = page.locator(".receipt dt", has_text=re.compile("^continued$")).locator("+ dd")
+    expect(row).to_have_text(
+        re.compile(r"^behind the first \d+ characters: this receipt is of what")
+    )
 
 
 def test_the_same_seed_repeats_an_answer_and_another_does_not(page: Page) -> None:
@@ -319,6 +325,8 @@ def test_a_wrong_value_is_said_and_the_draft_stays(
     expect(page.locator(field)).to_be_focused()
     expect(page.locator("#chat-prompt")).to_have_value("Hello!")
     expect(questions(page)).to_have_count(0)
+    page.fill(field, "")
+    expect(page.locator("#notice")).to_be_hidden()
 
 
 def test_markdown_is_rendered_and_markup_in_a_message_is_text(page: Page) -> None:

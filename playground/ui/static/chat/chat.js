@@ -199,11 +199,12 @@ export class Chat {
   // One version of an answer, or a question with its answers. What followed stays.
   remove(index) {
     if (!this.#idle()) return;
+    const { role } = this.pane.messages[index];
     const { gone, restore } = this.pane.remove(index);
     const [first, ...answers] = gone;
     const words = first.role === 'assistant' ? 'Deleted this version of the answer.'
       : answers.length === 0 ? 'Deleted the message.'
-        : `Deleted the message and its ${answers.length === 1 ? 'answer' : count(answers.length, 'answer')}.`;
+        : role === 'assistant' ? 'Deleted the answer and its question.' : `Deleted the message and its ${answers.length === 1 ? 'answer' : count(answers.length, 'answer')}.`;
     this.notice.show(words, { undo: () => {
       this.leave();
       restore();
@@ -389,6 +390,12 @@ export class Chat {
   #leave() {
     save('chat', this.#state(!this.entry.current));
     if (this.pane.messages.length > 0) handOver('chat', this.#state(true));
+  }
+
+  // What a field of the panel was complained of may be right now.
+  panelChanged() {
+    this.notice.settle();
+    this.meter();
   }
 
   // The context meter: how many tokens the conversation and the draft take, counted by the engine.

@@ -51,7 +51,7 @@ async function start() {
   const chat = new Chat();
   const notice = new Notice($('#page-notice'));
   const unknown = (fragment) => notice.show(`There is nothing at “#${brief(fragment, 60)}” on this page.`);
-  startSamplers(() => chat.meter());
+  startSamplers(() => chat.panelChanged());
   await chat.start();
   startAbout();
   // Gradio draws the tab when it is first opened; until then its modules are not loaded.

@@ -96,6 +96,9 @@ function summarise() {
 }
 
 function keep() {
+  /** @type {NodeListOf<HTMLElement>} */
+  const complaints = panel().querySelectorAll('.panel-note.complaint');
+  for (const note of complaints) note.hidden = true; // it is tried again
   stored.preset = selected().id;
   stored.request = requestState();
   if (chosenEngine()) followEngine(chosenEngine());
@@ -142,6 +145,7 @@ function handle(slot) {
       redraw();
       return () => { usePreset(preset.id, edits, limit); redraw(); };
     },
+    limit: () => requestState()['max-new-tokens'],
     neutralise: () => set((name) => String(parameters().find((each) => each.name === name)?.neutral)),
     lacking: (preset) => lacking(preset, editsOf(preset), emulates()),
     put: (fields, words) => {
@@ -155,6 +159,10 @@ function handle(slot) {
     },
     redraw,
     say: (words, undo) => say(slot, words, undo),
+    complain: (words) => {
+      say(slot, words);
+      sectionOf(slot)?.querySelector('.panel-note').classList.add('complaint');
+    },
     summary: (sampler) => parameters().filter(({ name }) => sampler[name] !== undefined).map(({ name }) => `${name} ${sampler[name]}`).join(' · ') || 'nothing set',
   };
 }
@@ -174,6 +182,7 @@ function say(slot, words, undo) {
     return;
   }
   const note = $('.panel-note', sectionOf(slot));
+  note.classList.remove('complaint');
   note.textContent = `${words} `;
   if (undo) note.append(button('Undo', () => { note.hidden = true; undo(); }));
   note.hidden = words === '';

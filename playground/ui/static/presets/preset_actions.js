@@ -2,7 +2,8 @@
 // browser's; the server's stay as they are.
 //
 // `panel` is the slot of a panel: {current(), draft(), choose(preset), discard(),
-// neutralise(), lacking(preset), put(fields, words), redraw(), say(words, undo), summary(sampler)}.
+// neutralise(), lacking(preset), put(fields, words), redraw(), say(words, undo),
+// complain(words): until something is changed, summary(sampler)}.
 
 import { openDialog } from '../lib/dialog.js';
 import { button, copyButton, element } from '../lib/dom.js';
@@ -55,7 +56,7 @@ const guarded = (panel, run) => () => {
   try {
     run();
   } catch (error) {
-    panel.say(error.message);
+    panel.complain(error.message);
   }
 };
 
