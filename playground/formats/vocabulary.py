@@ -461,9 +461,7 @@ LMSTUDIO: Final = Vocabulary(
     signs=frozenset({"operation", "inference_params"}),
 )  # fmt: skip
 
-PYTHON: Final = Vocabulary(
-    "python", "Python call (vLLM's SamplingParams)", suffix="py", limits=("max_tokens",)
-)
+PYTHON: Final = Vocabulary("python", "Python call", suffix="py", limits=("max_tokens",))
 
 # In the order in which a file's names are held against the signs.
 JSON_VOCABULARIES: Final = (

@@ -59,6 +59,16 @@ def answer(page: Page, text: str = "Hello!") -> Locator:
     return last
 
 
+def test_what_cannot_be_saved_is_said_until_it_is_changed(page: Page) -> None:
+    note = panel(page).locator(".panel-note")
+    for value in ("0.5", "8"):
+        knob(page, "temperature").fill("9")
+        panel(page).get_by_role("button", name="Save as…").click()
+        expect(note).to_have_text("temperature must lie between 0 and 2.")
+        knob(page, "temperature").fill(value)
+        expect(note).to_be_hidden()
+
+
 def test_own_presets_are_saved_renamed_ordered_deleted_and_kept(page: Page) -> None:
     knob(page, "top_k").fill("3")
     save_as(page, "Three")
@@ -246,6 +256,22 @@ def test_what_an_import_says_of_a_request_is_put_into_the_panel_if_wanted(page: 
     import_modelfile(page, ticked=False)
     assert said_fields() == ["Be kind.", "", "7"]
     assert own_names(page)[1:] == ["Imported preset", "Imported preset 2"]
+
+
+def test_an_imported_presets_limit_takes_the_place_of_the_panels(page: Page) -> None:
+    page.fill("#max-new-tokens", "30")
+    choose(page, "Import…")
+    page.get_by_label("Text to import").fill('{"temperature": 0.5, "max_tokens": 300}')
+    page.get_by_role("button", name="Add this preset").click()
+    said = panel(page).get_by_role("status")
+    expect(said).to_contain_text("Its own limit of 300 tokens holds now.")
+    expect(page.locator("#max-new-tokens")).to_have_value("")
+    expect(page.locator("#max-new-tokens")).to_have_attribute("placeholder", "300")
+    expect(page.get_by_role("tab", name="Custom")).not_to_have_attribute(
+        "aria-description", "Edited"
+    )
+    said.get_by_role("button", name="Undo").click()
+    expect(page.locator("#max-new-tokens")).to_have_value("30")
 
 
 def test_an_export_says_what_the_format_cannot_express(page: Page) -> None:

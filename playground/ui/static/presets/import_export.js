@@ -4,7 +4,7 @@ import { json, patientJson } from '../lib/api.js';
 import { openDialog } from '../lib/dialog.js';
 import { button, copyButton, element, note } from '../lib/dom.js';
 import { download } from '../lib/download.js';
-import { brief, plainName, quotedStops, within } from '../lib/text.js';
+import { brief, count, plainName, quotedStops, within } from '../lib/text.js';
 import { mostStops } from '../lib/values.js';
 import { longestStop } from './edited_values.js';
 import { addPreset, locked, ownPresets } from './presets.js';
@@ -77,6 +77,8 @@ function addAll(window, panel, drafts) {
   window.close();
   panel.choose(added[0]);
   panel.redraw();
+  const [{ max_new_tokens: own }] = added;
+  if (own !== null && panel.limit() !== '') panel.put({ 'max-new-tokens': '' }, `Its own limit of ${count(own, 'token')} holds now.`);
 }
 
 function addButton(drafts, add) {
@@ -109,7 +111,9 @@ export async function importPresets(panel) {
       const drafts = found(answer, panel, fileName);
       nodes = [note(`Read as: ${answer.label || 'nothing that is known'}.`)];
       if (answer.problems.length > 0) nodes.push(element('h3', { textContent: 'This cannot be read' }), element('ul', { className: 'problems' }, ...answer.problems.map(problem)));
-      nodes.push(...drafts.map(({ node }) => node), ...answer.notes.map(note), ...leftOut(answer.left_out, 'Left out of the preset'));
+      nodes.push(...drafts.map(({ node }) => node), ...answer.notes.map(note), ...leftOut(
+        drafts.length > 0 ? answer.left_out : answer.left_out.filter(({ effect }) => effect), 'Left out of the preset',
+      ));
       if (drafts.length > 0) {
         const others = fieldsChoice(answer.request, panel);
         nodes.push(...others.nodes, addButton(drafts, () => { addAll(window, panel, drafts); others.put(); }));
