@@ -6,7 +6,7 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
@@ -43,6 +43,8 @@ def backup(options: argparse.Namespace, settings: Settings) -> int:
     else:
         if file.exists() and not options.force:
             raise _occupied(file)
+        if not file.name or (file.exists() and not file.is_file()):
+            raise BackupError(f"{file} is no file: name one that a backup can be.")
         with _Draft(file) as draft:
             rows = asyncio.run(write_backup(database, texts, draft.file))
             draft.keep(replacing=options.force)
@@ -210,7 +212,8 @@ class _Draft:
 
     def __exit__(self, *_: object) -> None:
         self._new.unlink(missing_ok=True)
-        self.file.close()
+        with suppress(OSError):  # of what could not be written, which was said
+            self.file.close()
 
     @contextmanager
     def _said(self) -> Iterator[None]:

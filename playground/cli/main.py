@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -32,14 +33,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from playground.domain.errors import PlaygroundError
 
     try:
-        return _run(options)
+        status = _run(options)
+        sys.stdout.flush()
     except PlaygroundError as error:
         print(printable(f"playground: {error}"), file=sys.stderr)
+        return UNUSABLE
+    except OSError as error:
+        if options.command in ("serve", "demo"):
+            raise
+        if error.filename is None:
+            # Or Python would try once more to write what is left, and say so.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # who reads it has had enough
+            words = f"{error.filename or 'The output'}: {error.strerror}."
+            print(printable(f"playground: {words}"), file=sys.stderr)
         return UNUSABLE
     except KeyboardInterrupt:
         return 0
     finally:
         gc.enable()
+    return status
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import os
 import re
 import shlex
 import stat
@@ -149,6 +150,44 @@ def test_a_file_is_its_owners_alone_and_is_not_written_over(tmp_path: Path) -> N
     lost = commands.playground("backup", str(tmp_path / "no/x"), env=env)
     assert "cannot be written: No such file or directory" in lost.stderr
     assert [each.name for each in tmp_path.iterdir()] == ["made.backup"]
+
+
+@pytest.mark.parametrize("name", ["/", ".", "", "pipe", "n" * 300])
+def test_what_no_backup_can_be_is_left_alone(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    file = str(tmp_path / name) if len(name) > 1 else name
+    data = {"PLAYGROUND_DATA_DIR": str(tmp_path / "data")}
+    refused = commands.playground("backup", "--force", file, env=data)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("playground: ")
+    assert refused.stderr.count("\n") == 1
+    assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reader", "said"),
+    [
+        (["backup", "-"], "> /dev/full", "playground: The output: No space left on device.\n"),
+        (["users", "list"], "> /dev/full", "playground: The output: No space left on device.\n"),
+        (["backup", "-"], "| true", ""),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_said(
+    tmp_path: Path, arguments: list[str], reader: str, said: str
+) -> None:
+    settings = {"data_dir": str(tmp_path)}
+    stored = Passwords().hashed(PASSWORD)
+    UsersFile(tmp_path / "users").put("anna", stored, instead_of=None)
+    program = shlex.join([sys.executable, "-m", "playground", *arguments])
+    done = subprocess.run(
+        ["bash", "-c", f"{program} {reader}; exit ${{PIPESTATUS[0]}}"],
+        cwd=ROOT,
+        env={**environment(), **variables(settings)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (2, said)
 
 
 async def lines(database: dict[str, str]) -> list[dict[str, Any]]:
